@@ -1,0 +1,292 @@
+"""Settings: ``config.toml`` read once, checked together, frozen.
+
+Every section is a frozen model with a docstring a field. Unknown keys are refused, and all faults
+are reported in one error, by dotted name. Settings stop at the builders: classes take plain
+parameters. Secrets never stand in the file; :class:`Secrets` reads them from the environment and
+``.env``.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from functools import cached_property
+from pathlib import Path
+from typing import Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from ledger.errors import ConfigurationError
+
+DEFAULT_CONFIG = Path("config.toml")
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class Paths(Section):
+    data: Path = Path("data")
+    """Folder of the database and the datasets; relative to config.toml."""
+    models: Path = Path("models")
+    """Folder of base models, adapters and runs; relative to config.toml."""
+
+
+class Model(Section):
+    base: str = "TinyLlama/TinyLlama-1.1B-Chat-v1.0"
+    """Base model: a folder, or a name on the Hugging Face hub."""
+    revision: str = "main"
+    """Revision of the base model on the hub: a branch, a tag or a commit."""
+    chat_template: str = ""
+    """Jinja chat template for a base model that has none; empty: the model's own."""
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    """Where the model runs; auto takes CUDA, then MPS, then the CPU."""
+    quantization: Literal["auto", "4bit", "none"] = "auto"
+    """4bit: NF4 with double quantisation; auto: 4bit on CUDA, none elsewhere."""
+    dtype: Literal["auto", "bfloat16", "float16", "float32"] = "auto"
+    """Number format of weights and computation; auto: bfloat16 where the device has it."""
+
+
+class Engine(Section):
+    url: str = ""
+    """Address of a vLLM server to use, e.g. "http://gpu-box:8000"; empty: the bot starts its own."""
+    port: int = Field(default=0, ge=0, le=65535)
+    """Port of the bot's own engine on 127.0.0.1; 0: any free one."""
+    context_tokens: int = Field(default=2048, ge=128)
+    """Longest prompt plus answer, in tokens; never more than the model's own limit."""
+    max_batch: int = Field(default=8, ge=1, le=256)
+    """Requests that generate together; more wait in the engine's queue."""
+    max_waiting: int = Field(default=64, ge=1)
+    """Requests that may wait in the engine; one more is refused with 503."""
+    start_timeout_seconds: float = Field(default=600.0, gt=0)
+    """How long the engine may take to load the base model before it is given up."""
+
+
+class Bot(Section):
+    name: str = Field(default="Nightschool", min_length=1, max_length=32)
+    """What the bot calls itself in prompts."""
+    admin_channel: str = "nightschool"
+    """Name of the channel that receives reports; the bot stays silent where it does not exist."""
+    context_messages: int = Field(default=16, ge=1, le=100)
+    """How many messages of a conversation the bot reads before it answers."""
+    cooldown_seconds: float = Field(default=3.0, ge=0)
+    """Time between two answers to the same person."""
+    queue_size: int = Field(default=16, ge=1)
+    """Answers that may wait at once; one more gets a friendly line instead."""
+    max_answer_tokens: int = Field(default=200, ge=8)
+    """Longest answer, in tokens."""
+    temperature: float = Field(default=0.8, ge=0, le=2)
+    """How adventurous answers are; 0 always takes the likeliest word."""
+    top_p: float = Field(default=0.95, gt=0, le=1)
+    """Share of the likeliest words that an answer is drawn from."""
+    edit_interval_seconds: float = Field(default=1.0, ge=1.0)
+    """Time between two edits while an answer streams; Discord allows about one a second."""
+
+
+class Schedule(Section):
+    enabled: bool = True
+    """Train every night."""
+    cron: str = "0 3 * * *"
+    """When, as minute, hour, day of month, month, day of week."""
+    timezone: str = "UTC"
+    """Time zone of the cron line, e.g. "Europe/Berlin"."""
+    misfire_grace_minutes: int = Field(default=240, ge=1)
+    """How late a night may still start; a later one is made up when the bot is next up."""
+    min_new_replies: int = Field(default=50, ge=1)
+    """A night with fewer new replies is skipped, and says so."""
+
+    @field_validator("timezone")
+    @classmethod
+    def _known_timezone(cls, value: str) -> str:
+        try:
+            ZoneInfo(value)
+        except (ZoneInfoNotFoundError, ValueError) as error:
+            raise ValueError(f"{value!r} is no time zone; write e.g. 'Europe/Berlin'") from error
+        return value
+
+    @field_validator("cron")
+    @classmethod
+    def _five_fields(cls, value: str) -> str:
+        from apscheduler.triggers.cron import CronTrigger
+
+        try:
+            CronTrigger.from_crontab(value)
+        except ValueError as error:
+            raise ValueError(f"{value!r} is no cron line ({error}); write e.g. '0 3 * * *'") from error
+        return value
+
+
+class Dataset(Section):
+    gap_minutes: float = Field(default=15.0, gt=0)
+    """Silence after which a channel's next message starts a new conversation."""
+    max_messages: int = Field(default=16, ge=2)
+    """Longest conversation window, in messages."""
+    overlap_messages: int = Field(default=4, ge=0)
+    """Messages of context that a window repeats from the one before it."""
+    max_train_replies: int = Field(default=20000, ge=1)
+    """Newest replies that a night learns from; older ones are left out, and counted."""
+    max_heldout_replies: int = Field(default=400, ge=1)
+    """Newest replies each of validation and test."""
+    validation_share: float = Field(default=0.1, gt=0, lt=0.5)
+    """Share of the conversations that early stopping looks at."""
+    test_share: float = Field(default=0.1, gt=0, lt=0.5)
+    """Share of the conversations that the verdict looks at: the newest."""
+    embargo_minutes: float = Field(default=60.0, ge=0)
+    """Time left out between training, validation and test, so that none continues another."""
+
+
+class Training(Section):
+    epochs: int = Field(default=3, ge=1)
+    """Passes over the training conversations, at most."""
+    learning_rate: float = Field(default=2e-4, gt=0)
+    """Peak learning rate of AdamW."""
+    lora_r: int = Field(default=16, ge=1)
+    """Rank of the LoRA matrices."""
+    lora_alpha: int = Field(default=16, ge=1)
+    """Scale of the LoRA update, divided by the rank."""
+    lora_dropout: float = Field(default=0.1, ge=0, lt=1)
+    """Dropout in front of the LoRA matrices."""
+    batch_size: int = Field(default=4, ge=1)
+    """Examples a step on the device."""
+    accumulation_steps: int = Field(default=4, ge=1)
+    """Steps whose gradients are added up before the weights change."""
+    max_tokens: int = Field(default=512, ge=64)
+    """Longest example, in tokens; longer ones lose their oldest turns."""
+    warmup_share: float = Field(default=0.05, ge=0, lt=1)
+    """Share of the steps in which the learning rate rises."""
+    max_grad_norm: float = Field(default=1.0, gt=0)
+    """Gradients are clipped to this norm."""
+    patience: int = Field(default=1, ge=1)
+    """Epochs without a better validation loss before training stops."""
+    packing: bool = True
+    """Lay examples end to end without padding; the loss on each reply stays the same."""
+    gradient_checkpointing: bool = False
+    """Recompute activations to save memory; slower."""
+    seed: int = 20
+    """Seed of shuffling, dropout and LoRA's start."""
+    trackers: tuple[Literal["wandb", "mlflow"], ...] = ()
+    """Experiment trackers besides TensorBoard, e.g. ["wandb"]; each must be installed."""
+
+
+class Verdict(Section):
+    confidence: float = Field(default=0.95, gt=0.5, lt=1)
+    """How sure the paired bootstrap must be that the candidate is better."""
+    resamples: int = Field(default=2000, ge=100)
+    """Bootstrap resamples of the held-out conversations."""
+    max_forgetting: float = Field(default=0.15, ge=0)
+    """How much worse than the bare base general text may become, in nats a token."""
+    min_test_replies: int = Field(default=20, ge=1)
+    """Fewer held-out replies than this prove nothing: the champion stays."""
+
+
+class Policy(Section):
+    discord_permission: str = ""
+    """Discord's express permission to train on what comes through its API: who, when, reference."""
+
+
+class Settings(BaseSettings):
+    """All sections of ``config.toml``; ``root`` is the folder that relative paths start from."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="forbid")
+
+    root: Path = Path(".")
+    paths: Paths = Paths()
+    model: Model = Model()
+    engine: Engine = Engine()
+    bot: Bot = Bot()
+    schedule: Schedule = Schedule()
+    dataset: Dataset = Dataset()
+    training: Training = Training()
+    verdict: Verdict = Verdict()
+    policy: Policy = Policy()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Take the file's values alone, so that one page holds every setting that is in force."""
+        return (init_settings,)
+
+    @cached_property
+    def data_dir(self) -> Path:
+        return (self.root / self.paths.data).resolve()
+
+    @cached_property
+    def models_dir(self) -> Path:
+        return (self.root / self.paths.models).resolve()
+
+    @property
+    def database(self) -> Path:
+        return self.data_dir / "ledger.db"
+
+    @property
+    def datasets_dir(self) -> Path:
+        return self.data_dir / "datasets"
+
+    @property
+    def adapters_dir(self) -> Path:
+        return self.models_dir / "adapters"
+
+    @property
+    def runs_dir(self) -> Path:
+        return self.models_dir / "runs"
+
+    def base_model(self) -> str:
+        """Return the base model as the loader wants it: an existing folder, or the hub's name."""
+        for candidate in (Path(self.model.base), self.root / self.model.base):
+            if candidate.is_dir():
+                return str(candidate.resolve())
+        return self.model.base
+
+
+class Secrets(BaseSettings):
+    """What must never stand in a file that is shared: read from the environment and ``.env``."""
+
+    model_config = SettingsConfigDict(env_file=".env", extra="ignore", frozen=True)
+
+    discord_token: SecretStr = SecretStr("")
+    engine_api_key: SecretStr = SecretStr("")
+    """Key of an external engine, where ``[engine] url`` is set."""
+
+
+def load_settings(path: Path = DEFAULT_CONFIG) -> Settings:
+    """Read and check ``path``.
+
+    Raises:
+        ConfigurationError: the file is missing, is no TOML, or holds values that cannot be used;
+            ``problems`` names each by its dotted name.
+    """
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise ConfigurationError(
+            f"There is no settings file at {path}; run this from the project's folder or pass --config."
+        ) from error
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigurationError(f"{path} cannot be read as TOML: {error}.") from error
+    if "root" in values:
+        raise ConfigurationError("root: is not a setting; remove it.", {"root": "is not a setting; remove it"})
+    try:
+        return Settings(root=path.resolve().parent, **values)
+    except ValidationError as error:
+        problems = {
+            ".".join(str(part) for part in fault["loc"]): _fix(fault["type"], fault["msg"], fault.get("input"))
+            for fault in error.errors()
+        }
+        lines = "\n".join(f"  {name}: {problem}" for name, problem in problems.items())
+        raise ConfigurationError(f"{path} has {len(problems)} setting(s) to mend:\n{lines}", problems) from error
+
+
+def _fix(kind: str, message: str, value: object) -> str:
+    if kind == "extra_forbidden":
+        return "is not a setting; remove it or check its spelling in docs/settings.md"
+    return f"is {value!r}: {message.removeprefix('Value error, ')}"
+
+
+__all__ = ["DEFAULT_CONFIG", "Secrets", "Settings", "load_settings"]
