@@ -271,16 +271,22 @@ def load_settings(path: Path = DEFAULT_CONFIG) -> Settings:
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ConfigurationError(f"{path} cannot be read as TOML: {error}.") from error
     if "root" in values:
-        raise ConfigurationError("root: is not a setting; remove it.", {"root": "is not a setting; remove it"})
+        raise ConfigurationError(
+            "root: is not a setting; remove it.", {"root": "is not a setting; remove it"}
+        )
     try:
         return Settings(root=path.resolve().parent, **values)
     except ValidationError as error:
         problems = {
-            ".".join(str(part) for part in fault["loc"]): _fix(fault["type"], fault["msg"], fault.get("input"))
+            ".".join(str(part) for part in fault["loc"]): _fix(
+                fault["type"], fault["msg"], fault.get("input")
+            )
             for fault in error.errors()
         }
         lines = "\n".join(f"  {name}: {problem}" for name, problem in problems.items())
-        raise ConfigurationError(f"{path} has {len(problems)} setting(s) to mend:\n{lines}", problems) from error
+        raise ConfigurationError(
+            f"{path} has {len(problems)} setting(s) to mend:\n{lines}", problems
+        ) from error
 
 
 def _fix(kind: str, message: str, value: object) -> str:

@@ -1,0 +1,195 @@
+"""Adapter versions and which of them serves: promotion and rollback are one transaction each.
+
+Knows the rows only; what lies in a version's directory is the engine's and the trainer's business.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import aiosqlite
+
+from ledger.clock import Clock, to_ms
+from ledger.database import Writer
+from ledger.errors import AdapterError
+from ledger.records import Adapter
+
+
+def version_name(guild_id: int, number: int) -> str:
+    """Return the version's name; fixed width, so that no name is ever a prefix of another."""
+    return f"g{guild_id}-v{number:06d}"
+
+
+class Adapters:
+    """The record of what was learned, and of what serves."""
+
+    def __init__(self, reader: aiosqlite.Connection, writer: Writer, clock: Clock) -> None:
+        self._reader = reader
+        self._writer = writer
+        self._clock = clock
+
+    async def reserve(self, guild_id: int, run_id: str, *, adapters_dir: str, base_model: str) -> Adapter:
+        """Take the next version number for a run's candidate; a run that has one gets it again."""
+        now = to_ms(self._clock.now())
+
+        async def job(connection: aiosqlite.Connection) -> str:
+            async with connection.execute(
+                "SELECT version FROM adapters WHERE run_id = ? AND state <> 'deleted'", (run_id,)
+            ) as cursor:
+                row = await cursor.fetchone()
+            if row is not None:
+                return str(row["version"])
+            async with connection.execute(
+                "SELECT coalesce(max(number), 0) + 1 AS next FROM adapters WHERE guild_id = ?", (guild_id,)
+            ) as cursor:
+                row = await cursor.fetchone()
+            number = int(row["next"]) if row else 1
+            version = version_name(guild_id, number)
+            await connection.execute(
+                "INSERT INTO adapters (version, guild_id, number, run_id, path, base_model, created_at,"
+                " state) VALUES (?, ?, ?, ?, ?, ?, ?, 'candidate')",
+                (version, guild_id, number, run_id, f"{adapters_dir}/{guild_id}/{version}", base_model, now),
+            )
+            return version
+
+        return await self.require(guild_id, await self._writer.run(job))
+
+    async def set_metrics(self, version: str, metrics: Mapping[str, Any]) -> None:
+        """Keep what was measured on the version."""
+        await self._writer.execute(
+            "UPDATE adapters SET metrics = ? WHERE version = ?", (json.dumps(metrics), version)
+        )
+
+    async def retire(self, version: str) -> None:
+        """Note that a candidate was not promoted."""
+        await self._writer.execute(
+            "UPDATE adapters SET state = 'retired' WHERE version = ? AND state = 'candidate'", (version,)
+        )
+
+    async def mark_deleted(self, version: str) -> None:
+        """Note that the version's directory is gone; its number stays taken."""
+        await self._writer.execute("UPDATE adapters SET state = 'deleted' WHERE version = ?", (version,))
+
+    async def get(self, guild_id: int, version: str) -> Adapter | None:
+        """Return the guild's version; another guild's is not found."""
+        async with self._reader.execute(
+            "SELECT * FROM adapters WHERE version = ? AND guild_id = ?", (version, guild_id)
+        ) as cursor:
+            row = await cursor.fetchone()
+        return _adapter(row) if row else None
+
+    async def require(self, guild_id: int, version: str) -> Adapter:
+        """Return the guild's version.
+
+        Raises:
+            AdapterError: the guild has no such version.
+        """
+        adapter = await self.get(guild_id, version)
+        if adapter is None:
+            raise AdapterError(f"This server has no adapter version {version!r}; see /adapter list.")
+        return adapter
+
+    async def of_guild(self, guild_id: int) -> list[Adapter]:
+        """Return the guild's versions, newest first."""
+        async with self._reader.execute(
+            "SELECT * FROM adapters WHERE guild_id = ? ORDER BY number DESC", (guild_id,)
+        ) as cursor:
+            return [_adapter(row) async for row in cursor]
+
+    async def champions(self) -> dict[int, Adapter]:
+        """Return the champion of each guild that has one."""
+        async with self._reader.execute("SELECT * FROM adapters WHERE state = 'champion'") as cursor:
+            return {int(row["guild_id"]): _adapter(row) async for row in cursor}
+
+    async def champion(self, guild_id: int) -> Adapter | None:
+        """Return the version that serves, or None while the bare base does."""
+        async with self._reader.execute(
+            "SELECT * FROM adapters WHERE guild_id = ? AND state = 'champion'", (guild_id,)
+        ) as cursor:
+            row = await cursor.fetchone()
+        return _adapter(row) if row else None
+
+    async def promote(self, guild_id: int, version: str, *, by: str) -> Adapter:
+        """Let ``version`` serve from now on; return it.
+
+        Raises:
+            AdapterError: the guild has no such version, or its files were deleted.
+        """
+        adapter = await self.require(guild_id, version)
+        if adapter.state == "deleted":
+            raise AdapterError(f"The files of {version} were deleted; choose another version.")
+        if adapter.state != "champion":
+            await self._writer.run(
+                lambda connection: self._switch(connection, guild_id, version, "promote", by)
+            )
+        return await self.require(guild_id, version)
+
+    async def rollback(self, guild_id: int, *, by: str) -> Adapter | None:
+        """Return to what the champion replaced; None when that is the bare base.
+
+        Raises:
+            AdapterError: nothing is promoted, so there is nothing to go back from.
+        """
+
+        async def job(connection: aiosqlite.Connection) -> str | None:
+            current = await _champion_version(connection, guild_id)
+            if current is None:
+                raise AdapterError("The bare base model serves already; there is nothing to roll back.")
+            replaced = await _replaced_by(connection, guild_id, current)
+            await self._switch(connection, guild_id, replaced, "rollback", by)
+            return replaced
+
+        version = await self._writer.run(job)
+        return await self.require(guild_id, version) if version else None
+
+    async def _switch(
+        self, connection: aiosqlite.Connection, guild_id: int, version: str | None, kind: str, by: str
+    ) -> None:
+        current = await _champion_version(connection, guild_id)
+        await connection.execute(
+            "UPDATE adapters SET state = 'retired' WHERE guild_id = ? AND state = 'previous'", (guild_id,)
+        )
+        left = "retired" if kind == "rollback" else "previous"
+        await connection.execute(
+            "UPDATE adapters SET state = ? WHERE guild_id = ? AND state = 'champion'", (left, guild_id)
+        )
+        await connection.execute(
+            "INSERT INTO promotions (guild_id, kind, version, replaced, by, at) VALUES (?, ?, ?, ?, ?, ?)",
+            (guild_id, kind, version, current, by, to_ms(self._clock.now())),
+        )
+        if version is None:
+            return
+        await connection.execute("UPDATE adapters SET state = 'champion' WHERE version = ?", (version,))
+        previous = await _replaced_by(connection, guild_id, version)
+        if previous is not None:
+            await connection.execute(
+                "UPDATE adapters SET state = 'previous' WHERE version = ? AND state = 'retired'", (previous,)
+            )
+
+
+async def _champion_version(connection: aiosqlite.Connection, guild_id: int) -> str | None:
+    async with connection.execute(
+        "SELECT version FROM adapters WHERE guild_id = ? AND state = 'champion'", (guild_id,)
+    ) as cursor:
+        row = await cursor.fetchone()
+    return str(row["version"]) if row else None
+
+
+async def _replaced_by(connection: aiosqlite.Connection, guild_id: int, version: str) -> str | None:
+    """Return what ``version`` took the place of when it was last promoted, if that can still serve."""
+    async with connection.execute(
+        "SELECT p.replaced FROM promotions p JOIN adapters a ON a.version = p.replaced"
+        " WHERE p.guild_id = ? AND p.version = ? AND p.kind = 'promote' AND a.state <> 'deleted'"
+        " AND p.id = (SELECT max(id) FROM promotions WHERE guild_id = p.guild_id AND version = p.version"
+        " AND kind = 'promote')",
+        (guild_id, version),
+    ) as cursor:
+        row = await cursor.fetchone()
+    return str(row["replaced"]) if row else None
+
+
+def _adapter(row: aiosqlite.Row) -> Adapter:
+    values: dict[str, Any] = {key: row[key] for key in row.keys() if key != "number"}  # noqa: SIM118
+    return Adapter(**{**values, "metrics": json.loads(values["metrics"])})

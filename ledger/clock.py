@@ -1,0 +1,31 @@
+"""The clock that everything is handed, so that nights can be replayed and tests need not wait."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Protocol
+
+
+class Clock(Protocol):
+    """Anything that tells the time."""
+
+    def now(self) -> datetime:
+        """Return the current time, aware, in UTC."""
+        ...
+
+
+class SystemClock:
+    """The machine's own clock."""
+
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
+
+def to_ms(moment: datetime) -> int:
+    """Return ``moment`` in milliseconds since the epoch, the form in which the ledger keeps time."""
+    return round(moment.timestamp() * 1000)
+
+
+def from_ms(milliseconds: int) -> datetime:
+    """Return the aware UTC time of ``milliseconds`` since the epoch."""
+    return datetime.fromtimestamp(milliseconds / 1000, UTC)

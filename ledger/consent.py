@@ -1,0 +1,97 @@
+"""Who agreed to be learned from: an append-only history per person and guild.
+
+Nobody is recorded by default. ``opt_in`` and ``opt_out`` add rows and never change one; the newest
+row is in force. Only the person concerned may be passed as ``user_id``: the callers see to that.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+
+import aiosqlite
+
+from ledger.clock import Clock, to_ms
+from ledger.database import Writer
+from ledger.records import ConsentEvent
+
+WORDING_VERSION = "2026-11-1"
+"""Version of the words that members agree to; it changes whenever those words do."""
+
+
+class Consent:
+    """Opt-ins and opt-outs."""
+
+    def __init__(self, reader: aiosqlite.Connection, writer: Writer, clock: Clock) -> None:
+        self._reader = reader
+        self._writer = writer
+        self._clock = clock
+
+    async def opt_in(
+        self, guild_id: int, user_id: int, *, channels: Iterable[int] = (), wording: str = WORDING_VERSION
+    ) -> None:
+        """Note that the person agrees; ``channels`` limits it, empty means all that may be learned from."""
+        await self._append(guild_id, user_id, True, tuple(channels), wording)
+
+    async def opt_out(self, guild_id: int, user_id: int, *, wording: str = WORDING_VERSION) -> None:
+        """Note that the person does not (or no longer) agree."""
+        await self._append(guild_id, user_id, False, (), wording)
+
+    async def _append(
+        self, guild_id: int, user_id: int, granted: bool, channels: tuple[int, ...], wording: str
+    ) -> None:
+        await self._writer.execute(
+            "INSERT INTO consent_events (guild_id, user_id, granted, channels, wording, at)"
+            " VALUES (?, ?, ?, ?, ?, ?)",
+            (guild_id, user_id, granted, json.dumps(channels), wording, to_ms(self._clock.now())),
+        )
+
+    async def current(self, guild_id: int, user_id: int) -> ConsentEvent | None:
+        """Return the row in force, or None for somebody who was never asked or never answered."""
+        async with self._reader.execute(
+            "SELECT * FROM consent_events WHERE guild_id = ? AND user_id = ? ORDER BY id DESC LIMIT 1",
+            (guild_id, user_id),
+        ) as cursor:
+            row = await cursor.fetchone()
+        return _event(row) if row else None
+
+    async def allows(self, guild_id: int, user_id: int, channel_id: int) -> bool:
+        """Tell whether this person's words in this channel may be kept."""
+        event = await self.current(guild_id, user_id)
+        return event is not None and event.granted and (not event.channels or channel_id in event.channels)
+
+    async def in_force(self, guild_id: int) -> dict[int, ConsentEvent]:
+        """Return the row in force of everybody who ever answered, by user id."""
+        async with self._reader.execute(
+            "SELECT * FROM consent_events WHERE id IN"
+            " (SELECT max(id) FROM consent_events WHERE guild_id = ? GROUP BY user_id)",
+            (guild_id,),
+        ) as cursor:
+            return {int(row["user_id"]): _event(row) async for row in cursor}
+
+    async def consenting(self, guild_id: int) -> set[int]:
+        """Return the ids of those who opted in, for all channels or some."""
+        return {user for user, event in (await self.in_force(guild_id)).items() if event.granted}
+
+    async def refusing(self, guild_id: int) -> set[int]:
+        """Return the ids of those who opted out; this outweighs any declared basis."""
+        return {user for user, event in (await self.in_force(guild_id)).items() if not event.granted}
+
+    async def history(self, guild_id: int, user_id: int) -> list[ConsentEvent]:
+        """Return every change, oldest first."""
+        async with self._reader.execute(
+            "SELECT * FROM consent_events WHERE guild_id = ? AND user_id = ? ORDER BY id",
+            (guild_id, user_id),
+        ) as cursor:
+            return [_event(row) async for row in cursor]
+
+
+def _event(row: aiosqlite.Row) -> ConsentEvent:
+    return ConsentEvent(
+        guild_id=row["guild_id"],
+        user_id=row["user_id"],
+        granted=bool(row["granted"]),
+        channels=tuple(json.loads(row["channels"])),
+        wording=row["wording"],
+        at=row["at"],
+    )

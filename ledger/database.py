@@ -1,0 +1,208 @@
+"""The SQLite file: opened, migrated, read on one connection and written on another.
+
+All writes of a process go through one :class:`Writer`, which puts everything that is waiting into
+one transaction (group commit): under load a commit carries hundreds of messages, and a caller that
+awaits its job knows that it is on the disk. Knows SQL, but no table.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import aiosqlite
+
+from ledger.errors import LedgerError
+
+T = TypeVar("T")
+Job = Callable[[aiosqlite.Connection], Awaitable[T]]
+
+MIGRATIONS = Path(__file__).with_name("migrations")
+BUSY_TIMEOUT_MS = 15_000
+MAX_JOBS_A_COMMIT = 512
+
+
+def migrations() -> list[tuple[int, Path]]:
+    """Return the numbered SQL files in order."""
+    return sorted((int(path.name[:4]), path) for path in MIGRATIONS.glob("[0-9][0-9][0-9][0-9]_*.sql"))
+
+
+async def migrate(connection: aiosqlite.Connection, path: Path) -> None:
+    """Bring the database up to this program's version, each step in a transaction of its own.
+
+    Raises:
+        LedgerError: the database was written by a newer version; it is left as it is.
+    """
+    newest = migrations()[-1][0]
+    async with connection.execute("PRAGMA user_version") as cursor:
+        row = await cursor.fetchone()
+    current = int(row[0]) if row else 0
+    if current > newest:
+        raise LedgerError(
+            f"The database {path} has version {current}, this program knows {newest}: update Nightschool, "
+            "or restore the backup made before the update."
+        )
+    for number, file in migrations():
+        if number > current:
+            await _apply(connection, number, file.read_text(encoding="utf-8"))
+
+
+async def _apply(connection: aiosqlite.Connection, number: int, script: str) -> None:
+    """Run one migration in one transaction (``executescript`` would commit statement by statement)."""
+    await connection.execute("BEGIN IMMEDIATE")
+    try:
+        # Two processes may start at once: the second finds the step done once it has the lock.
+        async with connection.execute("PRAGMA user_version") as cursor:
+            row = await cursor.fetchone()
+        if row is None or int(row[0]) < number:
+            for statement in _statements(script):
+                await connection.execute(statement)
+            await connection.execute(f"PRAGMA user_version = {number}")
+        await connection.execute("COMMIT")
+    except BaseException:
+        await connection.execute("ROLLBACK")
+        raise
+
+
+def _statements(script: str) -> list[str]:
+    """Split a migration into statements; a trigger's inner semicolons do not end it."""
+    statements, pending = [], ""
+    for line in script.splitlines(keepends=True):
+        pending += line
+        if sqlite3.complete_statement(pending):
+            statements.append(pending)
+            pending = ""
+    return statements
+
+
+async def connect(path: Path) -> aiosqlite.Connection:
+    """Open ``path`` with the settings that every connection has in common."""
+    connection = await aiosqlite.connect(path, isolation_level=None)
+    connection.row_factory = sqlite3.Row
+    for pragma in (
+        f"busy_timeout = {BUSY_TIMEOUT_MS}",
+        "journal_mode = WAL",
+        "synchronous = NORMAL",
+        "foreign_keys = ON",
+        "secure_delete = ON",  # deleted text is overwritten, not only unlinked
+    ):
+        await connection.execute(f"PRAGMA {pragma}")
+    return connection
+
+
+class Writer:
+    """The one place where this process writes; jobs of one batch share a commit."""
+
+    def __init__(self, connection: aiosqlite.Connection) -> None:
+        self._connection = connection
+        self._jobs: asyncio.Queue[tuple[Job[Any], asyncio.Future[Any]] | None] = asyncio.Queue()
+        self._task: asyncio.Task[None] | None = None
+        self._closing = False
+
+    def start(self) -> None:
+        self._task = asyncio.create_task(self._work(), name="ledger-writer")
+
+    async def run(self, job: Job[T]) -> T:
+        """Run ``job`` on the writing connection and return its result once it is committed."""
+        if self._closing:
+            raise LedgerError("The ledger is closed; nothing more can be written.")
+        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self._jobs.put_nowait((job, future))
+        return await future
+
+    async def execute(self, sql: str, parameters: tuple[Any, ...] = ()) -> int:
+        """Run one statement and return the number of rows it changed."""
+
+        async def job(connection: aiosqlite.Connection) -> int:
+            cursor = await connection.execute(sql, parameters)
+            return cursor.rowcount
+
+        return await self.run(job)
+
+    async def close(self) -> None:
+        """Write everything that is still waiting, then stop."""
+        self._closing = True
+        self._jobs.put_nowait(None)
+        if self._task is not None:
+            await self._task
+
+    async def _work(self) -> None:
+        open_ended = True
+        while open_ended:
+            batch = [await self._jobs.get()]
+            while len(batch) < MAX_JOBS_A_COMMIT and not self._jobs.empty():
+                batch.append(self._jobs.get_nowait())
+            open_ended = None not in batch
+            jobs = [item for item in batch if item is not None and not item[1].cancelled()]
+            if jobs:
+                await self._commit(jobs)
+
+    async def _commit(self, jobs: list[tuple[Job[Any], asyncio.Future[Any]]]) -> None:
+        outcomes: list[tuple[asyncio.Future[Any], Any, BaseException | None]] = []
+        try:
+            await self._connection.execute("BEGIN IMMEDIATE")
+            for job, future in jobs:
+                outcomes.append((future, *await self._attempt(job)))
+            await self._connection.execute("COMMIT")
+        except sqlite3.Error as error:
+            if self._connection.in_transaction:
+                await self._connection.execute("ROLLBACK")
+            outcomes = [(future, None, _explained(error)) for _, future in jobs]
+        for future, result, failure in outcomes:
+            if future.done():
+                continue
+            if failure is None:
+                future.set_result(result)
+            else:
+                future.set_exception(failure)
+
+    async def _attempt(self, job: Job[Any]) -> tuple[Any, BaseException | None]:
+        """Run one job in a savepoint, so that its failure takes nothing else of the batch with it."""
+        await self._connection.execute("SAVEPOINT job")
+        try:
+            result = await job(self._connection)
+        except Exception as error:  # noqa: BLE001 - handed to the caller that awaits this job
+            await self._connection.execute("ROLLBACK TO job")
+            await self._connection.execute("RELEASE job")
+            return None, error
+        await self._connection.execute("RELEASE job")
+        return result, None
+
+
+def _explained(error: sqlite3.Error) -> LedgerError:
+    return LedgerError(f"The database could not be written ({error}); check disk space and permissions.")
+
+
+@asynccontextmanager
+async def open_database(path: Path) -> AsyncIterator[tuple[aiosqlite.Connection, Writer]]:
+    """Open (and if needed create and migrate) the database; give a reader and the writer.
+
+    Raises:
+        LedgerError: the file cannot be opened, is no database, or is of a newer version.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        writing = await connect(path)
+    except (OSError, sqlite3.Error) as error:
+        raise LedgerError(f"The database {path} cannot be opened: {error}.") from error
+    try:
+        try:
+            await migrate(writing, path)
+            reading = await connect(path)
+        except sqlite3.Error as error:
+            raise LedgerError(
+                f"The database {path} cannot be used ({error}); restore a backup or move it away."
+            ) from error
+        writer = Writer(writing)
+        writer.start()
+        try:
+            yield reading, writer
+        finally:
+            await writer.close()
+            await reading.close()
+    finally:
+        await writing.close()

@@ -1,0 +1,142 @@
+"""Guilds, their channels, and the names of the people whose words may be kept.
+
+Knows nothing of consent: who may be named here is decided by the callers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import aiosqlite
+
+from ledger.clock import Clock, to_ms
+from ledger.database import Writer
+from ledger.errors import LedgerError
+from ledger.records import Channel, ChannelMode
+
+
+class Guilds:
+    """The servers that the bot is a member of, or that were imported."""
+
+    def __init__(self, reader: aiosqlite.Connection, writer: Writer, clock: Clock) -> None:
+        self._reader = reader
+        self._writer = writer
+        self._clock = clock
+
+    async def ensure(self, guild_id: int, name: str) -> None:
+        """Add the guild, or note its new name."""
+        await self._writer.execute(
+            "INSERT INTO guilds (id, name, first_seen_at) VALUES (?, ?, ?)"
+            " ON CONFLICT (id) DO UPDATE SET name = excluded.name WHERE name <> excluded.name",
+            (guild_id, name, to_ms(self._clock.now())),
+        )
+
+    async def all(self) -> dict[int, str]:
+        """Return every guild's name by id."""
+        async with self._reader.execute("SELECT id, name FROM guilds ORDER BY id") as cursor:
+            return {int(row["id"]): str(row["name"]) async for row in cursor}
+
+    async def first_seen(self, guild_id: int) -> int | None:
+        """Return when the guild was first seen, in milliseconds, or None."""
+        async with self._reader.execute(
+            "SELECT first_seen_at FROM guilds WHERE id = ?", (guild_id,)
+        ) as cursor:
+            row = await cursor.fetchone()
+        return int(row["first_seen_at"]) if row else None
+
+    async def the_only(self, guild_id: int | None) -> int:
+        """Return ``guild_id`` if it is known; without one, the only guild that there is.
+
+        Raises:
+            LedgerError: there is no such guild, or several to choose from.
+        """
+        guilds = await self.all()
+        known = ", ".join(f"{number} ({name})" for number, name in guilds.items()) or "none yet"
+        if guild_id is None and len(guilds) == 1:
+            return next(iter(guilds))
+        if guild_id is None:
+            raise LedgerError(f"Say which server is meant with --guild; the ledger knows: {known}.")
+        if guild_id not in guilds:
+            raise LedgerError(f"The ledger knows no server {guild_id}; it knows: {known}.")
+        return guild_id
+
+
+class Channels:
+    """Channels and what the bot does in each: listen, answer everything, or ignore."""
+
+    def __init__(self, reader: aiosqlite.Connection, writer: Writer) -> None:
+        self._reader = reader
+        self._writer = writer
+
+    async def ensure(
+        self, channel_id: int, guild_id: int, name: str, *, mode: ChannelMode = "listen"
+    ) -> None:
+        """Add the channel with ``mode``, or note its new name and keep the mode it has."""
+        await self._writer.execute(
+            "INSERT INTO channels (id, guild_id, name, mode) VALUES (?, ?, ?, ?)"
+            " ON CONFLICT (id) DO UPDATE SET name = excluded.name WHERE name <> excluded.name",
+            (channel_id, guild_id, name, mode),
+        )
+
+    async def get(self, channel_id: int) -> Channel | None:
+        async with self._reader.execute("SELECT * FROM channels WHERE id = ?", (channel_id,)) as cursor:
+            row = await cursor.fetchone()
+        return _channel(row) if row else None
+
+    async def of_guild(self, guild_id: int) -> list[Channel]:
+        async with self._reader.execute(
+            "SELECT * FROM channels WHERE guild_id = ? ORDER BY id", (guild_id,)
+        ) as cursor:
+            return [_channel(row) async for row in cursor]
+
+    async def set_mode(self, channel_id: int, guild_id: int, name: str, mode: ChannelMode) -> None:
+        """Set what the bot does in the channel, adding it if it is new."""
+        await self._writer.execute(
+            "INSERT INTO channels (id, guild_id, name, mode) VALUES (?, ?, ?, ?)"
+            " ON CONFLICT (id) DO UPDATE SET mode = excluded.mode, name = excluded.name",
+            (channel_id, guild_id, name, mode),
+        )
+
+
+class People:
+    """Names of people whose words may be kept, and which of the authors are bots."""
+
+    def __init__(self, reader: aiosqlite.Connection, writer: Writer) -> None:
+        self._reader = reader
+        self._writer = writer
+
+    async def ensure(self, guild_id: int, user_id: int, name: str, *, is_bot: bool = False) -> None:
+        """Add the person, or note a new name."""
+        await self.ensure_many(guild_id, [(user_id, name, is_bot)])
+
+    async def ensure_many(self, guild_id: int, people: Iterable[tuple[int, str, bool]]) -> None:
+        """Add people as (user id, name, is a bot), or note their new names."""
+        rows = [(guild_id, user_id, name, int(is_bot)) for user_id, name, is_bot in people]
+
+        async def job(connection: aiosqlite.Connection) -> None:
+            await connection.executemany(
+                "INSERT INTO people (guild_id, user_id, name, is_bot) VALUES (?, ?, ?, ?)"
+                " ON CONFLICT DO UPDATE SET name = excluded.name, is_bot = excluded.is_bot"
+                " WHERE name <> excluded.name OR is_bot <> excluded.is_bot",
+                rows,
+            )
+
+        await self._writer.run(job)
+
+    async def names(self, guild_id: int) -> dict[int, str]:
+        """Return the name of each known person by id."""
+        async with self._reader.execute(
+            "SELECT user_id, name FROM people WHERE guild_id = ?", (guild_id,)
+        ) as cursor:
+            return {int(row["user_id"]): str(row["name"]) async for row in cursor}
+
+    async def bots(self, guild_id: int) -> dict[int, str]:
+        """Return the name of each known bot by id."""
+        async with self._reader.execute(
+            "SELECT user_id, name FROM people WHERE guild_id = ? AND is_bot", (guild_id,)
+        ) as cursor:
+            return {int(row["user_id"]): str(row["name"]) async for row in cursor}
+
+
+def _channel(row: aiosqlite.Row) -> Channel:
+    return Channel(id=row["id"], guild_id=row["guild_id"], name=row["name"], mode=row["mode"])

@@ -1,0 +1,102 @@
+"""From a conversation to chat messages: the one form in which the model is taught and asked.
+
+Pure functions over records; knows no tokenizer. One participant sits in the assistant's chair: at
+serving time the bot, in training each member whose replies are learned. What the others say between
+two turns of the chair becomes one user turn with a line "name: text" a message, so that roles
+alternate strictly, which every chat template accepts.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Literal, NotRequired, TypedDict
+
+from ledger.records import Message
+
+_MENTION = re.compile(r"<@[!&]?(\d+)>")
+_CHANNEL = re.compile(r"<#\d+>")
+_EMOJI = re.compile(r"<a?:(\w+):\d+>")
+_BREAKS = re.compile(r"\s*\n\s*")
+
+
+class Turn(TypedDict):
+    """One chat message in OpenAI's form."""
+
+    role: Literal["system", "user", "assistant"]
+    content: str
+    name: NotRequired[str]
+
+
+def system_prompt(*, bot_name: str, guild_name: str) -> str:
+    """Return the first turn's text; short, since every example pays for it."""
+    return f"You are {bot_name}, a regular in the chat of {guild_name}. Answer the last message."
+
+
+def readable(content: str, names: Mapping[int, str]) -> str:
+    """Return ``content`` as people see it: mentions by name, custom emoji as ``:name:``."""
+    content = _MENTION.sub(lambda found: "@" + names.get(int(found[1]), "someone"), content)
+    return _EMOJI.sub(r":\1:", _CHANNEL.sub("#channel", content)).strip()
+
+
+def speaker(name: str) -> str:
+    """Return a name that can lead a line: no line break, no colon, at most 32 characters.
+
+    A display name is somebody's free text; without this it could imitate other speakers' lines.
+    """
+    return " ".join(name.replace(":", " ").split())[:32] or "someone"
+
+
+def to_chat(
+    messages: Sequence[Message],
+    *,
+    chair: int,
+    bot_name: str,
+    guild_name: str,
+    names: Mapping[int, str] | None = None,
+) -> tuple[list[Turn], list[list[int]]]:
+    """Return the turns, and for each turn the ids of the messages that it is made of.
+
+    ``chair`` is the author id that speaks as the assistant. Its messages in front of everybody
+    else's become lines like the others', because templates want the user to begin. Messages
+    without text are left out.
+    """
+    names = names or {}
+    turns: list[Turn] = [
+        {"role": "system", "content": system_prompt(bot_name=bot_name, guild_name=guild_name)}
+    ]
+    parts: list[list[int]] = [[]]
+    others_spoke = False
+    for message in messages:
+        text = readable(message.content, names)
+        if not text:
+            continue
+        others_spoke = others_spoke or message.author_id != chair
+        mine = message.author_id == chair and others_spoke
+        role: Literal["user", "assistant"] = "assistant" if mine else "user"
+        line = text if mine else f"{speaker(message.author_name)}: {_BREAKS.sub(' ', text)}"
+        if turns[-1]["role"] == role:
+            turns[-1]["content"] += f"\n{line}"
+            parts[-1].append(message.id)
+        else:
+            turns.append({"role": role, "content": line})
+            parts.append([message.id])
+    return turns, parts
+
+
+def shortened(turns: Sequence[Turn], *, max_characters: int) -> list[Turn]:
+    """Return the turns without the oldest ones, so that their text has at most ``max_characters``.
+
+    The system turn and the last turn stay; a last turn that is too long alone loses its beginning.
+    """
+    system, rest = list(turns[:1]), list(turns[1:])
+    room = max_characters - sum(len(turn["content"]) for turn in system)
+    while len(rest) > 1 and sum(len(turn["content"]) for turn in rest) > room:
+        rest.pop(0)
+    while len(rest) > 1 and rest[0]["role"] == "assistant":
+        rest.pop(0)
+    if rest and len(rest[-1]["content"]) > room:
+        last = rest[-1].copy()
+        last["content"] = last["content"][-max(room, 1) :]
+        rest[-1] = last
+    return system + rest

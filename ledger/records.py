@@ -1,0 +1,130 @@
+"""What the ledger hands out and takes in: plain frozen records without behaviour.
+
+All times are milliseconds since the epoch, UTC; all ids are Discord's snowflakes, or numbers of
+the same size where an import had none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+ChannelMode = Literal["listen", "answer", "ignore"]
+Stage = Literal[
+    "planned", "prepared", "fitted", "evaluated", "promoted", "kept", "skipped", "failed", "cancelled"
+]
+AdapterState = Literal["candidate", "champion", "previous", "retired", "deleted"]
+
+FINAL_STAGES: frozenset[str] = frozenset({"promoted", "kept", "skipped", "failed", "cancelled"})
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message as it was written; ``content`` may hold Discord's raw ``<@id>`` mentions."""
+
+    id: int
+    guild_id: int
+    channel_id: int
+    author_id: int
+    author_name: str
+    content: str
+    created_at: int
+    reply_to: int | None = None
+    edited_at: int | None = None
+    mentions: tuple[int, ...] = ()
+    source: str = "discord"
+    basis: str = ""
+    is_bot: bool = False
+    adapter_version: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Conversation:
+    """Messages of one channel that belong together, oldest first."""
+
+    channel_id: int
+    channel_name: str
+    messages: tuple[Message, ...]
+
+    @property
+    def started_at(self) -> int:
+        return self.messages[0].created_at
+
+    @property
+    def ended_at(self) -> int:
+        return self.messages[-1].created_at
+
+
+@dataclass(frozen=True, slots=True)
+class Channel:
+    """A channel and what the bot does in it."""
+
+    id: int
+    guild_id: int
+    name: str
+    mode: ChannelMode
+
+
+@dataclass(frozen=True, slots=True)
+class ConsentEvent:
+    """One change of one member's consent; the newest is in force."""
+
+    guild_id: int
+    user_id: int
+    granted: bool
+    channels: tuple[int, ...]
+    """Channels that the consent is limited to; empty: all that the guild lets the bot learn from."""
+    wording: str
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """One of the bot's own replies. ``content`` is empty where the asker has not opted in."""
+
+    message_id: int
+    guild_id: int
+    channel_id: int
+    asked_by: int
+    in_reply_to: int | None
+    content: str
+    adapter_version: str | None
+    created_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One night's work."""
+
+    id: str
+    guild_id: int
+    stage: Stage
+    trigger: str
+    created_at: int
+    finished_at: int | None = None
+    candidate: str | None = None
+    champion: str | None = None
+    verdict: str | None = None
+    reasons: tuple[str, ...] = ()
+    counts: Mapping[str, Any] = field(default_factory=dict)
+    metrics: Mapping[str, Any] = field(default_factory=dict)
+    error: str | None = None
+
+    @property
+    def finished(self) -> bool:
+        return self.stage in FINAL_STAGES
+
+
+@dataclass(frozen=True, slots=True)
+class Adapter:
+    """One adapter version of one guild."""
+
+    version: str
+    guild_id: int
+    run_id: str
+    path: str
+    base_model: str
+    created_at: int
+    state: AdapterState
+    metrics: Mapping[str, Any] = field(default_factory=dict)

@@ -1,0 +1,160 @@
+"""Nights: one row a run, every step written as it happens, so that a restart resumes or closes it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import aiosqlite
+
+from ledger.clock import Clock, to_ms
+from ledger.database import Writer
+from ledger.errors import LedgerError
+from ledger.records import FINAL_STAGES, Run, Stage
+
+_JSON_FIELDS = {"reasons", "counts", "metrics"}
+_FIELDS = {"candidate", "champion", "verdict", "error"} | _JSON_FIELDS
+
+
+class Runs:
+    """What happened in which night."""
+
+    def __init__(self, reader: aiosqlite.Connection, writer: Writer, clock: Clock) -> None:
+        self._reader = reader
+        self._writer = writer
+        self._clock = clock
+
+    async def create(self, guild_id: int, trigger: str) -> Run:
+        """Open a run in stage ``planned``; ``trigger`` says who or what started it."""
+        now = self._clock.now()
+
+        async def job(connection: aiosqlite.Connection) -> str:
+            stem = f"g{guild_id}-{now:%Y%m%dT%H%M%S}"
+            async with connection.execute(
+                "SELECT count(*) FROM runs WHERE guild_id = ? AND id >= ? AND id < ?",
+                (guild_id, stem, stem + "~"),
+            ) as cursor:
+                row = await cursor.fetchone()
+            run_id = stem if row is None or row[0] == 0 else f"{stem}-{row[0] + 1}"
+            await connection.execute(
+                "INSERT INTO runs (id, guild_id, stage, trigger, created_at) VALUES (?, ?, 'planned', ?, ?)",
+                (run_id, guild_id, trigger, to_ms(now)),
+            )
+            await connection.execute(
+                "INSERT INTO run_steps (run_id, stage, at) VALUES (?, 'planned', ?)", (run_id, to_ms(now))
+            )
+            return run_id
+
+        return await self.require(await self._writer.run(job))
+
+    async def advance(self, run_id: str, stage: Stage, **fields: Any) -> Run:
+        """Write the step ``stage`` and any of candidate, champion, verdict, reasons, counts, metrics, error.
+
+        Raises:
+            LedgerError: there is no such run, or it is finished already.
+        """
+        unknown = fields.keys() - _FIELDS
+        if unknown:
+            raise ValueError(f"a run has no field {sorted(unknown)[0]!r}")
+        now = to_ms(self._clock.now())
+        values = {
+            name: json.dumps(value) if name in _JSON_FIELDS else value for name, value in fields.items()
+        }
+        assignments = "".join(f", {name} = ?" for name in values)
+        finished = now if stage in FINAL_STAGES else None
+
+        async def job(connection: aiosqlite.Connection) -> int:
+            cursor = await connection.execute(
+                f"UPDATE runs SET stage = ?, finished_at = ?{assignments}"  # noqa: S608 - names checked above
+                " WHERE id = ? AND finished_at IS NULL",
+                (stage, finished, *values.values(), run_id),
+            )
+            if cursor.rowcount:
+                await connection.execute(
+                    "INSERT INTO run_steps (run_id, stage, at) VALUES (?, ?, ?)", (run_id, stage, now)
+                )
+            return cursor.rowcount
+
+        if not await self._writer.run(job):
+            raise LedgerError(f"The run {run_id} is unknown or finished; it cannot become {stage}.")
+        return await self.require(run_id)
+
+    async def learned_from(self, run_id: str, messages: Iterable[tuple[int, int]]) -> None:
+        """Keep the (message id, author id) pairs that the run trains on; never their text."""
+        rows = [(run_id, message_id, author_id) for message_id, author_id in messages]
+
+        async def job(connection: aiosqlite.Connection) -> None:
+            await connection.execute("DELETE FROM run_messages WHERE run_id = ?", (run_id,))
+            await connection.executemany(
+                "INSERT INTO run_messages (run_id, message_id, author_id) VALUES (?, ?, ?)"
+                " ON CONFLICT DO NOTHING",
+                rows,
+            )
+
+        await self._writer.run(job)
+
+    async def seen_messages(self, guild_id: int) -> set[int]:
+        """Return the ids of all messages that a night which reached its verdict has looked at."""
+        async with self._reader.execute(
+            "SELECT DISTINCT message_id FROM run_messages JOIN runs ON runs.id = run_id"
+            " WHERE guild_id = ? AND stage IN ('promoted', 'kept')",
+            (guild_id,),
+        ) as cursor:
+            return {int(row["message_id"]) async for row in cursor}
+
+    async def runs_with_author(self, guild_id: int, user_id: int) -> list[str]:
+        """Return the ids of the runs that learned from this person's words."""
+        async with self._reader.execute(
+            "SELECT DISTINCT run_id FROM run_messages JOIN runs ON runs.id = run_id"
+            " WHERE guild_id = ? AND author_id = ? ORDER BY run_id",
+            (guild_id, user_id),
+        ) as cursor:
+            return [str(row["run_id"]) async for row in cursor]
+
+    async def get(self, run_id: str) -> Run | None:
+        async with self._reader.execute("SELECT * FROM runs WHERE id = ?", (run_id,)) as cursor:
+            row = await cursor.fetchone()
+        return _run(row) if row else None
+
+    async def require(self, run_id: str) -> Run:
+        """Return the run.
+
+        Raises:
+            LedgerError: there is no such run.
+        """
+        run = await self.get(run_id)
+        if run is None:
+            raise LedgerError(f"There is no run {run_id!r}; list them with: python -m trainer runs.")
+        return run
+
+    async def of_guild(self, guild_id: int, *, limit: int = 20) -> list[Run]:
+        """Return the guild's runs, newest first."""
+        async with self._reader.execute(
+            "SELECT * FROM runs WHERE guild_id = ? ORDER BY created_at DESC, id DESC LIMIT ?",
+            (guild_id, limit),
+        ) as cursor:
+            return [_run(row) async for row in cursor]
+
+    async def unfinished(self, guild_id: int) -> list[Run]:
+        """Return runs that were cut off, oldest first."""
+        async with self._reader.execute(
+            "SELECT * FROM runs WHERE guild_id = ? AND finished_at IS NULL ORDER BY created_at, id",
+            (guild_id,),
+        ) as cursor:
+            return [_run(row) async for row in cursor]
+
+    async def steps(self, run_id: str) -> list[tuple[str, int]]:
+        """Return each step's stage and time, in order."""
+        async with self._reader.execute(
+            "SELECT stage, at FROM run_steps WHERE run_id = ? ORDER BY rowid", (run_id,)
+        ) as cursor:
+            return [(str(row["stage"]), int(row["at"])) async for row in cursor]
+
+
+def _run(row: aiosqlite.Row) -> Run:
+    values: dict[str, Any] = {key: row[key] for key in row.keys()}  # noqa: SIM118 - a Row iterates over values
+    counts: Mapping[str, Any] = json.loads(values.pop("counts"))
+    metrics: Mapping[str, Any] = json.loads(values.pop("metrics"))
+    reasons = tuple(json.loads(values.pop("reasons")))
+    return Run(**values, reasons=reasons, counts=counts, metrics=metrics)

@@ -1,0 +1,49 @@
+"""The ledger as one object: ``async with Ledger.open(path, clock=clock) as ledger``.
+
+Every process that needs the database opens its own; SQLite's WAL lets them read while one writes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import aiosqlite
+
+from ledger.adapters import Adapters
+from ledger.clock import Clock, SystemClock
+from ledger.consent import Consent
+from ledger.database import Writer, open_database
+from ledger.guilds import Channels, Guilds, People
+from ledger.messages import Messages
+from ledger.replies import Replies
+from ledger.runs import Runs
+
+
+class Ledger:
+    """All parts of the record, over one reading and one writing connection."""
+
+    def __init__(self, reader: aiosqlite.Connection, writer: Writer, clock: Clock) -> None:
+        self.reader = reader
+        self.writer = writer
+        self.clock = clock
+        self.guilds = Guilds(reader, writer, clock)
+        self.channels = Channels(reader, writer)
+        self.people = People(reader, writer)
+        self.consent = Consent(reader, writer, clock)
+        self.messages = Messages(reader, writer)
+        self.replies = Replies(reader, writer, clock)
+        self.runs = Runs(reader, writer, clock)
+        self.adapters = Adapters(reader, writer, clock)
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, path: Path, *, clock: Clock | None = None) -> AsyncIterator[Ledger]:
+        """Open the database at ``path``, creating or migrating it.
+
+        Raises:
+            LedgerError: it cannot be opened, is no database, or is of a newer version.
+        """
+        async with open_database(path) as (reader, writer):
+            yield cls(reader, writer, clock or SystemClock())
