@@ -29,3 +29,17 @@ def to_ms(moment: datetime) -> int:
 def from_ms(milliseconds: int) -> datetime:
     """Return the aware UTC time of ``milliseconds`` since the epoch."""
     return datetime.fromtimestamp(milliseconds / 1000, UTC)
+
+
+class OffsetClock:
+    """A clock that was set: it starts at ``start`` and runs on with the machine's own."""
+
+    def __init__(self, start: datetime) -> None:
+        self._offset = start.astimezone(UTC) - datetime.now(UTC)
+
+    def now(self) -> datetime:
+        return datetime.now(UTC) + self._offset
+
+    def set(self, moment: datetime) -> None:
+        """Move the clock to ``moment``."""
+        self._offset = moment.astimezone(UTC) - datetime.now(UTC)
