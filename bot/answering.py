@@ -1,0 +1,179 @@
+"""From a question to an answer that streams into Discord: a bounded queue and its workers.
+
+Knows no Discord event and no prompt rule: it is handed chat turns and a place to write.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Protocol, Self
+
+from bot.engine_client import EngineClient, EngineRefusal, Sampling
+from bot.serving import Serving
+from ledger.errors import EngineBusy, EngineError
+from ledger.prompts import Turn
+
+log = logging.getLogger(__name__)
+
+BUSY = "I'm talking to a lot of people right now. Ask me again in a moment?"
+DOWN = "My head is somewhere else just now: the model isn't running. An admin can look at `/bot status`."
+SPEECHLESS = "…I have no words."
+
+
+class Place(Protocol):
+    """Where an answer is written."""
+
+    def typing(self) -> AbstractAsyncContextManager[None]:
+        """Show that an answer is on its way."""
+        ...
+
+    async def show(self, text: str) -> None:
+        """Show the answer so far (the whole text, not only what is new)."""
+        ...
+
+
+Answered = Callable[[str, str | None], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One thing to answer; ``answered`` is called with the text and the version that wrote it."""
+
+    guild_id: int | None
+    asker_id: int
+    turns: Callable[[], Awaitable[Sequence[Turn]]]
+    place: Place
+    answered: Answered
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a question is not taken; ``text`` is for the asker, empty when silence is kinder."""
+
+    text: str
+
+
+class Answering:
+    """``async with Answering(…) as answering``; then ``answering.ask(question)``."""
+
+    def __init__(
+        self,
+        engine: EngineClient,
+        serving: Serving,
+        *,
+        sampling: Sampling,
+        workers: int,
+        queue_size: int,
+        cooldown_seconds: float,
+        edit_interval_seconds: float,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._engine = engine
+        self._serving = serving
+        self._sampling = sampling
+        self._worker_count = workers
+        self._queue: asyncio.Queue[Question] = asyncio.Queue(maxsize=queue_size)
+        self._cooldown = cooldown_seconds
+        self._edit_interval = edit_interval_seconds
+        self._monotonic = monotonic
+        self._last_asked: dict[int, float] = {}
+        self._workers: list[asyncio.Task[None]] = []
+
+    async def __aenter__(self) -> Self:
+        self._workers = [
+            asyncio.create_task(self._work(), name=f"answering-{number}")
+            for number in range(self._worker_count)
+        ]
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for worker in self._workers:
+            worker.cancel()
+        await asyncio.gather(*self._workers, return_exceptions=True)
+
+    @property
+    def waiting(self) -> int:
+        """How many questions wait for a worker."""
+        return self._queue.qsize()
+
+    def ask(self, question: Question) -> Refusal | None:
+        """Queue the question, or say why not."""
+        now = self._monotonic()
+        wait = self._last_asked.get(question.asker_id, -self._cooldown) + self._cooldown - now
+        if wait > 0:
+            return Refusal(f"One at a time! Ask me again in {wait:.0f} s." if wait >= 1 else "")
+        try:
+            self._queue.put_nowait(question)
+        except asyncio.QueueFull:
+            return Refusal(BUSY)
+        self._last_asked[question.asker_id] = now
+        self._forget_old_askers(now)
+        return None
+
+    def _forget_old_askers(self, now: float) -> None:
+        if len(self._last_asked) > 1000:
+            self._last_asked = {
+                asker: asked for asker, asked in self._last_asked.items() if now - asked < self._cooldown
+            }
+
+    async def _work(self) -> None:
+        while True:
+            question = await self._queue.get()
+            try:
+                await self._answer(question)
+            except Exception:  # a worker must outlive whatever one answer runs into
+                log.exception("an answer failed")
+
+    async def _answer(self, question: Question) -> None:
+        try:
+            async with question.place.typing():
+                turns = await question.turns()
+                text, version = await self._generate(question, turns)
+        except EngineBusy:
+            await question.place.show(BUSY)
+        except EngineError as error:
+            log.warning("no answer: %s", error)
+            await question.place.show(DOWN)
+        else:
+            await question.place.show(text)
+            await question.answered(text, version)
+
+    async def _generate(self, question: Question, turns: Sequence[Turn]) -> tuple[str, str | None]:
+        """Stream one answer into its place; return its text and the version that wrote it.
+
+        Asked once more where the engine was restarted in between and no longer holds the version,
+        and with half of the context where it found the prompt too long.
+        """
+        for attempt in (1, 2, 3):
+            async with self._serving.lease(question.guild_id) as (model, version):
+                try:
+                    return await self._stream(question, model, turns), version
+                except EngineRefusal as error:
+                    if attempt == 3:
+                        raise
+                    if error.status == 404 and version is not None:
+                        self._serving.forget(version)
+                    elif error.status == 400 and len(turns) > 2:
+                        turns = [turns[0], *turns[-max(1, (len(turns) - 1) // 2) :]]
+                    else:
+                        raise
+            await self._serving.sync()
+        raise AssertionError("the third attempt returns or raises")
+
+    async def _stream(self, question: Question, model: str, turns: Sequence[Turn]) -> str:
+        text = ""
+        shown_at = self._monotonic()
+        async for piece in self._engine.stream(model, turns, self._sampling, guild_id=question.guild_id):
+            text += piece
+            if text.strip() and self._monotonic() - shown_at >= self._edit_interval:
+                await question.place.show(text)
+                shown_at = self._monotonic()
+        return text.strip() or SPEECHLESS

@@ -1,0 +1,184 @@
+"""Nights as the bot sees them: a trainer process for one guild at a time, watched and cancellable.
+
+Loads no model: ``python -m trainer night`` does the work and reports in lines on its stdout.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import sys
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from bot.background import Background
+from ledger.clock import Clock
+from ledger.errors import NightBusy
+
+log = logging.getLogger(__name__)
+
+STOP_SECONDS = 30.0
+"""How long a cancelled trainer may take to write down that it was, before it is killed."""
+STAGES = ("prepare", "fit", "evaluate", "verdict", "promote")
+
+
+@dataclass(slots=True)
+class Night:
+    """One night under way, or just ended; ``outcome`` is the trainer's last line."""
+
+    guild_id: int
+    trigger: str
+    started_at: datetime
+    stage: str = "waiting"
+    step: int = 0
+    steps: int = 0
+    loss: float | None = None
+    eta_seconds: float | None = None
+    cancelled: bool = False
+    outcome: dict[str, Any] = field(default_factory=dict)
+    ended: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def share(self) -> float:
+        """How much of the current stage is done, 0 to 1."""
+        return self.step / self.steps if self.steps else 0.0
+
+
+Finished = Callable[[Night], Awaitable[None]]
+
+
+class Nights:
+    """Starts, watches and cancels nights; several guilds' nights wait for each other."""
+
+    def __init__(
+        self,
+        config: Path,
+        *,
+        background: Background,
+        clock: Clock,
+        command: tuple[str, ...] = (sys.executable, "-m", "trainer"),
+    ) -> None:
+        self._config = config
+        self._background = background
+        self._clock = clock
+        self._command = command
+        self._current: dict[int, Night] = {}
+        self._processes: dict[int, asyncio.subprocess.Process] = {}
+        self._one_at_a_time = asyncio.Lock()
+        self._listeners: list[Finished] = []
+        self.last: dict[int, Night] = {}
+
+    def on_finished(self, listener: Finished) -> None:
+        """Have ``listener`` called with each night that ends."""
+        self._listeners.append(listener)
+
+    def current(self, guild_id: int) -> Night | None:
+        """Return the guild's night that is under way, or None."""
+        return self._current.get(guild_id)
+
+    def start(self, guild_id: int, *, trigger: str) -> Night:
+        """Start a night for the guild.
+
+        Raises:
+            NightBusy: one is under way.
+        """
+        if guild_id in self._current:
+            raise NightBusy("A night is under way already; `/train status` shows how far it is.")
+        night = Night(guild_id=guild_id, trigger=trigger, started_at=self._clock.now())
+        self._current[guild_id] = night
+        self._background.run(self._run(night), name=f"night-{guild_id}")
+        return night
+
+    def cancel(self, guild_id: int) -> bool:
+        """Ask the guild's night to stop; tell whether there was one."""
+        night = self._current.get(guild_id)
+        if night is None:
+            return False
+        night.cancelled = True
+        self._background.run(self._stop(guild_id), name=f"cancel-{guild_id}")
+        return True
+
+    async def _run(self, night: Night) -> None:
+        try:
+            async with self._one_at_a_time:
+                if not night.cancelled:
+                    await self._train(night)
+        finally:
+            self._current.pop(night.guild_id, None)
+            self.last[night.guild_id] = night
+            if not night.outcome:
+                night.outcome = {
+                    "stage": "cancelled" if night.cancelled else "failed",
+                    "guild": night.guild_id,
+                }
+            night.ended.set()
+        for listener in self._listeners:
+            await listener(night)
+
+    async def _train(self, night: Night) -> None:
+        process = await asyncio.create_subprocess_exec(
+            *self._command,
+            "night",
+            "--config",
+            str(self._config),
+            "--guild",
+            str(night.guild_id),
+            "--trigger",
+            night.trigger,
+            "--now",
+            night.started_at.isoformat(),
+            "--progress",
+            "--json",
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            limit=2**22,  # the outcome is one line, samples included
+        )
+        self._processes[night.guild_id] = process
+        try:
+            assert process.stdout is not None  # noqa: S101 - it was asked for
+            async for line in process.stdout:
+                self._read(night, line)
+            code = await process.wait()
+        except BaseException:
+            await self._stop(night.guild_id)
+            raise
+        finally:
+            self._processes.pop(night.guild_id, None)
+        log.info("night of guild %d ended: %s (exit %d)", night.guild_id, night.outcome.get("stage"), code)
+        if not night.outcome and not night.cancelled:
+            night.outcome = {
+                "stage": "failed",
+                "guild": night.guild_id,
+                "error": f"the trainer ended with exit code {code} and no outcome; see its log",
+            }
+
+    def _read(self, night: Night, line: bytes) -> None:
+        try:
+            event = json.loads(line)
+        except ValueError:
+            return  # something a library printed
+        progress = event.get("progress")
+        if progress is None:
+            night.outcome = event
+            return
+        night.stage = progress["stage"]
+        night.step, night.steps = progress["step"], progress["steps"]
+        night.loss, night.eta_seconds = progress.get("loss"), progress.get("eta_seconds")
+
+    async def _stop(self, guild_id: int) -> None:
+        process = self._processes.get(guild_id)
+        if process is None or process.returncode is not None:
+            return
+        with contextlib.suppress(ProcessLookupError):
+            process.terminate()
+        try:
+            await asyncio.wait_for(process.wait(), STOP_SECONDS)
+        except TimeoutError:
+            log.warning("the trainer of guild %d did not stop; it is killed", guild_id)
+            process.kill()
+            await process.wait()

@@ -1,0 +1,116 @@
+"""A night's outcome as Discord shows it: embeds, the loss curve, and two buttons.
+
+Pure functions from the trainer's outcome object; sends nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import discord
+
+COLOURS = {
+    "promoted": discord.Colour.green(),
+    "kept": discord.Colour.gold(),
+    "skipped": discord.Colour.light_grey(),
+    "cancelled": discord.Colour.light_grey(),
+    "failed": discord.Colour.red(),
+}
+TITLES = {
+    "promoted": "🎓 A better version serves now",
+    "kept": "📚 Tonight's version was not better; the old one stays",
+    "skipped": "😴 Nothing to learn tonight",
+    "cancelled": "✋ The night was cancelled",
+    "failed": "🩹 The night failed; what served goes on serving",
+}
+FIELD = 1024
+"""Discord's limit for a field of an embed, in characters."""
+
+
+def report_embeds(outcome: Mapping[str, Any]) -> list[discord.Embed]:
+    """Return the report: one embed of facts and, where replies were sampled, one of replies."""
+    stage = str(outcome.get("stage", "failed"))
+    embed = discord.Embed(
+        title=TITLES.get(stage, stage), colour=COLOURS.get(stage), description=_reasons(outcome)
+    )
+    if outcome.get("counts"):
+        embed.add_field(name="Learned from", value=_counts(outcome["counts"]), inline=False)
+    if outcome.get("perplexity"):
+        embed.add_field(name="Perplexity on held-out replies", value=_perplexity(outcome), inline=False)
+    if outcome.get("loss_curve"):
+        embed.set_image(url=f"attachment://{Path(outcome['loss_curve']).name}")
+    embed.set_footer(text=_footer(outcome))
+    samples = outcome.get("samples") or []
+    return [embed, _samples(samples)] if samples else [embed]
+
+
+def report_file(outcome: Mapping[str, Any]) -> discord.File | None:
+    """Return the loss curve's picture, if the night drew one."""
+    path = outcome.get("loss_curve")
+    return discord.File(path) if path and Path(path).is_file() else None
+
+
+def _reasons(outcome: Mapping[str, Any]) -> str:
+    reasons = list(outcome.get("reasons") or [])
+    if outcome.get("error"):
+        reasons.append(str(outcome["error"]))
+    return clipped("\n".join(f"• {reason}" for reason in reasons) or "No reason was given.", 2048)
+
+
+def _counts(counts: Mapping[str, Any]) -> str:
+    """Say how many were learned from, and what was left out and why."""
+    lines = [f"**{value:,}** {_words(key)}" for key, value in counts.items() if isinstance(value, int)]
+    left_out = counts.get("left_out") or {}
+    lines += [f"left out: {value:,} — {_words(reason)}" for reason, value in left_out.items() if value]
+    return clipped("\n".join(lines) or "nothing", FIELD)
+
+
+def _perplexity(outcome: Mapping[str, Any]) -> str:
+    """Lay the three figures out as a table in a code block, which keeps its columns in Discord."""
+    rows = []
+    for name in ("base", "champion", "candidate"):
+        perplexity, nll = outcome["perplexity"].get(name), (outcome.get("nll") or {}).get(name)
+        if perplexity is not None:
+            rows.append(f"{name:<10}{perplexity:>9.2f}" + (f"   {nll:.3f} nats/token" if nll else ""))
+    return "```\n" + "\n".join(rows) + "\n```"
+
+
+def _samples(samples: Sequence[Mapping[str, Any]]) -> discord.Embed:
+    embed = discord.Embed(title="The same questions, before and after", colour=discord.Colour.blurple())
+    for sample in samples[:3]:
+        question = clipped(str(sample["context"]).strip().splitlines()[-1], 240)
+        embed.add_field(name="​", value=f"> {plain(question)}", inline=False)
+        embed.add_field(name="Before", value=plain(clipped(str(sample["before"]), 500)) or "—", inline=True)
+        embed.add_field(name="After", value=plain(clipped(str(sample["after"]), 500)) or "—", inline=True)
+    return embed
+
+
+def _footer(outcome: Mapping[str, Any]) -> str:
+    parts = [
+        f"run {outcome['run']}" if outcome.get("run") else "",
+        f"candidate {outcome['candidate']}" if outcome.get("candidate") else "",
+        f"{outcome['seconds'] / 60:.0f} min" if outcome.get("seconds") else "",
+    ]
+    return " · ".join(part for part in parts if part) or "no run"
+
+
+def plain(text: str) -> str:
+    """Return text of members or of the model so that Discord shows it as it is: no markup, no ping."""
+    return discord.utils.escape_markdown(discord.utils.escape_mentions(text))
+
+
+def clipped(text: str, limit: int) -> str:
+    """Return ``text``, cut to ``limit`` characters with an ellipsis."""
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def _words(key: str) -> str:
+    return key.replace("_", " ")
+
+
+def progress_bar(share: float, *, width: int = 20) -> str:
+    """Return a bar of ``width`` cells for a share from 0 to 1."""
+    filled = round(max(0.0, min(1.0, share)) * width)
+    return "█" * filled + "░" * (width - filled)

@@ -1,0 +1,139 @@
+"""When nights happen: a cron line in a time zone, and missed nights made up.
+
+APScheduler wakes this room; whether a night is due is decided here, against the injected clock and
+the ledger's runs, so that a wake-up which comes late, twice or not at all changes nothing.
+"""
+
+from __future__ import annotations
+
+import logging
+from datetime import datetime, timedelta
+from types import TracebackType
+from typing import Self
+from zoneinfo import ZoneInfo
+
+from apscheduler.events import EVENT_JOB_MISSED, JobExecutionEvent
+from apscheduler.schedulers.asyncio import AsyncIOScheduler
+from apscheduler.triggers.cron import CronTrigger
+
+from bot.background import Background
+from bot.nights import Nights
+from ledger.clock import Clock, from_ms
+from ledger.errors import NightBusy
+from ledger.store import Ledger
+
+log = logging.getLogger(__name__)
+
+SCHEDULED = "schedule"
+MADE_UP = "schedule, made up"
+LOOK_BACK = timedelta(days=8)
+"""How far back the last due time is looked for; a weekly cron line is covered."""
+
+
+class Schedule:
+    """``async with Schedule(…)``: starts due nights until it is left."""
+
+    def __init__(
+        self,
+        *,
+        cron: str,
+        timezone: str,
+        misfire_grace_minutes: int,
+        ledger: Ledger,
+        nights: Nights,
+        background: Background,
+        clock: Clock,
+        enabled: bool = True,
+    ) -> None:
+        self._zone = ZoneInfo(timezone)
+        self._trigger = CronTrigger.from_crontab(cron, timezone=self._zone)
+        self._grace = timedelta(minutes=misfire_grace_minutes)
+        self._ledger = ledger
+        self._nights = nights
+        self._background = background
+        self._clock = clock
+        self._enabled = enabled
+        self._scheduler = AsyncIOScheduler(timezone=self._zone)
+
+    async def __aenter__(self) -> Self:
+        if self._enabled:
+            self._scheduler.add_job(
+                self.tick,
+                self._trigger,
+                id="night",
+                coalesce=True,
+                max_instances=1,
+                misfire_grace_time=int(self._grace.total_seconds()),
+            )
+            self._scheduler.add_listener(self._missed, EVENT_JOB_MISSED)
+            self._scheduler.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._scheduler.running:
+            self._scheduler.shutdown(wait=False)
+
+    def next_night(self) -> datetime | None:
+        """Return when the next night is due, in the schedule's time zone; None when switched off."""
+        if not self._enabled:
+            return None
+        now = self._clock.now().astimezone(self._zone)
+        due: datetime | None = self._trigger.get_next_fire_time(None, now + timedelta(seconds=1))
+        return due
+
+    def last_due(self) -> datetime | None:
+        """Return when a night was last due, or None if none was within ``LOOK_BACK``."""
+        now = self._clock.now().astimezone(self._zone)
+        due: datetime | None = None
+        candidate: datetime | None = self._trigger.get_next_fire_time(None, now - LOOK_BACK)
+        while candidate is not None and candidate <= now:
+            due = candidate
+            candidate = self._trigger.get_next_fire_time(due, due + timedelta(seconds=1))
+        return due
+
+    async def tick(self) -> list[int]:
+        """Start the night of every guild that is due and was not begun; return those guilds' ids.
+
+        Called by APScheduler at the due time, at start for nights that were missed while the bot
+        was off, and whenever the clock was moved.
+        """
+        due = self.last_due()
+        if not self._enabled or due is None:
+            return []
+        late = self._clock.now() - due > self._grace
+        started = []
+        for guild_id in await self._ledger.guilds.all():
+            if await self._begun_since(guild_id, due):
+                continue
+            try:
+                self._nights.start(guild_id, trigger=MADE_UP if late else SCHEDULED)
+            except NightBusy:
+                log.info("guild %d is being trained already; the scheduled night is left out", guild_id)
+                continue
+            started.append(guild_id)
+        return started
+
+    async def _begun_since(self, guild_id: int, due: datetime) -> bool:
+        """Tell whether a night due at ``due`` has been seen to, or came before the guild did."""
+        first_seen = await self._ledger.guilds.first_seen(guild_id)
+        if first_seen is None or from_ms(first_seen) > due:
+            return True
+        current = self._nights.current(guild_id)
+        if current is not None and current.started_at >= due:
+            return True
+        last = self._nights.last.get(guild_id)
+        if last is not None and last.started_at >= due:
+            return True  # it failed before it could write a run; the next due time tries again
+        runs = await self._ledger.runs.of_guild(guild_id, limit=1)
+        return bool(runs) and from_ms(runs[0].created_at) >= due
+
+    def _missed(self, event: JobExecutionEvent) -> None:
+        log.warning(
+            "the night of %s was missed by more than its grace; it is made up", event.scheduled_run_time
+        )
+        self._background.run(self._make_up(), name="missed-night")
+
+    async def _make_up(self) -> None:
+        await self.tick()

@@ -1,0 +1,53 @@
+"""Long answers in several messages: pure functions over text."""
+
+from __future__ import annotations
+
+import re
+
+LIMIT = 1990
+"""Characters a message; Discord takes 2,000, and ten are left for closing a code block."""
+
+_FENCE = re.compile(r"^\s*```([\w+-]*)", re.MULTILINE)
+
+
+def split_message(text: str, *, limit: int = LIMIT) -> list[str]:
+    """Return ``text`` in pieces of at most ``limit`` characters.
+
+    Cuts at a paragraph, a line or a word, in this order of preference. A code block that is cut is
+    closed in one piece and opened again, in its language, in the next. The first pieces do not
+    change when text is appended, so an answer can stream into them.
+    """
+    pieces: list[str] = []
+    opening = ""
+    rest = text.strip("\n")
+    while True:
+        piece = opening + rest
+        if len(piece) <= limit:
+            # A block that is still streaming in is closed for show.
+            return [*pieces, _closed(piece)] if piece.strip() else pieces
+        room = limit - len(opening) - len("\n```")
+        cut = _cut(rest, room)
+        head = opening + rest[:cut].rstrip()
+        rest = rest[cut:].lstrip("\n")
+        language = _open_fence(head)
+        pieces.append(_closed(head))
+        opening = "" if language is None else f"```{language}\n"
+
+
+def _cut(text: str, room: int) -> int:
+    """Return where to cut: past half of the room, at the best border that there is."""
+    for border in ("\n\n", "\n", " "):
+        place = text.rfind(border, room // 2, room)
+        if place > 0:
+            return place + len(border)
+    return room
+
+
+def _open_fence(text: str) -> str | None:
+    """Return the language of the code block that ``text`` leaves open, or None."""
+    fences = _FENCE.findall(text)
+    return fences[-1] if len(fences) % 2 else None
+
+
+def _closed(text: str) -> str:
+    return text if _open_fence(text) is None else f"{text}\n```"
