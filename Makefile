@@ -1,0 +1,52 @@
+# Everything that a developer or a curious visitor types. Works with GNU make 3.81 on, which is
+# what macOS has. Each target does its own set-up; ARGS are passed on: make test ARGS="-k consent".
+
+PYTHON ?= python3.11
+WORKERS ?= 2
+VENV := .venv
+RUN := $(VENV)/bin/python
+STAMP := $(VENV)/installed
+SMALL_MODEL := models/base/SmolLM2-135M-Instruct/config.json
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint clean
+
+help:
+	@echo "make demo    chat with the bot on a local Discord in the browser; no account needed"
+	@echo "             ARGS=--once plays a day and a night unattended and prints the outcome"
+	@echo "make test    run all tests; ARGS are passed on to pytest"
+	@echo "make lint    check style and types"
+	@echo "make setup   make the environment in $(VENV); the other targets call it"
+	@echo "make clean   remove the environment and all caches, and keep data and models"
+
+setup: $(STAMP)
+
+# torch goes first and exactly: a range could bring gigabytes of CUDA packages along.
+$(STAMP): requirements.lock
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null || \
+	  { echo "Python 3.11 is needed and $(PYTHON) is not it; name yours: make setup PYTHON=/path/to/python3.11"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(RUN) -m pip install --quiet --disable-pip-version-check torch==2.13.0
+	$(RUN) -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	@touch $(STAMP)
+
+$(SMALL_MODEL): | $(STAMP)
+	$(RUN) -m engine fetch-small
+
+demo: setup $(SMALL_MODEL)
+	$(RUN) -m bot demo $(ARGS)
+
+# Without a network the tests still run; those that need the small model are skipped by name.
+test: setup
+	@test -f $(SMALL_MODEL) || $(RUN) -m engine fetch-small || \
+	  echo "The small model could not be fetched: the tests that need it are skipped."
+	$(RUN) -m pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder $(ARGS)
+
+lint: setup
+	$(RUN) -m ruff check .
+	$(RUN) -m ruff format --check .
+	$(RUN) -m mypy
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build *.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
