@@ -1,0 +1,128 @@
+"""Who a line speaks to: "nick: …", "nick, …" and "@nick" looked up among a channel's authors.
+
+Chat logs carry few reply references; what keeps their conversations apart is that people lead with
+a name. The same survey finds what is said to bots: lead-ins that a bot answers at once nearly every
+time ("m: …", "!roll …"). Keeps names and counts, no text.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from trainer.importing.drafts import Draft, Place
+
+MIN_COMMANDS = 4
+"""So often must a lead-in have been used before it can be called a command."""
+MIN_ANSWERED = 0.6
+"""Share of a lead-in's lines that a bot answers in the very next message. On two years of a channel
+with four bots, commands reach 0.62 to 1.0 and ordinary words at most 0.5 (base rate 0.11)."""
+MAX_LEADS = 20_000
+_REACH = 40  # Discord's names have at most 32 characters
+
+_LEAD = re.compile(r"([^\s:,]{1,32}:)|([!.$%&?;~^+/\\-])[A-Za-z]")
+_RAW_MENTION = re.compile(r"<@[!&]?(\d{1,19})>")
+_AT = re.compile(r"(?<![\w@])@(?=\S)")
+
+
+def lead_of(content: str) -> str:
+    """Return the text's lead-in as commands have them ("m:", "!"), or an empty text."""
+    found = _LEAD.match(content)
+    return (found[1] or found[2]).casefold() if found else ""
+
+
+@dataclass(slots=True)
+class ChannelVoices:
+    """What one channel's messages reveal about its speakers."""
+
+    names: dict[str, int] = field(default_factory=dict)
+    bots: dict[int, str] = field(default_factory=dict)
+    used: Counter[str] = field(default_factory=Counter)
+    answered: Counter[str] = field(default_factory=Counter)
+    last_lead: str = ""
+
+    def hear(self, draft: Draft) -> None:
+        """Learn from one message, in the order in which the channel saw them."""
+        message = draft.message
+        for name in draft.names:
+            self.names.setdefault(name.casefold(), message.author_id)
+        if message.is_bot:
+            self.bots[message.author_id] = message.author_name
+            self.answered[self.last_lead] += bool(self.last_lead)
+            self.last_lead = ""
+            return
+        self.last_lead = lead_of(message.content)
+        if self.last_lead and (self.last_lead in self.used or len(self.used) < MAX_LEADS):
+            self.used[self.last_lead] += 1
+
+    def know(self, people: Mapping[int, str], bots: Mapping[int, str]) -> None:
+        """Add those whose names are known from elsewhere; ``bots`` says which of them are bots."""
+        for person, name in people.items():
+            self.names.setdefault(name.casefold(), person)
+        self.bots |= bots
+
+    def is_command(self, content: str) -> bool:
+        """Tell whether the text leads with a bot's name, or with a lead-in that bots answer."""
+        if any(person in self.bots for person in self.led_by(content)):
+            return True
+        lead = lead_of(content)
+        if not lead or lead[:-1] in self.names:
+            return False  # a person's name: a bot may well answer for someone who is away
+        used = self.used[lead]
+        return used >= MIN_COMMANDS and self.answered[lead] >= MIN_ANSWERED * used
+
+    def addressed(self, content: str) -> tuple[int, ...]:
+        """Return the ids of those whom the text leads with or mentions as "@name", in order."""
+        found = dict.fromkeys(self.led_by(content))
+        for at in _AT.finditer(content):
+            named = self._at(content[at.end() : at.end() + _REACH].casefold())
+            if named is not None:
+                found[named] = None
+        return tuple(found)
+
+    def led_by(self, content: str) -> tuple[int, ...]:
+        """Return the ids of those whose names the text begins with: "a, b: …" or "@a …"."""
+        found: list[int] = []
+        rest = content
+        while (hit := self._lead_in(rest)) is not None:
+            found.append(hit[0])
+            rest = rest[hit[1] :].lstrip()
+        if not found and (raw := _RAW_MENTION.match(content)):
+            found.append(int(raw[1]))
+        elif not found and content.startswith("@"):
+            named = self._at(content[1:_REACH].casefold())
+            found.extend([] if named is None else [named])
+        return tuple(found)
+
+    def _lead_in(self, text: str) -> tuple[int, int] | None:
+        """Return who is named in front of the first colon or comma, and where that ends."""
+        head = text[:_REACH]
+        for end, character in enumerate(head):
+            if character == "\n":
+                return None
+            if character == ":" or (character == "," and head[end + 1 : end + 2] in (" ", "")):
+                person = self.names.get(head[:end].removeprefix("@").casefold())
+                if person is not None:
+                    return person, end + 1
+        return None
+
+    def _at(self, text: str) -> int | None:
+        """Return who is named at the start of ``text``, preferring the longest name."""
+        for end in range(len(text), 0, -1):
+            whole = end == len(text) or not (text[end].isalnum() or text[end] == "_")
+            if whole and (person := self.names.get(text[:end])) is not None:
+                return person
+        return None
+
+
+@dataclass(slots=True)
+class Voices:
+    """The voices of all channels that an import touches."""
+
+    channels: dict[tuple[int, int], ChannelVoices] = field(default_factory=dict)
+
+    def of(self, place: Place) -> ChannelVoices:
+        """Return the voices of one channel, empty ones where it is new."""
+        return self.channels.setdefault((place.guild_id, place.channel_id), ChannelVoices())

@@ -1,0 +1,128 @@
+"""What every reader yields: a message, where it stood, and why it may have to be left out.
+
+Readers know file formats and nothing else; consent, storage and addressing come after them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from ledger.clock import to_ms
+from ledger.records import Message
+
+DELETED_USER_ID = 456226577798135808
+"""The account under which Discord shows what deleted users wrote: many people, so nobody's words."""
+_DELETED_NAME = re.compile(r"Deleted User( [0-9a-f]{8})?|deleted_user_[0-9a-z]+")
+
+BOT = "written by a bot or webhook"
+DELETED = "author's account is deleted"
+SYSTEM = "system message"
+NO_TEXT = "no text"
+DIRECT = "direct message"
+UNREADABLE = "incomplete message"
+UNKNOWN_SERVER = "server unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A channel and its guild, as the export names them."""
+
+    guild_id: int
+    guild_name: str
+    channel_id: int
+    channel_name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """One message read; ``left_out`` is the reason why it must not be kept, or empty."""
+
+    place: Place
+    message: Message
+    names: tuple[str, ...] = ()
+    left_out: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """A message that cannot be taken, and whose author and text nobody needs to know."""
+
+    left_out: str
+
+
+@dataclass(slots=True)
+class Progress:
+    """How far the reading of one file is; ``share`` is between 0 and 1."""
+
+    file: Path
+    messages: int = 0
+    share: float = 0.0
+
+
+@dataclass(slots=True)
+class Reading:
+    """One file being read: the guild to read for, and what the reader noticed."""
+
+    path: Path
+    guild_id: int | None = None
+    share: float = 0.0
+    cut_off: bool = False
+
+
+Reader = Callable[[Reading], Iterator[Draft | Skipped]]
+
+
+def stable_id(*parts: object) -> int:
+    """Return a positive 63-bit number that depends on ``parts`` alone, for what has no id."""
+    digest = hashlib.blake2b(
+        "\x1f".join(str(part) for part in parts).encode("utf-8", "replace"), digest_size=8
+    )
+    return (int.from_bytes(digest.digest(), "big") & (2**63 - 1)) or 1
+
+
+def snowflake(value: Any) -> int:
+    """Return a Discord id that may be written as a number or a text.
+
+    Raises:
+        ValueError: it is none, or does not fit the database's 63 bits.
+    """
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        raise ValueError("no id")
+    number = int(value)
+    if not 0 < number < 2**63:
+        raise ValueError("an id out of range")
+    return number
+
+
+def moment(value: Any) -> int:
+    """Return an ISO 8601 time or seconds or milliseconds since the epoch as milliseconds, UTC.
+
+    A time without an offset is read as UTC.
+
+    Raises:
+        ValueError: it is no time.
+    """
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        milliseconds = round(value if abs(value) > 1e11 else value * 1000)
+        if not 0 <= milliseconds < 10**14:
+            raise ValueError("a time out of range")
+        return milliseconds
+    parsed = datetime.fromisoformat(str(value).strip())
+    return to_ms(parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC))
+
+
+def storable(text: Any) -> str:
+    """Return ``text`` with plain line ends and without half surrogates, which SQLite refuses."""
+    clean = str(text if text is not None else "").replace("\r\n", "\n").replace("\x00", "")
+    return clean.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def is_deleted(author_id: int, name: str) -> bool:
+    """Tell whether the author is a deleted account: nobody who could agree or be forgotten."""
+    return author_id == DELETED_USER_ID or _DELETED_NAME.fullmatch(name) is not None

@@ -1,0 +1,155 @@
+"""From files to the ledger: survey each export, then read it and hand it to the shelf.
+
+Two passes over each export. The first learns who speaks in a channel and how its bots are
+commanded, the second stores. Whatever was stored before a fault stays.
+"""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from ledger.store import Ledger
+from trainer.importing.addressing import Voices
+from trainer.importing.chat_exporter import read_chat_export
+from trainer.importing.data_package import read_data_package
+from trainer.importing.drafts import Draft, Progress, Reader, Reading, Skipped
+from trainer.importing.files import Format, collected, format_of
+from trainer.importing.gate import Gate
+from trainer.importing.json_lines import read_json_lines
+from trainer.importing.json_text import Malformed
+from trainer.importing.report import ImportReport
+from trainer.importing.shelf import Shelf
+
+BATCH = 500
+READERS: dict[Format, tuple[Reader, str]] = {
+    "chat export": (read_chat_export, "import"),
+    "data package": (read_data_package, "package"),
+    "json lines": (read_json_lines, "jsonl"),
+}
+
+
+async def import_paths(
+    ledger: Ledger,
+    paths: Iterable[Path],
+    *,
+    basis: str = "",
+    guild_id: int | None = None,
+    progress: Callable[[Progress], None] | None = None,
+) -> ImportReport:
+    """Take exports into the ledger; a second import of the same adds nothing.
+
+    ``basis`` states the operator's right to use what is imported and is stored with each message;
+    without it only messages of people who have opted in are taken. ``guild_id`` limits the import
+    to one server, and names it for JSON lines that do not. A file that is broken or cut off is
+    told in ``problems`` and does not stop the others.
+
+    Raises:
+        ImportRefused: a path does not exist, or a folder holds no export; nothing was read yet.
+        LedgerError: the database cannot be written.
+    """
+    began = time.monotonic()
+    intake = _Intake(ledger, basis.strip(), guild_id, progress)
+    files = [(file, kind) for file in collected(paths) if (kind := intake.recognised(file))]
+    for file, kind in files:
+        intake.survey(file, kind)
+    for file, kind in files:
+        await intake.take(file, kind)
+    intake.report.seconds = time.monotonic() - began
+    return intake.report
+
+
+class _Intake:
+    """One import under way."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        basis: str,
+        guild_id: int | None,
+        progress: Callable[[Progress], None] | None,
+    ) -> None:
+        self.report = ImportReport()
+        self._guild_id = guild_id
+        self._progress = progress
+        self._voices = Voices()
+        gate = Gate(ledger, basis=basis, guild_id=guild_id)
+        self._shelf = Shelf(ledger, gate, self._voices, self.report, basis=basis)
+
+    def recognised(self, file: Path) -> Format | None:
+        """Return the file's format, or note why it is refused."""
+        try:
+            return format_of(file)
+        except Malformed as fault:
+            self.report.problems.append(_refusal(file, fault, 0))
+        except OSError as error:
+            self.report.problems.append(
+                f"{file.name} cannot be opened ({error.strerror}); check its permissions."
+            )
+        return None
+
+    def survey(self, file: Path, kind: Format) -> None:
+        """Learn the speakers' names and the bots' commands from the whole file."""
+        if kind == "data package":  # one person's words tell nothing about the others
+            return
+        reading = Reading(file, self._guild_id)
+        with suppress(Malformed):  # told when the file is taken
+            for number, draft in enumerate(READERS[kind][0](reading)):
+                if isinstance(draft, Draft):
+                    self._voices.of(draft.place).hear(draft)
+                if number % BATCH == 0:
+                    self._tell(file, number, reading.share / 2)
+
+    async def take(self, file: Path, kind: Format) -> None:
+        """Store what may be kept of one file."""
+        reader, source = READERS[kind]
+        reading = Reading(file, self._guild_id)
+        drafts = reader(reading)
+        before = self.report.read
+        self.report.files += 1
+        fault: Malformed | None = None
+        while fault is None:
+            batch, fault = _some(drafts)
+            if not batch:
+                break
+            await self._shelf.store(batch, source)
+            share = reading.share if kind == "data package" else (1 + reading.share) / 2
+            self._tell(file, self.report.read - before, share)
+        await self._shelf.introduce_bots()
+        taken = self.report.read - before
+        if fault is not None:
+            self.report.problems.append(_refusal(file, fault, taken))
+        elif reading.cut_off:
+            self.report.problems.append(_shortened(file, taken))
+
+    def _tell(self, file: Path, messages: int, share: float) -> None:
+        if self._progress is not None:
+            self._progress(Progress(file, messages, share))
+
+
+def _some(drafts: Iterator[Draft | Skipped]) -> tuple[list[Draft | Skipped], Malformed | None]:
+    """Return the next drafts, and the fault behind them if there is one."""
+    batch: list[Draft | Skipped] = []
+    try:
+        for draft in itertools.islice(drafts, BATCH):
+            batch.append(draft)  # one by one: what came in front of a fault counts
+    except Malformed as fault:
+        return batch, fault
+    return batch, None
+
+
+def _refusal(file: Path, fault: Malformed, read: int) -> str:
+    where = f" at character {fault.position:,}" if fault.position >= 0 else ""
+    before = f" The {read:,} messages in front of it were read." if read else ""
+    fix = "" if ";" in str(fault) else "; export it again"
+    return f"{file.name} cannot be imported{where}: {fault}{fix}.{before}"
+
+
+def _shortened(file: Path, read: int) -> str:
+    return (
+        f"{file.name} is cut off in the middle: its {read:,} complete messages were read; export it again "
+        "and import that file too, nothing is added twice."
+    )

@@ -1,0 +1,199 @@
+"""JSON of any length, read a piece at a time: one value in memory, whatever the file's size.
+
+Knows where a text breaks off (:class:`CutOff`) and where it is wrong (:class:`Malformed`), but not
+what it means.
+"""
+
+from __future__ import annotations
+
+import codecs
+import json
+import zlib
+from collections.abc import Iterator
+from typing import Any, Protocol
+
+CHUNK_BYTES = 1 << 18
+MAX_VALUE_CHARACTERS = 1 << 25
+"""Longest single value: far above any message, so that a broken file cannot fill the memory."""
+
+_BLANK = " \t\r\n"
+_NEAR_THE_END = 16  # an escape or a literal that the next piece completes is no fault yet
+
+
+class CutOff(Exception):
+    """The text ends in the middle of something."""
+
+
+class Malformed(Exception):
+    """The text is not what it claims to be; ``position`` counts characters, or is -1."""
+
+    def __init__(self, reason: str, position: int = -1) -> None:
+        super().__init__(reason)
+        self.position = position
+
+
+class ByteSource(Protocol):
+    """A binary file as ``open``, ``gzip`` and ``zipfile`` give it."""
+
+    def read1(self, size: int, /) -> bytes: ...
+
+
+class TextSource:
+    """Characters out of bytes: UTF-8 or UTF-16 with its mark, a leading mark left out."""
+
+    def __init__(self, source: ByteSource) -> None:
+        self._source = source
+        self._decoder: codecs.IncrementalDecoder | None = None
+        self.ended = False
+        self.cut_off = False
+        """The compressed data ended early."""
+
+    def read(self) -> str:
+        """Return the next characters; an empty text once ``ended`` is set.
+
+        Raises:
+            Malformed: the bytes are no text, or the compression is broken.
+        """
+        while not self.ended:
+            raw = self._bytes()
+            self.ended = not raw
+            if self._decoder is None and raw:
+                name = "utf-16" if raw[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "utf-8-sig"
+                self._decoder = codecs.getincrementaldecoder(name)()
+            try:
+                # Never "final": half a character at the end means that the file was cut off there.
+                text = self._decoder.decode(raw) if self._decoder else ""
+            except UnicodeDecodeError as error:
+                raise Malformed("it is not UTF-8 text") from error
+            if text:
+                return text
+        return ""
+
+    def lines(self) -> Iterator[tuple[str, bool]]:
+        """Yield each line and whether it was complete, that is, ended by a line break.
+
+        Raises:
+            Malformed: as :meth:`read`, or a line is longer than any message can be.
+        """
+        pending = ""
+        while piece := self.read():
+            *complete, pending = (pending + piece).split("\n")
+            yield from ((line, True) for line in complete)
+            if len(pending) > MAX_VALUE_CHARACTERS:
+                raise Malformed("a line is longer than any message can be")
+        if pending:
+            yield pending, False
+
+    def _bytes(self) -> bytes:
+        try:
+            return self._source.read1(CHUNK_BYTES)
+        except EOFError:
+            self.cut_off = True
+            return b""
+        except (zlib.error, OSError) as error:
+            raise Malformed("its compressed data is damaged") from error
+
+
+class JsonText:
+    """A cursor over JSON text: values are decoded one by one, containers are walked."""
+
+    def __init__(self, source: TextSource) -> None:
+        self._source = source
+        self._decoder = json.JSONDecoder(strict=False)
+        self._text = ""
+        self._at = 0
+        self._dropped = 0
+
+    @property
+    def position(self) -> int:
+        """The number of characters in front of the cursor."""
+        return self._dropped + self._at
+
+    def peek(self) -> str:
+        """Return the next character that is not blank, or an empty text at the end."""
+        while True:
+            while self._at < len(self._text):
+                if self._text[self._at] not in _BLANK:
+                    return self._text[self._at]
+                self._at += 1
+            if not self._more():
+                return ""
+
+    def take(self, allowed: str) -> str:
+        """Step over one of the ``allowed`` characters and return it."""
+        found = self.peek()
+        if not found:
+            raise CutOff
+        if found not in allowed:
+            raise Malformed(f"{' or '.join(allowed)} is missing", self.position)
+        self._at += 1
+        return found
+
+    def value(self) -> Any:
+        """Decode the value at the cursor and step over it.
+
+        Raises:
+            CutOff: the text ends within the value.
+            Malformed: it is no JSON, or longer than any message can be.
+        """
+        if not self.peek():
+            raise CutOff
+        while True:
+            try:
+                value, end = self._decoder.raw_decode(self._text, self._at)
+            except json.JSONDecodeError as error:
+                self._grow(error)
+                continue
+            except RecursionError as error:
+                raise Malformed("it is nested too deeply", self.position) from error
+            if end == len(self._text) and self._more():
+                continue  # a number may go on in the next piece
+            self._at = end
+            return value
+
+    def elements(self) -> Iterator[Any]:
+        """Yield the array's elements at the cursor, one by one."""
+        self.take("[")
+        if self.peek() == "]":
+            self._at += 1
+            return
+        while True:
+            yield self.value()
+            if self.take(",]") == "]":
+                return
+
+    def keys(self) -> Iterator[str]:
+        """Yield the object's keys at the cursor; the caller consumes each key's value."""
+        self.take("{")
+        if self.peek() == "}":
+            self._at += 1
+            return
+        while True:
+            if self.peek() not in ('"', ""):
+                raise Malformed('" is missing', self.position)
+            key = self.value()
+            self.take(":")
+            yield str(key)
+            if self.take(",}") == "}":
+                return
+
+    def _grow(self, error: json.JSONDecodeError) -> None:
+        """Read on if ``error`` may only mean that the value continues in the next piece."""
+        cut = error.msg.startswith("Unterminated string") or error.pos >= len(self._text) - _NEAR_THE_END
+        if not cut:
+            raise Malformed(f"{error.msg[0].lower()}{error.msg[1:]}", self._dropped + error.pos) from error
+        if len(self._text) - self._at > MAX_VALUE_CHARACTERS:
+            raise Malformed("one value is longer than any message can be", self.position) from error
+        if not self._more(at_least=len(self._text) - self._at):
+            raise CutOff from error
+
+    def _more(self, at_least: int = 1) -> bool:
+        """Read on by ``at_least`` characters, so that a long value costs linear time."""
+        pieces: list[str] = []
+        while at_least > 0 and (piece := self._source.read()):
+            pieces.append(piece)
+            at_least -= len(piece)
+        self._dropped += self._at
+        self._text = self._text[self._at :] + "".join(pieces)
+        self._at = 0
+        return bool(pieces)

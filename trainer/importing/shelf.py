@@ -1,0 +1,109 @@
+"""Puts read messages into the ledger: asks the gate, resolves addressees, adds names, writes.
+
+Nothing but what the gate lets through is ever written, not even for a moment.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from ledger.records import Message
+from ledger.store import Ledger
+from trainer.importing.addressing import Voices
+from trainer.importing.drafts import Draft, Place, Skipped
+from trainer.importing.gate import COMMAND, Gate
+from trainer.importing.report import ImportReport
+
+OPT_IN_BASIS = "opt-in"
+PACKAGE_BASIS = "data-package"
+
+
+class Shelf:
+    """The writing half of an import; counts into ``report``."""
+
+    def __init__(
+        self, ledger: Ledger, gate: Gate, voices: Voices, report: ImportReport, *, basis: str
+    ) -> None:
+        self._ledger = ledger
+        self._gate = gate
+        self._voices = voices
+        self._report = report
+        self._basis = basis
+        self._people: dict[int, dict[int, str]] = {}
+        self._met: set[Place] = set()
+
+    async def store(self, batch: list[Draft | Skipped], source: str) -> None:
+        """Store what may be kept of ``batch`` in one transaction, and count all of it."""
+        self._report.read += len(batch)
+        self._report.left_out.update(item.left_out for item in batch if isinstance(item, Skipped))
+        drafts = [item for item in batch if isinstance(item, Draft)]
+        await self._gate.refresh(drafts)
+        kept: list[Draft] = []
+        for draft in drafts:
+            if draft.place not in self._met:
+                await self._meet(draft.place)
+            reason = self._reason_against(draft)
+            if reason:
+                self._report.left_out[reason] += 1
+            else:
+                kept.append(draft)
+        if kept:
+            await self._write(kept, source)
+
+    async def introduce_bots(self) -> None:
+        """Note the bots of every guild that was written to, so that their commands can be told."""
+        for place in self._met:
+            if place.channel_id in self._report.channels:
+                bots = self._voices.of(place).bots
+                await self._introduce(place.guild_id, bots, is_bot=True)
+
+    def _reason_against(self, draft: Draft) -> str:
+        reason = self._gate.reason_against(draft)
+        if not reason and self._voices.of(draft.place).is_command(draft.message.content):
+            return COMMAND
+        return reason
+
+    async def _meet(self, place: Place) -> None:
+        """Learn whom the ledger knows already in a place that is new to this import."""
+        people = await self._ledger.people.names(place.guild_id)
+        self._people.setdefault(place.guild_id, people)
+        self._voices.of(place).know(people, await self._ledger.people.bots(place.guild_id))
+        self._met.add(place)
+
+    async def _write(self, kept: list[Draft], source: str) -> None:
+        for place in {draft.place for draft in kept}:
+            await self._ensure(place)
+        for guild_id in {draft.place.guild_id for draft in kept}:
+            authors = [draft.message for draft in kept if draft.place.guild_id == guild_id]
+            await self._introduce(guild_id, {m.author_id: m.author_name for m in authors}, is_bot=False)
+        messages = [self._finished(draft, source) for draft in kept]
+        added = await self._ledger.messages.add_many(messages)
+        self._report.added += added
+        self._report.already_there += len(kept) - added
+        self._report.addressed += sum(bool(message.mentions) for message in messages)
+
+    def _finished(self, draft: Draft, source: str) -> Message:
+        """Return the message with its addressees, its source and the basis that it is kept on."""
+        message = draft.message
+        named = self._voices.of(draft.place).addressed(message.content)
+        mentions = dict.fromkeys((*message.mentions, *named))
+        mentions.pop(message.author_id, None)
+        basis = self._basis or (PACKAGE_BASIS if source == "package" else OPT_IN_BASIS)
+        return replace(message, mentions=tuple(mentions), source=source, basis=basis)
+
+    async def _ensure(self, place: Place) -> None:
+        """Add guild and channel where they are new; an old export must not undo a renaming."""
+        if place.guild_id not in await self._ledger.guilds.all():
+            await self._ledger.guilds.ensure(place.guild_id, place.guild_name)
+        if await self._ledger.channels.get(place.channel_id) is None:
+            await self._ledger.channels.ensure(place.channel_id, place.guild_id, place.channel_name)
+        self._report.guilds.add(place.guild_id)
+        self._report.channels.add(place.channel_id)
+
+    async def _introduce(self, guild_id: int, people: dict[int, str], *, is_bot: bool) -> None:
+        known = self._people[guild_id]
+        strangers = {person: name for person, name in people.items() if person not in known}
+        if strangers:
+            rows = [(person, name, is_bot) for person, name in strangers.items()]
+            await self._ledger.people.ensure_many(guild_id, rows)
+            known.update(strangers)
