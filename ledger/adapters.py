@@ -120,14 +120,16 @@ class Adapters:
         adapter = await self.require(guild_id, version)
         if adapter.state == "deleted":
             raise AdapterError(f"The files of {version} were deleted; choose another version.")
-        if adapter.state != "champion":
-            await self._writer.run(
-                lambda connection: self._switch(connection, guild_id, version, "promote", by)
-            )
+
+        async def job(connection: aiosqlite.Connection) -> None:
+            if await _champion_version(connection, guild_id) != version:
+                await self._switch(connection, guild_id, version, "promote", by)
+
+        await self._writer.run(job)
         return await self.require(guild_id, version)
 
     async def rollback(self, guild_id: int, *, by: str) -> Adapter | None:
-        """Return to what the champion replaced; None when that is the bare base.
+        """Return to what served before the champion; None when that is the bare base.
 
         Raises:
             AdapterError: nothing is promoted, so there is nothing to go back from.
@@ -137,9 +139,9 @@ class Adapters:
             current = await _champion_version(connection, guild_id)
             if current is None:
                 raise AdapterError("The bare base model serves already; there is nothing to roll back.")
-            replaced = await _replaced_by(connection, guild_id, current)
-            await self._switch(connection, guild_id, replaced, "rollback", by)
-            return replaced
+            below = await _below_champion(connection, guild_id)
+            await self._switch(connection, guild_id, below, "rollback", by)
+            return below
 
         version = await self._writer.run(job)
         return await self.require(guild_id, version) if version else None
@@ -162,7 +164,7 @@ class Adapters:
         if version is None:
             return
         await connection.execute("UPDATE adapters SET state = 'champion' WHERE version = ?", (version,))
-        previous = await _replaced_by(connection, guild_id, version)
+        previous = await _below_champion(connection, guild_id)
         if previous is not None:
             await connection.execute(
                 "UPDATE adapters SET state = 'previous' WHERE version = ? AND state = 'retired'", (previous,)
@@ -177,17 +179,24 @@ async def _champion_version(connection: aiosqlite.Connection, guild_id: int) -> 
     return str(row["version"]) if row else None
 
 
-async def _replaced_by(connection: aiosqlite.Connection, guild_id: int, version: str) -> str | None:
-    """Return what ``version`` took the place of when it was last promoted, if that can still serve."""
+async def _below_champion(connection: aiosqlite.Connection, guild_id: int) -> str | None:
+    """Return the version that rollback returns to, or None for the bare base.
+
+    Replays the history as a stack, so that going back again and again ends at the base even where a
+    version was promoted twice. Versions whose files were deleted are passed over.
+    """
     async with connection.execute(
-        "SELECT p.replaced FROM promotions p JOIN adapters a ON a.version = p.replaced"
-        " WHERE p.guild_id = ? AND p.version = ? AND p.kind = 'promote' AND a.state <> 'deleted'"
-        " AND p.id = (SELECT max(id) FROM promotions WHERE guild_id = p.guild_id AND version = p.version"
-        " AND kind = 'promote')",
-        (guild_id, version),
+        "SELECT p.kind, p.version, a.state = 'deleted' AS gone FROM promotions p"
+        " LEFT JOIN adapters a ON a.version = p.version WHERE p.guild_id = ? ORDER BY p.id",
+        (guild_id,),
     ) as cursor:
-        row = await cursor.fetchone()
-    return str(row["replaced"]) if row else None
+        stack: list[tuple[str, bool]] = []
+        async for row in cursor:
+            if row["kind"] == "promote":
+                stack.append((row["version"], bool(row["gone"])))
+            while stack and stack[-1][0] != row["version"]:
+                stack.pop()
+    return next((version for version, gone in reversed(stack[:-1]) if not gone), None)
 
 
 def _adapter(row: aiosqlite.Row) -> Adapter:

@@ -17,7 +17,7 @@ from ledger.records import Message
 _MENTION = re.compile(r"<@[!&]?(\d+)>")
 _CHANNEL = re.compile(r"<#\d+>")
 _EMOJI = re.compile(r"<a?:(\w+):\d+>")
-_BREAKS = re.compile(r"\s*\n\s*")
+_BREAKS = re.compile(r"\s*[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]\s*")
 
 
 class Turn(TypedDict):

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from ledger.errors import ConfigurationError
@@ -34,7 +34,7 @@ class Paths(Section):
 
 
 class Model(Section):
-    base: str = "TinyLlama/TinyLlama-1.1B-Chat-v1.0"
+    base: str = Field(default="TinyLlama/TinyLlama-1.1B-Chat-v1.0", min_length=1)
     """Base model: a folder, or a name on the Hugging Face hub."""
     revision: str = "main"
     """Revision of the base model on the hub: a branch, a tag or a commit."""
@@ -134,6 +134,14 @@ class Dataset(Section):
     """Share of the conversations that the verdict looks at: the newest."""
     embargo_minutes: float = Field(default=60.0, ge=0)
     """Time left out between training, validation and test, so that none continues another."""
+
+    @field_validator("overlap_messages")
+    @classmethod
+    def _less_than_a_window(cls, value: int, info: ValidationInfo) -> int:
+        window = info.data.get("max_messages", value + 1)
+        if value >= window:
+            raise ValueError(f"a window has {window} messages; repeat fewer, e.g. {window // 4}")
+        return value
 
 
 class Training(Section):
