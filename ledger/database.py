@@ -31,21 +31,9 @@ def migrations() -> list[tuple[int, Path]]:
     return sorted((int(path.name[:4]), path) for path in MIGRATIONS.glob("[0-9][0-9][0-9][0-9]_*.sql"))
 
 
-async def migrate(connection: aiosqlite.Connection, path: Path) -> None:
-    """Bring the database up to this program's version, each step in a transaction of its own.
-
-    Raises:
-        LedgerError: the database was written by a newer version; it is left as it is.
-    """
-    newest = migrations()[-1][0]
-    async with connection.execute("PRAGMA user_version") as cursor:
-        row = await cursor.fetchone()
-    current = int(row[0]) if row else 0
-    if current > newest:
-        raise LedgerError(
-            f"The database {path} has version {current}, this program knows {newest}: update Nightschool, "
-            "or restore the backup made before the update."
-        )
+async def migrate(connection: aiosqlite.Connection) -> None:
+    """Bring the database up to this program's version, each step in a transaction of its own."""
+    current = await _version(connection)
     for number, file in migrations():
         if number > current:
             await _apply(connection, number, file.read_text(encoding="utf-8"))
@@ -56,9 +44,7 @@ async def _apply(connection: aiosqlite.Connection, number: int, script: str) -> 
     await connection.execute("BEGIN IMMEDIATE")
     try:
         # Two processes may start at once: the second finds the step done once it has the lock.
-        async with connection.execute("PRAGMA user_version") as cursor:
-            row = await cursor.fetchone()
-        if row is None or int(row[0]) < number:
+        if await _version(connection) < number:
             for statement in _statements(script):
                 await connection.execute(statement)
             await connection.execute(f"PRAGMA user_version = {number}")
@@ -80,18 +66,57 @@ def _statements(script: str) -> list[str]:
 
 
 async def connect(path: Path) -> aiosqlite.Connection:
-    """Open ``path`` with the settings that every connection has in common."""
+    """Open ``path`` with the settings that every connection has in common.
+
+    Raises:
+        LedgerError: the database was written by a newer version; it is left as it is.
+    """
     connection = await aiosqlite.connect(path, isolation_level=None)
-    connection.row_factory = sqlite3.Row
-    for pragma in (
-        f"busy_timeout = {BUSY_TIMEOUT_MS}",
-        "journal_mode = WAL",
-        "synchronous = NORMAL",
-        "foreign_keys = ON",
-        "secure_delete = ON",  # deleted text is overwritten, not only unlinked
-    ):
-        await connection.execute(f"PRAGMA {pragma}")
+    try:
+        connection.row_factory = sqlite3.Row
+        await connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
+        # Before the pragmas below: changing the journal mode already writes to the file.
+        await _refuse_newer(connection, path)
+        for pragma in (
+            "journal_mode = WAL",
+            "synchronous = NORMAL",
+            "foreign_keys = ON",
+            "secure_delete = ON",  # deleted text is overwritten, not only unlinked
+        ):
+            await connection.execute(f"PRAGMA {pragma}")
+    except BaseException:
+        await connection.close()  # its thread would keep the process from ending
+        raise
     return connection
+
+
+async def _refuse_newer(connection: aiosqlite.Connection, path: Path) -> None:
+    current, newest = await _version(connection), migrations()[-1][0]
+    if current > newest:
+        raise LedgerError(
+            f"The database {path} has version {current}, this program knows {newest}: update Nightschool, "
+            "or restore the backup made before the update."
+        )
+
+
+async def _version(connection: aiosqlite.Connection) -> int:
+    async with connection.execute("PRAGMA user_version") as cursor:
+        row = await cursor.fetchone()
+    return int(row[0]) if row else 0
+
+
+async def checkpoint(path: Path) -> bool:
+    """Move the WAL's pages into the database and empty it, so that no deleted text stays behind.
+
+    Return False when another process was reading meanwhile and the WAL could not be emptied.
+    """
+    connection = await connect(path)
+    try:
+        async with connection.execute("PRAGMA wal_checkpoint(TRUNCATE)") as cursor:
+            row = await cursor.fetchone()
+        return row is not None and row[0] == 0
+    finally:
+        await connection.close()
 
 
 class Writer:
@@ -191,7 +216,7 @@ async def open_database(path: Path) -> AsyncIterator[tuple[aiosqlite.Connection,
         raise LedgerError(f"The database {path} cannot be opened: {error}.") from error
     try:
         try:
-            await migrate(writing, path)
+            await migrate(writing)
             reading = await connect(path)
         except sqlite3.Error as error:
             raise LedgerError(
