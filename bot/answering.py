@@ -104,19 +104,22 @@ class Answering:
         """How many questions wait for a worker."""
         return self._queue.qsize()
 
-    def ask(self, question: Question) -> Refusal | None:
-        """Queue the question, or say why not."""
-        now = self._monotonic()
-        wait = self._last_asked.get(question.asker_id, -self._cooldown) + self._cooldown - now
+    def refusal(self, asker_id: int) -> Refusal | None:
+        """Tell why a question of this person would not be taken now; None if it would."""
+        asked = self._last_asked.get(asker_id)
+        wait = 0.0 if asked is None else asked + self._cooldown - self._monotonic()
         if wait > 0:
             return Refusal(f"One at a time! Ask me again in {wait:.0f} s." if wait >= 1 else "")
-        try:
+        return Refusal(BUSY) if self._queue.full() else None
+
+    def ask(self, question: Question) -> Refusal | None:
+        """Queue the question, or say why not."""
+        refusal = self.refusal(question.asker_id)
+        if refusal is None:
             self._queue.put_nowait(question)
-        except asyncio.QueueFull:
-            return Refusal(BUSY)
-        self._last_asked[question.asker_id] = now
-        self._forget_old_askers(now)
-        return None
+            self._last_asked[question.asker_id] = self._monotonic()
+            self._forget_old_askers(self._monotonic())
+        return refusal
 
     def _forget_old_askers(self, now: float) -> None:
         if len(self._last_asked) > 1000:

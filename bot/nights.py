@@ -77,6 +77,10 @@ class Nights:
         """Have ``listener`` called with each night that ends."""
         self._listeners.append(listener)
 
+    def off_finished(self, listener: Finished) -> None:
+        """Stop calling ``listener``."""
+        self._listeners.remove(listener)
+
     def current(self, guild_id: int) -> Night | None:
         """Return the guild's night that is under way, or None."""
         return self._current.get(guild_id)

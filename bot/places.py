@@ -19,12 +19,13 @@ NOBODY = discord.AllowedMentions.none()
 class _Messages(ABC):
     """An answer that grows over one or more messages."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, heading: str = "") -> None:
         self.messages: list[discord.Message] = []
         self._shown: list[str] = []
+        self._heading = heading
 
     async def show(self, text: str) -> None:
-        for number, piece in enumerate(split_message(text)):
+        for number, piece in enumerate(split_message(self._heading + text)):
             if number == len(self.messages):
                 self.messages.append(await self._send(piece))
                 self._shown.append(piece)
@@ -60,8 +61,8 @@ class UnderMessage(_Messages):
 class InResponse(_Messages):
     """Answers a slash command that was deferred, which Discord shows as "thinking"."""
 
-    def __init__(self, interaction: discord.Interaction) -> None:
-        super().__init__()
+    def __init__(self, interaction: discord.Interaction, *, heading: str = "") -> None:
+        super().__init__(heading=heading)
         self._interaction = interaction
 
     @asynccontextmanager

@@ -77,6 +77,15 @@ class Consent:
         """Return the ids of those who opted out; this outweighs any declared basis."""
         return {user for user, event in (await self.in_force(guild_id)).items() if not event.granted}
 
+    async def guilds_of(self, user_id: int) -> list[int]:
+        """Return the guilds in which this person has opted in."""
+        async with self._reader.execute(
+            "SELECT guild_id FROM consent_events WHERE granted AND id IN"
+            " (SELECT max(id) FROM consent_events WHERE user_id = ? GROUP BY guild_id) ORDER BY guild_id",
+            (user_id,),
+        ) as cursor:
+            return [int(row["guild_id"]) async for row in cursor]
+
     async def history(self, guild_id: int, user_id: int) -> list[ConsentEvent]:
         """Return every change, oldest first."""
         async with self._reader.execute(

@@ -14,7 +14,7 @@ import aiosqlite
 from ledger.adapters import Adapters
 from ledger.clock import Clock, SystemClock
 from ledger.consent import Consent
-from ledger.database import Writer, open_database
+from ledger.database import Writer, checkpoint, open_database
 from ledger.guilds import Channels, Guilds, People
 from ledger.messages import Messages
 from ledger.replies import Replies
@@ -24,7 +24,8 @@ from ledger.runs import Runs
 class Ledger:
     """All parts of the record, over one reading and one writing connection."""
 
-    def __init__(self, reader: aiosqlite.Connection, writer: Writer, clock: Clock) -> None:
+    def __init__(self, path: Path, reader: aiosqlite.Connection, writer: Writer, clock: Clock) -> None:
+        self.path = path
         self.reader = reader
         self.writer = writer
         self.clock = clock
@@ -46,4 +47,8 @@ class Ledger:
             LedgerError: it cannot be opened, is no database, or is of a newer version.
         """
         async with open_database(path) as (reader, writer):
-            yield cls(reader, writer, clock or SystemClock())
+            yield cls(path, reader, writer, clock or SystemClock())
+
+    async def checkpoint(self) -> bool:
+        """Empty the WAL, so that no deleted text stays behind; tell whether it could be emptied."""
+        return await checkpoint(self.path)

@@ -1,0 +1,97 @@
+"""The Discord client: intents, cogs, and the list of guilds kept in step with the ledger.
+
+Holds no feature of its own; each cog takes from the services what it needs.
+"""
+
+from __future__ import annotations
+
+import logging
+
+import discord
+from discord import app_commands
+from discord.ext import commands
+
+from bot.cogs.adapter import AdapterCog
+from bot.cogs.channel import ChannelCog
+from bot.cogs.chat import ChatCog
+from bot.cogs.errors import answer_error
+from bot.cogs.privacy import PrivacyCog
+from bot.cogs.recorder import RecorderCog
+from bot.cogs.reports import ReportsCog
+from bot.cogs.status import StatusCog
+from bot.cogs.train import TrainCog
+from bot.services import Services
+
+log = logging.getLogger(__name__)
+
+
+def intents() -> discord.Intents:
+    """Return what the bot asks Discord for: guilds, messages with content, and reactions."""
+    wanted = discord.Intents.none()
+    wanted.guilds = True
+    wanted.messages = True
+    wanted.message_content = True
+    wanted.reactions = True
+    return wanted
+
+
+class Tree(app_commands.CommandTree["NightschoolBot"]):
+    """The slash commands; whatever goes wrong in one becomes a reply."""
+
+    async def on_error(self, interaction: discord.Interaction, error: app_commands.AppCommandError) -> None:
+        await answer_error(interaction, error)
+
+
+class NightschoolBot(commands.Bot):
+    """Connects the services to Discord."""
+
+    def __init__(self, services: Services) -> None:
+        super().__init__(
+            command_prefix=commands.when_mentioned,
+            help_command=None,
+            intents=intents(),
+            allowed_mentions=discord.AllowedMentions.none(),
+            tree_cls=Tree,
+            # Guild commands and the recorder need no member list, which would be a privileged intent.
+            member_cache_flags=discord.MemberCacheFlags.none(),
+            chunk_guilds_at_startup=False,
+        )
+        self.services = services
+
+    async def setup_hook(self) -> None:
+        s = self.services
+        await self.add_cog(RecorderCog(self, ledger=s.ledger, serving=s.serving))
+        await self.add_cog(
+            ChatCog(self, settings=s.settings, ledger=s.ledger, answering=s.answering, serving=s.serving)
+        )
+        await self.add_cog(TrainCog(nights=s.nights, ledger=s.ledger, background=s.background))
+        await self.add_cog(AdapterCog(ledger=s.ledger, serving=s.serving))
+        await self.add_cog(ChannelCog(ledger=s.ledger))
+        await self.add_cog(PrivacyCog(ledger=s.ledger, datasets_dir=s.settings.datasets_dir))
+        await self.add_cog(StatusCog(services=s))
+        await self.add_cog(
+            ReportsCog(
+                self,
+                ledger=s.ledger,
+                serving=s.serving,
+                nights=s.nights,
+                admin_channel=s.settings.bot.admin_channel,
+            )
+        )
+        await self.tree.sync()
+
+    async def on_message(self, message: discord.Message) -> None:
+        """Leave messages to the cogs: there are no prefix commands."""
+
+    async def on_ready(self) -> None:
+        for guild in self.guilds:
+            await self.services.ledger.guilds.ensure(guild.id, guild.name)
+        log.info("connected as %s to %d guild(s)", self.user, len(self.guilds))
+        # Nights that were due while the bot was off are made up now that it knows its guilds.
+        await self.services.schedule.tick()
+
+    async def on_guild_join(self, guild: discord.Guild) -> None:
+        await self.services.ledger.guilds.ensure(guild.id, guild.name)
+
+    async def on_guild_update(self, before: discord.Guild, after: discord.Guild) -> None:
+        await self.services.ledger.guilds.ensure(after.id, after.name)

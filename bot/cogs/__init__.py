@@ -1,0 +1,1 @@
+"""One file a feature: what members and admins can do."""

@@ -1,0 +1,195 @@
+"""Talking: mentions, replies to the bot, direct messages, answer channels, and /ask."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+
+import discord
+from discord import app_commands
+from discord.ext import commands
+
+from bot.answering import Answering, Question
+from bot.cogs.recorder import GuildChannel, channel_mode
+from bot.context import prompt_turns, turns_before
+from bot.places import InResponse, UnderMessage
+from bot.report import plain
+from bot.serving import Serving
+from ledger.clock import to_ms
+from ledger.prompts import Turn
+from ledger.records import Message, Reply
+from ledger.settings import Settings
+from ledger.store import Ledger
+
+log = logging.getLogger(__name__)
+
+PRIVATE_CHAT = "a private chat"
+
+
+class ChatCog(commands.Cog):
+    """Answers when addressed."""
+
+    def __init__(
+        self,
+        bot: commands.Bot,
+        *,
+        settings: Settings,
+        ledger: Ledger,
+        answering: Answering,
+        serving: Serving,
+    ) -> None:
+        self.bot = bot
+        self.ledger = ledger
+        self.answering = answering
+        self.serving = serving
+        self._name = settings.bot.name
+        self._gap_ms = int(settings.dataset.gap_minutes * 60_000)
+        self._limit = settings.bot.context_messages
+        self._context_tokens = settings.engine.context_tokens - settings.bot.max_answer_tokens
+
+    @property
+    def _id(self) -> int:
+        assert self.bot.user is not None  # noqa: S101 - no event comes before the login
+        return self.bot.user.id
+
+    @commands.Cog.listener()
+    async def on_message(self, message: discord.Message) -> None:
+        if message.author.bot or message.webhook_id is not None or not await self._addressed(message):
+            return
+        guild_id = await self._guild_of(message)
+        place = UnderMessage(message)
+
+        async def turns() -> Sequence[Turn]:
+            return await turns_before(
+                message,
+                bot_id=self._id,
+                bot_name=self._name,
+                guild_name=message.guild.name if message.guild else PRIVATE_CHAT,
+                gap_ms=self._gap_ms,
+                limit=self._limit,
+                context_tokens=self._context_tokens,
+            )
+
+        async def answered(text: str, version: str | None) -> None:
+            if message.guild is not None:
+                await self._keep(place.messages, message.guild, message.author.id, message.id, text, version)
+
+        question = Question(guild_id, message.author.id, turns, place, answered)
+        refusal = self.answering.ask(question)
+        if refusal is not None and refusal.text:
+            await message.reply(refusal.text, mention_author=False)
+
+    async def _addressed(self, message: discord.Message) -> bool:
+        if message.guild is None:
+            return True
+        if message.type not in (discord.MessageType.default, discord.MessageType.reply):
+            return False
+        if not isinstance(message.channel, GuildChannel):
+            return False
+        mode = await channel_mode(self.ledger, message.channel)
+        if mode == "ignore":
+            return False
+        return (
+            mode == "answer"
+            or any(person.id == self._id for person in message.mentions)
+            or (await self._replies_to_me(message))
+        )
+
+    async def _replies_to_me(self, message: discord.Message) -> bool:
+        reference = message.reference
+        if reference is None or reference.message_id is None:
+            return False
+        if isinstance(reference.resolved, discord.Message):
+            return reference.resolved.author.id == self._id
+        return await self.ledger.replies.get(reference.message_id) is not None
+
+    async def _guild_of(self, message: discord.Message) -> int | None:
+        """Return whose adapter answers: in direct messages that of the only server where both are.
+
+        Only servers in which the person opted in are looked at, so that asking for an answer tells
+        the bot nothing about anybody who did not.
+        """
+        if message.guild is not None:
+            return message.guild.id
+        shared = []
+        for guild_id in await self.ledger.consent.guilds_of(message.author.id):
+            guild = self.bot.get_guild(guild_id)
+            if guild is not None and await _is_member(guild, message.author.id):
+                shared.append(guild_id)
+        return shared[0] if len(shared) == 1 else None
+
+    async def _keep(
+        self,
+        messages: Sequence[discord.Message],
+        guild: discord.Guild,
+        asker_id: int,
+        in_reply_to: int | None,
+        text: str,
+        version: str | None,
+    ) -> None:
+        """Record the reply; what was said to somebody without consent is kept without its text."""
+        await self.ledger.guilds.ensure(guild.id, guild.name)
+        agreed = await self.ledger.consent.allows(guild.id, asker_id, messages[0].channel.id)
+        for number, message in enumerate(messages):
+            await self.ledger.replies.add(
+                Reply(
+                    message_id=message.id,
+                    guild_id=guild.id,
+                    channel_id=message.channel.id,
+                    asked_by=asker_id,
+                    in_reply_to=in_reply_to,
+                    content=text if agreed and number == 0 else "",
+                    adapter_version=version,
+                    created_at=to_ms(message.created_at),
+                )
+            )
+
+    @app_commands.command(description="Ask the bot something; everybody here sees the answer.")
+    @app_commands.describe(question="What you want to know")
+    @app_commands.allowed_installs(guilds=True, users=False)
+    async def ask(self, interaction: discord.Interaction, question: app_commands.Range[str, 1, 1500]) -> None:
+        refusal = self.answering.refusal(interaction.user.id)
+        if refusal is not None:
+            await interaction.response.send_message(refusal.text or "One moment!", ephemeral=True)
+            return
+        await interaction.response.defer(thinking=True)
+        # Discord shows that somebody used /ask, but not what was asked.
+        place = InResponse(interaction, heading=f"> {plain(question)}\n")
+        guild = interaction.guild
+        asked = Message(
+            id=interaction.id,
+            guild_id=guild.id if guild else 0,
+            channel_id=interaction.channel_id or 0,
+            author_id=interaction.user.id,
+            author_name=interaction.user.display_name,
+            content=question,
+            created_at=to_ms(interaction.created_at),
+        )
+
+        async def turns() -> Sequence[Turn]:
+            return prompt_turns(
+                [asked],
+                bot_id=self._id,
+                bot_name=self._name,
+                guild_name=guild.name if guild else PRIVATE_CHAT,
+                names={},
+                context_tokens=self._context_tokens,
+            )
+
+        async def answered(text: str, version: str | None) -> None:
+            if guild is not None:
+                await self._keep(place.messages, guild, interaction.user.id, None, text, version)
+
+        late_refusal = self.answering.ask(
+            Question(guild.id if guild else None, interaction.user.id, turns, place, answered)
+        )
+        if late_refusal is not None:
+            await interaction.edit_original_response(content=late_refusal.text or "One moment!")
+
+
+async def _is_member(guild: discord.Guild, user_id: int) -> bool:
+    try:
+        await guild.fetch_member(user_id)
+    except discord.NotFound:
+        return False
+    return True

@@ -1,0 +1,133 @@
+"""/train: start a night now, watch it, cancel it, look back."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+
+import discord
+from discord import app_commands
+from discord.ext import commands
+
+from bot.background import Background
+from bot.cogs.errors import admin_check
+from bot.nights import STAGES, Night, Nights
+from bot.report import clipped, progress_bar
+from ledger.clock import from_ms
+from ledger.store import Ledger
+
+LIVE_SECONDS = 840.0
+"""How long /train status keeps itself up to date; Discord lets a response be edited for 15 minutes."""
+LIVE_INTERVAL = 5.0
+
+
+@app_commands.guild_only()
+@app_commands.default_permissions(manage_guild=True)
+class TrainCog(commands.GroupCog, group_name="train", group_description="Train the server's own model."):
+    """Training by hand."""
+
+    def __init__(self, *, nights: Nights, ledger: Ledger, background: Background) -> None:
+        self.nights = nights
+        self.ledger = ledger
+        self.background = background
+
+    async def interaction_check(self, interaction: discord.Interaction) -> bool:
+        return await admin_check(interaction)
+
+    @app_commands.command(description="Start a night now: learn, prove, swap.")
+    async def start(self, interaction: discord.Interaction) -> None:
+        guild = _guild(interaction)
+        await self.ledger.guilds.ensure(guild.id, guild.name)
+        night = self.nights.start(guild.id, trigger=f"/train start by {interaction.user.id}")
+        await interaction.response.send_message(embed=night_embed(night), ephemeral=True)
+        self._keep_live(interaction, night)
+
+    @app_commands.command(description="How far is the night? Stage, loss and time left, live.")
+    async def status(self, interaction: discord.Interaction) -> None:
+        guild = _guild(interaction)
+        night = self.nights.current(guild.id)
+        if night is None:
+            runs = await self.ledger.runs.of_guild(guild.id, limit=1)
+            last = f" The last one ended {_when(runs[0].created_at)}: {runs[0].stage}." if runs else ""
+            await interaction.response.send_message(f"No night is under way.{last}", ephemeral=True)
+            return
+        await interaction.response.send_message(embed=night_embed(night), ephemeral=True)
+        self._keep_live(interaction, night)
+
+    @app_commands.command(description="Stop the night that is under way; what serves goes on serving.")
+    async def cancel(self, interaction: discord.Interaction) -> None:
+        stopped = self.nights.cancel(_guild(interaction).id)
+        text = "Stopping the night; this takes a few seconds." if stopped else "No night is under way."
+        await interaction.response.send_message(text, ephemeral=True)
+
+    @app_commands.command(description="The last nights and how each ended.")
+    async def history(self, interaction: discord.Interaction) -> None:
+        runs = await self.ledger.runs.of_guild(_guild(interaction).id, limit=10)
+        lines = []
+        for run in runs:
+            measured = run.metrics.get("perplexity") or {}
+            figure = f" · perplexity {measured['candidate']:.1f}" if measured.get("candidate") else ""
+            lines.append(
+                f"{_when(run.created_at)} **{run.stage}** {run.candidate or ''}{figure} · {run.trigger}"
+            )
+        embed = discord.Embed(title="Nights", description=clipped("\n".join(lines) or "None yet.", 4096))
+        await interaction.response.send_message(embed=embed, ephemeral=True)
+
+    def _keep_live(self, interaction: discord.Interaction, night: Night) -> None:
+        self.background.run(_live(interaction, night), name="train-status")
+
+
+async def _live(interaction: discord.Interaction, night: Night) -> None:
+    """Edit the response until the night has ended or Discord takes no more edits."""
+    loop = asyncio.get_running_loop()
+    until = loop.time() + LIVE_SECONDS
+    shown = None
+    while loop.time() < until:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(night.ended.wait(), LIVE_INTERVAL)
+        embed = night_embed(night)
+        if embed != shown:
+            try:
+                await interaction.edit_original_response(embed=embed)
+            except discord.NotFound:
+                return  # the person closed it
+            shown = embed
+        if night.ended.is_set():
+            return
+
+
+def night_embed(night: Night) -> discord.Embed:
+    """Return the night's progress: stage, bar, loss, time left."""
+    if night.ended.is_set():
+        return discord.Embed(
+            title=f"The night has ended: {night.outcome.get('stage')}",
+            description=f"`{progress_bar(1.0)}`",
+            colour=discord.Colour.green(),
+        )
+    if night.stage == "waiting":
+        return discord.Embed(title="The night is about to begin", description=f"`{progress_bar(0.0)}`")
+    number = STAGES.index(night.stage) + 1 if night.stage in STAGES else 0
+    lines = [f"`{progress_bar(night.share)}` {night.share:.0%}", f"step {night.step} of {night.steps}"]
+    if night.loss is not None:
+        lines.append(f"loss {night.loss:.3f}")
+    if night.eta_seconds is not None:
+        lines.append(f"about {_duration(night.eta_seconds)} left in this stage")
+    return discord.Embed(
+        title=f"{'Stopping' if night.cancelled else 'Stage'} {number} of {len(STAGES)}: {night.stage}",
+        description="\n".join(lines),
+        colour=discord.Colour.blurple(),
+    )
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"
+
+
+def _when(milliseconds: int) -> str:
+    return discord.utils.format_dt(from_ms(milliseconds), "R")
+
+
+def _guild(interaction: discord.Interaction) -> discord.Guild:
+    if interaction.guild is None:
+        raise app_commands.NoPrivateMessage
+    return interaction.guild

@@ -1,0 +1,116 @@
+"""Everything that the bot works with, opened in order and closed in the opposite one.
+
+The services start before the bot connects and outlive its reconnects. Knows no Discord event.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import aiohttp
+
+from bot.answering import Answering
+from bot.background import Background
+from bot.engine_client import Address, EngineClient, Sampling
+from bot.engine_process import EngineProcess
+from bot.nights import Nights
+from bot.schedule import Schedule
+from bot.serving import Serving
+from ledger.clock import Clock, SystemClock
+from ledger.settings import Secrets, Settings
+from ledger.store import Ledger
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What cogs are handed; each takes what it needs."""
+
+    settings: Settings
+    clock: Clock
+    ledger: Ledger
+    engine: EngineClient
+    engine_process: EngineProcess | None
+    serving: Serving
+    answering: Answering
+    background: Background
+    nights: Nights
+    schedule: Schedule
+
+
+@asynccontextmanager
+async def open_services(
+    settings: Settings, *, config: Path, secrets: Secrets | None = None, clock: Clock | None = None
+) -> AsyncIterator[Services]:
+    """Open the ledger, start the engine (or point to an external one), and wire up the rest.
+
+    Raises:
+        LedgerError: the database cannot be used.
+    """
+    secrets = secrets or Secrets()
+    clock = clock or SystemClock()
+    async with AsyncExitStack() as stack:
+        ledger = await stack.enter_async_context(Ledger.open(settings.database, clock=clock))
+        background = await stack.enter_async_context(Background())
+        # Answers stream for as long as they take; only silence in between is limited.
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=5, sock_read=120)
+        session = await stack.enter_async_context(aiohttp.ClientSession(timeout=timeout))
+        process: EngineProcess | None = None
+        if settings.engine.url:
+            external = Address(
+                settings.engine.url, secrets.engine_api_key.get_secret_value(), settings.model.base
+            )
+            engine = EngineClient(session, lambda: external)
+        else:
+            process = await stack.enter_async_context(
+                EngineProcess(
+                    config, port=settings.engine.port, start_timeout=settings.engine.start_timeout_seconds
+                )
+            )
+            engine = EngineClient(session, process.address)
+        own = process
+        serving = await stack.enter_async_context(
+            Serving(ledger, engine, generation=lambda: own.generation if own else 1)
+        )
+        answering = await stack.enter_async_context(
+            Answering(
+                engine,
+                serving,
+                sampling=Sampling(
+                    max_tokens=settings.bot.max_answer_tokens,
+                    temperature=settings.bot.temperature,
+                    top_p=settings.bot.top_p,
+                ),
+                workers=settings.engine.max_batch,
+                queue_size=settings.bot.queue_size,
+                cooldown_seconds=settings.bot.cooldown_seconds,
+                edit_interval_seconds=settings.bot.edit_interval_seconds,
+            )
+        )
+        nights = Nights(config, background=background, clock=clock)
+        schedule = await stack.enter_async_context(
+            Schedule(
+                cron=settings.schedule.cron,
+                timezone=settings.schedule.timezone,
+                misfire_grace_minutes=settings.schedule.misfire_grace_minutes,
+                enabled=settings.schedule.enabled,
+                ledger=ledger,
+                nights=nights,
+                background=background,
+                clock=clock,
+            )
+        )
+        yield Services(
+            settings=settings,
+            clock=clock,
+            ledger=ledger,
+            engine=engine,
+            engine_process=process,
+            serving=serving,
+            answering=answering,
+            background=background,
+            nights=nights,
+            schedule=schedule,
+        )
