@@ -61,7 +61,7 @@ def examples(file: Path) -> Iterator[list[dict[str, Any]]]:
                 found = [[_turn(turn) for turn in turns[: target + 1]] for target in targets]
             except (ValueError, KeyError, TypeError) as error:
                 raise DatasetError(
-                    f"Line {number} of {file} is no training conversation; make the dataset anew with `prepare`."
+                    f"Line {number} of {file} is no training conversation; run `prepare` again."
                 ) from error
             if any(not 0 <= target < len(turns) for target in targets):
                 raise DatasetError(f"Line {number} of {file} has a target that is no turn of it.")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import codecs
 import json
+import re
 import zlib
 from collections.abc import Iterator
 from typing import Any, Protocol
@@ -16,6 +17,8 @@ CHUNK_BYTES = 1 << 18
 MAX_VALUE_CHARACTERS = 1 << 25
 """Longest single value: far above any message, so that a broken file cannot fill the memory."""
 
+_UNFINISHED = re.compile(r"[-+.eE0-9]*\Z")
+"""What may follow a number that the end of a piece has split, as in "1" and ".5"."""
 _BLANK = " \t\r\n"
 _NEAR_THE_END = 16  # an escape or a literal that the next piece completes is no fault yet
 
@@ -146,8 +149,8 @@ class JsonText:
                 continue
             except RecursionError as error:
                 raise Malformed("it is nested too deeply", self.position) from error
-            if end == len(self._text) and self._more():
-                continue  # a number may go on in the next piece
+            if isinstance(value, int | float) and _UNFINISHED.match(self._text, end) and self._more():
+                continue
             self._at = end
             return value
 
