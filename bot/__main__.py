@@ -1,0 +1,97 @@
+"""``python -m bot``: run the bot, try it without Discord, or check what is missing.
+
+Heavy imports wait until the command is known, so that ``--help`` is instant.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import logging
+import sys
+from pathlib import Path
+from typing import Any
+
+from ledger.errors import NightschoolError
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command and return its exit code: 0 done, 1 refused or failed, 2 usage, 78 configuration."""
+    options = _parser().parse_args(arguments)
+    _log_to_stderr(verbose=options.verbose)
+    try:
+        outcome = asyncio.run(_COMMANDS[options.command](options))
+    except NightschoolError as error:
+        print(error, file=sys.stderr)
+        if options.json:
+            print(json.dumps({"error": str(error)}))
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("Stopped.", file=sys.stderr)
+        return 0
+    if options.json:
+        print(json.dumps(outcome, ensure_ascii=False))
+    return 0 if outcome.get("ok", True) else 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--config", type=Path, default=Path("config.toml"), help="settings file")
+    common.add_argument("--json", action="store_true", help="print one JSON object on the last line")
+    common.add_argument("--verbose", action="store_true", help="log more")
+    parser = argparse.ArgumentParser(prog="python -m bot", description="Nightschool's Discord side.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("run", parents=[common], help="connect to Discord and serve")
+    commands.add_parser("check", parents=[common], help="tell what is missing; exit 1 when anything is")
+    demo = commands.add_parser(
+        "demo", parents=[common], help="the same bot on a local Discord in the browser"
+    )
+    demo.add_argument("--once", action="store_true", help="play a day and a night unattended")
+    demo.add_argument("--port", type=int, default=8765, help="port of the page on localhost")
+    demo.add_argument("--keep", type=Path, help="keep the demo's data in this folder")
+    return parser
+
+
+def _log_to_stderr(*, verbose: bool) -> None:
+    logging.basicConfig(
+        level=logging.DEBUG if verbose else logging.INFO,
+        format="%(asctime)s %(levelname)-7s %(name)s: %(message)s",
+        stream=sys.stderr,
+    )
+    for noisy in ("discord", "apscheduler", "aiosqlite"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+
+
+async def _run(options: argparse.Namespace) -> dict[str, Any]:
+    from bot.run import run
+    from ledger.settings import Secrets, load_settings
+
+    await run(load_settings(options.config), Secrets(), config=options.config)
+    return {}
+
+
+async def _check(options: argparse.Namespace) -> dict[str, Any]:
+    from bot.check import check_everything
+    from ledger.settings import Secrets, load_settings
+
+    findings = await check_everything(load_settings(options.config), Secrets())
+    for number, finding in enumerate(findings, start=1):
+        mark = "ok  " if finding.passed else "FAIL"
+        print(f"{number}. {mark} {finding.name}: {finding.text}", file=sys.stderr)
+    return {
+        "ok": all(finding.passed for finding in findings),
+        "checks": [{"name": f.name, "passed": f.passed, "text": f.text} for f in findings],
+    }
+
+
+async def _demo(options: argparse.Namespace) -> dict[str, Any]:
+    from bot.demo.play import play
+
+    return await play(options.config, once=options.once, port=options.port, keep=options.keep)
+
+
+_COMMANDS = {"run": _run, "check": _check, "demo": _demo}
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,59 @@
+"""``python -m bot run``: services first, then Discord, until a signal ends it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+from pathlib import Path
+
+import discord
+
+from bot.client import NightschoolBot
+from bot.services import open_services
+from ledger.errors import ConfigurationError
+from ledger.settings import Secrets, Settings
+
+log = logging.getLogger(__name__)
+
+
+async def run(settings: Settings, secrets: Secrets, *, config: Path) -> None:
+    """Connect and serve until SIGINT or SIGTERM.
+
+    Raises:
+        ConfigurationError: the token is missing or wrong, or an intent is switched off.
+        LedgerError: the database cannot be used.
+    """
+    token = secrets.discord_token.get_secret_value()
+    if not token:
+        raise ConfigurationError("DISCORD_TOKEN is not set; put it into the file .env, or the environment.")
+    async with open_services(settings, config=config, secrets=secrets) as services:
+        bot = NightschoolBot(services)
+        stopping = asyncio.get_running_loop().create_future()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(number, _stop, stopping, number)
+        async with bot:
+            serving = asyncio.create_task(bot.start(token), name="discord")
+            await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            if serving.done():
+                _explain(serving.exception())
+
+
+def _stop(stopping: asyncio.Future[None], number: int) -> None:
+    if not stopping.done():
+        log.info("stopping on %s", signal.Signals(number).name)
+        stopping.set_result(None)
+
+
+def _explain(error: BaseException | None) -> None:
+    """Raise what ended the connection, as a sentence where the cause is a setting."""
+    if isinstance(error, discord.LoginFailure):
+        raise ConfigurationError(
+            "Discord does not accept DISCORD_TOKEN; reset it in the Developer Portal and copy it again."
+        ) from error
+    if isinstance(error, discord.PrivilegedIntentsRequired):
+        raise ConfigurationError(
+            "The Message Content Intent is off; switch it on in the Developer Portal's page Bot."
+        ) from error
+    if error is not None:
+        raise error
