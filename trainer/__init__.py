@@ -1,0 +1,1 @@
+"""The room that learns: prepares data, fine-tunes, evaluates, judges; it knows no Discord."""
