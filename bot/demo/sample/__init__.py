@@ -1,8 +1,8 @@
 """The sample server: fourteen days of Lantern Yard, as exports that ``import`` reads.
 
-Three files, one a channel, in the shape of DiscordChatExporter, written for this project; ``screenplay.txt`` is their source
-and ``python -m bot.demo.sample.build`` writes them again. Nobody in it exists. This file only reads
-them: it knows nothing of Discord or of the ledger.
+Three files, one a channel, in the shape of DiscordChatExporter, written for this project.
+``screenplay.txt`` is their source and ``python -m bot.demo.sample.build`` writes them again. Nobody
+in it exists. This file only reads them: it knows nothing of Discord or of the ledger.
 """
 
 from __future__ import annotations
