@@ -139,9 +139,11 @@ async def _hub_model(base: str, revision: str) -> Finding:
         return Finding("base model", False, f"{base} is neither a folder nor a name on the hub; {advice}")
     url = hf_hub_url(base, "config.json", revision=revision)
     try:
-        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=15)) as session:
-            async with session.head(url, allow_redirects=True) as response:
-                status = response.status
+        async with (
+            aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=15)) as session,
+            session.head(url, allow_redirects=True) as response,
+        ):
+            status = response.status
     except (aiohttp.ClientError, TimeoutError) as error:
         reason = f"the hub cannot be reached ({type(error).__name__})"
         return Finding("base model", False, f"{base} is not on this machine and {reason}; {advice}")

@@ -45,7 +45,8 @@ class Tree(app_commands.CommandTree["NightschoolBot"]):
 class NightschoolBot(commands.Bot):
     """Connects the services to Discord."""
 
-    def __init__(self, services: Services) -> None:
+    def __init__(self, services: Services, *, source: str = "discord") -> None:
+        """``source`` is noted with each message; what did not come from Discord has no policy lock."""
         super().__init__(
             command_prefix=commands.when_mentioned,
             help_command=None,
@@ -57,10 +58,11 @@ class NightschoolBot(commands.Bot):
             chunk_guilds_at_startup=False,
         )
         self.services = services
+        self._source = source
 
     async def setup_hook(self) -> None:
         s = self.services
-        await self.add_cog(RecorderCog(self, ledger=s.ledger, serving=s.serving))
+        await self.add_cog(RecorderCog(self, ledger=s.ledger, source=self._source))
         await self.add_cog(
             ChatCog(self, settings=s.settings, ledger=s.ledger, answering=s.answering, serving=s.serving)
         )

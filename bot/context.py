@@ -6,6 +6,7 @@ writes.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 
 import discord
@@ -25,9 +26,7 @@ CHARACTERS_A_TOKEN = 2.5
 
 def record(message: discord.Message, *, bot_id: int) -> Message:
     """Return the Discord message as a record; mentions of the bot itself are left out of the text."""
-    content = message.content
-    for form in (f"<@{bot_id}>", f"<@!{bot_id}>"):
-        content = content.replace(form, "")
+    content = re.sub(rf"<@!?{bot_id}>[ ,:]*", "", message.content)
     reference = message.reference
     return Message(
         id=message.id,

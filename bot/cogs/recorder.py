@@ -5,11 +5,12 @@ Never writes text of anybody without consent, of bots, webhooks, or direct messa
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import discord
 from discord.ext import commands
 
 from bot.context import record
-from bot.serving import Serving
 from ledger.clock import to_ms
 from ledger.records import ChannelMode
 from ledger.store import Ledger
@@ -38,10 +39,10 @@ async def channel_mode(ledger: Ledger, channel: GuildChannel) -> ChannelMode:
 class RecorderCog(commands.Cog):
     """Listens."""
 
-    def __init__(self, bot: commands.Bot, *, ledger: Ledger, serving: Serving) -> None:
+    def __init__(self, bot: commands.Bot, *, ledger: Ledger, source: str) -> None:
         self.bot = bot
         self.ledger = ledger
-        self.serving = serving
+        self.source = source
 
     @commands.Cog.listener()
     async def on_message(self, message: discord.Message) -> None:
@@ -62,7 +63,7 @@ class RecorderCog(commands.Cog):
             channel.id, message.guild.id, channel.name, mode=await channel_mode(self.ledger, channel)
         )
         await self.ledger.people.ensure(message.guild.id, message.author.id, message.author.display_name)
-        await self.ledger.messages.add(kept)
+        await self.ledger.messages.add(replace(kept, source=self.source))
 
     @commands.Cog.listener()
     async def on_raw_message_edit(self, payload: discord.RawMessageUpdateEvent) -> None:
