@@ -30,7 +30,7 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("Stopped.", file=sys.stderr)
         return 0
-    if options.json:
+    if options.json or getattr(options, "once", False):
         print(json.dumps(outcome, ensure_ascii=False))
     return 0 if outcome.get("ok", True) else 1
 

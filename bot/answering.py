@@ -104,6 +104,10 @@ class Answering:
         """How many questions wait for a worker."""
         return self._queue.qsize()
 
+    async def drained(self) -> None:
+        """Return once every question that was taken has been answered."""
+        await self._queue.join()
+
     def refusal(self, asker_id: int) -> Refusal | None:
         """Tell why a question of this person would not be taken now; None if it would."""
         asked = self._last_asked.get(asker_id)
@@ -134,6 +138,8 @@ class Answering:
                 await self._answer(question)
             except Exception:  # a worker must outlive whatever one answer runs into
                 log.exception("an answer failed")
+            finally:
+                self._queue.task_done()
 
     async def _answer(self, question: Question) -> None:
         try:
