@@ -71,6 +71,8 @@ async def connect(path: Path) -> aiosqlite.Connection:
     Raises:
         LedgerError: the database was written by a newer version; it is left as it is.
     """
+    # What cannot be opened fails here: there, a thread would report it to a loop that may be closed.
+    sqlite3.connect(path).close()
     connection = await aiosqlite.connect(path, isolation_level=None)
     try:
         connection.row_factory = sqlite3.Row
@@ -190,10 +192,12 @@ class Writer:
         await self._connection.execute("SAVEPOINT job")
         try:
             result = await job(self._connection)
-        except Exception as error:  # noqa: BLE001 - handed to the caller that awaits this job
+        except Exception as error:
+            if isinstance(error, sqlite3.Error) and not self._connection.in_transaction:
+                raise  # SQLite has undone the whole transaction, as it does when the disk is full.
             await self._connection.execute("ROLLBACK TO job")
             await self._connection.execute("RELEASE job")
-            return None, error
+            return None, error  # raised where this job is awaited
         await self._connection.execute("RELEASE job")
         return result, None
 
