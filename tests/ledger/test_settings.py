@@ -9,18 +9,11 @@ from pathlib import Path
 import pytest
 
 from ledger.errors import ConfigurationError
-from ledger.settings import Secrets, Section, Settings, load_settings
+from ledger.settings import Secrets, Settings, load_settings
+from ledger.settings_page import render, sections
 
 ROOT = Path(__file__).resolve().parents[2]
 SHIPPED = ROOT / "config.toml"
-
-
-def sections() -> dict[str, type[Section]]:
-    return {
-        name: field.annotation
-        for name, field in Settings.model_fields.items()
-        if isinstance(field.annotation, type) and issubclass(field.annotation, Section)
-    }
 
 
 def refused(path: Path, text: str) -> ConfigurationError:
@@ -58,6 +51,11 @@ def test_the_shipped_file_loads_and_describes_each_setting_as_the_code_does() ->
         elif " = " in line and not line.startswith("#"):
             name = line.split(" = ")[0]
             assert above == f"# {sections()[section].model_fields[name].description}"
+
+
+def test_the_page_of_settings_is_what_the_code_says() -> None:
+    page = (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
+    assert page == render(), "make it again: python -m ledger.settings_page > docs/settings.md"
 
 
 def test_the_shipped_base_model_is_tinyllama() -> None:
