@@ -225,5 +225,11 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep heavy tests on one worker and each other file together, for ``-n 2 --dist loadgroup``."""
     for item in items:
-        heavy = any(item.get_closest_marker(name) for name in ("gpu", "real_model", "browser"))
-        item.add_marker(pytest.mark.xdist_group("heavy" if heavy else item.path.stem))
+        item.add_marker(pytest.mark.xdist_group("heavy" if _heavy(item) else item.path.stem))
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        # The longest group first, so that the other worker does all else meanwhile.
+        items.sort(key=lambda item: not _heavy(item))
+
+
+def _heavy(item: pytest.Item) -> bool:
+    return any(item.get_closest_marker(name) for name in ("gpu", "real_model", "browser"))
