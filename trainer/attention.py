@@ -54,12 +54,10 @@ def packed_attention(
     groups = query.shape[1] // key.shape[1]
     if groups > 1:
         key, value = key.repeat_interleave(groups, dim=1), value.repeat_interleave(groups, dim=1)
-    lengths = list(segments)
+    rows = (torch.split(tensor, list(segments), dim=2) for tensor in (query, key, value))
     parts = [
         scaled_dot_product_attention(q, k, v, is_causal=True, scale=scaling, dropout_p=dropout)
-        for q, k, v in zip(
-            query.split(lengths, 2), key.split(lengths, 2), value.split(lengths, 2), strict=True
-        )
+        for q, k, v in zip(*rows, strict=True)
     ]
     return torch.cat(parts, dim=2).transpose(1, 2).contiguous(), None
 

@@ -37,7 +37,9 @@ def use_byte_dropout(model: PeftModel) -> int:
     replaced = 0
     for module in cast(Any, model).modules():
         dropouts = getattr(module, "lora_dropout", None)
-        for name, dropout in list(dropouts.items()) if isinstance(dropouts, torch.nn.ModuleDict) else []:
+        if not isinstance(dropouts, torch.nn.ModuleDict):
+            continue
+        for name, dropout in list(dropouts.items()):
             if isinstance(dropout, torch.nn.Dropout):
                 dropouts[name] = ByteDropout(dropout.p).train(dropout.training)
                 replaced += 1

@@ -188,9 +188,10 @@ def _comparison(
 ) -> str:
     name = "champion" if against == "champion" else "bare base"
     mine, theirs = total(candidate), total(reference)
+    direction = "better" if difference.estimate < 0 else "worse"
     change = (
-        f"{abs(difference.estimate):.3f} nats a token {'better' if difference.estimate < 0 else 'worse'} than "
-        f"the {name} (perplexity {mine.perplexity:.1f} instead of {theirs.perplexity:.1f})"
+        f"{abs(difference.estimate):.3f} nats a token {direction} than the {name} "
+        f"(perplexity {mine.perplexity:.1f} instead of {theirs.perplexity:.1f})"
     )
     odds = f"{difference.better:.1%} of the resamples agree; {difference.confidence:.0%} are needed"
     return (

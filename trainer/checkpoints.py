@@ -1,0 +1,40 @@
+"""Which checkpoint a cut-off training run goes on from.
+
+transformers writes ``trainer_state.json`` last, so a folder whose state reads well is whole; one that a kill
+left half-written is removed. Its optimiser and random states are loaded with ``weights_only``: no pickled
+object is ever executed. Looks at files; loads nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+WEIGHTS = "adapter_model.safetensors"
+STATE = "trainer_state.json"
+
+
+def last_whole(folder: Path) -> Path | None:
+    """Return the newest whole checkpoint in ``folder`` and remove those that are not whole."""
+    whole: list[tuple[int, Path]] = []
+    for checkpoint in folder.glob("checkpoint-*") if folder.is_dir() else ():
+        step = _step(checkpoint)
+        if step is None:
+            shutil.rmtree(checkpoint)
+        else:
+            whole.append((step, checkpoint))
+    return max(whole)[1] if whole else None
+
+
+def _step(checkpoint: Path) -> int | None:
+    try:
+        state = json.loads((checkpoint / STATE).read_text(encoding="utf-8"))
+        step = int(state["global_step"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    present = all((checkpoint / name).is_file() for name in (WEIGHTS, "optimizer.pt", "scheduler.pt"))
+    return step if present else None
+
+
+__all__ = ["last_whole"]

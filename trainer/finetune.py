@@ -1,0 +1,342 @@
+"""Fine-tuning: a dataset directory and a base model become an adapter directory.
+
+``fit`` is what ``python -m trainer fit`` and the night run. It needs nothing but the two, so it can run
+on another machine; it knows no ledger, no guild's rules and no champion.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import json
+import logging
+import resource
+import shutil
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ledger.errors import ConfigurationError, DatasetError
+from trainer.progress import Reporter, silent
+from trainer.recipe import Base, FitResult, Recipe
+
+if TYPE_CHECKING:
+    from peft import PeftModel
+    from transformers import PreTrainedTokenizerBase
+
+    from engine.loading import Placement
+    from trainer.collation import Example
+    from trainer.loop import Loop
+
+log = logging.getLogger("trainer")
+
+LIBRARIES = ("torch", "transformers", "peft", "datasets", "accelerate", "bitsandbytes")
+BYTES_A_WEIGHT = 4 * 3  # float32, and AdamW's two moments
+CHECKPOINTS_KEPT = 2
+SPARE_BYTES = 64 * 2**20
+
+
+def fit(
+    dataset_dir: Path,
+    out_dir: Path,
+    *,
+    base: Base,
+    recipe: Recipe,
+    work_dir: Path,
+    version: str,
+    fields: dict[str, Any] | None = None,
+    reporter: Reporter = silent,
+    cancelled: Callable[[], bool] = lambda: False,
+) -> FitResult:
+    """Train LoRA matrices on ``dataset_dir`` and write them to ``out_dir``, which appears whole.
+
+    ``work_dir`` takes checkpoints, ``training.log``, ``metrics.json`` and TensorBoard files; a run that was
+    cut off goes on from the last whole checkpoint in it. ``fields`` are added to the manifest.
+
+    Raises:
+        DatasetError: the dataset is broken, has no usable reply, or the disk is too full.
+        ModelError: the base model cannot be loaded or trained.
+        ConfigurationError: a tracker is not installed.
+        RunCancelled: ``cancelled`` said so; the checkpoints stay.
+    """
+    from engine.loading import choose_placement, load_base, load_tokenizer
+    from trainer.examples import examples_of, load_part, read_manifest
+
+    check_trackers(recipe.trackers)
+    manifest = read_manifest(dataset_dir)
+    work_dir.mkdir(parents=True, exist_ok=True)
+    with training_log(work_dir / "training.log"):
+        placement = choose_placement(base.device, base.quantization, base.dtype)
+        log.info("placement: %s", placement.reason)
+        tokenizer = load_tokenizer(base.name, revision=base.revision, chat_template=base.chat_template)
+        load = partial(load_part, dataset_dir, tokenizer=tokenizer, max_tokens=recipe.max_tokens)
+        train, validation = load(part="train"), examples_of(load(part="val"))
+        log.info("%d examples to train on, %d to validate with", len(train), len(validation))
+        _seed(recipe.seed)
+        model = load_base(base.name, revision=base.revision, placement=placement)
+        result = _Fitting(
+            base, recipe, placement, work_dir, tokenizer, reporter=reporter, cancelled=cancelled
+        ).run(model, train, validation, out_dir, version, {"dataset": manifest["files"], **(fields or {})})
+        (work_dir / "metrics.json").write_text(
+            json.dumps({**result.figures(), "history": list(result.history)}, indent=2) + "\n",
+            encoding="utf-8",
+        )
+    return result
+
+
+class _Fitting:
+    """One call of :func:`fit`."""
+
+    def __init__(
+        self,
+        base: Base,
+        recipe: Recipe,
+        placement: Placement,
+        work_dir: Path,
+        tokenizer: PreTrainedTokenizerBase,
+        *,
+        reporter: Reporter,
+        cancelled: Callable[[], bool],
+    ) -> None:
+        self.base, self.recipe, self.placement = base, recipe, placement
+        self.work_dir, self.tokenizer = work_dir, tokenizer
+        self.reporter, self.cancelled = reporter, cancelled
+
+    def run(
+        self,
+        model: Any,
+        train: Any,
+        validation: list[Example],
+        out_dir: Path,
+        version: str,
+        fields: dict[str, Any],
+    ) -> FitResult:
+        import torch
+
+        from trainer.checkpoints import last_whole
+        from trainer.examples import examples_of
+        from trainer.loop import Scalars
+        from trainer.lora import pack_if_possible, trained, with_lora
+
+        packed = pack_if_possible(
+            model, examples_of(train.select(range(min(3, len(train))))), wanted=self.recipe.packing
+        )
+        adapted = with_lora(model, self.recipe, self.placement)
+        check_disk(self.work_dir, sum(weight.numel() for weight in trained(adapted).values()))
+        if self.placement.device == "cuda":
+            torch.cuda.reset_peak_memory_stats()
+        loop = self._loop(adapted, train, validation, packed)
+        scalars = Scalars(self.work_dir / "tensorboard")
+        loop.add_callback(scalars)
+        checkpoint = last_whole(self.work_dir / "checkpoints")
+        began = time.monotonic()
+        try:
+            self._train(loop, adapted, checkpoint)
+        finally:
+            scalars.close()
+        result = self._result(loop, out_dir, packed, len(train), time.monotonic() - began, checkpoint)
+        self._save(adapted, out_dir, version, result, fields)
+        return result
+
+    def _loop(self, adapted: PeftModel, train: Any, validation: Sequence[Example], packed: bool) -> Loop:
+        import torch
+        from transformers import EarlyStoppingCallback
+
+        from trainer.collation import pack, pad
+        from trainer.loop import Loop
+
+        pad_id = int(self.tokenizer.pad_token_id or 0)
+        loop = Loop(
+            model=adapted,
+            args=self._arguments(),
+            train_dataset=train,
+            eval_dataset=validation,
+            data_collator=pack if packed else partial(pad, pad_id=pad_id),
+            validation=validation,
+            packed=packed,
+            pad_id=pad_id,
+            compute_dtype=self.placement.dtype if self.placement.dtype == torch.bfloat16 else None,
+            reporter=self.reporter,
+            cancelled=self.cancelled,
+        )
+        loop.add_callback(EarlyStoppingCallback(self.recipe.patience))
+        return loop
+
+    def _arguments(self) -> Any:
+        import torch
+        from transformers import TrainingArguments
+
+        recipe = self.recipe
+        arguments = TrainingArguments(
+            output_dir=str(self.work_dir / "checkpoints"),
+            num_train_epochs=recipe.epochs,
+            learning_rate=recipe.learning_rate,
+            lr_scheduler_type="cosine",
+            warmup_steps=recipe.warmup_share,  # below 1, transformers takes it as a share
+            per_device_train_batch_size=recipe.batch_size,
+            gradient_accumulation_steps=recipe.accumulation_steps,
+            max_grad_norm=recipe.max_grad_norm,
+            eval_strategy="epoch",
+            save_strategy="epoch",
+            save_total_limit=CHECKPOINTS_KEPT,
+            load_best_model_at_end=True,
+            metric_for_best_model="eval_loss",
+            greater_is_better=False,
+            logging_steps=1,
+            seed=recipe.seed,
+            data_seed=recipe.seed,
+            report_to=list(recipe.trackers) or "none",
+            disable_tqdm=True,
+            remove_unused_columns=False,
+            use_cpu=self.placement.device == "cpu",
+            fp16=self.placement.dtype == torch.float16 and self.placement.device == "cuda",
+            log_level="error",
+        )
+        # More than one GPU would be wrapped in DataParallel, which splits rows; a packed batch has one.
+        arguments._n_gpu = min(arguments.n_gpu, 1)
+        return arguments
+
+    def _train(self, loop: Loop, adapted: PeftModel, checkpoint: Path | None) -> None:
+        from peft.helpers import disable_input_dtype_casting
+
+        if checkpoint is None:
+            loop.args.eval_on_start = True  # the bare base's figure: fresh LoRA matrices change nothing
+        else:
+            log.info("going on from %s", checkpoint.name)
+        # Under autocast the matrices are cast to the base's format, which is far less than casting
+        # every layer's input up to float32: a fifth of a step on a CPU.
+        with disable_input_dtype_casting(adapted, active=loop.autocasts):
+            loop.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+
+    def _result(
+        self, loop: Loop, out_dir: Path, packed: bool, examples: int, seconds: float, checkpoint: Path | None
+    ) -> FitResult:
+        history = tuple(
+            {name: value for name, value in entry.items() if isinstance(value, int | float)}
+            for entry in loop.state.log_history
+        )
+        validations = [entry["eval_loss"] for entry in history if "eval_loss" in entry]
+        losses = [entry["loss"] for entry in history if "loss" in entry]
+        return FitResult(
+            adapter_dir=out_dir,
+            steps=loop.state.global_step,
+            epochs=float(loop.state.epoch or 0),
+            best_step=int(loop.state.best_global_step or 0),
+            train_examples=examples,
+            train_tokens=loop.tokens,
+            tokens_per_second=loop.speed(),
+            seconds=seconds,
+            peak_memory_bytes=peak_memory(self.placement.device),
+            train_loss=sum(losses[-10:]) / max(len(losses[-10:]), 1),
+            validation={"before": validations[0], "best": min(validations)},
+            placement=self.placement.reason,
+            packed=packed,
+            resumed_from=int(checkpoint.name.rpartition("-")[2]) if checkpoint else 0,
+            history=history,
+        )
+
+    def _save(
+        self, adapted: PeftModel, out_dir: Path, version: str, result: FitResult, fields: dict[str, Any]
+    ) -> None:
+        """Write beside ``out_dir`` and rename, so that a directory of that name is always whole."""
+        from engine.adapters import write_manifest
+        from engine.loading import base_fingerprint
+
+        unfinished = out_dir.with_name(f".{out_dir.name}.unfinished")
+        shutil.rmtree(unfinished, ignore_errors=True)
+        adapted.peft_config["default"].base_model_name_or_path = self.base.name
+        adapted.save_pretrained(str(unfinished), safe_serialization=True)
+        (unfinished / "README.md").unlink(missing_ok=True)  # PEFT's model card; report.md says more
+        self.tokenizer.save_pretrained(str(unfinished))
+        write_manifest(
+            unfinished,
+            **{
+                "version": version,
+                "base_model": self.base.name,
+                "base_revision": self.base.revision,
+                "base_fingerprint": base_fingerprint(self.base.name, self.base.revision),
+                "recipe": {name: getattr(self.recipe, name) for name in self.recipe.__slots__},
+                "libraries": library_versions(),
+                "device": result.placement,
+                "seed": self.recipe.seed,
+                "fit": result.figures(),
+                **fields,
+            },
+        )
+        shutil.rmtree(out_dir, ignore_errors=True)
+        out_dir.parent.mkdir(parents=True, exist_ok=True)
+        unfinished.rename(out_dir)
+
+
+def check_trackers(trackers: Sequence[str]) -> None:
+    """Refuse experiment trackers that are not installed.
+
+    Raises:
+        ConfigurationError: names the setting and the command that mends it.
+    """
+    for name in trackers:
+        if importlib.util.find_spec(name) is None:
+            raise ConfigurationError(
+                f"training.trackers names {name}, which is not installed: run `pip install {name}`, or take "
+                "it out of config.toml.",
+                {"training.trackers": f"{name} is not installed; run `pip install {name}`"},
+            )
+
+
+def check_disk(folder: Path, trained_weights: int) -> None:
+    """Refuse to start what the disk cannot hold: checkpoints with the optimiser's state, and the adapter.
+
+    Raises:
+        DatasetError: too little is free at ``folder``.
+    """
+    needed = trained_weights * BYTES_A_WEIGHT * (CHECKPOINTS_KEPT + 2) + SPARE_BYTES
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise DatasetError(
+            f"Training needs {needed / 1e6:,.0f} MB of disk at {folder}, and only {free / 1e6:,.0f} MB are "
+            "free: make room, or point [paths] models at a larger disk."
+        )
+
+
+def peak_memory(device: str) -> int:
+    """Return bytes: CUDA memory allocated at most, or this process's largest resident size."""
+    if device == "cuda":
+        import torch
+
+        return int(torch.cuda.max_memory_allocated())
+    size = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return size if sys.platform == "darwin" else size * 1024
+
+
+def library_versions() -> dict[str, str]:
+    """Return the versions of what the numbers depend on."""
+    return {name: importlib.metadata.version(name) for name in LIBRARIES if importlib.util.find_spec(name)}
+
+
+def _seed(seed: int) -> None:
+    from transformers import set_seed
+
+    set_seed(seed)
+
+
+@contextmanager
+def training_log(path: Path) -> Iterator[None]:
+    """Write what the trainer logs (figures and steps, never a text) to ``path`` as well."""
+    handler = logging.FileHandler(path, encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    level = log.level
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        log.removeHandler(handler)
+        log.setLevel(level)
+        handler.close()
+
+
+__all__ = ["check_disk", "check_trackers", "fit", "library_versions", "peak_memory", "training_log"]
