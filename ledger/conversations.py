@@ -44,10 +44,10 @@ class _Room:
         while self._present and not self._within(self._present[0], message):
             self._present.popleft()
         addressed = [person for person in message.mentions if person != message.author_id]
-        earlier = self._referenced(message) or self._named_person(message, addressed)
+        earlier = self._referenced(message) or self._named_person(message, addressed, gaps=1)
         earlier = earlier or self._own_thread(message)
-        if earlier is None and not addressed:  # who calls somebody absent does not join those present
-            earlier = self._joined(message)
+        earlier = earlier or self._named_person(message, addressed, gaps=MENTION_REACH)
+        earlier = earlier or self._joined(message)
         if earlier is None:
             self.conversations.append([])
         home = self.conversations[-1] if earlier is None else self._home[earlier.id]
@@ -60,15 +60,15 @@ class _Room:
         home = self._home.get(message.reply_to) if message.reply_to is not None else None
         return home[0] if home else None
 
-    def _named_person(self, message: Message, addressed: Sequence[int]) -> Message | None:
-        """The newest message of or between the author and those named; else what they said last."""
+    def _named_person(self, message: Message, addressed: Sequence[int], *, gaps: int) -> Message | None:
+        """The newest exchange of the author with those named or, where there was none, their last words."""
         found: list[Message] = []
         for person in addressed:
             between = self._exchange.get(_pair(message.author_id, person))
             last = self._last.get(person)
             if between is not None and self._within(between, message):
                 found.append(between)
-            elif last is not None and self._within(last, message, MENTION_REACH):
+            elif last is not None and self._within(last, message, gaps):
                 found.append(last)
         return max(found, key=_order, default=None)
 
@@ -115,11 +115,11 @@ def disentangle(messages: Iterable[Message], *, gap_ms: int) -> list[list[Messag
     """Sort one channel's messages (oldest first) into conversations, each oldest first.
 
     A message joins the conversation of, in this order: the message that it replies to; the newest
-    exchange between its author and somebody it names, if at most one gap (``gap_ms`` milliseconds)
-    old, or that person's last message within ``MENTION_REACH`` gaps; what its author said last, or
-    was told last, within one gap; the channel's newest message within one gap. The last does not
-    hold for a message that names somebody, nor in a crowd that habitually names whom it answers
-    (``CROWD``, ``HABIT_SHARE``). Otherwise the message starts a conversation.
+    exchange between its author and somebody it names, or else that person's last message, within one
+    gap (``gap_ms`` milliseconds); what its author said last, or was told last, within one gap; the
+    last message of somebody it names within ``MENTION_REACH`` gaps; the channel's newest message
+    within one gap, except in a crowd that habitually names whom it answers (``CROWD``,
+    ``HABIT_SHARE``). Otherwise the message starts a conversation.
     """
     room = _Room(gap_ms)
     for message in messages:

@@ -35,6 +35,10 @@ class Room:
 def crowd_that_names() -> Room:
     """Two pairs who name each other all the time, in turns: two conversations."""
     room = Room()
+    room.say(ADA)
+    room.say(BO, to=ADA)
+    room.say(CY, after=2 * GAP)
+    room.say(DI, to=CY)
     for _ in range(HABIT_TURNS // 4):
         room.say(ADA, to=BO)
         room.say(CY, to=DI)
@@ -59,15 +63,28 @@ def test_a_crowd_that_never_names_anybody_is_not_shattered() -> None:
 
 
 def test_two_pairs_who_name_each_other_are_told_apart_by_their_exchanges() -> None:
+    room = crowd_that_names()
+    room.say(ADA)
+    room.say(CY)
+    speakers = [{room.messages[number - 1].author_id for number in part} for part in room.conversations()]
+    assert speakers == [{ADA, BO}, {CY, DI}]
+
+
+def test_who_calls_somebody_into_a_conversation_stays_in_it() -> None:
     room = Room()
-    for _ in range(15):
-        for author in (ADA, CY):
-            room.say(author, to=author + 1)
-            room.say(author + 1, to=author)
-    last = room.say(ADA)
-    later = room.say(CY)
-    homes = {number: place for place, part in enumerate(room.conversations()) for number in part}
-    assert homes[last] != homes[later]
+    room.say(FAY)
+    room.say(ED, after=2 * GAP)
+    room.say(ADA)
+    call = room.say(ADA, to=FAY)
+    assert room.conversations() == [[1], [2, 3, call]]
+
+
+def test_a_newcomer_who_calls_somebody_absent_brings_them_into_the_talk() -> None:
+    room = Room()
+    room.say(ADA)
+    room.say(BO)
+    call = room.say(CY, to=FAY)
+    assert room.conversations() == [[1, 2, call]]
 
 
 def test_a_newcomer_who_names_nobody_starts_anew_in_a_crowd_that_names() -> None:
