@@ -90,7 +90,11 @@ class Acting:
         async with self._turn(who, channel) as (member, place):
             values = typed_options(self.env, self.stage, member, place, command, options or {})
             path = () if place.guild is None else (place,)
-            result = await self._voice(member, place).slash(*path, command, **values)
+            self.env.backend.running_command = command
+            try:
+                result = await self._voice(member, place).slash(*path, command, **values)
+            finally:
+                self.env.backend.running_command = None
             record = self._record()
         return await self._outcome(record, result)
 

@@ -69,6 +69,8 @@ class LiveBackend(Backend):
         self._next_id: int | None = None
         self.changed: Change = lambda kind, what: None
         self.last_interaction: Interaction | None = None
+        self.running_command: str | None = None
+        self.command_paths: dict[int, str] = {}
         super().__init__(clock=clock)  # type: ignore[arg-type]  # the same three members, but it ticks
 
     @contextmanager
@@ -85,8 +87,10 @@ class LiveBackend(Backend):
         return super().snowflake() if given is None else given
 
     def new_interaction(self, type: int, channel_id: int, user_id: int, guild_id: int | None) -> Interaction:
-        self.last_interaction = super().new_interaction(type, channel_id, user_id, guild_id)
-        return self.last_interaction
+        record = self.last_interaction = super().new_interaction(type, channel_id, user_id, guild_id)
+        if self.running_command is not None:  # simcord keeps "train" of "train start"
+            self.command_paths[record.id] = self.running_command
+        return record
 
     def emit(self, event: str, payload: Mapping[str, Any]) -> None:
         super().emit(event, payload)

@@ -6,6 +6,7 @@ nothing of how the page shows them or how they reach it.
 
 from __future__ import annotations
 
+import mimetypes
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote
@@ -122,9 +123,9 @@ def message_view(world: World, message: Message) -> JSON:
         "author": str(message.author_id),
         "content": message.content,
         "at": message.timestamp,
-        "edited": message.edited_timestamp is not None and message.interaction_metadata is None,
+        "edited": message.edited_timestamp is not None and message.author_id in world.stage.members,
         "reply": _reply(world, message),
-        "command": _command(message),
+        "command": _command(world, message),
         "loading": bool(message.flags & LOADING),
         "ephemeral": message.is_ephemeral,
         "embeds": embeds,
@@ -147,11 +148,15 @@ def _reply(world: World, message: Message) -> JSON | None:
     return {"id": str(id_), "author": str(target.author_id), "content": target.content[:200]}
 
 
-def _command(message: Message) -> JSON | None:
+def _command(world: World, message: Message) -> JSON | None:
     metadata = message.interaction_metadata
     if metadata is None or message.reference is not None:
         return None
-    return {"user": str(metadata["user"]["id"]), "name": metadata.get("name")}
+    return {
+        "user": str(metadata["user"]["id"]),
+        "kind": int(metadata["type"]),
+        "name": world.env.backend.command_paths.get(int(metadata["id"])),
+    }
 
 
 def _embed(embed: Mapping[str, Any], message: Message) -> JSON:
@@ -199,6 +204,11 @@ def file_url(path: str) -> str:
     return CDN_BASE + "/" + unquote(path)
 
 
+def content_type(url: str) -> str:
+    """Return what kind of file an address names, by its ending."""
+    return mimetypes.guess_type(url)[0] or "application/octet-stream"
+
+
 def commands(world: World, viewer: MemberActor, channel: ChannelHandle) -> list[JSON]:
     """Return the slash commands that ``viewer`` may run in ``channel``, with their options."""
     return [
@@ -226,6 +236,7 @@ def _option(option: Mapping[str, Any]) -> JSON:
 __all__ = [
     "clock_view",
     "commands",
+    "content_type",
     "file_url",
     "history",
     "is_visible",

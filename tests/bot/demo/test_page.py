@@ -1,0 +1,300 @@
+"""The demo's page, over the wire and in a real browser."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import shutil
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import aiohttp
+import pytest
+
+from bot.demo import page as page_module
+from bot.demo.page import Page
+from bot.demo.world import World
+
+if TYPE_CHECKING:
+    from playwright.async_api import Page as Tab
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+ARGS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+WAIT_MS = 15_000
+browser_test = pytest.mark.skipif(
+    CHROMIUM is None, reason="Chromium is not installed: the page is not opened"
+)
+
+
+@pytest.fixture
+async def page(world: World) -> AsyncIterator[Page]:
+    async with Page(world) as page:
+        yield page
+
+
+# over the wire
+
+
+async def test_the_page_is_served_under_its_token_alone(page: Page) -> None:
+    async with aiohttp.ClientSession() as http:
+        async with http.get(page.url) as response:
+            assert response.status == 200
+            assert "script-src 'self'" in response.headers["Content-Security-Policy"]
+            assert "app.js" in await response.text()
+        root = page.url.rsplit("/", 2)[0]
+        for path in ("/", "/wrong-token/", "/wrong-token/app.js", page.url[len(root) :] + "../world.py"):
+            async with http.get(root + path) as response:
+                assert response.status == 404
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [{"Host": "evil.example"}, {"Origin": "http://evil.example"}, {"Origin": "null"}],
+    ids=["host", "origin", "null"],
+)
+async def test_another_websites_requests_are_refused(page: Page, headers: dict[str, str]) -> None:
+    async with aiohttp.ClientSession() as http, http.get(page.url, headers=headers) as response:
+        assert response.status == 403
+
+
+async def test_a_socket_without_an_origin_is_refused(page: Page) -> None:
+    async with aiohttp.ClientSession() as http:
+        with pytest.raises(aiohttp.WSServerHandshakeError, match="403"):
+            await http.ws_connect(page.url + "ws")
+
+
+def test_the_pages_files_ask_nothing_of_the_internet() -> None:
+    for file in page_module.STATIC.iterdir():
+        text = file.read_text(encoding="utf-8").replace("http://www.w3.org/2000/svg", "")
+        assert not re.search(r"""(src|href|url|import|fetch)[\s(=:"'`]+https?://\w""", text), file.name
+        assert "innerHTML" not in text
+        assert "insertAdjacentHTML" not in text
+
+
+async def _ask(socket: aiohttp.ClientWebSocketResponse, **request: Any) -> Any:
+    await socket.send_json({"n": 1, **request})
+    while True:
+        told = await socket.receive_json(timeout=10)
+        if told.get("n") == 1:
+            return told
+
+
+async def _connect(http: aiohttp.ClientSession, page: Page) -> aiohttp.ClientWebSocketResponse:
+    return await http.ws_connect(page.url + "ws", origin=page.url.rsplit("/", 2)[0])
+
+
+async def test_a_browser_is_told_what_its_viewer_may_see(page: Page, world: World) -> None:
+    otto = str(world.stage.member("Otto").id)
+    async with aiohttp.ClientSession() as http, await _connect(http, page) as socket:
+        told = (await _ask(socket, do="open", viewer=otto))["ok"]
+        assert [channel["name"] for channel in told["channels"]] == [
+            "lounge",
+            "kitchen-table",
+            "workshop",
+            "Nightschool",
+        ]
+        await world.slash("Mira", "lounge", "privacy", {"scope": "all"})
+        await world.say("Mira", "nightschool", "for admins")
+        await world.say("Mira", "lounge", "for all")
+        event = await socket.receive_json(timeout=10)
+        assert event["message"]["content"] == "for all"
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        {"do": "nothing"},
+        {"do": "say"},
+        {"do": "open", "viewer": "1"},
+        {"do": "say", "channel": "1", "text": "x"},
+    ],
+)
+async def test_a_request_that_cannot_be_met_gets_one_sentence(page: Page, request_: dict[str, str]) -> None:
+    async with aiohttp.ClientSession() as http, await _connect(http, page) as socket:
+        assert (await _ask(socket, **request_))["error"].endswith(".")
+        assert "ok" in await _ask(socket, do="open")
+
+
+async def test_the_night_goes_on_when_its_browser_leaves(page: Page, world: World) -> None:
+    begun, finish, done = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    async def night() -> None:
+        begun.set()
+        await finish.wait()
+        done.set()
+
+    world.on_time_moved = night
+    async with aiohttp.ClientSession() as http, await _connect(http, page) as socket:
+        assert "ok" in await _ask(socket, do="night")
+        await asyncio.wait_for(begun.wait(), 5)
+        assert "under way" in (await _ask(socket, do="night"))["error"]
+    finish.set()
+    await asyncio.wait_for(done.wait(), 5)
+
+
+# in a real browser
+
+
+@pytest.fixture
+async def tab(page: Page) -> AsyncIterator[Tab]:
+    from playwright.async_api import async_playwright
+
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=ARGS)
+        tab = await browser.new_page(viewport={"width": 1280, "height": 800})
+        tab.set_default_timeout(WAIT_MS)
+        troubles: list[str] = []
+        tab.on("pageerror", lambda error: troubles.append(str(error)))
+        tab.on("console", lambda line: troubles.append(line.text) if line.type == "error" else None)
+        await tab.goto(page.url)
+        await tab.wait_for_selector(".message")
+        yield tab
+        assert troubles == []
+        await browser.close()
+
+
+async def _view_as(tab: Tab, world: World, name: str) -> None:
+    await tab.select_option("#viewer-select", str(world.stage.member(name).id))
+    await tab.wait_for_selector(f".person[aria-pressed=true] >> text={name}")
+
+
+async def _picture(tab: Tab, name: str) -> None:
+    """Keep a picture for a person to look at, where NIGHTSCHOOL_SCREENSHOTS names a folder."""
+    if folder := os.environ.get("NIGHTSCHOOL_SCREENSHOTS"):
+        await tab.screenshot(path=str(Path(folder) / f"{name}.png"))
+
+
+@browser_test
+@pytest.mark.browser
+async def test_a_streamed_answer_grows_in_the_browser(tab: Tab, world: World) -> None:
+    bot: Any = world.bot
+    bot.pause = 0.08
+    await tab.click("text=workshop")
+    await tab.fill("#draft", "where is the key? @Nigh")
+    await tab.wait_for_selector(".pick >> text=Nightschool")
+    await _picture(tab, "mention")
+    await tab.keyboard.press("Tab")
+    await tab.keyboard.press("Enter")
+    answer = tab.locator(".message", has=tab.locator(".author", has_text="Nightschool")).last.locator(".text")
+    seen: list[str] = []
+    while not (seen and seen[-1].startswith("the key to the shed is under the ceramic frog, as always")):
+        seen.append((await answer.inner_text()).strip())
+        if len(set(seen)) == 5:
+            await _picture(tab, "streaming")
+    lengths = [len(text) for text in dict.fromkeys(seen)]
+    assert lengths == sorted(lengths)
+    assert len(lengths) >= 4
+    assert await answer.locator("strong").inner_text() == "under the ceramic frog"
+    await _picture(tab, "streamed")
+
+
+@browser_test
+@pytest.mark.browser
+async def test_a_report_is_shown_and_its_button_pressed(tab: Tab, world: World) -> None:
+    await tab.click("text=nightschool")
+    await tab.fill("#draft", "/train")
+    await tab.wait_for_selector(".pick >> text=/train report")
+    await tab.keyboard.press("Enter")
+    await tab.keyboard.press("Enter")
+    await tab.wait_for_selector(".embed-title >> text=The night of 1 January")
+    picture = tab.locator(".embed-image")
+    assert await picture.evaluate("async image => { await image.decode(); return image.naturalWidth }") == 320
+    assert await tab.locator(".field.inline").count() == 3
+    assert await tab.inner_text(".above .mention") == "/train report"
+    await _picture(tab, "report")
+    await tab.click("button:has-text('Roll back')")
+    await tab.wait_for_selector(".text >> text=Back to the previous version.")
+    assert await tab.locator("button:has-text('Rolled back')").is_disabled()
+    await _picture(tab, "rolled-back")
+
+
+@browser_test
+@pytest.mark.browser
+async def test_a_command_with_options_is_answered_to_its_viewer_alone(tab: Tab, world: World) -> None:
+    await _view_as(tab, world, "Otto")
+    await tab.fill("#draft", "/")
+    await tab.wait_for_selector(".pick >> text=/privacy")
+    assert await tab.locator(".pick >> text=/train report").count() == 0
+    await _picture(tab, "picker")
+    await tab.fill("#draft", "/priv")
+    await tab.keyboard.press("Enter")
+    await tab.select_option("#command [name=scope]", "all")
+    await tab.fill("#command [name=days]", "12")
+    await tab.select_option("#command [name=channel]", label="#workshop")
+    await _picture(tab, "options")
+    await tab.click("#command button:has-text('Run')")
+    await tab.wait_for_selector(".ephemeral >> text=Nothing is stored: all, 12 days, #workshop.")
+    assert await tab.locator(".only-you").count() == 1
+    await _picture(tab, "ephemeral")
+    await _view_as(tab, world, "Mira")
+    await tab.wait_for_selector(".channel >> text=nightschool")
+    assert await tab.locator(".ephemeral").count() == 0
+
+
+@browser_test
+@pytest.mark.browser
+async def test_a_form_a_reply_a_reaction_and_a_direct_message(tab: Tab, world: World) -> None:
+    await tab.fill("#draft", "/feedback")
+    await tab.keyboard.press("Enter")
+    await tab.keyboard.press("Enter")
+    await tab.fill("dialog [name=words]", "lovely")
+    await _picture(tab, "form")
+    await tab.click("dialog >> text=Submit")
+    await tab.wait_for_selector(".ephemeral >> text=Thank you: lovely")
+    last = world.messages("lounge")[-2]
+    row = tab.locator(f"#m{last.id}")
+    await row.hover()
+    await row.locator("[aria-label='React with 🎉']").click()
+    await tab.wait_for_selector(f"#m{last.id} .reaction.mine")
+    await row.hover()
+    await row.locator("[aria-label=Reply]").click()
+    await tab.fill("#draft", "well said <b>&amp; done</b> `code`")
+    await tab.keyboard.press("Enter")
+    await tab.wait_for_selector(".above + .row >> text=well said <b>&amp; done</b> code")
+    await _picture(tab, "reply")
+    await tab.click(".channel:has(.face)")
+    await tab.fill("#draft", "hello you")
+    await tab.keyboard.press("Enter")
+    await tab.wait_for_selector(".message >> text=the key to the shed is under the ceramic frog, as always")
+    await _picture(tab, "direct")
+
+
+@browser_test
+@pytest.mark.browser
+async def test_the_clock_moves_to_three_and_the_night_is_seen(tab: Tab, world: World) -> None:
+    finish = asyncio.Event()
+
+    async def night() -> None:
+        world.tell_night("Fitting: step 12 of 40, loss 3.11, two minutes left")
+        await finish.wait()
+
+    world.on_time_moved = night
+    await tab.click("#advance")
+    await tab.wait_for_selector("#night-text >> text=Fitting: step 12 of 40")
+    assert (await tab.inner_text("#time")).startswith("03:00")
+    assert await tab.locator("#advance").is_disabled()
+    await _picture(tab, "night")
+    finish.set()
+    await tab.wait_for_selector("#advance:not([disabled])")
+
+
+@browser_test
+@pytest.mark.browser
+async def test_the_page_fits_a_narrow_window(tab: Tab, world: World) -> None:
+    await tab.set_viewport_size({"width": 700, "height": 800})
+    await tab.click("#menu")
+    await _picture(tab, "narrow-menu")
+    await tab.click("#sidebar >> text=kitchen-table")
+    await tab.wait_for_selector("#channel-name >> text=kitchen-table")
+    assert await tab.evaluate("document.documentElement.scrollWidth") <= 700
+    await _picture(tab, "narrow")
