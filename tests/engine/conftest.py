@@ -1,65 +1,26 @@
-"""What the engine's tests share: a tiny random Llama, adapters for it, and a running engine."""
+"""What the engine's tests share: adapters for the tiny random Llama, and a generator on it."""
 
 from __future__ import annotations
 
-import random
-from collections.abc import Callable
+import json
+import os
+import subprocess
+import sys
+import threading
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-CHATML = (
-    "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' + message['content'] "
-    "+ '<|im_end|>' + '\n' }}{% endfor %}"
-    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
-)
-SPECIAL = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
-
-
-def make_tokenizer(folder: Path) -> Any:
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-    from transformers import PreTrainedTokenizerFast
-
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    alphabet = pre_tokenizers.ByteLevel.alphabet()
-    trainer = trainers.BpeTrainer(vocab_size=512, special_tokens=SPECIAL, initial_alphabet=alphabet)
-    words = ["the", "night", "school", "opens", "after", "dark", "and", "owls", "read", "what", "day", "said"]
-    pick = random.Random(7)
-    tokenizer.train_from_iterator([" ".join(pick.choices(words, k=12)) for _ in range(200)], trainer)
-    fast = PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, eos_token="<|im_end|>", pad_token="<|endoftext|>", chat_template=CHATML
-    )
-    fast.save_pretrained(folder)
-    return fast
-
-
-@pytest.fixture(scope="session")
-def tiny_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A Llama of two layers with random weights, large enough that its answers differ."""
-    import torch
-    from transformers import LlamaConfig, LlamaForCausalLM
-
-    folder = tmp_path_factory.mktemp("tiny-base")
-    tokenizer = make_tokenizer(folder)
-    torch.manual_seed(11)
-    config = LlamaConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=64,
-        intermediate_size=128,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        max_position_embeddings=1024,
-        initializer_range=0.3,
-        bos_token_id=None,
-        eos_token_id=tokenizer.eos_token_id,
-        pad_token_id=tokenizer.pad_token_id,
-    )
-    LlamaForCausalLM(config).save_pretrained(folder)
-    return folder
+from engine.encoding import stop_marks
+from engine.generation import Generator
+from engine.loading import choose_placement, load_base, load_tokenizer
+from engine.requests import Event, Failed, Finished, Piece
 
 
 @pytest.fixture(scope="session")
@@ -69,7 +30,7 @@ def make_adapter(tiny_base: Path) -> Callable[..., Path]:
     from peft import LoraConfig, get_peft_model
 
     from engine.adapters import write_manifest
-    from engine.loading import base_fingerprint, choose_placement, load_base
+    from engine.loading import base_fingerprint
 
     fingerprint = base_fingerprint(str(tiny_base))
 
@@ -87,3 +48,97 @@ def make_adapter(tiny_base: Path) -> Callable[..., Path]:
         return path
 
     return make
+
+
+class Listener:
+    """Collects the events of one request."""
+
+    def __init__(self) -> None:
+        self.text = ""
+        self.pieces: list[str] = []
+        self.end: Finished | Failed | None = None
+        self._over = threading.Event()
+
+    def __call__(self, event: Event) -> None:
+        if isinstance(event, Piece):
+            self.text += event.text
+            self.pieces.append(event.text)
+        else:
+            self.end = event
+            self._over.set()
+
+    def wait(self) -> str:
+        assert self._over.wait(30), "no end after 30 seconds"
+        return self.text
+
+
+@pytest.fixture(scope="session")
+def tokenizer(tiny_base: Path) -> Any:
+    return load_tokenizer(str(tiny_base))
+
+
+@pytest.fixture
+def start_generator(tiny_base: Path, tokenizer: Any) -> Iterator[Callable[..., Generator]]:
+    """Return a function that starts a generator on the tiny model in float32."""
+    started: list[Generator] = []
+
+    def start(**options: Any) -> Generator:
+        model = load_base(str(tiny_base), placement=choose_placement("cpu", "none", "float32"))
+        stop_ids = frozenset(stop_marks(tokenizer)[0])
+        started.append(Generator(model, tokenizer, stop_ids=stop_ids, **options))
+        started[-1].start()
+        return started[-1]
+
+    yield start
+    for generator in started:
+        generator.close(0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A real engine process: where it is, its token, and where its adapters lie."""
+
+    url: str
+    token: str
+    adapters: Path
+    process: subprocess.Popen[str]
+
+    def call(self, path: str, body: object = None, **headers: str) -> tuple[int, str]:
+        """Send a request with the token; return status and body."""
+        data = None if body is None else json.dumps(body).encode()
+        headers = {"Authorization": f"Bearer {self.token}", **headers}
+        request = urllib.request.Request(self.url + path, data=data, headers=headers)  # noqa: S310
+        try:
+            with urllib.request.urlopen(request, timeout=30) as response:  # noqa: S310
+                return response.status, response.read().decode()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read().decode()
+
+    def metric(self, name: str) -> int:
+        """Return one of the engine's counts."""
+        lines = dict(line.split(" ") for line in self.call("/metrics")[1].splitlines())
+        return int(lines[f"nightschool_{name}"])
+
+
+@contextmanager
+def engine_process(folder: Path, base: Path | str, **engine: object) -> Iterator[Running]:
+    """Start ``python -m engine`` with settings of its own in ``folder``."""
+    lines = "".join(f"{name} = {value}\n" for name, value in engine.items())
+    config = folder / "config.toml"
+    config.write_text(f"[model]\nbase = '{base}'\ndevice = 'cpu'\ndtype = 'float32'\n[engine]\n{lines}")
+    environment = {**os.environ, "NIGHTSCHOOL_ENGINE_TOKEN": "night-owl", "OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "engine", "--config", str(config), "--json", "--port", "0"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=(folder / "log").open("w"),
+        env=environment,
+        text=True,
+    )
+    try:
+        assert process.stdout is not None
+        ready = json.loads(process.stdout.readline())
+        yield Running(ready.get("url", ""), "night-owl", folder / "models" / "adapters", process)
+    finally:
+        process.kill()
+        process.wait()

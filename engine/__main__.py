@@ -1,0 +1,127 @@
+"""``python -m engine``: serve the base model and adapters, or fetch the small model.
+
+Its border: it reads the settings, builds what the server needs, and ends it. Prints one JSON line on
+stdout when it serves, ``{"ready": true, "url": …}``; everything else goes to stderr. Ends with
+SIGTERM, with SIGINT, and with the process that started it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import logging
+import os
+import secrets
+import signal
+import sys
+from pathlib import Path
+
+from ledger.errors import EngineError, NightschoolError
+from ledger.settings import DEFAULT_CONFIG, Settings, load_settings
+
+log = logging.getLogger("engine")
+
+TOKEN = "NIGHTSCHOOL_ENGINE_TOKEN"  # noqa: S105 - the variable's name
+_DRAIN_SECONDS = 8.0
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; return its exit code."""
+    options = _parser().parse_args(arguments)
+    logging.basicConfig(
+        level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+    try:
+        settings = load_settings(options.config)
+        return _fetch(settings, options.json) if options.command else _serve(settings, options)
+    except NightschoolError as error:
+        print(f"engine: {error}", file=sys.stderr)
+        if options.json:
+            print(json.dumps({"ready": False, "error": str(error)}), flush=True)
+        return error.exit_code
+    except KeyboardInterrupt:
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m engine",
+        description="Serve the base model and its adapters on 127.0.0.1, as OpenAI and vLLM do.",
+        epilog=f"The token is taken from {TOKEN}; without it, one is made and shown.",
+    )
+    parser.add_argument("--port", type=int, help="port on 127.0.0.1; 0: any free one (default: as set)")
+    _common(parser)
+    commands = parser.add_subparsers(dest="command", metavar="[fetch-small]")
+    fetch = commands.add_parser("fetch-small", help="fetch SmolLM2-135M-Instruct into models/base, once")
+    _common(fetch, default=argparse.SUPPRESS)
+    return parser
+
+
+def _common(parser: argparse.ArgumentParser, default: object = None) -> None:
+    config = default or DEFAULT_CONFIG
+    parser.add_argument("--config", type=Path, default=config, help="settings (default: config.toml)")
+    parser.add_argument(
+        "--json", action="store_true", default=default or False, help="errors on stdout as JSON, too"
+    )
+
+
+def _fetch(settings: Settings, as_json: bool) -> int:
+    from engine.small_model import fetch_small
+
+    path = fetch_small(settings.models_dir)
+    print(json.dumps({"path": str(path)}) if as_json else f"The small model is at {path}.")
+    return 0
+
+
+def _serve(settings: Settings, options: argparse.Namespace) -> int:
+    # Waiting threads that spin take the cores from a training run on the same machine.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    from engine.parent import end_with_parent
+
+    given = os.environ.pop(TOKEN, "")
+    if given:
+        end_with_parent()
+    token = given or secrets.token_urlsafe(32)
+    if not given:
+        print(f"engine: the token is {token}", file=sys.stderr)
+    port = settings.engine.port if options.port is None else options.port
+    return asyncio.run(_run(settings, token, port))
+
+
+async def _run(settings: Settings, token: str, port: int) -> int:
+    """Load the model, serve until a signal comes, and let running answers end."""
+    from engine.building import build
+    from engine.server import make_app, start
+    from engine.serving import Serving
+
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    died: list[bool] = []
+
+    def note_death() -> None:
+        died.append(True)
+        loop.call_soon_threadsafe(stop.set)
+
+    generator, base = build(settings, on_death=note_death)
+    for name in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(name, stop.set)
+    serving = Serving(generator, base, adapters_dir=settings.adapters_dir)
+    try:
+        runner, url = await start(make_app(serving, token=token), port)
+    except OSError as error:
+        raise EngineError(
+            f"Port {port} on 127.0.0.1 cannot be used ({error.strerror}): set another."
+        ) from error
+    generator.start()
+    print(json.dumps({"ready": True, "url": url}), flush=True)
+    await stop.wait()
+    log.info("stopping: no new requests, running answers have %.0f s to end", _DRAIN_SECONDS)
+    await asyncio.to_thread(generator.close, _DRAIN_SECONDS)
+    await runner.cleanup()
+    serving.close()
+    return 1 if died else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

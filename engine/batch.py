@@ -1,0 +1,145 @@
+"""The model's forward passes: prompts read in portions, then one token a step for all rows.
+
+Imported, not run. Its border: rows and logits; it knows no queue, no threads and no HTTP. One
+:class:`Batch` belongs to one thread.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from engine.cache import RowCache
+from engine.lora import LoraBank
+from engine.requests import Answer
+from engine.sampling import draw
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+
+class Prefill:
+    """Prompts on their way into the batch: one long one in portions, or several short ones at once."""
+
+    def __init__(self, answers: list[Answer], layers: int) -> None:
+        self.answers = answers
+        self.cache = RowCache(layers)
+        self.read = 0
+
+    @property
+    def width(self) -> int:
+        """Tokens of the longest prompt."""
+        return max(len(answer.request.prompt) for answer in self.answers)
+
+
+class Batch:
+    """The rows that generate together."""
+
+    def __init__(self, model: PreTrainedModel, bank: LoraBank, *, stop_ids: frozenset[int]) -> None:
+        self._model = model
+        self._bank = bank
+        self._stop_ids = stop_ids
+        self._layers = int(model.config.get_text_config().num_hidden_layers)
+        self._device = next(model.parameters()).device
+        keeps = "logits_to_keep" in inspect.signature(model.forward).parameters
+        self._options: dict[str, Any] = {"logits_to_keep": 1} if keeps else {}
+        self._cache: RowCache | None = None
+        self.answers: list[Answer] = []
+
+    def prefill(self, answers: list[Answer]) -> Prefill:
+        """Begin to read the prompts of ``answers``."""
+        return Prefill(answers, self._layers)
+
+    def read(self, prefill: Prefill, portion: int) -> bool:
+        """Read the next ``portion`` columns; True when all is read and the rows have joined the batch."""
+        alone = len(prefill.answers) == 1
+        logits = self._read_one(prefill, portion) if alone else self._read_many(prefill)
+        if prefill.read < prefill.width:
+            return False
+        self._take(prefill.answers, logits)
+        self._join(prefill)
+        return True
+
+    def _read_one(self, prefill: Prefill, portion: int) -> torch.Tensor:
+        part = prefill.answers[0].request.prompt[prefill.read : prefill.read + portion]
+        places = torch.arange(prefill.read, prefill.read + len(part), device=self._device).unsqueeze(0)
+        prefill.cache.lengths = [prefill.read]
+        mask = prefill.cache.mask(len(part), self._device)
+        logits = self._forward(prefill.answers, self._ids([part]), mask, places, prefill.cache)
+        prefill.read += len(part)
+        prefill.cache.lengths = [prefill.read]
+        return logits
+
+    def _read_many(self, prefill: Prefill) -> torch.Tensor:
+        prompts = [answer.request.prompt for answer in prefill.answers]
+        width = prefill.width
+        ids = self._ids([[0] * (width - len(prompt)) + list(prompt) for prompt in prompts])
+        starts = torch.tensor([width - len(prompt) for prompt in prompts], device=self._device)
+        mask = (torch.arange(width, device=self._device) >= starts.unsqueeze(1)).long()
+        places = (mask.cumsum(dim=1) - 1).clamp(min=0)
+        logits = self._forward(prefill.answers, ids, mask, places, prefill.cache)
+        prefill.read = width
+        prefill.cache.lengths = [len(prompt) for prompt in prompts]
+        return logits
+
+    def _join(self, prefill: Prefill) -> None:
+        if self._cache is None:
+            self._cache = prefill.cache
+        else:
+            self._cache.join(prefill.cache)
+        self.answers += prefill.answers
+
+    def step(self) -> None:
+        """Write one token in every row."""
+        cache = self._cache
+        if cache is None:
+            return
+        places = torch.tensor(cache.lengths, device=self._device).unsqueeze(1)
+        ids = self._ids([[answer.last] for answer in self.answers])
+        mask = cache.mask(1, self._device)
+        logits = self._forward(self.answers, ids, mask, places, cache)
+        cache.lengths = [length + 1 for length in cache.lengths]
+        self._take(self.answers, logits)
+
+    def drop(self, gone: Callable[[Answer], bool]) -> list[Answer]:
+        """Take out the rows for which ``gone`` is true, and return them."""
+        left = [row for row, answer in enumerate(self.answers) if not gone(answer)]
+        dropped = [answer for answer in self.answers if gone(answer)]
+        if dropped:
+            self.answers = [self.answers[row] for row in left]
+            if self._cache is not None and left:
+                self._cache.keep(left)
+            else:
+                self._cache = None
+        return dropped
+
+    def _take(self, answers: Sequence[Answer], logits: torch.Tensor) -> None:
+        for answer, token in zip(answers, draw(logits, [answer.dice for answer in answers]), strict=True):
+            answer.take(token, self._stop_ids)
+
+    def _forward(
+        self,
+        answers: Sequence[Answer],
+        ids: torch.Tensor,
+        mask: torch.Tensor,
+        places: torch.Tensor,
+        cache: RowCache,
+    ) -> torch.Tensor:
+        """Return the logits of the last column, [rows, vocabulary]."""
+        self._bank.select([answer.request.adapter for answer in answers])
+        output = self._model(
+            input_ids=ids,
+            attention_mask=mask,
+            position_ids=places,
+            past_key_values=cache,
+            use_cache=True,
+            **self._options,
+        )
+        logits: torch.Tensor = output.logits[:, -1]
+        return logits
+
+    def _ids(self, rows: Sequence[Sequence[int]]) -> torch.Tensor:
+        return torch.tensor([list(row) for row in rows], dtype=torch.long, device=self._device)

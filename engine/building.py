@@ -1,0 +1,53 @@
+"""From settings to a generator on a loaded model: the one place where the engine reads settings.
+
+Imported, not run. Its border: it wires the parts; each of them takes plain values.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+from engine.encoding import stop_marks
+from engine.generation import Generator
+from engine.loading import base_fingerprint, choose_placement, load_base, load_tokenizer
+from engine.serving import BaseModel
+from ledger.settings import Settings
+
+log = logging.getLogger(__name__)
+
+
+def build(settings: Settings, *, on_death: Callable[[], None]) -> tuple[Generator, BaseModel]:
+    """Load the base model; return its generator, not yet started, and what the server tells about it.
+
+    Raises:
+        ModelError: the model cannot be loaded.
+    """
+    from transformers.utils import logging as progress
+
+    progress.disable_progress_bar()
+    name, revision = settings.base_model(), settings.model.revision
+    placement = choose_placement(settings.model.device, settings.model.quantization, settings.model.dtype)
+    log.info("loading %s on %s", settings.model.base, placement.reason)
+    tokenizer = load_tokenizer(name, revision=revision, chat_template=settings.model.chat_template)
+    model = load_base(name, revision=revision, placement=placement)
+    limit = int(getattr(model.config.get_text_config(), "max_position_embeddings", 0) or 0)
+    context = min(settings.engine.context_tokens, limit or settings.engine.context_tokens)
+    ids, texts = stop_marks(tokenizer)
+    generator = Generator(
+        model,
+        tokenizer,
+        stop_ids=frozenset(ids | _own_stops(model.generation_config)),
+        stop_texts=texts,
+        max_batch=settings.engine.max_batch,
+        max_waiting=settings.engine.max_waiting,
+        on_death=on_death,
+    )
+    log.info("loaded %s: context of %d tokens", settings.model.base, context)
+    return generator, BaseModel(settings.model.base, base_fingerprint(name, revision), context, tokenizer)
+
+
+def _own_stops(generation: object) -> set[int]:
+    """Return the end tokens that the model's makers name; some models have several."""
+    named = getattr(generation, "eos_token_id", None)
+    return set(named) if isinstance(named, list) else {named} if isinstance(named, int) else set()

@@ -1,0 +1,192 @@
+"""OpenAI's and vLLM's message forms: what requests may hold, and what answers look like.
+
+Imported, not run. Its border: plain data in and out; nothing here waits, computes or opens files.
+Fields that change the answer and are not supported are refused rather than ignored; fields that do
+not concern this engine ("user", "metadata") are ignored, as vLLM does.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+import uuid
+from typing import Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+Body = TypeVar("Body", bound=BaseModel)
+
+MAX_MESSAGES = 512
+_NEUTRAL: dict[str, tuple[Any, ...]] = {
+    "n": (1,),
+    "logprobs": (False,),
+    "top_logprobs": (0,),
+    "frequency_penalty": (0,),
+    "presence_penalty": (0,),
+    "logit_bias": ({},),
+    "tools": ([],),
+    "tool_choice": ("none", "auto"),
+    "functions": ([],),
+    "response_format": ({"type": "text"},),
+}
+
+
+class Refusal(Exception):
+    """A request that gets an error in OpenAI's form, with ``status`` as the HTTP status."""
+
+    def __init__(
+        self, status: int, message: str, *, kind: str = "", param: str | None = None, code: str | None = None
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.kind = kind or _kind(status)
+        self.param = param
+        self.code = code
+
+    def body(self) -> dict[str, Any]:
+        """Return the error as OpenAI's clients expect it."""
+        error = {
+            "message": str(self),
+            "type": self.kind,
+            "param": self.param,
+            "code": self.code or self.status,
+        }
+        return {"error": error}
+
+
+def _kind(status: int) -> str:
+    kinds = {401: "authentication_error", 403: "permission_error", 404: "not_found_error"}
+    kinds |= {503: "overloaded_error"}
+    return kinds.get(status, "invalid_request_error" if status < 500 else "server_error")
+
+
+class ChatMessage(BaseModel):
+    """One turn; ``content`` may be a list of text parts, as OpenAI's newer clients send it."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    role: Literal["system", "developer", "user", "assistant"]
+    content: str
+
+    @field_validator("content", mode="before")
+    @classmethod
+    def _joined(cls, value: Any) -> Any:
+        if not isinstance(value, list):
+            return value
+        if not all(isinstance(part, dict) and part.get("type") == "text" for part in value):
+            raise ValueError("only parts of type text are understood")
+        return "".join(str(part.get("text", "")) for part in value)
+
+    def turn(self) -> dict[str, str]:
+        """Return it as chat templates want it."""
+        return {"role": "system" if self.role == "developer" else self.role, "content": self.content}
+
+
+class StreamOptions(BaseModel):
+    include_usage: bool = False
+
+
+class ChatRequest(BaseModel):
+    """The body of ``POST /v1/chat/completions``."""
+
+    model_config = ConfigDict(extra="allow")
+
+    model: str = Field(min_length=1, max_length=512)
+    messages: list[ChatMessage] = Field(min_length=1, max_length=MAX_MESSAGES)
+    stream: bool = False
+    stream_options: StreamOptions | None = None
+    max_tokens: int | None = Field(default=None, ge=1)
+    max_completion_tokens: int | None = Field(default=None, ge=1)
+    temperature: float | None = Field(default=None, ge=0, le=2)
+    top_p: float | None = Field(default=None, gt=0, le=1)
+    seed: int | None = None
+    stop: list[str] = Field(default_factory=list, max_length=16)
+
+    @field_validator("stop", mode="before")
+    @classmethod
+    def _listed(cls, value: Any) -> Any:
+        return [] if value is None else [value] if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _only_what_is_supported(self) -> ChatRequest:
+        for name, value in (self.model_extra or {}).items():
+            if name in _NEUTRAL and value is not None and value not in _NEUTRAL[name]:
+                raise ValueError(f"{name} is not supported; leave it out")
+        return self
+
+    @property
+    def longest(self) -> int | None:
+        """Most tokens that the answer may have; None: as many as fit."""
+        return self.max_completion_tokens or self.max_tokens
+
+
+class LoadRequest(BaseModel):
+    """The body of ``POST /v1/load_lora_adapter``."""
+
+    lora_name: str = Field(min_length=1, max_length=128)
+    lora_path: str = Field(min_length=1, max_length=4096)
+
+
+class UnloadRequest(BaseModel):
+    """The body of ``POST /v1/unload_lora_adapter``."""
+
+    lora_name: str = Field(min_length=1, max_length=128)
+
+
+def parse(kind: type[Body], raw: bytes) -> Body:
+    """Read a request body.
+
+    Raises:
+        Refusal: 400, naming the first field that is wrong; never with the field's content, which may
+            be somebody's message.
+    """
+    try:
+        return kind.model_validate_json(raw)
+    except ValidationError as error:
+        fault = error.errors(include_input=False, include_url=False)[0]
+        field = ".".join(str(part) for part in fault["loc"])
+        message = fault["msg"].removeprefix("Value error, ")
+        raise Refusal(400, f"{field + ': ' if field else ''}{message}.", param=field or None) from error
+
+
+class Reply:
+    """The forms of one answer: whole, or as chunks of a stream."""
+
+    def __init__(self, model: str) -> None:
+        self._head = {
+            "id": f"chatcmpl-{uuid.uuid4().hex}",
+            "created": int(time.time()),
+            "model": model,
+            "system_fingerprint": None,
+        }
+
+    def whole(self, text: str, reason: str, usage: dict[str, int]) -> dict[str, Any]:
+        """Return the body of an answer that is not streamed."""
+        message = {"role": "assistant", "content": text, "refusal": None}
+        choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": reason}
+        return {**self._head, "object": "chat.completion", "choices": [choice], "usage": usage}
+
+    def chunk(self, delta: dict[str, str], reason: str | None = None, *, usage: bool = False) -> bytes:
+        """Return one chunk of a stream; ``usage`` adds the empty field that OpenAI sends before the count."""
+        choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": reason}
+        extra = {"usage": None} if usage else {}
+        return sse({**self._head, "object": "chat.completion.chunk", "choices": [choice], **extra})
+
+    def usage_chunk(self, usage: dict[str, int]) -> bytes:
+        """Return the last chunk of a stream for which usage was asked."""
+        return sse({**self._head, "object": "chat.completion.chunk", "choices": [], "usage": usage})
+
+
+def sse(body: dict[str, Any] | str) -> bytes:
+    """Return one server-sent event."""
+    text = body if isinstance(body, str) else json.dumps(body, ensure_ascii=False, separators=(",", ":"))
+    return f"data: {text}\n\n".encode()
+
+
+def usage(prompt_tokens: int, completion_tokens: int) -> dict[str, int]:
+    """Return token counts as OpenAI names them."""
+    return {
+        "prompt_tokens": prompt_tokens,
+        "completion_tokens": completion_tokens,
+        "total_tokens": prompt_tokens + completion_tokens,
+    }

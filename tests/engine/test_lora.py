@@ -1,0 +1,91 @@
+"""LoRA side by side: the same numbers as PEFT, whoever shares the batch; anything else is refused."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from peft import PeftModel
+
+from engine.loading import choose_placement, load_base
+from engine.lora import LoraBank, read_weights
+from ledger.errors import AdapterError
+
+IDS = torch.tensor([[7, 90, 13, 55, 8], [9, 21, 300, 4, 17], [40, 41, 42, 43, 44]])
+
+
+def fresh_base(tiny_base: Path) -> Any:
+    return load_base(str(tiny_base), placement=choose_placement("cpu", "none", "float32"))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"use_rslora": True}, {"alpha_pattern": {"q_proj": 32}, "rank_pattern": {"v_proj": 2}}],
+    ids=["plain", "rank-stabilised", "patterns"],
+)
+def test_each_row_of_a_mixed_batch_gets_what_peft_computes_for_it_alone(
+    make_adapter: Callable[..., Path], tiny_base: Path, tmp_path: Path, options: dict[str, Any]
+) -> None:
+    first = make_adapter(tmp_path, "g1-v000001", 1, **options)
+    second = make_adapter(tmp_path, "g2-v000001", 2, r=8, target_modules=["q_proj", "down_proj"])
+    model = fresh_base(tiny_base)
+    bank = LoraBank(model)
+    bank.install("first", read_weights(first))
+    bank.install("second", read_weights(second))
+    bank.select(["second", None, "first"])
+    with torch.inference_mode():
+        mixed = model(IDS).logits
+        for row, path in ((0, second), (1, None), (2, first)):
+            alone = fresh_base(tiny_base)
+            alone = alone if path is None else PeftModel.from_pretrained(alone, path).eval()
+            expected = alone(input_ids=IDS[row : row + 1]).logits[0]
+            torch.testing.assert_close(mixed[row], expected, atol=2e-4, rtol=1e-4)
+
+
+def test_the_base_is_the_same_after_an_adapter_has_come_and_gone(
+    make_adapter: Callable[..., Path], tiny_base: Path, tmp_path: Path
+) -> None:
+    model = fresh_base(tiny_base)
+    bank = LoraBank(model)
+    with torch.inference_mode():
+        before = model(IDS).logits
+        bank.install("a", read_weights(make_adapter(tmp_path, "g1-v000001", 1)))
+        bank.select(["a", "a", "a"])
+        assert not torch.allclose(model(IDS).logits, before, atol=0.1)
+        bank.remove("a")
+        bank.select([None, None, None])
+        assert torch.equal(model(IDS).logits, before)
+    assert bank.names == frozenset()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"use_dora": True}, "use_dora"),
+        ({"peft_type": "IA3"}, "only LoRA can be served"),
+        ({"modules_to_save": ["lm_head"]}, "modules_to_save"),
+    ],
+)
+def test_forms_that_the_engine_does_not_compute_are_refused_by_name(
+    make_adapter: Callable[..., Path], tmp_path: Path, change: dict[str, Any], message: str
+) -> None:
+    path = make_adapter(tmp_path, "g1-v000001", 1)
+    config = json.loads((path / "adapter_config.json").read_text())
+    (path / "adapter_config.json").write_text(json.dumps({**config, **change}))
+    with pytest.raises(AdapterError, match=message):
+        read_weights(path)
+
+
+def test_an_adapter_of_another_shape_is_refused_and_leaves_nothing_behind(
+    make_adapter: Callable[..., Path], tiny_base: Path, tmp_path: Path
+) -> None:
+    weights = read_weights(make_adapter(tmp_path, "g1-v000001", 1))
+    name, pair = next(iter(weights.items()))
+    bank = LoraBank(fresh_base(tiny_base))
+    with pytest.raises(AdapterError, match="made for another base model"):
+        bank.install("a", {name: type(pair)(pair.down[:, :-1], pair.up)})
+    with pytest.raises(AdapterError, match="does not have"):
+        bank.install("a", {"model.layers.99.q_proj": pair})
+    assert bank.names == frozenset()
