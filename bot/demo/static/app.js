@@ -1,6 +1,6 @@
 // The page: one socket, what it told, and the parts of the screen that show it.
 
-import { $, el, face, icon, dayName } from "./dom.js";
+import { $, el, face, icon, clockTime, dayName } from "./dom.js";
 import { renderMessage } from "./message.js";
 import { Composer } from "./composer.js";
 import { showModal } from "./modal.js";
@@ -220,6 +220,7 @@ function now() { return state.clock.now + performance.now() - state.clock.at; }
 function setClock(clock, text) {
   state.clock = { now: Date.parse(clock.now), at: performance.now() };
   $("advance").disabled = clock.running;
+  $("advance").textContent = `Advance to the next ${clockTime(clock.next)}`;
   $("night-text").textContent = text;
   document.body.classList.toggle("night", clock.running);
   tick();
