@@ -40,7 +40,7 @@ demo: setup $(SMALL_MODEL)
 test: setup
 	@test -f $(SMALL_MODEL) || $(RUN) -m engine fetch-small || \
 	  echo "The small model could not be fetched: the tests that need it are skipped."
-	$(RUN) -m pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder $(ARGS)
+	$(RUN) -m pytest -n $(WORKERS) $(ARGS)
 
 lint: setup
 	$(RUN) -m ruff check .

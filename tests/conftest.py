@@ -10,8 +10,9 @@ import os
 import shutil
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("HF_DATASETS_OFFLINE", "1")
@@ -221,15 +222,31 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         pytest.skip(f"{item.name} {reason}")
 
 
-@pytest.hookimpl(tryfirst=True)
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Keep each file's tests on one worker, and all heavy files on the same one.
+
+    pytest-xdist 3.8's own ``--dist loadgroup`` groups nothing under pytest 9.2.
+    """
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByFile(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.split("::")[0]
+            return "heavy" if _heavy(ROOT / file) else file
+
+    config.option.loadscopereorder = False  # the order of collection, which the next function sets
+    return ByFile(config, log)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep heavy tests on one worker and each other file together, for ``-n 2 --dist loadgroup``."""
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group("heavy" if _heavy(item) else item.path.stem))
+    """Begin with the heavy files where workers share the tests: the others then fill the time."""
     if "PYTEST_XDIST_WORKER" in os.environ:
-        # The longest group first, so that the other worker does all else meanwhile.
-        items.sort(key=lambda item: not _heavy(item))
+        items.sort(key=lambda item: not _heavy(item.path))
 
 
-def _heavy(item: pytest.Item) -> bool:
-    return any(item.get_closest_marker(name) for name in ("gpu", "real_model", "browser"))
+@cache
+def _heavy(file: Path) -> bool:
+    """Tell whether a file holds a test that needs a GPU, the real model or a browser."""
+    text = file.read_text(encoding="utf-8")
+    return any(f"pytest.mark.{name}" in text for name in ("gpu", "real_model", "browser"))
