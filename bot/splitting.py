@@ -7,7 +7,8 @@ import re
 LIMIT = 1990
 """Characters a message; Discord takes 2,000, and ten are left for closing a code block."""
 
-_FENCE = re.compile(r"^\s*```([\w+-]*)", re.MULTILINE)
+_FENCE = re.compile(r"```(?:([\w+-]{1,20})(?=\n))?")
+"""A code block begins or ends here, anywhere in a line; a language is one only before a line's end."""
 
 
 def split_message(text: str, *, limit: int = LIMIT) -> list[str]:
@@ -20,18 +21,17 @@ def split_message(text: str, *, limit: int = LIMIT) -> list[str]:
     pieces: list[str] = []
     opening = ""
     rest = text.strip("\n")
-    while True:
-        piece = opening + rest
-        if len(piece) <= limit:
-            # A block that is still streaming in is closed for show.
-            return [*pieces, _closed(piece)] if piece.strip() else pieces
-        room = limit - len(opening) - len("\n```")
-        cut = _cut(rest, room)
-        head = opening + rest[:cut].rstrip()
-        rest = rest[cut:].lstrip("\n")
-        language = _open_fence(head)
-        pieces.append(_closed(head))
+    while len(opening) + len(rest) > limit:
+        cut = _cut(rest, limit - len(opening) - len("\n```"))
+        before, rest = rest[:cut], rest[cut:].lstrip("\n")
+        head = before.rstrip()
+        if not head:
+            continue  # nothing but blanks, which Discord would refuse
+        language = _open_fence(opening + before)
+        pieces.append(_closed(opening + head))
         opening = "" if language is None else f"```{language}\n"
+    # A block that is still streaming in is closed for show.
+    return [*pieces, _closed(opening + rest)] if rest.strip() else pieces
 
 
 def _cut(text: str, room: int) -> int:
@@ -40,7 +40,8 @@ def _cut(text: str, room: int) -> int:
         place = text.rfind(border, room // 2, room)
         if place > 0:
             return place + len(border)
-    return room
+    # No mark of a code block is cut in two.
+    return len(text[:room].rstrip("`")) or room
 
 
 def _open_fence(text: str) -> str | None:

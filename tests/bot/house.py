@@ -1,0 +1,269 @@
+"""What the bot's tests live in: the real bot and its services on a local Discord, and an engine stand-in.
+
+The stand-in speaks the engine's protocol over HTTP and fails on request; tests of what the model
+says use the real engine instead.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import json
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import discord
+import simcord
+from aiohttp import web
+from discord.webhook.async_ import async_context
+
+from bot.client import NightschoolBot
+from bot.services import Services, open_services
+from ledger.clock import Clock
+from ledger.settings import Bot, Engine, Model, Schedule, Settings
+from tests.conftest import FakeClock
+
+NOON = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
+BASE = "stand-in/base"
+
+
+async def until(condition: Callable[[], Any], *, seconds: float = 10.0) -> None:
+    """Wait until ``condition`` holds; fail when it does not in time."""
+    deadline = asyncio.get_running_loop().time() + seconds
+    while not condition():
+        assert asyncio.get_running_loop().time() < deadline, f"waited {seconds} s in vain"
+        await asyncio.sleep(0.005)
+
+
+@dataclass
+class StandInEngine:
+    """An engine that says what it is told to, and fails on request."""
+
+    url: str = ""
+    pieces: Callable[[dict[str, Any]], Iterable[str]] = lambda body: ["Good ", "evening."]
+    asked: list[dict[str, Any]] = field(default_factory=list)
+    calls: list[str] = field(default_factory=list)
+    loaded: set[str] = field(default_factory=set)
+    refused: dict[str, str] = field(default_factory=dict)
+    answers: list[tuple[int, str]] = field(default_factory=list)
+    """Status and message of the next chat requests, before it answers properly again."""
+    breaks_off: bool = False
+    longest_prompt: int = 10**9
+    step: asyncio.Semaphore | None = None
+    """Where set, each piece waits for a release."""
+
+    def app(self) -> web.Application:
+        app = web.Application()
+        app.router.add_post("/v1/chat/completions", self._chat)
+        app.router.add_post("/v1/load_lora_adapter", self._load)
+        app.router.add_post("/v1/unload_lora_adapter", self._unload)
+        app.router.add_get("/v1/models", self._models)
+        app.router.add_get("/health", self._health)
+        return app
+
+    async def _chat(self, request: web.Request) -> web.StreamResponse:
+        body = await request.json()
+        self.asked.append(body)
+        if self.answers:
+            return _refusal(*self.answers.pop(0))
+        if body["model"] != BASE and body["model"] not in self.loaded:
+            return _refusal(404, f"The model {body['model']!r} is not loaded.")
+        if sum(len(turn["content"]) for turn in body["messages"]) > self.longest_prompt:
+            return _refusal(400, "maximum context length")
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        await response.prepare(request)
+        for piece in self.pieces(body):
+            if self.step is not None:
+                await self.step.acquire()
+            event = {"choices": [{"delta": {"content": piece}}]}
+            await response.write(b"data: " + json.dumps(event).encode() + b"\n\n")
+        if not self.breaks_off:
+            await response.write(b"data: [DONE]\n\n")
+        return response
+
+    async def _load(self, request: web.Request) -> web.Response:
+        name = (await request.json())["lora_name"]
+        self.calls.append(f"load {name}")
+        if name in self.refused:
+            return _refusal(400, self.refused[name])
+        self.loaded.add(name)
+        return web.Response(text="ok")
+
+    async def _unload(self, request: web.Request) -> web.Response:
+        name = (await request.json())["lora_name"]
+        self.calls.append(f"unload {name}")
+        if name not in self.loaded:
+            return _refusal(404, "not loaded")
+        self.loaded.discard(name)
+        return web.Response(text="ok")
+
+    async def _models(self, request: web.Request) -> web.Response:
+        return web.json_response({"data": [{"id": name} for name in (BASE, *sorted(self.loaded))]})
+
+    async def _health(self, request: web.Request) -> web.Response:
+        return web.json_response({})
+
+
+def _refusal(status: int, message: str) -> web.Response:
+    return web.json_response({"error": {"message": message}}, status=status)
+
+
+@asynccontextmanager
+async def stand_in_engine() -> AsyncIterator[StandInEngine]:
+    """Serve a stand-in engine on a free port of this machine."""
+    engine = StandInEngine()
+    async with served(engine.app()) as url:
+        engine.url = url
+        yield engine
+
+
+@asynccontextmanager
+async def served(app: web.Application) -> AsyncIterator[str]:
+    """Serve ``app`` on a free port of this machine and give its URL."""
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1, handler_cancellation=True)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
+    finally:
+        await runner.cleanup()
+
+
+def settings_for(
+    root: Path, engine_url: str, *, base: str = BASE, max_batch: int = 4, **bot: Any
+) -> Settings:
+    """Return settings with everything under ``root``, no cooldown, no schedule, and the engine's URL."""
+    edit_interval = bot.pop("edit_interval_seconds", 1.0)
+    section = Bot(**{"cooldown_seconds": 0.0, **bot})
+    return Settings(
+        root=root,
+        engine=Engine(url=engine_url, max_batch=max_batch),
+        model=Model(base=base),
+        # Tests that watch an answer grow cannot wait for the second that people are given.
+        bot=section.model_copy(update={"edit_interval_seconds": edit_interval}),
+        schedule=Schedule(enabled=False),
+    )
+
+
+@dataclass
+class House:
+    """A bot at work: its Discord, its services, a channel to talk in, and people."""
+
+    env: simcord.Env
+    bot: NightschoolBot
+    services: Services
+    guild: simcord.GuildHandle
+    general: simcord.ChannelHandle
+    office: simcord.ChannelHandle
+    ann: simcord.MemberActor
+    ben: simcord.MemberActor
+    boss: simcord.MemberActor
+
+    @property
+    def me(self) -> str:
+        """The bot's mention."""
+        assert self.bot.user is not None
+        return self.bot.user.mention
+
+    async def quiet(self) -> None:
+        """Wait until every question that was taken is answered."""
+        await asyncio.wait_for(self.services.answering.drained(), 20)
+
+    async def ask(
+        self,
+        who: simcord.MemberActor,
+        text: str,
+        *,
+        channel: simcord.ChannelHandle | None = None,
+        **kwargs: Any,
+    ) -> discord.Message:
+        """Have ``who`` address the bot, wait for its answer, and return the question."""
+        question = await who.send(channel or self.general, f"{self.me} {text}", **kwargs)
+        await self.quiet()
+        return question
+
+    def said(self, channel: simcord.ChannelHandle | None = None) -> list[str]:
+        """Return what the bot said in a channel, oldest first."""
+        assert self.bot.user is not None
+        return [m.content for m in self.last(channel)]
+
+    def last(self, channel: simcord.ChannelHandle | None = None) -> list[discord.Message]:
+        """Return the bot's messages in a channel, oldest first."""
+        assert self.bot.user is not None
+        return [m for m in (channel or self.general).history() if m.author.id == self.bot.user.id]
+
+    def disk(self) -> bytes:
+        """Return the bytes of the database and of everything SQLite keeps beside it."""
+        folder = self.services.ledger.path.parent
+        return b"".join(path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file())
+
+
+@asynccontextmanager
+async def open_house(
+    settings: Settings, *, clock: Clock | None = None, trainer: Path | None = None
+) -> AsyncIterator[House]:
+    """Open the services, connect the bot to a local Discord, and let people in.
+
+    The services come first: work that they own must not be counted as the bot's by the simulation,
+    which waits for such work after every action. ``trainer`` is a script to run as the trainer.
+    """
+    config = settings.root / "config.toml"
+    async with open_services(settings, config=config, clock=clock or FakeClock(NOON)) as services:
+        if trainer is not None:
+            services.nights._command = trainer_command(trainer)
+        bot = NightschoolBot(services)
+        async with connected(bot) as env:
+            yield _furnished(env, bot, services)
+
+
+@asynccontextmanager
+async def connected(bot: NightschoolBot) -> AsyncIterator[simcord.Env]:
+    """Connect ``bot`` to a Discord of its own (``simcord.run`` cannot be entered in a fixture)."""
+    env = simcord.Env(bot, check_errors=False)
+    await env.start()
+    # Workers that were started before the bot do not see the simulation's context; discord.py's
+    # default transport for interactions is pointed to it, too.
+    transport = contextvars.Context().run(async_context.get)
+    transport.request = lambda *args, **kwargs: env._webhook_adapter.request(*args, **kwargs)  # type: ignore[method-assign]
+    try:
+        yield env
+    finally:
+        del transport.request
+        await env.shutdown()
+
+
+def _furnished(env: simcord.Env, bot: NightschoolBot, services: Services) -> House:
+    guild = env.create_guild("Lantern Yard")
+    admins = guild.create_role("Admins", permissions=discord.Permissions(manage_guild=True))
+    return House(
+        env=env,
+        bot=bot,
+        services=services,
+        guild=guild,
+        general=guild.create_text_channel("general"),
+        office=guild.create_text_channel(services.settings.bot.admin_channel),
+        ann=guild.add_member(env.create_user("ann")),
+        ben=guild.add_member(env.create_user("ben")),
+        boss=guild.add_member(env.create_user("boss"), roles=[admins]),
+    )
+
+
+def trainer_command(script: Path) -> tuple[str, ...]:
+    """Return the command that runs ``script`` in the trainer's place, without site packages."""
+    import sys
+
+    return (sys.executable, "-S", str(script))
+
+
+def text_of(result: simcord.InteractionResult) -> str:
+    """Return everything that an interaction was answered with, embeds included."""
+    messages = [*([result.response] if result.response else []), *result.followups]
+    return "\n".join(part for message in messages for part in (message.content, *map(_words, message.embeds)))
+
+
+def _words(embed: discord.Embed) -> str:
+    return json.dumps(embed.to_dict(), ensure_ascii=False)
