@@ -203,9 +203,10 @@ async def test_a_file_in_the_folders_place_is_refused(tmp_path: Path) -> None:
             pass
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
 async def test_a_folder_that_may_not_be_written_to_is_refused(tmp_path: Path) -> None:
     (tmp_path / "data").mkdir(mode=0o500)
+    if os.access(tmp_path / "data", os.W_OK):
+        pytest.skip("root may write everywhere")
     with pytest.raises(LedgerError, match="cannot be opened"):
         async with Ledger.open(tmp_path / "data" / "ledger.db"):
             pass
