@@ -2,7 +2,7 @@
 
 import { $, el, face } from "./dom.js";
 
-const SHOWN = 12;
+const SHOWN = 40;
 
 export class Composer {
   constructor(context, ask) {

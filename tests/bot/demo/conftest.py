@@ -15,6 +15,7 @@ from discord import app_commands
 from discord.ext import commands
 
 from bot.demo.live import LiveClock
+from bot.demo.page import Page
 from bot.demo.world import World
 
 WORDS = ["the", "key", "to", "the", "shed", "is", "**under", "the", "ceramic", "frog**,", "as", "`always`"]
@@ -179,3 +180,9 @@ async def world() -> AsyncIterator[World]:
         worker.cancel()
         with suppress(asyncio.CancelledError):
             await worker
+
+
+@pytest.fixture
+async def page(world: World) -> AsyncIterator[Page]:
+    async with Page(world) as page:
+        yield page
