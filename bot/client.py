@@ -62,14 +62,14 @@ class NightschoolBot(commands.Bot):
 
     async def setup_hook(self) -> None:
         s = self.services
-        await self.add_cog(RecorderCog(self, ledger=s.ledger, source=self._source))
+        await self.add_cog(RecorderCog(self, ledger=s.ledger, forgetting=s.forgetting, source=self._source))
         await self.add_cog(
             ChatCog(self, settings=s.settings, ledger=s.ledger, answering=s.answering, serving=s.serving)
         )
         await self.add_cog(TrainCog(nights=s.nights, ledger=s.ledger, background=s.background))
         await self.add_cog(AdapterCog(ledger=s.ledger, serving=s.serving))
         await self.add_cog(ChannelCog(ledger=s.ledger))
-        await self.add_cog(PrivacyCog(ledger=s.ledger, datasets_dir=s.settings.datasets_dir))
+        await self.add_cog(PrivacyCog(ledger=s.ledger, forgetting=s.forgetting))
         await self.add_cog(StatusCog(services=s))
         await self.add_cog(
             ReportsCog(

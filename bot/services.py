@@ -20,6 +20,7 @@ from bot.nights import Nights
 from bot.schedule import Schedule
 from bot.serving import Serving
 from ledger.clock import Clock, SystemClock
+from ledger.forgetting import Forgetting
 from ledger.settings import Secrets, Settings
 from ledger.store import Ledger
 
@@ -38,6 +39,7 @@ class Services:
     background: Background
     nights: Nights
     schedule: Schedule
+    forgetting: Forgetting
 
 
 @asynccontextmanager
@@ -53,6 +55,14 @@ async def open_services(
     clock = clock or SystemClock()
     async with AsyncExitStack() as stack:
         ledger = await stack.enter_async_context(Ledger.open(settings.database, clock=clock))
+        forgetting = Forgetting(
+            ledger,
+            datasets_dir=settings.datasets_dir,
+            runs_dir=settings.runs_dir,
+            days=settings.forgetting.days,
+            strict=settings.forgetting.strict,
+        )
+        await forgetting.complete()
         background = await stack.enter_async_context(Background())
         # Answers stream for as long as they take; only silence in between is limited.
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=5, sock_read=120)
@@ -113,4 +123,5 @@ async def open_services(
             background=background,
             nights=nights,
             schedule=schedule,
+            forgetting=forgetting,
         )

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import fields
 from typing import Any
 
 import aiosqlite
@@ -78,7 +79,7 @@ class Adapters:
             "SELECT * FROM adapters WHERE version = ? AND guild_id = ?", (version, guild_id)
         ) as cursor:
             row = await cursor.fetchone()
-        return _adapter(row) if row else None
+        return adapter_of(row) if row else None
 
     async def require(self, guild_id: int, version: str) -> Adapter:
         """Return the guild's version.
@@ -96,12 +97,12 @@ class Adapters:
         async with self._reader.execute(
             "SELECT * FROM adapters WHERE guild_id = ? ORDER BY number DESC", (guild_id,)
         ) as cursor:
-            return [_adapter(row) async for row in cursor]
+            return [adapter_of(row) async for row in cursor]
 
     async def champions(self) -> dict[int, Adapter]:
         """Return the champion of each guild that has one."""
         async with self._reader.execute("SELECT * FROM adapters WHERE state = 'champion'") as cursor:
-            return {int(row["guild_id"]): _adapter(row) async for row in cursor}
+            return {int(row["guild_id"]): adapter_of(row) async for row in cursor}
 
     async def champion(self, guild_id: int) -> Adapter | None:
         """Return the version that serves, or None while the bare base does."""
@@ -109,21 +110,28 @@ class Adapters:
             "SELECT * FROM adapters WHERE guild_id = ? AND state = 'champion'", (guild_id,)
         ) as cursor:
             row = await cursor.fetchone()
-        return _adapter(row) if row else None
+        return adapter_of(row) if row else None
 
     async def promote(self, guild_id: int, version: str, *, by: str) -> Adapter:
         """Let ``version`` serve from now on; return it.
 
         Raises:
-            AdapterError: the guild has no such version, or its files were deleted.
+            AdapterError: the guild has no such version, its files were deleted, or it learned from
+                something that somebody had deleted since.
         """
         adapter = await self.require(guild_id, version)
         if adapter.state == "deleted":
             raise AdapterError(f"The files of {version} were deleted; choose another version.")
 
         async def job(connection: aiosqlite.Connection) -> None:
-            if await _champion_version(connection, guild_id) != version:
-                await self._switch(connection, guild_id, version, "promote", by)
+            if await _champion_version(connection, guild_id) == version:
+                return
+            if await _saw_what_is_deleted(connection, version):
+                raise AdapterError(
+                    f"{version} learned from something that was deleted since, so it is not promoted; "
+                    "the next night trains without it."
+                )
+            await self._switch(connection, guild_id, version, "promote", by)
 
         await self._writer.run(job)
         return await self.require(guild_id, version)
@@ -145,6 +153,19 @@ class Adapters:
 
         version = await self._writer.run(job)
         return await self.require(guild_id, version) if version else None
+
+    async def serve_base(self, guild_id: int, *, by: str) -> None:
+        """Let the bare base serve from now on."""
+        await self._writer.run(lambda connection: self._switch(connection, guild_id, None, "rollback", by))
+
+    async def once_served(self, guild_id: int) -> list[str]:
+        """Return the versions that served at some time and still can, the latest promoted first."""
+        async with self._reader.execute(
+            "SELECT p.version FROM promotions p JOIN adapters a ON a.version = p.version"
+            " WHERE p.guild_id = ? AND a.state <> 'deleted' GROUP BY p.version ORDER BY max(p.id) DESC",
+            (guild_id,),
+        ) as cursor:
+            return [str(row["version"]) async for row in cursor]
 
     async def _switch(
         self, connection: aiosqlite.Connection, guild_id: int, version: str | None, kind: str, by: str
@@ -179,6 +200,13 @@ async def _champion_version(connection: aiosqlite.Connection, guild_id: int) -> 
     return str(row["version"]) if row else None
 
 
+async def _saw_what_is_deleted(connection: aiosqlite.Connection, version: str) -> bool:
+    async with connection.execute(
+        "SELECT 1 FROM tainted_runs JOIN adapters USING (run_id) WHERE version = ?", (version,)
+    ) as cursor:
+        return await cursor.fetchone() is not None
+
+
 async def _below_champion(connection: aiosqlite.Connection, guild_id: int) -> str | None:
     """Return the version that rollback returns to, or None for the bare base.
 
@@ -199,6 +227,7 @@ async def _below_champion(connection: aiosqlite.Connection, guild_id: int) -> st
     return next((version for version, gone in reversed(stack[:-1]) if not gone), None)
 
 
-def _adapter(row: aiosqlite.Row) -> Adapter:
-    values: dict[str, Any] = {key: row[key] for key in row.keys() if key != "number"}  # noqa: SIM118
+def adapter_of(row: aiosqlite.Row) -> Adapter:
+    """Return the record of a row of the table ``adapters``, which may hold more columns."""
+    values: dict[str, Any] = {field.name: row[field.name] for field in fields(Adapter)}
     return Adapter(**{**values, "metrics": json.loads(values["metrics"])})

@@ -1,69 +1,168 @@
-"""Forgetting a person: their text leaves the ledger, its WAL, and the datasets made from it.
+"""The one deletion path: a person, messages, a channel or a guild, out of every place that keeps text.
 
-What was learned is not text any more: the versions that saw the person's words are named in the
-receipt. A night trains afresh from the base model, so the next one that is promoted is without them.
+    1. one transaction: the deletion is noted, rows go, versions that saw them are marked
+    2. datasets and work in progress of the runs that saw them are removed
+    3. marked versions that do not serve are removed; one that serves goes at the next promotion, at
+       the latest on its date (``strict``: at once, and what served before or the bare base serves)
+    4. folders with backups get a note, so that a restore deletes again
+    5. the write-ahead log is emptied, and the deletion is closed
+
+Each step can be repeated. A process that is killed in between leaves the deletion open, and
+:meth:`Forgetting.complete` goes on with it at the next start.
 """
 
 from __future__ import annotations
 
+import json
+import logging
+import os
 import shutil
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import asdict
 from pathlib import Path
 
-import aiosqlite
-
 from ledger.clock import to_ms
-from ledger.consent import WORDING_VERSION
+from ledger.deletions import Deletion, Kind
+from ledger.records import Adapter
 from ledger.store import Ledger
 
+log = logging.getLogger(__name__)
 
-@dataclass(frozen=True, slots=True)
-class Receipt:
-    """What was deleted, and which adapter versions had learned from it."""
-
-    messages: int
-    replies: int
-    reactions: int
-    datasets: int
-    versions: tuple[str, ...]
+DAY_MS = 86_400_000
+NOTES = "deletions.jsonl"
+"""File beside backups that a restore replays; identifiers, no text."""
 
 
-async def forget_person(ledger: Ledger, guild_id: int, user_id: int, *, datasets_dir: Path) -> Receipt:
-    """Delete everything that is stored about the person in this guild, and note that they are out."""
-    runs = await ledger.runs.runs_with_author(guild_id, user_id)
-    versions = tuple(
-        adapter.version
-        for adapter in await ledger.adapters.of_guild(guild_id)
-        if adapter.run_id in runs and adapter.state != "deleted"
-    )
-    now = to_ms(ledger.clock.now())
+class Forgetting:
+    """Deletes, completes what was interrupted, and keeps the dates it promised."""
 
-    async def job(connection: aiosqlite.Connection) -> tuple[int, int, int]:
-        async def delete(sql: str) -> int:
-            return (await connection.execute(sql, (guild_id, user_id))).rowcount
+    def __init__(
+        self, ledger: Ledger, *, datasets_dir: Path, runs_dir: Path, days: int = 30, strict: bool = False
+    ) -> None:
+        self._ledger = ledger
+        self._datasets_dir = datasets_dir
+        self._runs_dir = runs_dir
+        self._keep_ms = 0 if strict else days * DAY_MS
 
-        messages = await delete("DELETE FROM messages WHERE guild_id = ? AND author_id = ?")
-        reactions = await delete(
-            "DELETE FROM reactions WHERE message_id IN (SELECT message_id FROM replies WHERE guild_id = ?)"
-            " AND user_id = ?"
+    async def person(self, guild_id: int, user_id: int, *, asked_by: str) -> Deletion:
+        """Forget everything of one person in one guild, and note that they are out."""
+        await self._ledger.consent.opt_out(guild_id, user_id)
+        return await self._forget(guild_id, "person", [user_id], asked_by)
+
+    async def messages(
+        self, guild_id: int, message_ids: Collection[int], *, asked_by: str
+    ) -> Deletion | None:
+        """Forget messages; None when nothing here ever knew of them."""
+        if not await self._ledger.deletions.touches(guild_id, message_ids):
+            return None
+        return await self._forget(guild_id, "messages", message_ids, asked_by)
+
+    async def channel(self, guild_id: int, channel_id: int, *, asked_by: str) -> Deletion:
+        """Forget everything said in a channel that is gone."""
+        return await self._forget(guild_id, "channel", [channel_id], asked_by)
+
+    async def guild(self, guild_id: int, *, asked_by: str) -> Deletion:
+        """Forget a guild that the bot was removed from: its text, and every version it had."""
+        deletion = await self._forget(guild_id, "guild", [guild_id], asked_by)
+        if await self._ledger.adapters.champion(guild_id) is not None:
+            await self._ledger.adapters.serve_base(guild_id, by=asked_by)
+        for adapter in await self._ledger.adapters.of_guild(guild_id):
+            if adapter.state != "deleted":
+                await self._delete_version(adapter)
+        return deletion
+
+    async def _forget(self, guild_id: int, kind: Kind, subject: Collection[int], asked_by: str) -> Deletion:
+        deletion = await self._ledger.deletions.begin(
+            guild_id, kind, subject, asked_by=asked_by, keep_ms=self._keep_ms
         )
-        replies = await delete("DELETE FROM replies WHERE guild_id = ? AND asked_by = ?")
-        await delete("DELETE FROM people WHERE guild_id = ? AND user_id = ?")
-        await connection.execute(
-            "INSERT INTO consent_events (guild_id, user_id, granted, wording, at) VALUES (?, ?, 0, ?, ?)",
-            (guild_id, user_id, WORDING_VERSION, now),
-        )
-        return messages, replies, reactions
+        await self._finish(deletion)
+        found = await self._ledger.deletions.since(deletion.id - 1)
+        return next(each for each in found if each.id == deletion.id)
 
-    messages, replies, reactions = await ledger.writer.run(job)
-    # Every dataset may hold the person's lines as context of others' replies: all of them go.
-    datasets = _delete_datasets(datasets_dir, guild_id)
-    await ledger.checkpoint()
-    return Receipt(messages, replies, reactions, datasets, versions)
+    async def complete(self) -> int:
+        """Go on with deletions that a killed process left open; return how many there were."""
+        unfinished = await self._ledger.deletions.unfinished()
+        for deletion in unfinished:
+            await self._finish(deletion)
+        return len(unfinished)
+
+    async def _finish(self, deletion: Deletion) -> None:
+        for run_id in await self._ledger.deletions.runs_touched(deletion.id):
+            self._remove(self._datasets_dir / run_id)
+            self._remove(self._runs_dir / run_id)
+        self._remove_unknown_datasets(deletion.guild_id)
+        await self.sweep()
+        await self.note_beside_backups()
+        if not await self._ledger.checkpoint():
+            log.warning("another process reads the database; its log is emptied at the next sweep")
+        await self._ledger.deletions.complete(deletion.id)
+
+    def _remove_unknown_datasets(self, guild_id: int) -> None:
+        """Remove this guild's datasets that are not a run's own: nobody knows whom those hold."""
+        for folder in self._datasets_dir.glob(f"g{guild_id}-*"):
+            if not (folder / "manifest.json").is_file():
+                self._remove(folder)
+
+    @staticmethod
+    def _remove(folder: Path) -> None:
+        if folder.is_dir():
+            shutil.rmtree(folder)
+
+    async def sweep(self) -> list[str]:
+        """Delete marked versions that no longer serve or whose date has come; return their names.
+
+        A version that still serves on its date makes room for the newest version that saw nothing
+        deleted, or for the bare base.
+        """
+        now = to_ms(self._ledger.clock.now())
+        deleted = []
+        for adapter, delete_by in await self._ledger.deletions.tainted():
+            if adapter.state == "champion":
+                if delete_by > now:
+                    continue
+                await self._fall_back(adapter)
+            await self._delete_version(adapter)
+            deleted.append(adapter.version)
+        return deleted
+
+    async def _fall_back(self, champion: Adapter) -> None:
+        marked = {adapter.version for adapter, _ in await self._ledger.deletions.tainted()}
+        served = await self._ledger.adapters.once_served(champion.guild_id)
+        clean = [version for version in served if version not in marked]
+        if clean:
+            await self._ledger.adapters.promote(champion.guild_id, clean[0], by="forgetting")
+        else:
+            await self._ledger.adapters.serve_base(champion.guild_id, by="forgetting")
+        log.info("%s had to go; %s serves", champion.version, clean[0] if clean else "the bare base")
+
+    async def _delete_version(self, adapter: Adapter) -> None:
+        self._remove(Path(adapter.path))
+        self._remove(self._runs_dir / adapter.run_id)
+        self._remove(self._datasets_dir / adapter.run_id)
+        await self._ledger.deletions.version_deleted(adapter)
+
+    async def note_beside_backups(self) -> None:
+        """Write deletions that are not noted yet into every folder that holds backups."""
+        for folder, noted in (await self._ledger.backup_folders()).items():
+            news = await self._ledger.deletions.since(noted)
+            if not news:
+                continue
+            try:
+                append_notes(Path(folder), news)
+            except OSError as error:
+                # A disk that is not plugged in: the note is written as soon as it is there again.
+                log.warning("deletions cannot be noted in %s yet: %s", folder, error)
+                continue
+            await self._ledger.note_backup_folder(folder, news[-1].id)
 
 
-def _delete_datasets(datasets_dir: Path, guild_id: int) -> int:
-    folders = [folder for folder in datasets_dir.glob(f"g{guild_id}-*") if folder.is_dir()]
-    for folder in folders:
-        shutil.rmtree(folder)
-    return len(folders)
+def append_notes(folder: Path, deletions: Collection[Deletion]) -> None:
+    """Append deletions to the folder's notes and force them to the disk."""
+    if not folder.is_dir():
+        raise FileNotFoundError(folder)
+    with (folder / NOTES).open("a", encoding="utf-8") as file:
+        for deletion in deletions:
+            row = {key: value for key, value in asdict(deletion).items() if key not in ("versions", "counts")}
+            file.write(json.dumps(row) + "\n")
+        file.flush()
+        os.fsync(file.fileno())

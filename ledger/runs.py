@@ -66,7 +66,7 @@ class Runs:
 
         async def job(connection: aiosqlite.Connection) -> int:
             cursor = await connection.execute(
-                f"UPDATE runs SET stage = ?, finished_at = ?{assignments}"  # noqa: S608 - names checked above
+                f"UPDATE runs SET stage = ?, finished_at = ?{assignments}"
                 " WHERE id = ? AND finished_at IS NULL",
                 (stage, finished, *values.values(), run_id),
             )

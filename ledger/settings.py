@@ -193,6 +193,13 @@ class Policy(Section):
     """Discord's express permission to train on what comes through its API: who, when, reference."""
 
 
+class Forgetting(Section):
+    days: int = Field(default=30, ge=0)
+    """A version that learned from something deleted since serves no longer than this many days."""
+    strict: bool = False
+    """Take such a version out of service at once, even when nothing better than the base is left."""
+
+
 class Settings(BaseSettings):
     """All sections of ``config.toml``; ``root`` is the folder that relative paths start from."""
 
@@ -208,6 +215,7 @@ class Settings(BaseSettings):
     training: Training = Training()
     verdict: Verdict = Verdict()
     policy: Policy = Policy()
+    forgetting: Forgetting = Forgetting()
 
     @classmethod
     def settings_customise_sources(

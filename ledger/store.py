@@ -15,6 +15,7 @@ from ledger.adapters import Adapters
 from ledger.clock import Clock, SystemClock
 from ledger.consent import Consent
 from ledger.database import Writer, checkpoint, open_database
+from ledger.deletions import Deletions
 from ledger.guilds import Channels, Guilds, People
 from ledger.messages import Messages
 from ledger.replies import Replies
@@ -37,6 +38,7 @@ class Ledger:
         self.replies = Replies(reader, writer, clock)
         self.runs = Runs(reader, writer, clock)
         self.adapters = Adapters(reader, writer, clock)
+        self.deletions = Deletions(reader, writer, clock)
 
     @classmethod
     @asynccontextmanager
@@ -52,3 +54,16 @@ class Ledger:
     async def checkpoint(self) -> bool:
         """Empty the WAL, so that no deleted text stays behind; tell whether it could be emptied."""
         return await checkpoint(self.path)
+
+    async def backup_folders(self) -> dict[str, int]:
+        """Return the folders that hold backups, each with the last deletion that is noted there."""
+        async with self.reader.execute("SELECT path, noted_up_to FROM backup_folders") as cursor:
+            return {str(row["path"]): int(row["noted_up_to"]) async for row in cursor}
+
+    async def note_backup_folder(self, folder: str, noted_up_to: int) -> None:
+        """Remember that ``folder`` holds backups, and up to which deletion it has been told."""
+        await self.writer.execute(
+            "INSERT INTO backup_folders (path, noted_up_to) VALUES (?, ?)"
+            " ON CONFLICT (path) DO UPDATE SET noted_up_to = max(noted_up_to, excluded.noted_up_to)",
+            (folder, noted_up_to),
+        )

@@ -8,7 +8,6 @@ from __future__ import annotations
 import io
 import json
 from dataclasses import asdict
-from pathlib import Path
 
 import discord
 from discord import app_commands
@@ -16,7 +15,8 @@ from discord.ext import commands
 
 from bot.cogs.errors import SafeView
 from ledger.clock import from_ms
-from ledger.forgetting import Receipt, forget_person
+from ledger.deletions import Deletion
+from ledger.forgetting import Forgetting
 from ledger.store import Ledger
 
 WORDS = (
@@ -32,9 +32,9 @@ class PrivacyCog(
 ):
     """Consent and its consequences."""
 
-    def __init__(self, *, ledger: Ledger, datasets_dir: Path) -> None:
+    def __init__(self, *, ledger: Ledger, forgetting: Forgetting) -> None:
         self.ledger = ledger
-        self.datasets_dir = datasets_dir
+        self.forgetting = forgetting
 
     @app_commands.command(description="What is kept about you, and which versions learned from it.")
     async def status(self, interaction: discord.Interaction) -> None:
@@ -114,11 +114,8 @@ class ForgetMe(SafeView):
 
     @discord.ui.button(label="Erase it all", style=discord.ButtonStyle.danger)
     async def erase(self, interaction: discord.Interaction, button: discord.ui.Button[ForgetMe]) -> None:
-        receipt = await forget_person(
-            self._cog.ledger,
-            _guild(interaction).id,
-            interaction.user.id,
-            datasets_dir=self._cog.datasets_dir,
+        receipt = await self._cog.forgetting.person(
+            _guild(interaction).id, interaction.user.id, asked_by="member"
         )
         await interaction.response.edit_message(content=receipt_text(receipt), view=None)
         self.stop()
@@ -129,18 +126,25 @@ class ForgetMe(SafeView):
         self.stop()
 
 
-def receipt_text(receipt: Receipt) -> str:
+def receipt_text(receipt: Deletion) -> str:
     """Return what the member reads once they are forgotten."""
-    versions = ", ".join(f"`{version}`" for version in receipt.versions)
-    learned = (
-        f"These versions learned from it: {versions}. The next night trains afresh without you."
-        if versions
-        else "No version had learned from it."
-    )
-    return (
-        f"Erased: {receipt.messages:,} messages, {receipt.replies:,} answers to you and "
-        f"{receipt.reactions:,} reactions. {learned}"
-    )
+    counts = receipt.counts
+    lines = [
+        f"Erased: {counts.get('messages', 0):,} messages, {counts.get('replies', 0):,} answers to you and "
+        f"{counts.get('reactions', 0):,} reactions."
+    ]
+    for version in receipt.versions:
+        if version.deleted_at is not None:
+            lines.append(f"`{version.version}` had learned from it and is deleted.")
+        else:
+            by = discord.utils.format_dt(from_ms(version.delete_by), "D")
+            lines.append(
+                f"`{version.version}` had learned from it. It serves until the next version takes its place, "
+                f"and is deleted then, by {by} at the latest."
+            )
+    if not receipt.versions:
+        lines.append("No version had learned from it.")
+    return "\n".join(lines)
 
 
 def _guild(interaction: discord.Interaction) -> discord.Guild:

@@ -12,6 +12,7 @@ from discord.ext import commands
 
 from bot.context import record
 from ledger.clock import to_ms
+from ledger.forgetting import Forgetting
 from ledger.records import ChannelMode
 from ledger.store import Ledger
 
@@ -39,9 +40,10 @@ async def channel_mode(ledger: Ledger, channel: GuildChannel) -> ChannelMode:
 class RecorderCog(commands.Cog):
     """Listens."""
 
-    def __init__(self, bot: commands.Bot, *, ledger: Ledger, source: str) -> None:
+    def __init__(self, bot: commands.Bot, *, ledger: Ledger, forgetting: Forgetting, source: str) -> None:
         self.bot = bot
         self.ledger = ledger
+        self.forgetting = forgetting
         self.source = source
 
     @commands.Cog.listener()
@@ -67,31 +69,39 @@ class RecorderCog(commands.Cog):
 
     @commands.Cog.listener()
     async def on_raw_message_edit(self, payload: discord.RawMessageUpdateEvent) -> None:
+        """Forget the old words like those of a deleted message, and keep the new ones in their place."""
         message = payload.message
         if message.guild is None or message.edited_at is None or message.author.bot:
             return
+        stored = await self.ledger.messages.known([message.id])
+        await self.forgetting.messages(message.guild.id, [message.id], asked_by="edit in Discord")
         allowed = await self.ledger.consent.allows(message.guild.id, message.author.id, message.channel.id)
-        if not allowed or not message.content.strip():
-            await self.ledger.messages.delete([message.id])
-            return
-        kept = record(message, bot_id=self.bot.user.id if self.bot.user else 0)
-        await self.ledger.messages.edit(kept.id, kept.content, to_ms(message.edited_at))
+        if stored and allowed and message.content.strip():
+            kept = record(message, bot_id=self.bot.user.id if self.bot.user else 0)
+            edited_at = to_ms(message.edited_at)
+            await self.ledger.messages.add(replace(kept, source=self.source, edited_at=edited_at))
 
     @commands.Cog.listener()
     async def on_raw_message_delete(self, payload: discord.RawMessageDeleteEvent) -> None:
-        await self._delete({payload.message_id})
+        if payload.guild_id is not None:
+            await self.forgetting.messages(payload.guild_id, [payload.message_id], asked_by="Discord")
 
     @commands.Cog.listener()
     async def on_raw_bulk_message_delete(self, payload: discord.RawBulkMessageDeleteEvent) -> None:
-        await self._delete(payload.message_ids)
-
-    async def _delete(self, message_ids: set[int]) -> None:
-        await self.ledger.messages.delete(message_ids)
-        await self.ledger.replies.delete(message_ids)
+        if payload.guild_id is not None:
+            await self.forgetting.messages(payload.guild_id, payload.message_ids, asked_by="Discord")
 
     @commands.Cog.listener()
     async def on_guild_channel_delete(self, channel: discord.abc.GuildChannel) -> None:
-        await self.ledger.messages.delete_channel(channel.id)
+        await self.forgetting.channel(channel.guild.id, channel.id, asked_by="Discord")
+
+    @commands.Cog.listener()
+    async def on_raw_thread_delete(self, payload: discord.RawThreadDeleteEvent) -> None:
+        await self.forgetting.channel(payload.guild_id, payload.thread_id, asked_by="Discord")
+
+    @commands.Cog.listener()
+    async def on_guild_remove(self, guild: discord.Guild) -> None:
+        await self.forgetting.guild(guild.id, asked_by="Discord")
 
     @commands.Cog.listener()
     async def on_guild_channel_update(

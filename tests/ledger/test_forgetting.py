@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
-from ledger.forgetting import forget_person
-from ledger.records import Message, Reply
+import pytest
+
+from ledger.clock import to_ms
+from ledger.errors import AdapterError
+from ledger.forgetting import DAY_MS, NOTES, Forgetting
+from ledger.records import Adapter, Message, Reply
 from ledger.store import Ledger
 
 
@@ -14,8 +19,30 @@ def reply(number: int, asked_by: int) -> Reply:
     return Reply(number, 1, 100, asked_by, None, "an answer to xylophone", "g1-v000001", number)
 
 
+@pytest.fixture
+def forgetting(house: Ledger, tmp_path: Path) -> Forgetting:
+    return Forgetting(house, datasets_dir=tmp_path / "datasets", runs_dir=tmp_path / "runs")
+
+
+async def learned(house: Ledger, tmp_path: Path, *seen: tuple[int, int], promote: bool = True) -> Adapter:
+    """One night that saw (message id, author id) pairs, with files where a night leaves them."""
+    run = await house.runs.create(1, "night")
+    await house.runs.learned_from(run.id, seen)
+    adapter = await house.adapters.reserve(1, run.id, adapters_dir=str(tmp_path / "a"), base_model="tiny")
+    for folder in (Path(adapter.path), tmp_path / "datasets" / run.id, tmp_path / "runs" / run.id):
+        folder.mkdir(parents=True)
+        (folder / "manifest.json").write_text("{}", encoding="utf-8")
+    if promote:
+        await house.adapters.promote(1, adapter.version, by="night")
+    return await house.adapters.require(1, adapter.version)
+
+
+async def state(house: Ledger, adapter: Adapter) -> str:
+    return (await house.adapters.require(1, adapter.version)).state
+
+
 async def test_a_person_is_forgotten_and_nobody_else(
-    house: Ledger, message: Callable[..., Message], tmp_path: Path
+    house: Ledger, forgetting: Forgetting, message: Callable[..., Message]
 ) -> None:
     await house.people.ensure(1, 7, "Wren")
     await house.consent.opt_in(1, 7)
@@ -29,9 +56,10 @@ async def test_a_person_is_forgotten_and_nobody_else(
     await house.replies.add(reply(50, asked_by=7))
     await house.replies.add(reply(51, asked_by=8))
     await house.replies.react(51, 7, "👍")
-    receipt = await forget_person(house, 1, 7, datasets_dir=tmp_path / "datasets")
-    assert (receipt.messages, receipt.replies, receipt.reactions, receipt.datasets) == (1, 1, 1, 0)
+    receipt = await forgetting.person(1, 7, asked_by="member")
+    assert receipt.counts == {"messages": 1, "replies": 1, "reactions": 1}
     assert receipt.versions == ()
+    assert receipt.completed_at is not None
     assert [stored.id for stored in await house.messages.of_guild(1)] == [2]
     assert [stored.id for stored in await house.messages.of_guild(11)] == [3]
     assert [kept.message_id for kept in await house.replies.of_guild(1)] == [51]
@@ -39,41 +67,133 @@ async def test_a_person_is_forgotten_and_nobody_else(
     assert not await house.consent.allows(1, 7, 100)
 
 
-async def test_no_byte_of_the_files_holds_their_words(house: Ledger, message: Callable[..., Message]) -> None:
+async def test_no_byte_of_the_files_holds_their_words(
+    house: Ledger, forgetting: Forgetting, message: Callable[..., Message]
+) -> None:
     await house.messages.add_many(message(n, f"xylophone {n} " + "and so on " * 30) for n in range(1, 90))
     await house.messages.add(message(500, "mine", author_id=8))
-    await forget_person(house, 1, 7, datasets_dir=house.path.parent / "datasets")
+    await forgetting.person(1, 7, asked_by="member")
     left = b"".join(file.read_bytes() for file in house.path.parent.iterdir() if file.is_file())
     assert b"xylophone" not in left
     assert b"mine" in left
 
 
-async def test_the_receipt_names_the_versions_that_learned_from_them(
-    house: Ledger, message: Callable[..., Message], tmp_path: Path
+async def test_versions_that_do_not_serve_go_at_once_and_the_champion_at_the_next_promotion(
+    house: Ledger, forgetting: Forgetting, tmp_path: Path
 ) -> None:
-    for author in (7, 8, 7):
-        run = await house.runs.create(1, "night")
-        await house.runs.learned_from(run.id, [(author * 100, author)])
-        await house.adapters.reserve(1, run.id, adapters_dir="adapters", base_model="tiny")
-    await house.adapters.mark_deleted("g1-v000001")
-    receipt = await forget_person(house, 1, 7, datasets_dir=tmp_path)
-    assert receipt.versions == ("g1-v000003",)
-
-
-async def test_every_dataset_of_the_guild_goes_and_no_other_guilds(house: Ledger, tmp_path: Path) -> None:
-    for name in ("g1-20260301T030000", "g1-20260302T030000", "g11-20260302T030000"):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "train.jsonl").write_text("{}\n", encoding="utf-8")
-    receipt = await forget_person(house, 1, 7, datasets_dir=tmp_path)
-    assert receipt.datasets == 2
-    assert [folder.name for folder in tmp_path.iterdir() if folder.name.startswith("g")] == [
-        "g11-20260302T030000"
+    old = await learned(house, tmp_path, (70, 7))
+    clean = await learned(house, tmp_path, (80, 8))
+    champion = await learned(house, tmp_path, (70, 7), (80, 8))
+    receipt = await forgetting.person(1, 7, asked_by="member")
+    assert [v.version for v in receipt.versions] == [old.version, champion.version]
+    assert receipt.versions[0].deleted_at is not None
+    assert receipt.versions[1].deleted_at is None
+    assert receipt.versions[1].delete_by == to_ms(house.clock.now()) + 30 * DAY_MS
+    assert [await state(house, each) for each in (old, clean, champion)] == [
+        "deleted",
+        "previous",
+        "champion",
     ]
+    assert not Path(old.path).exists()
+    assert Path(champion.path).exists()
+    await learned(house, tmp_path, (80, 8))
+    assert await forgetting.sweep() == [champion.version]
+    assert not Path(champion.path).exists()
+    (later,) = await house.deletions.of_person(1, 7)
+    assert all(version.deleted_at is not None for version in later.versions)
+
+
+async def test_a_champion_that_nothing_replaces_goes_on_its_date(
+    house: Ledger, forgetting: Forgetting, tmp_path: Path, clock: Callable[..., object]
+) -> None:
+    clean = await learned(house, tmp_path, (80, 8))
+    champion = await learned(house, tmp_path, (70, 7))
+    await forgetting.person(1, 7, asked_by="member")
+    house.clock.advance(days=29)  # type: ignore[attr-defined]
+    assert await forgetting.sweep() == []
+    house.clock.advance(days=1)  # type: ignore[attr-defined]
+    assert await forgetting.sweep() == [champion.version]
+    assert await state(house, clean) == "champion"
+
+
+async def test_strict_forgetting_falls_back_to_the_bare_base_at_once(house: Ledger, tmp_path: Path) -> None:
+    strict = Forgetting(house, datasets_dir=tmp_path / "datasets", runs_dir=tmp_path / "runs", strict=True)
+    champion = await learned(house, tmp_path, (70, 7))
+    await strict.person(1, 7, asked_by="member")
+    assert await house.adapters.champion(1) is None
+    assert await state(house, champion) == "deleted"
+
+
+async def test_a_night_under_way_does_not_promote_what_it_learned_from_the_forgotten(
+    house: Ledger, forgetting: Forgetting, tmp_path: Path
+) -> None:
+    run = await house.runs.create(1, "night")
+    await house.runs.learned_from(run.id, [(70, 7)])
+    await forgetting.person(1, 7, asked_by="member")
+    late = await house.adapters.reserve(1, run.id, adapters_dir=str(tmp_path), base_model="tiny")
+    assert await house.deletions.is_tainted(run.id)
+    with pytest.raises(AdapterError, match="deleted since"):
+        await house.adapters.promote(1, late.version, by="night")
+
+
+async def test_datasets_of_runs_that_saw_it_go_and_others_stay(
+    house: Ledger, forgetting: Forgetting, tmp_path: Path
+) -> None:
+    seen = await learned(house, tmp_path, (70, 7))
+    other = await learned(house, tmp_path, (80, 8))
+    await forgetting.person(1, 7, asked_by="member")
+    assert not (tmp_path / "datasets" / seen.run_id).exists()
+    assert not (tmp_path / "runs" / seen.run_id).exists()
+    assert (tmp_path / "datasets" / other.run_id).exists()
+
+
+async def test_a_message_that_nobody_kept_leaves_no_record(house: Ledger, forgetting: Forgetting) -> None:
+    assert await forgetting.messages(1, [404], asked_by="Discord") is None
+    assert await house.deletions.of_guild(1) == []
+
+
+async def test_a_deletion_that_was_cut_off_is_completed(
+    house: Ledger, forgetting: Forgetting, tmp_path: Path, message: Callable[..., Message]
+) -> None:
+    adapter = await learned(house, tmp_path, (1, 7), promote=False)
+    await house.messages.add(message(1, "my xylophone"))
+    # The first transaction alone, as a process that is killed right after it leaves things.
+    await house.deletions.begin(1, "person", [7], asked_by="member", keep_ms=0)
+    assert Path(adapter.path).exists()
+    assert await forgetting.complete() == 1
+    assert not Path(adapter.path).exists()
+    assert await forgetting.complete() == 0
+
+
+async def test_folders_with_backups_are_told_once_they_are_there(
+    house: Ledger, forgetting: Forgetting, tmp_path: Path, message: Callable[..., Message]
+) -> None:
+    folder = tmp_path / "backups"
+    await house.note_backup_folder(str(folder), 0)
+    await house.messages.add(message(1, "my xylophone"))
+    await forgetting.person(1, 7, asked_by="member")
+    assert not folder.exists()
+    folder.mkdir()
+    await forgetting.note_beside_backups()
+    await forgetting.note_beside_backups()
+    notes = [json.loads(line) for line in (folder / NOTES).read_text(encoding="utf-8").splitlines()]
+    assert [(note["kind"], note["subject"]) for note in notes] == [("person", [7])]
+
+
+async def test_a_removed_guild_takes_everything_of_its_own_along(
+    house: Ledger, forgetting: Forgetting, tmp_path: Path, message: Callable[..., Message]
+) -> None:
+    adapter = await learned(house, tmp_path, (1, 7))
+    await house.messages.add_many([message(1), message(3, guild_id=11, channel_id=200)])
+    await forgetting.guild(1, asked_by="Discord")
+    assert await state(house, adapter) == "deleted"
+    assert await house.messages.of_guild(1) == []
+    assert len(await house.messages.of_guild(11)) == 1
 
 
 async def test_forgetting_somebody_unknown_stores_their_wish_and_nothing_else(
-    house: Ledger, tmp_path: Path
+    house: Ledger, forgetting: Forgetting
 ) -> None:
-    receipt = await forget_person(house, 1, 404, datasets_dir=tmp_path)
-    assert (receipt.messages, receipt.replies, receipt.reactions) == (0, 0, 0)
+    receipt = await forgetting.person(1, 404, asked_by="member")
+    assert receipt.counts == {"messages": 0, "replies": 0, "reactions": 0}
     assert await house.consent.refusing(1) == {404}
