@@ -23,6 +23,7 @@ log = logging.getLogger(__name__)
 
 BUSY = "I'm talking to a lot of people right now. Ask me again in a moment?"
 DOWN = "My head is somewhere else just now: the model isn't running. An admin can look at `/bot status`."
+BROKEN = "Something broke on my side, and I lost my words. An admin finds the reason in my log."
 SPEECHLESS = "…I have no words."
 
 
@@ -73,6 +74,7 @@ class Answering:
         cooldown_seconds: float,
         edit_interval_seconds: float,
         monotonic: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._engine = engine
         self._serving = serving
@@ -82,6 +84,7 @@ class Answering:
         self._cooldown = cooldown_seconds
         self._edit_interval = edit_interval_seconds
         self._monotonic = monotonic
+        self._sleep = sleep
         self._last_asked: dict[int, float] = {}
         self._workers: list[asyncio.Task[None]] = []
 
@@ -142,20 +145,26 @@ class Answering:
                 self._queue.task_done()
 
     async def _answer(self, question: Question) -> None:
+        pace = _Pace(question.place, self._edit_interval, self._monotonic, self._sleep)
         try:
             async with question.place.typing():
                 turns = await question.turns()
-                text, version = await self._generate(question, turns)
+                text, version = await self._generate(question, turns, pace)
         except EngineBusy:
-            await question.place.show(BUSY)
+            await pace.finish(BUSY)
         except EngineError as error:
             log.warning("no answer: %s", error)
-            await question.place.show(DOWN)
+            await pace.finish(DOWN)
+        except Exception:  # whatever it is, the person must not wait for an answer that never comes
+            log.exception("an answer failed")
+            await pace.finish(BROKEN)
         else:
-            await question.place.show(text)
+            await pace.finish(text)
             await question.answered(text, version)
 
-    async def _generate(self, question: Question, turns: Sequence[Turn]) -> tuple[str, str | None]:
+    async def _generate(
+        self, question: Question, turns: Sequence[Turn], pace: _Pace
+    ) -> tuple[str, str | None]:
         """Stream one answer into its place; return its text and the version that wrote it.
 
         Asked once more where the engine was restarted in between and no longer holds the version,
@@ -164,7 +173,7 @@ class Answering:
         for attempt in (1, 2, 3):
             async with self._serving.lease(question.guild_id) as (model, version):
                 try:
-                    return await self._stream(question, model, turns), version
+                    return await self._stream(question, model, turns, pace), version
                 except EngineRefusal as error:
                     if attempt == 3:
                         raise
@@ -177,12 +186,44 @@ class Answering:
             await self._serving.sync()
         raise AssertionError("the third attempt returns or raises")
 
-    async def _stream(self, question: Question, model: str, turns: Sequence[Turn]) -> str:
+    async def _stream(self, question: Question, model: str, turns: Sequence[Turn], pace: _Pace) -> str:
         text = ""
-        shown_at = self._monotonic()
         async for piece in self._engine.stream(model, turns, self._sampling, guild_id=question.guild_id):
-            text += piece
-            if text.strip() and self._monotonic() - shown_at >= self._edit_interval:
-                await question.place.show(text)
-                shown_at = self._monotonic()
+            text = (text + piece).lstrip()
+            if text:
+                await pace.grow(text)
         return text.strip() or SPEECHLESS
+
+
+class _Pace:
+    """Writes to a place at most once an interval, the last time included."""
+
+    def __init__(
+        self,
+        place: Place,
+        interval: float,
+        monotonic: Callable[[], float],
+        sleep: Callable[[float], Awaitable[None]],
+    ) -> None:
+        self._place = place
+        self._interval = interval
+        self._monotonic = monotonic
+        self._sleep = sleep
+        self._due = monotonic() + interval
+        self._written = False
+
+    async def grow(self, text: str) -> None:
+        """Write if it is time to."""
+        if self._monotonic() >= self._due:
+            await self._write(text)
+
+    async def finish(self, text: str) -> None:
+        """Write as soon as it is time to."""
+        if self._written and (wait := self._due - self._monotonic()) > 0:
+            await self._sleep(wait)
+        await self._write(text)
+
+    async def _write(self, text: str) -> None:
+        await self._place.show(text)
+        self._written = True
+        self._due = self._monotonic() + self._interval

@@ -76,29 +76,13 @@ def said_by_people(message: discord.Message, bot_id: int) -> bool:
     )
 
 
-async def turns_before(
-    message: discord.Message,
-    *,
-    bot_id: int,
-    bot_name: str,
-    guild_name: str,
-    gap_ms: int,
-    limit: int,
-    context_tokens: int,
-) -> list[Turn]:
-    """Return the chat turns that end in ``message``: what the engine is asked to go on from."""
+async def conversation_before(
+    message: discord.Message, *, bot_id: int, gap_ms: int, limit: int
+) -> tuple[list[Message], dict[int, str]]:
+    """Return the conversation that ends in ``message``, and the names of everybody in sight."""
     messages = await recent_messages(message)
     records = [record(each, bot_id=bot_id) for each in messages if said_by_people(each, bot_id)]
-    names = _names(messages)
-    conversation = around(records, message.id, gap_ms=gap_ms, limit=limit)
-    return prompt_turns(
-        conversation,
-        bot_id=bot_id,
-        bot_name=bot_name,
-        guild_name=guild_name,
-        names=names,
-        context_tokens=context_tokens,
-    )
+    return around(records, message.id, gap_ms=gap_ms, limit=limit), _names(messages)
 
 
 def prompt_turns(

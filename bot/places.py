@@ -21,17 +21,34 @@ class _Messages(ABC):
 
     def __init__(self, *, heading: str = "") -> None:
         self.messages: list[discord.Message] = []
+        """Where the answer stands; empty once somebody has deleted it."""
         self._shown: list[str] = []
         self._heading = heading
+        self._gone = False
 
     async def show(self, text: str) -> None:
-        for number, piece in enumerate(split_message(self._heading + text)):
+        """Write the whole text; quietly do nothing once the answer or its channel was deleted."""
+        if self._gone:
+            return
+        try:
+            await self._write(text)
+        except discord.NotFound:
+            self._gone = True
+            self.messages.clear()
+
+    async def _write(self, text: str) -> None:
+        pieces = split_message(self._heading + text)
+        for number, piece in enumerate(pieces):
             if number == len(self.messages):
                 self.messages.append(await self._send(piece))
                 self._shown.append(piece)
             elif self._shown[number] != piece:
                 self.messages[number] = await self._edit(self.messages[number], piece)
                 self._shown[number] = piece
+        # A long answer that broke off leaves nothing behind the line that takes its place.
+        for message in self.messages[len(pieces) :]:
+            await message.delete()
+        del self.messages[len(pieces) :], self._shown[len(pieces) :]
 
     @abstractmethod
     async def _send(self, text: str) -> discord.Message: ...

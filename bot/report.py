@@ -5,6 +5,7 @@ Pure functions from the trainer's outcome object; sends nothing.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,8 @@ TITLES = {
 }
 FIELD = 1024
 """Discord's limit for a field of an embed, in characters."""
+_MARKUP = re.compile(r"(?P<link>https?://[^\s<>\[\]()|*]+)|[\\\\*_~`|<>\[\]#]")
+_LISTS = re.compile(r"^(\s*)([-+])", re.MULTILINE)
 
 
 def report_embeds(outcome: Mapping[str, Any]) -> list[discord.Embed]:
@@ -98,7 +101,8 @@ def _footer(outcome: Mapping[str, Any]) -> str:
 
 def plain(text: str) -> str:
     """Return text of members or of the model so that Discord shows it as it is: no markup, no ping."""
-    return discord.utils.escape_markdown(discord.utils.escape_mentions(text))
+    text = _MARKUP.sub(lambda found: found["link"] or f"\\{found[0]}", discord.utils.escape_mentions(text))
+    return _LISTS.sub(r"\1\\\2", text)
 
 
 def clipped(text: str, limit: int) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import discord
 from discord import app_commands
@@ -11,7 +11,7 @@ from discord.ext import commands
 
 from bot.answering import Answering, Question
 from bot.cogs.recorder import GuildChannel, channel_mode
-from bot.context import prompt_turns, turns_before
+from bot.context import conversation_before, prompt_turns
 from bot.places import InResponse, UnderMessage
 from bot.report import plain
 from bot.serving import Serving
@@ -24,6 +24,7 @@ from ledger.store import Ledger
 log = logging.getLogger(__name__)
 
 PRIVATE_CHAT = "a private chat"
+QUIET = "I stay quiet in this channel. An admin can change that with `/channel listen`."
 
 
 class ChatCog(commands.Cog):
@@ -58,21 +59,19 @@ class ChatCog(commands.Cog):
             return
         guild_id = await self._guild_of(message)
         place = UnderMessage(message)
+        heard = {message.author.id}
 
         async def turns() -> Sequence[Turn]:
-            return await turns_before(
-                message,
-                bot_id=self._id,
-                bot_name=self._name,
-                guild_name=message.guild.name if message.guild else PRIVATE_CHAT,
-                gap_ms=self._gap_ms,
-                limit=self._limit,
-                context_tokens=self._context_tokens,
+            conversation, names = await conversation_before(
+                message, bot_id=self._id, gap_ms=self._gap_ms, limit=self._limit
             )
+            heard.update(each.author_id for each in conversation)
+            return self._turns(conversation, message.guild, names)
 
         async def answered(text: str, version: str | None) -> None:
             if message.guild is not None:
-                await self._keep(place.messages, message.guild, message.author.id, message.id, text, version)
+                kept = text if await self._agreed(message.guild, message.channel.id, heard) else ""
+                await self._keep(place.messages, message.guild, message.author.id, message.id, kept, version)
 
         question = Question(guild_id, message.author.id, turns, place, answered)
         refusal = self.answering.ask(question)
@@ -80,10 +79,10 @@ class ChatCog(commands.Cog):
             await message.reply(refusal.text, mention_author=False)
 
     async def _addressed(self, message: discord.Message) -> bool:
-        if message.guild is None:
-            return True
         if message.type not in (discord.MessageType.default, discord.MessageType.reply):
             return False
+        if message.guild is None:
+            return True
         if not isinstance(message.channel, GuildChannel):
             return False
         mode = await channel_mode(self.ledger, message.channel)
@@ -118,6 +117,28 @@ class ChatCog(commands.Cog):
                 shared.append(guild_id)
         return shared[0] if len(shared) == 1 else None
 
+    def _turns(
+        self, conversation: Sequence[Message], guild: discord.Guild | None, names: Mapping[int, str]
+    ) -> list[Turn]:
+        return prompt_turns(
+            conversation,
+            bot_id=self._id,
+            bot_name=self._name,
+            guild_name=guild.name if guild else PRIVATE_CHAT,
+            names=names,
+            context_tokens=self._context_tokens,
+        )
+
+    async def _agreed(self, guild: discord.Guild, channel_id: int, heard: Collection[int]) -> bool:
+        """Tell whether everybody whose words went into an answer lets them be kept.
+
+        A model repeats what it reads: what the others said must not reach the disk by way of the answer.
+        """
+        for person in heard:
+            if person != self._id and not await self.ledger.consent.allows(guild.id, person, channel_id):
+                return False
+        return True
+
     async def _keep(
         self,
         messages: Sequence[discord.Message],
@@ -127,9 +148,8 @@ class ChatCog(commands.Cog):
         text: str,
         version: str | None,
     ) -> None:
-        """Record the reply; what was said to somebody without consent is kept without its text."""
+        """Record the reply; ``text``, which may be empty, stands with the first of its messages."""
         await self.ledger.guilds.ensure(guild.id, guild.name)
-        agreed = await self.ledger.consent.allows(guild.id, asker_id, messages[0].channel.id)
         for number, message in enumerate(messages):
             await self.ledger.replies.add(
                 Reply(
@@ -138,7 +158,7 @@ class ChatCog(commands.Cog):
                     channel_id=message.channel.id,
                     asked_by=asker_id,
                     in_reply_to=in_reply_to,
-                    content=text if agreed and number == 0 else "",
+                    content=text if number == 0 else "",
                     adapter_version=version,
                     created_at=to_ms(message.created_at),
                 )
@@ -148,6 +168,10 @@ class ChatCog(commands.Cog):
     @app_commands.describe(question="What you want to know")
     @app_commands.allowed_installs(guilds=True, users=False)
     async def ask(self, interaction: discord.Interaction, question: app_commands.Range[str, 1, 1500]) -> None:
+        channel = interaction.channel
+        if isinstance(channel, GuildChannel) and await channel_mode(self.ledger, channel) == "ignore":
+            await interaction.response.send_message(QUIET, ephemeral=True)
+            return
         refusal = self.answering.refusal(interaction.user.id)
         if refusal is not None:
             await interaction.response.send_message(refusal.text or "One moment!", ephemeral=True)
@@ -167,18 +191,12 @@ class ChatCog(commands.Cog):
         )
 
         async def turns() -> Sequence[Turn]:
-            return prompt_turns(
-                [asked],
-                bot_id=self._id,
-                bot_name=self._name,
-                guild_name=guild.name if guild else PRIVATE_CHAT,
-                names={},
-                context_tokens=self._context_tokens,
-            )
+            return self._turns([asked], guild, {})
 
         async def answered(text: str, version: str | None) -> None:
             if guild is not None:
-                await self._keep(place.messages, guild, interaction.user.id, None, text, version)
+                kept = text if await self._agreed(guild, asked.channel_id, {asked.author_id}) else ""
+                await self._keep(place.messages, guild, asked.author_id, None, kept, version)
 
         late_refusal = self.answering.ask(
             Question(guild.id if guild else None, interaction.user.id, turns, place, answered)

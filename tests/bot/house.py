@@ -196,6 +196,22 @@ class House:
         assert self.bot.user is not None
         return [m for m in (channel or self.general).history() if m.author.id == self.bot.user.id]
 
+    async def promoted(self, guild: simcord.GuildHandle | None = None) -> str:
+        """Let a new version serve in a guild, and return its name."""
+        version = await self.candidate(guild)
+        await self.services.ledger.adapters.promote((guild or self.guild).id, version, by="test")
+        await self.services.serving.sync()
+        return version
+
+    async def candidate(self, guild: simcord.GuildHandle | None = None) -> str:
+        """Record a version that does not serve, and return its name."""
+        guild, ledger = guild or self.guild, self.services.ledger
+        await ledger.guilds.ensure(guild.id, guild.name)
+        run = await ledger.runs.create(guild.id, "test")
+        folder = str(self.services.settings.adapters_dir)
+        adapter = await ledger.adapters.reserve(guild.id, run.id, adapters_dir=folder, base_model=BASE)
+        return adapter.version
+
     def disk(self) -> bytes:
         """Return the bytes of the database and of everything SQLite keeps beside it."""
         folder = self.services.ledger.path.parent
