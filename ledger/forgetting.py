@@ -68,8 +68,15 @@ class Forgetting:
             await self._ledger.adapters.serve_base(guild_id, by=asked_by)
         for adapter in await self._ledger.adapters.of_guild(guild_id):
             if adapter.state != "deleted":
-                await self._delete_version(adapter)
+                await self.delete_version(adapter)
         return deletion
+
+    async def again(self, guild_id: int, kind: Kind, subject: Collection[int], *, asked_by: str) -> None:
+        """Repeat a deletion in a ledger that does not know of it: a restored backup."""
+        if kind == "person":
+            for user_id in subject:
+                await self._ledger.consent.opt_out(guild_id, user_id)
+        await self._forget(guild_id, kind, subject, asked_by)
 
     async def _forget(self, guild_id: int, kind: Kind, subject: Collection[int], asked_by: str) -> Deletion:
         deletion = await self._ledger.deletions.begin(
@@ -121,7 +128,7 @@ class Forgetting:
                 if delete_by > now:
                     continue
                 await self._fall_back(adapter)
-            await self._delete_version(adapter)
+            await self.delete_version(adapter)
             deleted.append(adapter.version)
         return deleted
 
@@ -135,7 +142,8 @@ class Forgetting:
             await self._ledger.adapters.serve_base(champion.guild_id, by="forgetting")
         log.info("%s had to go; %s serves", champion.version, clean[0] if clean else "the bare base")
 
-    async def _delete_version(self, adapter: Adapter) -> None:
+    async def delete_version(self, adapter: Adapter) -> None:
+        """Remove a version's files and its run's, and note that they are gone."""
         self._remove(Path(adapter.path))
         self._remove(self._runs_dir / adapter.run_id)
         self._remove(self._datasets_dir / adapter.run_id)

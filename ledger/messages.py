@@ -79,6 +79,10 @@ class Messages:
             "DELETE FROM messages WHERE id IN (SELECT value FROM json_each(?))", (ids,)
         )
 
+    async def delete_older(self, before: int) -> int:
+        """Delete what was written before ``before`` (milliseconds); return how many there were."""
+        return await self._writer.execute("DELETE FROM messages WHERE created_at < ?", (before,))
+
     async def delete_channel(self, channel_id: int) -> int:
         """Delete every message of a channel that is gone; return how many there were."""
         return await self._writer.execute("DELETE FROM messages WHERE channel_id = ?", (channel_id,))

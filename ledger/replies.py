@@ -67,6 +67,10 @@ class Replies:
             (json.dumps(list(message_ids)),),
         )
 
+    async def delete_older(self, before: int) -> int:
+        """Delete what was written before ``before`` (milliseconds); return how many there were."""
+        return await self._writer.execute("DELETE FROM replies WHERE created_at < ?", (before,))
+
     async def react(self, message_id: int, user_id: int, emoji: str) -> None:
         """Note a reaction, if the message is one of the bot's replies."""
         await self._writer.execute(

@@ -200,6 +200,17 @@ class Forgetting(Section):
     """Take such a version out of service at once, even when nothing better than the base is left."""
 
 
+class Retention(Section):
+    days: int = Field(default=180, ge=1)
+    """Message text, answers and datasets are deleted after this many days."""
+    adapters_kept: int = Field(default=10, ge=2)
+    """Versions that are kept besides the one that serves and the one before it."""
+    adapter_days: int = Field(default=365, ge=1)
+    """Versions that do not serve are deleted after this many days."""
+    forget_leavers_after_days: int = Field(default=0, ge=0)
+    """Forget members who left the server after this many days; 0 keeps what they shared."""
+
+
 class Settings(BaseSettings):
     """All sections of ``config.toml``; ``root`` is the folder that relative paths start from."""
 
@@ -216,6 +227,7 @@ class Settings(BaseSettings):
     verdict: Verdict = Verdict()
     policy: Policy = Policy()
     forgetting: Forgetting = Forgetting()
+    retention: Retention = Retention()
 
     @classmethod
     def settings_customise_sources(

@@ -1,0 +1,85 @@
+"""What is kept for how long: a daily look at dates, and a report of what went.
+
+Age alone is no reason to retire a version that learned from the words: retention limits what is
+stored, forgetting reaches what was learned.
+"""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from ledger.clock import to_ms
+from ledger.forgetting import DAY_MS, Forgetting
+from ledger.store import Ledger
+
+
+@dataclass(frozen=True, slots=True)
+class Swept:
+    """What one look removed."""
+
+    messages: int
+    replies: int
+    datasets: int
+    versions: tuple[str, ...]
+
+    def __bool__(self) -> bool:
+        return bool(self.messages or self.replies or self.datasets or self.versions)
+
+
+class Retention:
+    """Deletes what is older than the settings say."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        forgetting: Forgetting,
+        *,
+        datasets_dir: Path,
+        days: int,
+        adapters_kept: int,
+        adapter_days: int,
+    ) -> None:
+        self._ledger = ledger
+        self._forgetting = forgetting
+        self._datasets_dir = datasets_dir
+        self._days = days
+        self._adapters_kept = adapters_kept
+        self._adapter_days = adapter_days
+
+    async def sweep(self) -> Swept:
+        """Delete old text, datasets and versions, and keep the dates that forgetting promised."""
+        now = to_ms(self._ledger.clock.now())
+        before = now - self._days * DAY_MS
+        messages = await self._ledger.messages.delete_older(before)
+        replies = await self._ledger.replies.delete_older(before)
+        datasets = self._old_datasets(before)
+        versions = [*await self._forgetting.sweep(), *await self._old_versions(now)]
+        await self._forgetting.note_beside_backups()
+        if messages or replies:
+            await self._ledger.checkpoint()
+        return Swept(messages, replies, datasets, tuple(versions))
+
+    def _old_datasets(self, before: int) -> int:
+        """Remove datasets that hold text which may not be stored any more, by their time of writing."""
+        old = [
+            folder
+            for folder in self._datasets_dir.glob("*")
+            if folder.is_dir() and folder.stat().st_mtime * 1000 < before
+        ]
+        for folder in old:
+            shutil.rmtree(folder)
+        return len(old)
+
+    async def _old_versions(self, now: int) -> list[str]:
+        """Delete versions beyond the newest few or too old; never one that serves or may be returned to."""
+        gone = []
+        for guild_id in await self._ledger.guilds.all():
+            adapters = [a for a in await self._ledger.adapters.of_guild(guild_id) if a.state != "deleted"]
+            for place, adapter in enumerate(adapters):
+                old = now - adapter.created_at > self._adapter_days * DAY_MS
+                if adapter.state == "retired" and (old or place >= self._adapters_kept):
+                    await self._forgetting.delete_version(adapter)
+                    gone.append(adapter.version)
+        return gone
