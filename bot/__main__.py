@@ -44,6 +44,15 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("run", parents=[common], help="connect to Discord and serve")
     commands.add_parser("check", parents=[common], help="tell what is missing; exit 1 when anything is")
+    commands.add_parser(
+        "policy", parents=[common], help="print the privacy page and answers for Discord's intent review"
+    )
+    backup = commands.add_parser("backup", parents=[common], help="copy the database into a folder")
+    backup.add_argument("folder", type=Path)
+    restore = commands.add_parser(
+        "restore", parents=[common], help="put a backup in place, without what was deleted since"
+    )
+    restore.add_argument("file", type=Path)
     demo = commands.add_parser(
         "demo", parents=[common], help="the same bot on a local Discord in the browser"
     )
@@ -85,13 +94,58 @@ async def _check(options: argparse.Namespace) -> dict[str, Any]:
     }
 
 
+async def _policy(options: argparse.Namespace) -> dict[str, Any]:
+    from bot.policy import policy
+    from ledger.settings import load_settings
+
+    text = policy(load_settings(options.config))
+    if not options.json:
+        print(text)
+    return {"text": text}
+
+
+async def _backup(options: argparse.Namespace) -> dict[str, Any]:
+    from ledger.backup import back_up
+    from ledger.settings import load_settings
+    from ledger.store import Ledger
+
+    async with Ledger.open(load_settings(options.config).database) as ledger:
+        path = await back_up(ledger, options.folder)
+    print(f"Backed up to {path}.", file=sys.stderr)
+    return {"path": str(path)}
+
+
+async def _restore(options: argparse.Namespace) -> dict[str, Any]:
+    from bot.run import only_bot
+    from ledger.backup import restore
+    from ledger.settings import load_settings
+
+    settings = load_settings(options.config)
+    with only_bot(settings):
+        replayed = await restore(
+            options.file,
+            settings.database,
+            datasets_dir=settings.datasets_dir,
+            runs_dir=settings.runs_dir,
+        )
+    print(f"Restored {options.file}; {replayed} later deletion(s) were done again.", file=sys.stderr)
+    return {"replayed": replayed}
+
+
 async def _demo(options: argparse.Namespace) -> dict[str, Any]:
     from bot.demo.play import play
 
     return await play(options.config, once=options.once, port=options.port, keep=options.keep)
 
 
-_COMMANDS = {"run": _run, "check": _check, "demo": _demo}
+_COMMANDS = {
+    "run": _run,
+    "check": _check,
+    "demo": _demo,
+    "policy": _policy,
+    "backup": _backup,
+    "restore": _restore,
+}
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -20,6 +20,7 @@ from bot.cogs.recorder import RecorderCog
 from bot.cogs.reports import ReportsCog
 from bot.cogs.status import StatusCog
 from bot.cogs.train import TrainCog
+from bot.nights import Night
 from bot.services import Services
 
 log = logging.getLogger(__name__)
@@ -81,6 +82,25 @@ class NightschoolBot(commands.Bot):
             )
         )
         await self.tree.sync()
+        s.nights.on_finished(self._tidy_up)
+        s.background.run(s.housekeeping.daily(self.is_member), name="housekeeping")
+
+    async def _tidy_up(self, night: Night) -> None:
+        """Delete what a promotion has freed: versions that learned from something deleted since."""
+        await self.services.housekeeping.sweep()
+
+    async def is_member(self, guild_id: int, user_id: int) -> bool | None:
+        """Tell whether the person is in the guild; None when Discord cannot be asked now."""
+        guild = self.get_guild(guild_id)
+        if guild is None:
+            return None
+        try:
+            await guild.fetch_member(user_id)
+        except discord.NotFound:
+            return False
+        except discord.HTTPException:
+            return None
+        return True
 
     async def on_message(self, message: discord.Message) -> None:
         """Leave messages to the cogs: there are no prefix commands."""
@@ -93,6 +113,9 @@ class NightschoolBot(commands.Bot):
         await self.services.schedule.tick()
 
     async def on_guild_join(self, guild: discord.Guild) -> None:
+        await self.services.ledger.guilds.ensure(guild.id, guild.name)
+
+    async def on_guild_available(self, guild: discord.Guild) -> None:
         await self.services.ledger.guilds.ensure(guild.id, guild.name)
 
     async def on_guild_update(self, before: discord.Guild, after: discord.Guild) -> None:

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import discord
 
 from bot.client import NightschoolBot
 from bot.services import open_services
-from ledger.errors import ConfigurationError
+from ledger.errors import ConfigurationError, LedgerError
+from ledger.lock import Held, hold
 from ledger.settings import Secrets, Settings
 
 log = logging.getLogger(__name__)
@@ -27,6 +31,28 @@ async def run(settings: Settings, secrets: Secrets, *, config: Path) -> None:
     token = secrets.discord_token.get_secret_value()
     if not token:
         raise ConfigurationError("DISCORD_TOKEN is not set; put it into the file .env, or the environment.")
+    with only_bot(settings):
+        await _serve(settings, secrets, token, config=config)
+
+
+@contextmanager
+def only_bot(settings: Settings) -> Iterator[None]:
+    """See to it that one bot works on this database, and that nobody replaces it meanwhile.
+
+    Raises:
+        LedgerError: a bot runs on it already.
+    """
+    try:
+        with hold(settings.data_dir / "bot.lock") as note:
+            note(str(os.getpid()))
+            yield
+    except Held as error:
+        raise LedgerError(
+            f"A bot (process {error.note or 'unknown'}) works on {settings.database}; stop it first."
+        ) from error
+
+
+async def _serve(settings: Settings, secrets: Secrets, token: str, *, config: Path) -> None:
     async with open_services(settings, config=config, secrets=secrets) as services:
         bot = NightschoolBot(services)
         stopping = asyncio.get_running_loop().create_future()

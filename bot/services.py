@@ -16,11 +16,13 @@ from bot.answering import Answering
 from bot.background import Background
 from bot.engine_client import Address, EngineClient, Sampling
 from bot.engine_process import EngineProcess
+from bot.housekeeping import Housekeeping
 from bot.nights import Nights
 from bot.schedule import Schedule
 from bot.serving import Serving
 from ledger.clock import Clock, SystemClock
 from ledger.forgetting import Forgetting
+from ledger.retention import Retention
 from ledger.settings import Secrets, Settings
 from ledger.store import Ledger
 
@@ -40,6 +42,7 @@ class Services:
     nights: Nights
     schedule: Schedule
     forgetting: Forgetting
+    housekeeping: Housekeeping
 
 
 @asynccontextmanager
@@ -61,6 +64,19 @@ async def open_services(
             runs_dir=settings.runs_dir,
             days=settings.forgetting.days,
             strict=settings.forgetting.strict,
+        )
+        housekeeping = Housekeeping(
+            ledger,
+            forgetting,
+            Retention(
+                ledger,
+                forgetting,
+                datasets_dir=settings.datasets_dir,
+                days=settings.retention.days,
+                adapters_kept=settings.retention.adapters_kept,
+                adapter_days=settings.retention.adapter_days,
+            ),
+            leavers_after_days=settings.retention.forget_leavers_after_days,
         )
         await forgetting.complete()
         background = await stack.enter_async_context(Background())
@@ -124,4 +140,5 @@ async def open_services(
             nights=nights,
             schedule=schedule,
             forgetting=forgetting,
+            housekeeping=housekeeping,
         )

@@ -123,6 +123,23 @@ class People:
 
         await self._writer.run(job)
 
+    async def note_presence(self, guild_id: int, user_id: int, now: int, *, here: bool) -> int | None:
+        """Note whether the person is in the guild; return since when they are known to be gone."""
+
+        async def job(connection: aiosqlite.Connection) -> int | None:
+            await connection.execute(
+                "UPDATE people SET left_at = CASE WHEN ? THEN NULL ELSE coalesce(left_at, ?) END"
+                " WHERE guild_id = ? AND user_id = ?",
+                (here, now, guild_id, user_id),
+            )
+            async with connection.execute(
+                "SELECT left_at FROM people WHERE guild_id = ? AND user_id = ?", (guild_id, user_id)
+            ) as cursor:
+                row = await cursor.fetchone()
+            return row["left_at"] if row else None
+
+        return await self._writer.run(job)
+
     async def names(self, guild_id: int) -> dict[int, str]:
         """Return the name of each known person by id."""
         async with self._reader.execute(

@@ -211,6 +211,15 @@ class Retention(Section):
     """Forget members who left the server after this many days; 0 keeps what they shared."""
 
 
+class Operator(Section):
+    name: str = ""
+    """Who runs this bot, as members should read it."""
+    contact: str = ""
+    """How members reach the operator: an e-mail address or a Discord name."""
+    location: str = ""
+    """Where the bot and its data are, e.g. "a PC at my home in Germany"."""
+
+
 class Settings(BaseSettings):
     """All sections of ``config.toml``; ``root`` is the folder that relative paths start from."""
 
@@ -228,6 +237,7 @@ class Settings(BaseSettings):
     policy: Policy = Policy()
     forgetting: Forgetting = Forgetting()
     retention: Retention = Retention()
+    operator: Operator = Operator()
 
     @classmethod
     def settings_customise_sources(
