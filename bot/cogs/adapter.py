@@ -6,7 +6,7 @@ import discord
 from discord import app_commands
 from discord.ext import commands
 
-from bot.cogs.errors import admin_check
+from bot.cogs.errors import admin_check, may_manage
 from bot.report import clipped
 from bot.serving import Serving
 from ledger.clock import from_ms
@@ -107,6 +107,8 @@ class AdapterCog(commands.GroupCog, group_name="adapter", group_description="Wha
     async def _versions(
         self, interaction: discord.Interaction, current: str
     ) -> list[app_commands.Choice[str]]:
+        if not may_manage(interaction):
+            return []  # checks of commands do not reach what is offered while somebody types
         adapters = await self.ledger.adapters.of_guild(_guild_id(interaction))
         return [
             app_commands.Choice(name=f"{adapter.version} ({adapter.state})", value=adapter.version)

@@ -12,10 +12,13 @@ import secrets
 import discord
 from discord import app_commands
 
+from bot.report import clipped
 from ledger.errors import NightschoolError
 
 log = logging.getLogger(__name__)
 
+MESSAGE = 2000
+"""Discord's limit for a message, in characters; an error may repeat what somebody typed."""
 ADMINS_ONLY = "Only people who may manage this server can do that."
 
 
@@ -53,7 +56,7 @@ def sentence(error: Exception) -> str:
 
 async def answer_error(interaction: discord.Interaction, error: Exception) -> None:
     """Reply with the error's sentence, to this person alone."""
-    text = sentence(error)
+    text = clipped(sentence(error), MESSAGE)
     if interaction.response.is_done():
         await interaction.followup.send(text, ephemeral=True)
     else:

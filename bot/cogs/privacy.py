@@ -14,6 +14,7 @@ from discord import app_commands
 from discord.ext import commands
 
 from bot.cogs.errors import SafeView
+from bot.report import plain
 from ledger.clock import from_ms
 from ledger.deletions import Deletion
 from ledger.forgetting import Forgetting
@@ -78,7 +79,8 @@ class PrivacyCog(
     async def forget_me(self, interaction: discord.Interaction) -> None:
         view = ForgetMe(self, interaction.user.id)
         await interaction.response.send_message(
-            "Erase every message of yours that I keep from this server? This cannot be undone.",
+            f"Erase every message of yours that I keep from {plain(_guild(interaction).name)}? "
+            "This cannot be undone.",
             view=view,
             ephemeral=True,
         )

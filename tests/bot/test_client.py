@@ -1,0 +1,179 @@
+"""Every slash command, as somebody who may manage the server and as somebody who may not."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import discord
+import pytest
+import simcord
+from discord import app_commands
+
+from bot.cogs.errors import ADMINS_ONLY
+from tests.bot.house import House, StandInEngine, open_house, settings_for, text_of
+
+OUTCOME = '{"stage": "kept", "candidate": null, "reasons": ["it was not better"]}'
+TRAINER = f"print('{OUTCOME}')"
+VERSION = "g{guild}-v000001"
+
+
+@dataclass(frozen=True)
+class Case:
+    """What somebody who may use the command reads; ``open_to_all``: members may, too."""
+
+    reads: str
+    options: dict[str, Any] = field(default_factory=dict)
+    open_to_all: bool = False
+    everybody_sees_it: bool = False
+
+
+CASES = {
+    "ask": Case("Good evening.", {"question": "hello?"}, open_to_all=True, everybody_sees_it=True),
+    "privacy status": Case("What I keep about you", open_to_all=True),
+    "privacy opt-in": Case("From now on I listen", open_to_all=True),
+    "privacy opt-out": Case("I keep nothing more", open_to_all=True),
+    "privacy forget-me": Case("Erase every message of yours", open_to_all=True),
+    "privacy export": Case("Everything I keep about you", open_to_all=True),
+    "train start": Case("The night"),
+    "train status": Case("night"),
+    "train cancel": Case("night"),
+    "train history": Case("Nights"),
+    "adapter list": Case("v000001"),
+    "adapter show": Case("v000001", {"version": VERSION}),
+    "adapter promote": Case("serves now", {"version": VERSION}),
+    "adapter rollback": Case("the bare base model serves now"),
+    "channel listen": Case("answer when I'm spoken to"),
+    "channel answer": Case("I answer every message"),
+    "channel ignore": Case("I neither learn nor answer here"),
+    "bot status": Case("Answers waiting"),
+}
+FOR_ADMINS = [name for name, case in CASES.items() if not case.open_to_all]
+FOR_ALL = [name for name, case in CASES.items() if case.open_to_all]
+
+
+@pytest.fixture
+async def house(tmp_path: Path, engine: StandInEngine) -> AsyncIterator[House]:
+    trainer = tmp_path / "trainer.py"
+    trainer.write_text(TRAINER)
+    async with open_house(settings_for(tmp_path, engine.url), trainer=trainer) as opened:
+        await opened.candidate()
+        yield opened
+
+
+def options(name: str, house: House) -> dict[str, Any]:
+    return {key: value.format(guild=house.guild.id) for key, value in CASES[name].options.items()}
+
+
+def open_to_everybody(house: House) -> None:
+    """Do what a server's owner can do in Discord: open every command to everybody."""
+    for root in {name.split()[0] for name in CASES}:
+        command = house.env.backend.find_command(root, house.guild.id, type=1)
+        house.guild.set_command_permissions(int(command["id"]), {house.guild.default_role: True})
+
+
+async def test_every_command_of_the_tree_has_a_case_here(house: House) -> None:
+    commands = {
+        command.qualified_name
+        for command in house.bot.tree.walk_commands()
+        if not isinstance(command, app_commands.Group)
+    }
+    assert commands == set(CASES)
+
+
+async def test_every_command_answers_somebody_who_may_manage_the_server(house: House) -> None:
+    for name, case in CASES.items():
+        result = await house.boss.slash(house.general, name, **options(name, house))
+        await house.quiet()
+        assert case.reads in text_of(result), name
+        assert result.ephemeral != case.everybody_sees_it, name
+    assert house.env.errors == []
+
+
+async def test_members_do_not_even_see_the_commands_of_admins(house: House) -> None:
+    assert set(house.ann.available_commands(house.general)) == set(FOR_ALL)
+    assert set(house.boss.available_commands(house.general)) == set(CASES)
+    for name in FOR_ADMINS:
+        with pytest.raises(simcord.SetupError, match="not visible"):
+            await house.ann.slash(house.general, name, **options(name, house))
+
+
+async def test_members_do_not_get_through_where_the_server_opened_the_commands_of_admins(
+    house: House,
+) -> None:
+    open_to_everybody(house)
+    version = VERSION.format(guild=house.guild.id)
+    for name in FOR_ADMINS:
+        result = await house.ann.slash(house.general, name, **options(name, house))
+        assert text_of(result) == ADMINS_ONLY, name
+        assert result.ephemeral, name
+    ledger = house.services.ledger
+    assert await ledger.adapters.champion(house.guild.id) is None
+    assert (await ledger.adapters.require(house.guild.id, version)).state == "candidate"
+    assert await ledger.channels.get(house.general.id) is None
+    assert house.services.nights.current(house.guild.id) is None
+
+
+async def test_members_are_told_no_version_while_they_type_where_the_server_opened_the_commands(
+    house: House,
+) -> None:
+    open_to_everybody(house)
+    for name in ("adapter show", "adapter promote"):
+        assert await house.ann.autocomplete(house.general, name, "version", "") == []
+        offered = await house.boss.autocomplete(house.general, name, "version", "v0000")
+        assert [choice["value"] for choice in offered] == [VERSION.format(guild=house.guild.id)]
+
+
+async def test_members_may_use_their_own_commands(house: House) -> None:
+    for name in FOR_ALL:
+        result = await house.ann.slash(house.general, name, **options(name, house))
+        await house.quiet()
+        assert CASES[name].reads in text_of(result), name
+
+
+async def test_direct_messages_offer_ask_alone(house: House) -> None:
+    assert house.boss.user.available_commands() == ("ask",)
+
+
+async def test_commands_of_a_server_are_refused_in_direct_messages_even_if_discord_lets_them_through(
+    house: House,
+) -> None:
+    for name in CASES.keys() - {"ask"}:
+        root = house.env.backend.find_command(name.split()[0], None, type=1)
+        root["contexts"], root["dm_permission"] = None, True
+        result = await house.boss.user.slash(name, **options(name, house))
+        assert text_of(result) in ("That works in a server only, not in direct messages.", ADMINS_ONLY), name
+
+
+async def test_a_failure_that_nobody_foresaw_gives_a_reference_that_the_log_has(
+    house: House, caplog: pytest.LogCaptureFixture
+) -> None:
+    await house.services.ledger.reader.close()
+    result = await house.ann.slash(house.general, "privacy status")
+    text = text_of(result)
+    assert text.startswith("Something broke on my side.")
+    assert text.split("`")[1] in caplog.text
+
+
+async def test_a_long_value_in_an_error_still_gives_a_reply(house: House) -> None:
+    result = await house.boss.slash(house.general, "adapter show", version="v" * 4000)
+    assert "has no adapter version" in text_of(result)
+
+
+async def test_the_bot_asks_for_no_more_than_it_needs_and_pings_nobody(house: House) -> None:
+    assert house.bot.intents.message_content
+    assert not house.bot.intents.members
+    assert not house.bot.intents.presences
+    assert house.bot.allowed_mentions is not None
+    assert house.bot.allowed_mentions.to_dict() == discord.AllowedMentions.none().to_dict()
+
+
+async def test_a_server_that_the_bot_joins_or_that_is_renamed_is_known_by_its_name(house: House) -> None:
+    other = house.env.create_guild("Second Home")
+    await house.env.settle()
+    assert (await house.services.ledger.guilds.all())[other.id] == "Second Home"
+    house.env.backend.edit_guild(other.id, {"name": "Third Home"})
+    await house.env.settle()
+    assert (await house.services.ledger.guilds.all())[other.id] == "Third Home"
