@@ -90,10 +90,10 @@ class Channels:
             return [_channel(row) async for row in cursor]
 
     async def set_mode(self, channel_id: int, guild_id: int, name: str, mode: ChannelMode) -> None:
-        """Set what the bot does in the channel, adding it if it is new."""
+        """Note what an admin wants the bot to do in the channel, adding it if it is new."""
         await self._writer.execute(
-            "INSERT INTO channels (id, guild_id, name, mode) VALUES (?, ?, ?, ?)"
-            " ON CONFLICT (id) DO UPDATE SET mode = excluded.mode, name = excluded.name",
+            "INSERT INTO channels (id, guild_id, name, mode, chosen) VALUES (?, ?, ?, ?, 1)"
+            " ON CONFLICT (id) DO UPDATE SET mode = excluded.mode, name = excluded.name, chosen = 1",
             (channel_id, guild_id, name, mode),
         )
 
@@ -156,4 +156,10 @@ class People:
 
 
 def _channel(row: aiosqlite.Row) -> Channel:
-    return Channel(id=row["id"], guild_id=row["guild_id"], name=row["name"], mode=row["mode"])
+    return Channel(
+        id=row["id"],
+        guild_id=row["guild_id"],
+        name=row["name"],
+        mode=row["mode"],
+        chosen=bool(row["chosen"]),
+    )

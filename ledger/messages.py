@@ -103,6 +103,11 @@ class Messages:
         ) as cursor:
             return [_message(row) async for row in cursor]
 
+    async def get(self, message_id: int) -> Message | None:
+        async with self._reader.execute(f"{_SELECT} WHERE m.id = ?", (message_id,)) as cursor:
+            row = await cursor.fetchone()
+        return _message(row) if row else None
+
     async def known(self, message_ids: Collection[int]) -> set[int]:
         """Return those of the ids that are stored already."""
         async with self._reader.execute(

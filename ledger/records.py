@@ -64,6 +64,8 @@ class Channel:
     guild_id: int
     name: str
     mode: ChannelMode
+    chosen: bool = False
+    """Whether an admin set the mode; otherwise it is what followed from the permissions at the time."""
 
 
 @dataclass(frozen=True, slots=True)

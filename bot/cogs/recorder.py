@@ -5,6 +5,7 @@ Never writes text of anybody without consent, of bots, webhooks, or direct messa
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 
 import discord
@@ -28,13 +29,19 @@ def default_mode(channel: GuildChannel) -> ChannelMode:
 
 
 async def channel_mode(ledger: Ledger, channel: GuildChannel) -> ChannelMode:
-    """Return what the bot does in the channel; a thread without a setting follows its parent."""
-    known = await ledger.channels.get(channel.id)
-    if known is None and isinstance(channel, discord.Thread):
-        known = await ledger.channels.get(channel.parent_id)
-        if channel.is_private():
-            return "ignore"
-    return known.mode if known is not None else default_mode(channel)
+    """Return what an admin chose for the channel; where nobody did, who may read it decides.
+
+    A public thread follows its channel.
+    """
+    chosen = await _chosen_mode(ledger, channel.id)
+    if chosen is None and isinstance(channel, discord.Thread) and not channel.is_private():
+        chosen = await _chosen_mode(ledger, channel.parent_id)
+    return chosen or default_mode(channel)
+
+
+async def _chosen_mode(ledger: Ledger, channel_id: int) -> ChannelMode | None:
+    known = await ledger.channels.get(channel_id)
+    return known.mode if known is not None and known.chosen else None
 
 
 class RecorderCog(commands.Cog):
@@ -45,6 +52,8 @@ class RecorderCog(commands.Cog):
         self.ledger = ledger
         self.forgetting = forgetting
         self.source = source
+        # Discord's events run side by side; a deletion must not overtake the message that it deletes.
+        self._in_order = asyncio.Lock()
 
     @commands.Cog.listener()
     async def on_message(self, message: discord.Message) -> None:
@@ -52,19 +61,22 @@ class RecorderCog(commands.Cog):
             return
         if message.type not in (discord.MessageType.default, discord.MessageType.reply):
             return
+        async with self._in_order:
+            await self._keep(message, message.guild)
+
+    async def _keep(self, message: discord.Message, guild: discord.Guild) -> None:
         channel = message.channel
-        if not isinstance(channel, GuildChannel) or await channel_mode(self.ledger, channel) == "ignore":
+        if not isinstance(channel, GuildChannel):
             return
-        if not await self.ledger.consent.allows(message.guild.id, message.author.id, channel.id):
+        mode = await channel_mode(self.ledger, channel)
+        if mode == "ignore" or not await self.ledger.consent.allows(guild.id, message.author.id, channel.id):
             return
         kept = record(message, bot_id=self.bot.user.id if self.bot.user else 0)
         if not kept.content:
             return
-        await self.ledger.guilds.ensure(message.guild.id, message.guild.name)
-        await self.ledger.channels.ensure(
-            channel.id, message.guild.id, channel.name, mode=await channel_mode(self.ledger, channel)
-        )
-        await self.ledger.people.ensure(message.guild.id, message.author.id, message.author.display_name)
+        await self.ledger.guilds.ensure(guild.id, guild.name)
+        await self.ledger.channels.ensure(channel.id, guild.id, channel.name, mode=mode)
+        await self.ledger.people.ensure(guild.id, message.author.id, message.author.display_name)
         await self.ledger.messages.add(replace(kept, source=self.source))
 
     @commands.Cog.listener()
@@ -73,23 +85,31 @@ class RecorderCog(commands.Cog):
         message = payload.message
         if message.guild is None or message.edited_at is None or message.author.bot:
             return
-        stored = await self.ledger.messages.known([message.id])
-        await self.forgetting.messages(message.guild.id, [message.id], asked_by="edit in Discord")
-        allowed = await self.ledger.consent.allows(message.guild.id, message.author.id, message.channel.id)
-        if stored and allowed and message.content.strip():
-            kept = record(message, bot_id=self.bot.user.id if self.bot.user else 0)
-            edited_at = to_ms(message.edited_at)
+        async with self._in_order:
+            await self._replace(message, message.guild, to_ms(message.edited_at))
+
+    async def _replace(self, message: discord.Message, guild: discord.Guild, edited_at: int) -> None:
+        kept = record(message, bot_id=self.bot.user.id if self.bot.user else 0)
+        stored = await self.ledger.messages.get(message.id)
+        allowed = await self.ledger.consent.allows(guild.id, message.author.id, message.channel.id)
+        if stored is not None and allowed and stored.content == kept.content:
+            return  # a pin or a link's preview: no word has changed
+        await self.forgetting.messages(guild.id, [message.id], asked_by="edit in Discord")
+        if stored is not None and allowed and kept.content:
             await self.ledger.messages.add(replace(kept, source=self.source, edited_at=edited_at))
 
     @commands.Cog.listener()
     async def on_raw_message_delete(self, payload: discord.RawMessageDeleteEvent) -> None:
-        if payload.guild_id is not None:
-            await self.forgetting.messages(payload.guild_id, [payload.message_id], asked_by="Discord")
+        await self._delete(payload.guild_id, {payload.message_id})
 
     @commands.Cog.listener()
     async def on_raw_bulk_message_delete(self, payload: discord.RawBulkMessageDeleteEvent) -> None:
-        if payload.guild_id is not None:
-            await self.forgetting.messages(payload.guild_id, payload.message_ids, asked_by="Discord")
+        await self._delete(payload.guild_id, payload.message_ids)
+
+    async def _delete(self, guild_id: int | None, message_ids: set[int]) -> None:
+        if guild_id is not None:
+            async with self._in_order:
+                await self.forgetting.messages(guild_id, message_ids, asked_by="Discord")
 
     @commands.Cog.listener()
     async def on_guild_channel_delete(self, channel: discord.abc.GuildChannel) -> None:
