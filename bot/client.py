@@ -70,7 +70,15 @@ class NightschoolBot(commands.Bot):
         await self.add_cog(TrainCog(nights=s.nights, ledger=s.ledger, background=s.background))
         await self.add_cog(AdapterCog(ledger=s.ledger, serving=s.serving))
         await self.add_cog(ChannelCog(ledger=s.ledger))
-        await self.add_cog(PrivacyCog(ledger=s.ledger, forgetting=s.forgetting))
+        await self.add_cog(
+            PrivacyCog(
+                self,
+                ledger=s.ledger,
+                forgetting=s.forgetting,
+                bot_name=s.settings.bot.name,
+                retention_days=s.settings.retention.days,
+            )
+        )
         await self.add_cog(StatusCog(services=s))
         await self.add_cog(
             ReportsCog(

@@ -1,30 +1,28 @@
 """/privacy: what the bot keeps about a member, and the member's word on it.
 
-Every command concerns the person who runs it and nobody else; there is no option to name another.
+Every command concerns the person who runs it and nobody else, but for two that are an admin's:
+``notice`` asks everybody, and ``forget`` erases somebody who left. Nobody can say yes for another.
 """
 
 from __future__ import annotations
 
 import io
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 
 import discord
 from discord import app_commands
 from discord.ext import commands
 
-from bot.cogs.errors import SafeView
-from bot.report import plain
+from bot.cogs.errors import SafeView, admin_check
+from bot.cogs.notice import NO, WORDS, YES, ConsentNotice, notice_embed, opt_in, opt_out
+from bot.report import clipped, plain
 from ledger.clock import from_ms
 from ledger.deletions import Deletion
-from ledger.forgetting import Forgetting
+from ledger.forgetting import DAY_MS, Forgetting
+from ledger.records import ConsentEvent, Message
 from ledger.store import Ledger
-
-WORDS = (
-    "If you say yes, I keep what you write in this server's channels that I may learn from, and learn "
-    "each night to talk like this place. I keep nothing of yours otherwise, and never direct messages. "
-    "`/privacy opt-out` stops it, `/privacy export` shows it to you, `/privacy forget-me` erases it."
-)
 
 
 @app_commands.guild_only()
@@ -33,9 +31,23 @@ class PrivacyCog(
 ):
     """Consent and its consequences."""
 
-    def __init__(self, *, ledger: Ledger, forgetting: Forgetting) -> None:
+    def __init__(
+        self,
+        bot: commands.Bot,
+        *,
+        ledger: Ledger,
+        forgetting: Forgetting,
+        bot_name: str,
+        retention_days: int,
+    ) -> None:
+        self.bot = bot
         self.ledger = ledger
         self.forgetting = forgetting
+        self.bot_name = bot_name
+        self.retention_days = retention_days
+
+    async def cog_load(self) -> None:
+        self.bot.add_view(ConsentNotice(self.ledger))
 
     @app_commands.command(description="What is kept about you, and which versions learned from it.")
     async def status(self, interaction: discord.Interaction) -> None:
@@ -43,41 +55,78 @@ class PrivacyCog(
         user_id = interaction.user.id
         event = await self.ledger.consent.current(guild.id, user_id)
         messages = await self.ledger.messages.of_author(guild.id, user_id)
-        runs = set(await self.ledger.runs.runs_with_author(guild.id, user_id))
-        versions = [a.version for a in await self.ledger.adapters.of_guild(guild.id) if a.run_id in runs]
-        answer = "never asked" if event is None else "you said yes" if event.granted else "you said no"
-        since = f" {discord.utils.format_dt(from_ms(event.at), 'R')}" if event else ""
+        versions = await self._versions_with(guild.id, user_id)
         embed = discord.Embed(title="What I keep about you here", description=WORDS)
-        embed.add_field(name="Learning from you", value=answer + since)
-        embed.add_field(name="Messages kept", value=f"{len(messages):,}")
+        embed.add_field(name="Learning from you", value=answer_text(event))
+        embed.add_field(name="Messages kept", value=kept_text(messages, self.retention_days))
         embed.add_field(
             name="Versions that learned from you",
-            value=", ".join(f"`{version}`" for version in versions[:20]) or "none",
+            value=clipped("\n".join(versions) or "none", 1024),
             inline=False,
         )
         await interaction.response.send_message(embed=embed, ephemeral=True)
 
+    async def _versions_with(self, guild_id: int, user_id: int) -> list[str]:
+        """Return a line a version that has this person's words, with its last date where it has one."""
+        runs = set(await self.ledger.runs.runs_with_author(guild_id, user_id))
+        due = {adapter.version: by for adapter, by in await self.ledger.deletions.tainted()}
+        lines = []
+        for adapter in await self.ledger.adapters.of_guild(guild_id):
+            if adapter.run_id in runs and adapter.state != "deleted":
+                until = f", deleted by {_day(due[adapter.version])}" if adapter.version in due else ""
+                serves = ", serves now" if adapter.state == "champion" else ""
+                lines.append(f"`{adapter.version}`{serves}{until}")
+        return lines
+
     @app_commands.command(name="opt-in", description="Let the bot learn from what you write here.")
-    async def opt_in(self, interaction: discord.Interaction) -> None:
-        guild = _guild(interaction)
-        await self.ledger.guilds.ensure(guild.id, guild.name)
-        await self.ledger.consent.opt_in(guild.id, interaction.user.id)
-        await interaction.response.send_message(f"Thank you! From now on I listen. {WORDS}", ephemeral=True)
+    @app_commands.describe(channel="Only this channel (repeat for more); all of them if left out")
+    async def opt_in(
+        self, interaction: discord.Interaction, channel: discord.TextChannel | None = None
+    ) -> None:
+        chosen = channel.id if channel else None
+        await opt_in(self.ledger, _guild(interaction), interaction.user.id, chosen)
+        where = f" This goes for {channel.mention}, and others that you name so." if channel else ""
+        await interaction.response.send_message(YES + where, ephemeral=True)
 
     @app_commands.command(name="opt-out", description="Stop the bot from learning from you.")
     async def opt_out(self, interaction: discord.Interaction) -> None:
-        guild = _guild(interaction)
-        await self.ledger.guilds.ensure(guild.id, guild.name)
-        await self.ledger.consent.opt_out(guild.id, interaction.user.id)
+        await opt_out(self.ledger, _guild(interaction), interaction.user.id)
+        await interaction.response.send_message(NO, ephemeral=True)
+
+    @app_commands.command(description="What was deleted when you were forgotten, and what is still due.")
+    async def receipt(self, interaction: discord.Interaction) -> None:
+        receipts = await self.ledger.deletions.of_person(_guild(interaction).id, interaction.user.id)
+        text = "\n\n".join(f"**{_day(each.asked_at)}** {receipt_text(each)}" for each in receipts)
         await interaction.response.send_message(
-            "Done: I keep nothing more of what you write, and learn no more from what I have. "
-            "`/privacy forget-me` erases that, too.",
+            clipped(text or "You have not asked to be forgotten here.", 2000), ephemeral=True
+        )
+
+    @app_commands.command(description="Post the notice that asks members for their consent. For admins.")
+    @app_commands.describe(channel="Where to; this channel if left out")
+    async def notice(
+        self, interaction: discord.Interaction, channel: discord.TextChannel | None = None
+    ) -> None:
+        await admin_check(interaction)
+        place = channel or interaction.channel
+        if not isinstance(place, discord.TextChannel):
+            raise app_commands.CheckFailure("The notice can be posted in text channels only.")
+        await place.send(embed=notice_embed(self.bot_name), view=ConsentNotice(self.ledger))
+        await interaction.response.send_message(f"Posted in {place.mention}.", ephemeral=True)
+
+    @app_commands.command(description="Erase what is kept of somebody, e.g. who left. For admins.")
+    @app_commands.describe(user="Whom to forget; the number of an account works, too")
+    async def forget(self, interaction: discord.Interaction, user: discord.User) -> None:
+        await admin_check(interaction)
+        await interaction.response.send_message(
+            f"Erase every message of {user.mention} that I keep from this server? This cannot be undone.",
+            view=Forget(self, user.id, asked_by=interaction.user.id),
             ephemeral=True,
+            allowed_mentions=discord.AllowedMentions.none(),
         )
 
     @app_commands.command(name="forget-me", description="Erase everything that is kept about you here.")
     async def forget_me(self, interaction: discord.Interaction) -> None:
-        view = ForgetMe(self, interaction.user.id)
+        view = Forget(self, interaction.user.id, asked_by=interaction.user.id)
         await interaction.response.send_message(
             f"Erase every message of yours that I keep from {plain(_guild(interaction).name)}? "
             "This cannot be undone.",
@@ -103,29 +152,51 @@ class PrivacyCog(
         await interaction.response.send_message("Everything I keep about you:", file=file, ephemeral=True)
 
 
-class ForgetMe(SafeView):
-    """Asks once more; only the person who asked may press."""
+class Forget(SafeView):
+    """Asks once more; only the person who ran the command may press."""
 
-    def __init__(self, cog: PrivacyCog, user_id: int) -> None:
+    def __init__(self, cog: PrivacyCog, user_id: int, *, asked_by: int) -> None:
         super().__init__(timeout=300)
         self._cog = cog
         self._user_id = user_id
+        self._asked_by = asked_by
 
     async def interaction_check(self, interaction: discord.Interaction) -> bool:
-        return interaction.user.id == self._user_id
+        return interaction.user.id == self._asked_by
 
     @discord.ui.button(label="Erase it all", style=discord.ButtonStyle.danger)
-    async def erase(self, interaction: discord.Interaction, button: discord.ui.Button[ForgetMe]) -> None:
-        receipt = await self._cog.forgetting.person(
-            _guild(interaction).id, interaction.user.id, asked_by="member"
-        )
-        await interaction.response.edit_message(content=receipt_text(receipt), view=None)
+    async def erase(self, interaction: discord.Interaction, button: discord.ui.Button[Forget]) -> None:
+        if self._user_id != self._asked_by:
+            await admin_check(interaction)  # they may have lost the right since
+        await interaction.response.defer()
+        asked_by = "member" if self._user_id == self._asked_by else f"admin {self._asked_by}"
+        receipt = await self._cog.forgetting.person(_guild(interaction).id, self._user_id, asked_by=asked_by)
+        await interaction.edit_original_response(content=receipt_text(receipt), view=None)
         self.stop()
 
     @discord.ui.button(label="Keep it", style=discord.ButtonStyle.secondary)
-    async def keep(self, interaction: discord.Interaction, button: discord.ui.Button[ForgetMe]) -> None:
+    async def keep(self, interaction: discord.Interaction, button: discord.ui.Button[Forget]) -> None:
         await interaction.response.edit_message(content="Nothing was erased.", view=None)
         self.stop()
+
+
+def answer_text(event: ConsentEvent | None) -> str:
+    """Return the member's answer about consent, and since when it stands."""
+    if event is None:
+        return "You were never asked, or never answered. `/privacy opt-in` says yes."
+    since = discord.utils.format_dt(from_ms(event.at), "R")
+    if not event.granted:
+        return f"You said no {since}. `/privacy opt-in` changes that."
+    where = ", ".join(f"<#{channel}>" for channel in event.channels[:10]) or "all channels I may learn from"
+    return f"You said yes {since}, for {where}. `/privacy opt-out` changes that."
+
+
+def kept_text(messages: Sequence[Message], retention_days: int) -> str:
+    """Return how many messages are kept, and until when."""
+    if not messages:
+        return "none"
+    last = _day(messages[-1].created_at + retention_days * DAY_MS)
+    return f"{len(messages):,}, the newest until {last}. `/privacy forget-me` erases them now."
 
 
 def receipt_text(receipt: Deletion) -> str:
@@ -139,14 +210,17 @@ def receipt_text(receipt: Deletion) -> str:
         if version.deleted_at is not None:
             lines.append(f"`{version.version}` had learned from it and is deleted.")
         else:
-            by = discord.utils.format_dt(from_ms(version.delete_by), "D")
             lines.append(
                 f"`{version.version}` had learned from it. It serves until the next version takes its place, "
-                f"and is deleted then, by {by} at the latest."
+                f"and is deleted then, by {_day(version.delete_by)} at the latest."
             )
     if not receipt.versions:
         lines.append("No version had learned from it.")
     return "\n".join(lines)
+
+
+def _day(milliseconds: int) -> str:
+    return discord.utils.format_dt(from_ms(milliseconds), "D")
 
 
 def _guild(interaction: discord.Interaction) -> discord.Guild:
