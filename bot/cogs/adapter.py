@@ -80,9 +80,8 @@ class AdapterCog(commands.GroupCog, group_name="adapter", group_description="Wha
         embed.add_field(name="Learned", value=_when(adapter))
         embed.add_field(name="Base model", value=clipped(adapter.base_model, 200))
         embed.add_field(name="Run", value=f"`{run.id}` ({run.stage})")
-        for name, value in (run.metrics.get("perplexity") or {}).items():
-            if value is not None:
-                embed.add_field(name=f"Perplexity, {name}", value=f"{value:.2f}")
+        for name, score in (adapter.metrics.get("scores") or {}).items():
+            embed.add_field(name=f"Perplexity, {name}", value=f"{score['perplexity']:.2f}")
         if run.reasons:
             embed.add_field(name="Why", value=clipped("\n".join(run.reasons), 1024), inline=False)
         await interaction.response.send_message(embed=embed, ephemeral=True)
@@ -118,8 +117,8 @@ class AdapterCog(commands.GroupCog, group_name="adapter", group_description="Wha
 
 
 def _perplexity(adapter: Adapter) -> str:
-    value = (adapter.metrics.get("perplexity") or {}).get("candidate")
-    return f" · perplexity {value:.1f}" if value else ""
+    score = (adapter.metrics.get("scores") or {}).get("candidate")
+    return f" · perplexity {score['perplexity']:.1f}" if score else ""
 
 
 def _when(adapter: Adapter) -> str:

@@ -65,8 +65,8 @@ class TrainCog(commands.GroupCog, group_name="train", group_description="Train t
         runs = await self.ledger.runs.of_guild(_guild(interaction).id, limit=10)
         lines = []
         for run in runs:
-            measured = run.metrics.get("perplexity") or {}
-            figure = f" · perplexity {measured['candidate']:.1f}" if measured.get("candidate") else ""
+            score = (run.metrics.get("scores") or {}).get("candidate")
+            figure = f" · perplexity {score['perplexity']:.1f}" if score else ""
             lines.append(
                 f"{_when(run.created_at)} **{run.stage}** {run.candidate or ''}{figure} · {run.trigger}"
             )
