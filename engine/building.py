@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
+from engine.attention import pack_queries
 from engine.encoding import stop_marks
 from engine.generation import Generator
 from engine.loading import base_fingerprint, choose_placement, load_base, load_tokenizer
@@ -31,6 +32,7 @@ def build(settings: Settings, *, on_death: Callable[[], None]) -> tuple[Generato
     log.info("loading %s on %s", settings.model.base, placement.reason)
     tokenizer = load_tokenizer(name, revision=revision, chat_template=settings.model.chat_template)
     model = load_base(name, revision=revision, placement=placement)
+    pack_queries(model)
     limit = int(getattr(model.config.get_text_config(), "max_position_embeddings", 0) or 0)
     context = min(settings.engine.context_tokens, limit or settings.engine.context_tokens)
     ids, texts = stop_marks(tokenizer)

@@ -4,8 +4,8 @@ Imported, not run. Its border: weights and one forward pass; versions, hashes an
 elsewhere. Reads what PEFT writes and computes what PEFT computes, ``W x + scale · B (A x)`` (Hu et al.
 2021), but lays the matrices of all adapters in a batch side by side and masks, in each row, those
 that are not the row's own. So a batch costs two thin matrix products a layer however many adapters it
-mixes, where PEFT's mixed batches split it: measured on one core with a batch of 16 rows, two
-adapters add less than PEFT's one. The base model itself is never changed.
+mixes, where PEFT's mixed batches split it: measured on one core with the small model, a step of 16
+rows on two adapters went from 94 to 154 ms with PEFT. The base model itself is never changed.
 """
 
 from __future__ import annotations
@@ -107,7 +107,10 @@ class LoraBank:
         self._rows: tuple[str | None, ...] = ()
         parameter = next(parameter for parameter in model.parameters() if parameter.is_floating_point())
         self._device = parameter.device
-        self._dtype = getattr(model, "dtype", parameter.dtype)
+        # On a CPU a thin product takes 2 µs in float32 and 14 µs in bf16 (one row, rank 16), and float32
+        # is what PEFT computes adapters in.
+        on_cpu = parameter.device.type == "cpu"
+        self._dtype = torch.float32 if on_cpu else getattr(model, "dtype", parameter.dtype)
 
     @property
     def names(self) -> frozenset[str]:
@@ -190,6 +193,6 @@ def _hook(slot: _Slot) -> Any:
         low = nn.functional.linear(args[0].to(slot.down.dtype), slot.down)
         if slot.mask is not None:
             low = low * slot.mask
-        return output + nn.functional.linear(low, slot.up).to(output.dtype)
+        return (output + nn.functional.linear(low, slot.up)).to(output.dtype)
 
     return add_update

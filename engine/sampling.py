@@ -44,21 +44,36 @@ class Dice:
 
 def draw(logits: torch.Tensor, dice: Sequence[Dice]) -> list[int]:
     """Return one token id a row; ``logits`` has the shape [rows, vocabulary]."""
-    chosen: list[int] = logits.argmax(dim=-1).tolist()
-    for row, die in enumerate(dice):
-        if not die.greedy:
-            chosen[row] = _draw_row(logits[row].float() / die.temperature, die)
+    chosen = [0] * len(dice)
+    greedy = [row for row, die in enumerate(dice) if die.greedy]
+    if greedy:
+        for row, token in zip(greedy, logits[greedy].argmax(dim=-1).tolist(), strict=True):
+            chosen[row] = token
+    thrown = [row for row, die in enumerate(dice) if not die.greedy]
+    if thrown:
+        drawn = _throw(logits[thrown].float(), [dice[row] for row in thrown])
+        for row, token in zip(thrown, drawn, strict=True):
+            chosen[row] = token
     return chosen
 
 
-def _draw_row(logits: torch.Tensor, die: Dice) -> int:
-    """Draw from the smallest set of tokens whose probability reaches top-p (Holtzman et al. 2020)."""
-    probabilities = logits.softmax(dim=-1)
+def _throw(logits: torch.Tensor, dice: Sequence[Dice]) -> list[int]:
+    """Draw each row from the smallest set of tokens that reaches its top-p (Holtzman et al. 2020)."""
+    temperatures = torch.tensor([[die.temperature] for die in dice], device=logits.device)
+    probabilities = (logits / temperatures).softmax(dim=-1)
+    best, ids = probabilities.topk(min(_NUCLEUS, probabilities.shape[-1]))
+    reached = best.sum(dim=-1).tolist()
+    return [
+        _draw_row(probabilities[row], best[row], ids[row], reached[row], die) for row, die in enumerate(dice)
+    ]
+
+
+def _draw_row(
+    probabilities: torch.Tensor, best: torch.Tensor, ids: torch.Tensor, reached: float, die: Dice
+) -> int:
     if die.top_p >= 1:
         return _pick(probabilities, die.throw())
-    width = min(_NUCLEUS, probabilities.shape[-1])
-    best, ids = probabilities.topk(width)
-    if float(best.sum()) < die.top_p and width < probabilities.shape[-1]:
+    if reached < die.top_p and len(best) < len(probabilities):
         best, ids = probabilities.sort(descending=True)
     before = best.cumsum(dim=-1) - best
     nucleus = best.masked_fill(before >= die.top_p, 0.0)

@@ -188,3 +188,22 @@ def test_closing_lets_running_answers_end(start_generator: Start, tokenizer: Any
     listener = ask(generator, prompts(tokenizer, 1)[0], max_tokens=50)
     generator.close(20)
     assert isinstance(listener.end, Finished)
+
+
+@pytest.mark.gpu
+def test_two_adapters_on_a_four_bit_base_answer_together_on_a_gpu(
+    make_adapter: Callable[..., Path], tiny_base: Path, tokenizer: Any, tmp_path: Path
+) -> None:
+    model = load_base(str(tiny_base), placement=choose_placement("cuda", "4bit", "bfloat16"))
+    generator = Generator(model, tokenizer, stop_ids=frozenset(), max_batch=4)
+    generator.start()
+    for name, seed in (("g1-v000001", 1), ("g2-v000001", 2)):
+        generator.install(name, read_weights(make_adapter(tmp_path, name, seed))).result(60)
+    rows = [None, "g1-v000001", "g2-v000001"] * 2
+    asked = list(zip(rows, prompts(tokenizer, 6), strict=True))
+    listeners = [ask(generator, prompt, adapter=name, max_tokens=12) for name, prompt in asked]
+    for listener in listeners:
+        listener.wait()
+        assert isinstance(listener.end, Finished)
+        assert listener.end.completion_tokens == 12
+    generator.close(5)

@@ -87,7 +87,6 @@ def test_four_bits_load_and_compute_on_a_cpu_on_request(tiny_base: Path) -> None
 
 
 @pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
 def test_four_bits_are_the_choice_on_a_gpu_and_fit(tiny_base: Path) -> None:
     placement = choose_placement()
     assert (placement.device, placement.quantization) == ("cuda", "4bit")

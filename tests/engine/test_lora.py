@@ -44,6 +44,21 @@ def test_each_row_of_a_mixed_batch_gets_what_peft_computes_for_it_alone(
             torch.testing.assert_close(mixed[row], expected, atol=2e-4, rtol=1e-4)
 
 
+def test_on_a_four_bit_base_it_computes_what_peft_computes(
+    make_adapter: Callable[..., Path], tiny_base: Path, tmp_path: Path
+) -> None:
+    placement = choose_placement("cpu", "4bit", "float32")
+    path = make_adapter(tmp_path, "g1-v000001", 1)
+    model = load_base(str(tiny_base), placement=placement)
+    bank = LoraBank(model)
+    bank.install("a", read_weights(path))
+    bank.select(["a", None, "a"])
+    with torch.inference_mode():
+        ours: Any = model(input_ids=IDS).logits
+        peft: Any = PeftModel.from_pretrained(load_base(str(tiny_base), placement=placement), path).eval()
+        torch.testing.assert_close(ours[2], peft(input_ids=IDS[2:]).logits[0], atol=1e-3, rtol=1e-3)
+
+
 def test_the_base_is_the_same_after_an_adapter_has_come_and_gone(
     make_adapter: Callable[..., Path], tiny_base: Path, tmp_path: Path
 ) -> None:
