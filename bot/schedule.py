@@ -7,16 +7,16 @@ the ledger's runs, so that a wake-up which comes late, twice or not at all chang
 from __future__ import annotations
 
 import logging
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from types import TracebackType
 from typing import Self
 from zoneinfo import ZoneInfo
 
 from apscheduler.events import EVENT_JOB_MISSED, JobExecutionEvent
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
-from apscheduler.triggers.cron import CronTrigger
 
 from bot.background import Background
+from bot.cron import WallClockCron
 from bot.nights import Nights
 from ledger.clock import Clock, from_ms
 from ledger.errors import NightBusy
@@ -46,14 +46,14 @@ class Schedule:
         enabled: bool = True,
     ) -> None:
         self._zone = ZoneInfo(timezone)
-        self._trigger = CronTrigger.from_crontab(cron, timezone=self._zone)
+        self._trigger = WallClockCron(cron, self._zone)
         self._grace = timedelta(minutes=misfire_grace_minutes)
         self._ledger = ledger
         self._nights = nights
         self._background = background
         self._clock = clock
         self._enabled = enabled
-        self._scheduler = AsyncIOScheduler(timezone=self._zone)
+        self._scheduler = AsyncIOScheduler(timezone=UTC)  # the trigger knows the zone
 
     async def __aenter__(self) -> Self:
         if self._enabled:
@@ -79,19 +79,18 @@ class Schedule:
         """Return when the next night is due, in the schedule's time zone; None when switched off."""
         if not self._enabled:
             return None
-        now = self._clock.now().astimezone(self._zone)
-        due: datetime | None = self._trigger.get_next_fire_time(None, now + timedelta(seconds=1))
-        return due
+        due = self._trigger.due(self._clock.now() + timedelta(seconds=1))
+        return due.astimezone(self._zone) if due else None
 
     def last_due(self) -> datetime | None:
         """Return when a night was last due, or None if none was within ``LOOK_BACK``."""
-        now = self._clock.now().astimezone(self._zone)
+        now = self._clock.now()
         due: datetime | None = None
-        candidate: datetime | None = self._trigger.get_next_fire_time(None, now - LOOK_BACK)
+        candidate = self._trigger.due(now - LOOK_BACK)
         while candidate is not None and candidate <= now:
             due = candidate
-            candidate = self._trigger.get_next_fire_time(due, due + timedelta(seconds=1))
-        return due
+            candidate = self._trigger.due(due + timedelta(seconds=1))
+        return due.astimezone(self._zone) if due else None
 
     async def tick(self) -> list[int]:
         """Start the night of every guild that is due and was not begun; return those guilds' ids.
