@@ -29,6 +29,14 @@ from trainer.windows import windows_of
 MINUTE_MS = 60_000
 
 
+class TooFewNew(DatasetError):
+    """A guild with fewer new replies than a night needs; ``counts`` says what there is."""
+
+    def __init__(self, message: str, counts: dict[str, Any]) -> None:
+        super().__init__(message)
+        self.counts = counts
+
+
 @dataclass(frozen=True, slots=True)
 class Prepared:
     """A dataset directory and what went into it."""
@@ -74,12 +82,13 @@ async def gather(ledger: Ledger, guild_id: int, *, discord_permission: str) -> M
     )
 
 
-def arrange(material: Material, limits: Dataset, *, bot_name: str) -> tuple[Split, dict[str, Any]]:
-    """Return the three parts, and counts of what is in them and of what was left out and why.
+def permitted(material: Material) -> set[int]:
+    """Return the ids of the messages that may be learned from now."""
+    return {message.id for message in select(material.messages, material.rules)[0]}
 
-    Raises:
-        DatasetError: there is no usable reply to learn from, or none to prove it on.
-    """
+
+def arrange(material: Material, limits: Dataset, *, bot_name: str) -> tuple[Split, dict[str, Any]]:
+    """Return the three parts, and counts of what is in them and of what was left out and why."""
     kept, left_out = select(material.messages, material.rules)
     talks = list(_talks(material, kept, limits, bot_name))
     parts = split(
@@ -141,15 +150,18 @@ async def prepare(
     *,
     bot_name: str,
     discord_permission: str = "",
+    min_new_replies: int = 0,
     run: str = "",
 ) -> Prepared:
     """Write tonight's dataset of ``guild_id`` to ``directory``, replacing one that is there.
 
     Raises:
+        TooFewNew: fewer than ``min_new_replies`` replies are new since the last night.
         DatasetError: there is no usable reply, or the directory cannot be written.
     """
     material = await gather(ledger, guild_id, discord_permission=discord_permission)
     parts, counts = arrange(material, limits, bot_name=bot_name)
+    _check_new(counts, min_new_replies)
     _check_usable(parts, counts, material)
     manifest = {
         "run": run,
@@ -168,14 +180,25 @@ async def prepare(
     return Prepared(directory, counts, tuple(sorted(authors.items())), material.guild_name, bot_name)
 
 
+def _check_new(counts: dict[str, Any], least: int) -> None:
+    new = counts["new_replies"]
+    if new < least:
+        locked = counts["left_out"].get(LOCKED, 0)
+        raise TooFewNew(
+            f"Only {new} replies are new since the last night, and a night needs {least}."
+            + (f" {locked} messages are locked until [policy] discord_permission is set." if locked else ""),
+            counts,
+        )
+
+
 def _check_usable(parts: Split, counts: dict[str, Any], material: Material) -> None:
     if parts.train and parts.val and parts.test:
         return
     if LOCKED in counts["left_out"] and not counts["conversations"]:
         raise DatasetError(
             f"All {counts['left_out'][LOCKED]} messages of {material.guild_name} came through Discord's API "
-            "and are locked: write Discord's permission to [policy] discord_permission, or import an export with "
-            "--basis."
+            "and are locked: write Discord's permission to [policy] discord_permission, or import an "
+            "export with --basis."
         )
     raise DatasetError(
         f"{material.guild_name} has {counts['conversations']} usable conversations, too few to train, "
@@ -218,4 +241,4 @@ def _write_part(path: Path, talks: Sequence[Talk]) -> dict[str, Any]:
     return {"sha256": sha256(path), "lines": lines, "targets": replies}
 
 
-__all__ = ["Material", "Prepared", "arrange", "gather", "prepare"]
+__all__ = ["Material", "Prepared", "TooFewNew", "arrange", "gather", "permitted", "prepare"]

@@ -110,30 +110,48 @@ def load_part(directory: Path, part: Part, tokenizer: PreTrainedTokenizerBase, *
     )
     if not rows:
         raise _nothing(directory, part)
-    encoded = (
-        Dataset.from_list([{"row": json.dumps(row)} for row in rows])
-        .map(
-            lambda entry: _encode(tokenizer, json.loads(entry["row"]), max_tokens),
-            remove_columns=["row"],
-            features=features,
-            load_from_cache_file=False,
-            keep_in_memory=True,
-        )
-        .filter(lambda entry: any(entry["scored"][1:]), load_from_cache_file=False, keep_in_memory=True)
+    # Each row travels as one text: turns have optional keys, which columns would fill with nulls.
+    encoded = Dataset.from_list([{"row": json.dumps(row)} for row in rows]).map(
+        lambda batch: _encode_rows(tokenizer, batch["row"], max_tokens),
+        batched=True,
+        batch_size=64,
+        remove_columns=["row"],
+        features=features,
+        load_from_cache_file=False,
+        keep_in_memory=True,
     )
     if not len(encoded):
         raise _nothing(directory, part)
     return cast("Dataset", encoded)
 
 
-def _encode(tokenizer: PreTrainedTokenizerBase, row: dict[str, Any], max_tokens: int) -> Example:
-    encoded = encode_example(tokenizer, row["turns"], row["targets"], max_tokens)
-    return Example(
-        ids=encoded.ids,
-        scored=encoded.scored,
-        conversation=row["conversation"],
-        replies=len(encoded.targets),
-    )
+def _encode_rows(
+    tokenizer: PreTrainedTokenizerBase, rows: list[str], max_tokens: int
+) -> dict[str, list[Any]]:
+    found = [example for row in rows for example in encode_window(tokenizer, json.loads(row), max_tokens)]
+    return {name: [dict(example)[name] for example in found] for name in Example.__annotations__}
+
+
+def encode_window(
+    tokenizer: PreTrainedTokenizerBase, row: dict[str, Any], max_tokens: int
+) -> Iterator[Example]:
+    """Yield the examples of one line, several where it is too long for one.
+
+    An example that is too long loses its oldest turns; replies to learn among those get an example of
+    their own, so that each is scored exactly once.
+    """
+    turns, targets = row["turns"], list(row["targets"])
+    while targets:
+        encoded = encode_example(tokenizer, turns, targets, max_tokens)
+        if any(encoded.scored[1:]):
+            yield Example(
+                ids=encoded.ids,
+                scored=encoded.scored,
+                conversation=row["conversation"],
+                replies=len(encoded.targets),
+            )
+        # The newest reply is always in, so that each round leaves fewer.
+        targets = [target for target in targets if target not in encoded.targets and target != max(targets)]
 
 
 def _nothing(directory: Path, part: Part) -> DatasetError:

@@ -6,21 +6,17 @@ on another machine; it knows no ledger, no guild's rules and no champion.
 
 from __future__ import annotations
 
-import importlib.metadata
-import importlib.util
 import json
 import logging
-import resource
 import shutil
-import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ledger.errors import ConfigurationError, DatasetError
+from trainer.instruments import library_versions, peak_memory, training_log
+from trainer.preflight import CHECKPOINTS_KEPT, check_disk, check_trackers
 from trainer.progress import Reporter, silent
 from trainer.recipe import Base, FitResult, Recipe
 
@@ -33,11 +29,6 @@ if TYPE_CHECKING:
     from trainer.loop import Loop
 
 log = logging.getLogger("trainer")
-
-LIBRARIES = ("torch", "transformers", "peft", "datasets", "accelerate", "bitsandbytes")
-BYTES_A_WEIGHT = 4 * 3  # float32, and AdamW's two moments
-CHECKPOINTS_KEPT = 2
-SPARE_BYTES = 64 * 2**20
 
 
 def fit(
@@ -272,71 +263,10 @@ class _Fitting:
         unfinished.rename(out_dir)
 
 
-def check_trackers(trackers: Sequence[str]) -> None:
-    """Refuse experiment trackers that are not installed.
-
-    Raises:
-        ConfigurationError: names the setting and the command that mends it.
-    """
-    for name in trackers:
-        if importlib.util.find_spec(name) is None:
-            raise ConfigurationError(
-                f"training.trackers names {name}, which is not installed: run `pip install {name}`, or take "
-                "it out of config.toml.",
-                {"training.trackers": f"{name} is not installed; run `pip install {name}`"},
-            )
-
-
-def check_disk(folder: Path, trained_weights: int) -> None:
-    """Refuse to start what the disk cannot hold: checkpoints with the optimiser's state, and the adapter.
-
-    Raises:
-        DatasetError: too little is free at ``folder``.
-    """
-    needed = trained_weights * BYTES_A_WEIGHT * (CHECKPOINTS_KEPT + 2) + SPARE_BYTES
-    free = shutil.disk_usage(folder).free
-    if free < needed:
-        raise DatasetError(
-            f"Training needs {needed / 1e6:,.0f} MB of disk at {folder}, and only {free / 1e6:,.0f} MB are "
-            "free: make room, or point [paths] models at a larger disk."
-        )
-
-
-def peak_memory(device: str) -> int:
-    """Return bytes: CUDA memory allocated at most, or this process's largest resident size."""
-    if device == "cuda":
-        import torch
-
-        return int(torch.cuda.max_memory_allocated())
-    size = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return size if sys.platform == "darwin" else size * 1024
-
-
-def library_versions() -> dict[str, str]:
-    """Return the versions of what the numbers depend on."""
-    return {name: importlib.metadata.version(name) for name in LIBRARIES if importlib.util.find_spec(name)}
-
-
 def _seed(seed: int) -> None:
     from transformers import set_seed
 
     set_seed(seed)
 
 
-@contextmanager
-def training_log(path: Path) -> Iterator[None]:
-    """Write what the trainer logs (figures and steps, never a text) to ``path`` as well."""
-    handler = logging.FileHandler(path, encoding="utf-8")
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-    level = log.level
-    log.addHandler(handler)
-    log.setLevel(logging.INFO)
-    try:
-        yield
-    finally:
-        log.removeHandler(handler)
-        log.setLevel(level)
-        handler.close()
-
-
-__all__ = ["check_disk", "check_trackers", "fit", "library_versions", "peak_memory", "training_log"]
+__all__ = ["fit"]

@@ -74,6 +74,10 @@ class JsonLines:
         self._seconds = seconds
         self._last = ("", -1.0)
 
+    def name(self, run: str) -> None:
+        """Report under this run from now on."""
+        self._run = run
+
     def __call__(
         self,
         stage: str,

@@ -1,0 +1,132 @@
+"""``python -m trainer``: nights, their stages, and the record of what was learned.
+
+Parses the command line and ends with an exit code: 0 done, 1 refused or failed, 2 usage, 78
+configuration. Everything heavy is loaded after that, by :mod:`trainer.commands`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import os
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+from ledger.errors import NightschoolError
+
+FORMS = ("alpaca", "sharegpt", "chatml")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; return its exit code."""
+    options = parser().parse_args(arguments)
+    # The handler's own level: the trainer's logger is lowered while a training.log is written.
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setLevel(logging.WARNING)
+    logging.basicConfig(handlers=[handler], format="%(levelname)s: %(message)s")
+    # Waiting threads that spin take the cores from the engine on the same machine.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    from trainer.commands import run_command
+
+    try:
+        return run_command(options)
+    except NightschoolError as error:
+        print(f"trainer: {error}", file=sys.stderr)
+        if options.json or getattr(options, "progress", False):
+            print(json.dumps({"stage": "failed", "error": str(error)}), flush=True)
+        return error.exit_code
+    except KeyboardInterrupt:
+        return 130
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the command line's parser."""
+    made = argparse.ArgumentParser(
+        prog="python -m trainer",
+        description="Train tonight's adapter from what members agreed to, and serve it only if it is better.",
+    )
+    commands = made.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    _add_nights(commands)
+    _add_stages(commands)
+    _add_record(commands)
+    return made
+
+
+def _command(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser], name: str, told: str
+) -> argparse.ArgumentParser:
+    command = commands.add_parser(name, help=told, description=told[0].upper() + told[1:] + ".")
+    command.add_argument(
+        "--config", type=Path, default=Path("config.toml"), help="settings (default: config.toml)"
+    )
+    command.add_argument("--json", action="store_true", help="one JSON object on the last line of stdout")
+    return command
+
+
+def _guild(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--guild", type=int, help="server id; needed when the ledger knows several")
+
+
+def _progress(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--progress", action="store_true", help="JSON lines on stdout, for a program that watches"
+    )
+
+
+def _add_nights(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    night = _command(commands, "night", "run a whole night, exactly what the schedule runs")
+    _guild(night)
+    _progress(night)
+    night.add_argument("--trigger", default="command line", help="who started it, for the record")
+    night.add_argument("--now", type=_moment, help="the time to start from, ISO 8601 (default: the clock's)")
+    night.add_argument("--samples", type=int, default=12, help="replies to sample from each model")
+
+
+def _add_stages(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    importing = _command(commands, "import", "take exports into the ledger; a second time adds nothing")
+    importing.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="file or folder of exports")
+    importing.add_argument(
+        "--basis", default="", help="your right to use it; without one, only members who opted in"
+    )
+    _guild(importing)
+    prepare = _command(commands, "prepare", "write a dataset from the ledger")
+    _guild(prepare)
+    prepare.add_argument("--out", type=Path, help="folder to write (default: below data/datasets)")
+    fit = _command(commands, "fit", "train an adapter on a dataset")
+    fit.add_argument("dataset", type=Path, help="folder that `prepare` wrote")
+    fit.add_argument("--out", type=Path, help="adapter folder to write (default: below models/runs)")
+    _progress(fit)
+    evaluate = _command(commands, "evaluate", "score an adapter and the bare base on a dataset's test part")
+    evaluate.add_argument("adapter", help="adapter folder, or a version's name")
+    evaluate.add_argument("dataset", type=Path, help="folder that `prepare` wrote")
+    evaluate.add_argument("--champion", help="adapter folder or version to compare with")
+    evaluate.add_argument("--samples", type=int, default=12, help="replies to sample from each model")
+    _progress(evaluate)
+    export = _command(commands, "export", "write a dataset in the form of other trainers")
+    export.add_argument("dataset", type=Path, help="folder that `prepare` wrote")
+    export.add_argument("--form", choices=FORMS, default="chatml")
+    export.add_argument("--out", type=Path, required=True, help="folder to write")
+
+
+def _add_record(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    _guild(_command(commands, "adapters", "list adapter versions"))
+    promote = _command(commands, "promote", "let an adapter version serve")
+    promote.add_argument("version")
+    _guild(promote)
+    _guild(_command(commands, "rollback", "return to what the champion replaced"))
+    runs = _command(commands, "runs", "list nights")
+    _guild(runs)
+    runs.add_argument("--limit", type=int, default=20)
+    report = _command(commands, "report", "show a night's report")
+    report.add_argument("run")
+
+
+def _moment(text: str) -> datetime:
+    moment = datetime.fromisoformat(text)
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,188 @@
+"""What each command of ``python -m trainer`` does, and what it tells a person or a script."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import re
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from ledger.settings import Settings, load_settings
+from trainer import record, telling
+from trainer.console import finish, ledger_of
+from trainer.progress import Bars, JsonLines, Reporter, silent
+
+NICENESS = 10
+"""Training gives way to the bot and the engine on the same machine."""
+
+
+def run_command(options: argparse.Namespace) -> int:
+    """Run the command that ``options`` names; return its exit code.
+
+    Raises:
+        NightschoolError: it was refused or failed; the text is one sentence.
+    """
+    settings = load_settings(options.config)
+    handler = _HANDLERS[options.command]
+    if options.command in _HEAVY:
+        os.nice(NICENESS)
+        from trainer.instruments import quieten_libraries
+
+        quieten_libraries()
+    return handler(settings, options)
+
+
+@contextmanager
+def _stoppable() -> Iterator[Callable[[], bool]]:
+    """Give a function that tells whether SIGTERM or SIGINT came; a second one ends the process."""
+    stopped = threading.Event()
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        stopped.set()
+        signal.signal(number, signal.SIG_DFL)
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield stopped.is_set
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def _reporter(options: argparse.Namespace, run: str = "") -> Iterator[Reporter]:
+    if options.progress:
+        yield JsonLines(sys.stdout, run)
+    elif sys.stderr.isatty():
+        bars = Bars()
+        try:
+            yield bars
+        finally:
+            bars.close()
+    else:
+        yield silent
+
+
+def _night(settings: Settings, options: argparse.Namespace) -> int:
+    from trainer.night import Night
+
+    async def work(cancelled: Callable[[], bool], reporter: Reporter) -> Any:
+        async with ledger_of(settings, options) as ledger:
+            return await Night(
+                ledger,
+                settings,
+                await ledger.guilds.the_only(options.guild),
+                trigger=options.trigger,
+                reporter=reporter,
+                cancelled=cancelled,
+                sampled_replies=options.samples,
+                on_run=lambda run: reporter.name(run) if isinstance(reporter, JsonLines) else None,
+            ).run()
+
+    with _stoppable() as cancelled, _reporter(options) as reporter:
+        outcome = asyncio.run(work(cancelled, reporter))
+    return finish(options, outcome.as_json(), telling.outcome(outcome), outcome.exit_code)
+
+
+def _prepare(settings: Settings, options: argparse.Namespace) -> int:
+    from trainer.dataset import prepare
+
+    async def work() -> Any:
+        async with ledger_of(settings, options) as ledger:
+            guild = await ledger.guilds.the_only(options.guild)
+            name = f"g{guild}-by-hand-{ledger.clock.now():%Y%m%dT%H%M%S}"
+            return await prepare(
+                ledger,
+                guild,
+                options.out or settings.datasets_dir / name,
+                settings.dataset,
+                bot_name=settings.bot.name,
+                discord_permission=settings.policy.discord_permission,
+            )
+
+    prepared = asyncio.run(work())
+    result = {"dataset": str(prepared.directory), "counts": prepared.counts}
+    return finish(options, result, [f"Wrote {prepared.directory}.", *telling.counts(prepared.counts)])
+
+
+def _fit(settings: Settings, options: argparse.Namespace) -> int:
+    from trainer.builders import base_of, recipe_of
+    from trainer.finetune import fit
+
+    out = options.out or settings.runs_dir / f"fit-{options.dataset.resolve().name}" / "adapter"
+    with _stoppable() as cancelled, _reporter(options) as reporter:
+        result = fit(
+            options.dataset,
+            out,
+            base=base_of(settings),
+            recipe=recipe_of(settings),
+            work_dir=out.parent / f"{out.name}-work",
+            version=f"by-hand-{out.parent.name}",
+            reporter=reporter,
+            cancelled=cancelled,
+        )
+    figures = {"adapter": str(out), **result.figures()}
+    return finish(options, figures, [f"Wrote {out}.", *telling.figures(result.figures())])
+
+
+def _evaluate(settings: Settings, options: argparse.Namespace) -> int:
+    from trainer.builders import base_of, decide, interval_of
+    from trainer.evaluation import evaluate
+
+    with _stoppable() as cancelled, _reporter(options) as reporter:
+        found = evaluate(
+            options.dataset,
+            _adapter_dir(settings, options.adapter),
+            base=base_of(settings),
+            champion=_adapter_dir(settings, options.champion) if options.champion else None,
+            max_tokens=settings.training.max_tokens,
+            packing=settings.training.packing,
+            sampled_replies=options.samples,
+            seed=settings.training.seed,
+            reporter=reporter,
+            cancelled=cancelled,
+        )
+    decision = decide(found, settings)
+    scores = {name: score.figures() for name, score in found.scores.items()}
+    reasons = [*decision.reasons, *found.notes]
+    result = {
+        "scores": scores,
+        "verdict": decision.verdict,
+        "reasons": reasons,
+        "interval": interval_of(decision),
+        "forgetting": decision.forgetting,
+        "samples": list(found.samples),
+    }
+    return finish(options, result, [*telling.scores(scores), *reasons])
+
+
+def _adapter_dir(settings: Settings, named: str) -> Path:
+    """Return the folder that is meant: itself, or that of a version's name."""
+    version = re.fullmatch(r"g(\d+)-v\d{6}", named)
+    return settings.adapters_dir / version[1] / named if version else Path(named)
+
+
+_HEAVY = frozenset({"night", "fit", "evaluate"})
+_HANDLERS: dict[str, Callable[[Settings, argparse.Namespace], int]] = {
+    "night": _night,
+    "prepare": _prepare,
+    "fit": _fit,
+    "evaluate": _evaluate,
+    "import": record.take_command,
+    "export": record.export_command,
+    "adapters": record.adapters_command,
+    "promote": record.promote_command,
+    "rollback": record.rollback_command,
+    "runs": record.runs_command,
+    "report": record.report_command,
+}
+
+__all__ = ["run_command"]

@@ -1,0 +1,35 @@
+"""What every command shares: the ledger that it opens, and the last lines that it prints."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+from ledger.clock import OffsetClock
+from ledger.settings import Settings
+from ledger.store import Ledger
+
+
+def finish(
+    options: argparse.Namespace, result: Mapping[str, Any], lines: Sequence[str], code: int = 0
+) -> int:
+    """Tell the result as one JSON line, or as lines for people."""
+    if options.json or getattr(options, "progress", False):
+        print(json.dumps(result, ensure_ascii=False, default=str), flush=True)
+    else:
+        print("\n".join(lines), flush=True)
+    return code
+
+
+@asynccontextmanager
+async def ledger_of(settings: Settings, options: argparse.Namespace) -> AsyncIterator[Ledger]:
+    start = getattr(options, "now", None)
+    clock = OffsetClock(start) if start is not None else None
+    async with Ledger.open(settings.database, clock=clock) as ledger:
+        yield ledger
+
+
+__all__ = ["finish", "ledger_of"]

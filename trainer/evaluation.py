@@ -1,0 +1,245 @@
+"""Candidate, champion and bare base on the same held-out replies, with one base model in memory.
+
+``evaluate`` is what ``python -m trainer evaluate`` and the night run. Needs a dataset directory and adapter
+directories; knows no ledger and decides nothing.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ledger.errors import AdapterError, RunCancelled
+from trainer.progress import Reporter, Stopwatch, silent
+from trainer.recipe import Base
+from trainer.verdict import Tally, total
+
+log = logging.getLogger("trainer")
+
+SHOWN = 3
+"""Replies before and after that the report shows side by side."""
+_CONTEXT_TURNS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """What one model scored: ``conversations`` on held-out replies, ``general`` on the general text."""
+
+    conversations: tuple[Tally, ...]
+    general: Tally
+    sampled: dict[str, float] = field(default_factory=dict)
+
+    def figures(self) -> dict[str, Any]:
+        """Return the means for reports and manifests."""
+        held_out = total(self.conversations)
+        return {
+            "nll": round(held_out.mean, 5),
+            "perplexity": round(held_out.perplexity, 3),
+            "token_accuracy": round(held_out.accuracy, 4),
+            "tokens": held_out.tokens,
+            "replies": held_out.replies,
+            "conversations": len(self.conversations),
+            "general_nll": round(self.general.mean, 5),
+            **({"sampled": self.sampled} if self.sampled else {}),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """Scores by model (``base``, ``candidate``, and ``champion`` where there is one)."""
+
+    scores: dict[str, Scores]
+    samples: tuple[dict[str, str], ...] = field(repr=False)
+    """``context``, ``before`` and ``after``: members' words, for showing and not for keeping."""
+    notes: tuple[str, ...] = ()
+    """What could not be compared, as sentences."""
+
+    @property
+    def reference(self) -> str:
+        """What the candidate has to beat."""
+        return "champion" if "champion" in self.scores else "base"
+
+
+def evaluate(
+    dataset_dir: Path,
+    candidate: Path,
+    *,
+    base: Base,
+    champion: Path | None = None,
+    max_tokens: int,
+    packing: bool = True,
+    sampled_replies: int = 12,
+    max_new_tokens: int = 40,
+    seed: int = 20,
+    reporter: Reporter = silent,
+    cancelled: Callable[[], bool] = lambda: False,
+) -> Evaluation:
+    """Score all models on the dataset's test part and on the general text, and sample replies.
+
+    A champion that was made for another base model, or was altered, is noted and left out: it could
+    not serve either.
+
+    Raises:
+        DatasetError: the dataset is broken or has nothing to score.
+        AdapterError: the candidate is altered or was made for another base.
+        ModelError: the base model cannot be loaded.
+        RunCancelled: ``cancelled`` said so.
+    """
+    from engine.adapters import verify
+    from engine.loading import base_fingerprint, choose_placement, load_base, load_tokenizer
+    from trainer.examples import examples_of, load_part, read_manifest
+    from trainer.lora import pack_if_possible
+    from trainer.perplexity import general_examples
+
+    fingerprint = base_fingerprint(base.name, base.revision)
+    verify(candidate, base_fingerprint=fingerprint)
+    adapters, notes = {"candidate": candidate}, []
+    if champion is not None:
+        try:
+            verify(champion, base_fingerprint=fingerprint)
+            adapters["champion"] = champion
+        except AdapterError as error:
+            log.warning("the champion cannot be compared: %s", error)
+            notes.append(f"The champion cannot serve any more, so the bare base is to be beaten: {error}")
+    read_manifest(dataset_dir)
+    tokenizer = load_tokenizer(base.name, revision=base.revision, chat_template=base.chat_template)
+    test = examples_of(load_part(dataset_dir, "test", tokenizer, max_tokens=max_tokens))
+    general = general_examples(tokenizer, max_tokens=max_tokens)
+    placement = choose_placement(base.device, base.quantization, base.dtype)
+    model = load_base(base.name, revision=base.revision, placement=placement)
+    packed = pack_if_possible(model, test[:3], wanted=packing)
+    session = _Session(_with_adapters(model, adapters), tokenizer, packed, max_tokens, reporter, cancelled)
+    scores = session.score(["base", *sorted(adapters, reverse=True)], test, general)
+    contexts = _contexts(dataset_dir, sampled_replies)
+    before = "champion" if "champion" in adapters else "base"
+    replies = session.sample([before, "candidate"], contexts, max_new_tokens, seed)
+    return Evaluation(
+        {
+            name: Scores(score.conversations, score.general, _counted(replies.get(name)))
+            for name, score in scores.items()
+        },
+        tuple(
+            {"context": _shown(context), "before": old, "after": new}
+            for context, old, new in zip(contexts, replies[before], replies["candidate"], strict=True)
+        )[:SHOWN],
+        tuple(notes),
+    )
+
+
+def _with_adapters(model: Any, adapters: dict[str, Path]) -> Any:
+    from peft import PeftModel
+
+    names = list(adapters)
+    adapted = PeftModel.from_pretrained(model, str(adapters[names[0]]), adapter_name=names[0])
+    for name in names[1:]:
+        adapted.load_adapter(str(adapters[name]), adapter_name=name)
+    return adapted.eval()
+
+
+def _counted(replies: Sequence[str] | None) -> dict[str, float]:
+    from trainer.sampling import counted
+
+    return counted(replies) if replies else {}
+
+
+class _Session:
+    """One loaded model whose adapters are switched."""
+
+    def __init__(
+        self,
+        model: Any,
+        tokenizer: Any,
+        packed: bool,
+        max_tokens: int,
+        reporter: Reporter,
+        cancelled: Callable[[], bool],
+    ) -> None:
+        self._model, self._tokenizer = model, tokenizer
+        self._packed, self._max_tokens = packed, max_tokens
+        self._reporter, self._cancelled = reporter, cancelled
+
+    def score(self, names: Sequence[str], test: Sequence[Any], general: Sequence[Any]) -> dict[str, Scores]:
+        """Score each named model on both."""
+        from trainer.perplexity import by_conversation, score_examples
+
+        examples = [*test, *general]
+        watch = Stopwatch()
+        found: dict[str, Scores] = {}
+        for place, name in enumerate(names):
+
+            def tell(done: int, of: int, offset: int = place * len(examples)) -> None:
+                steps = len(names) * of
+                self._tell(offset + done, steps, watch)
+
+            with self._speaking_as(name):
+                tallies = score_examples(
+                    self._model,
+                    examples,
+                    packed=self._packed,
+                    pad_id=int(self._tokenizer.pad_token_id or 0),
+                    on_batch=tell,
+                )
+            held_out = tallies[: len(test)]
+            found[name] = Scores(tuple(by_conversation(held_out, test)), total(tallies[len(test) :]))
+        return found
+
+    def sample(
+        self, names: Sequence[str], contexts: Sequence[Any], max_new_tokens: int, seed: int
+    ) -> dict[str, list[str]]:
+        """Let each named model answer each context."""
+        from trainer.attention import use_plain_attention
+        from trainer.sampling import sample_replies
+
+        use_plain_attention(self._model.get_base_model())
+        found: dict[str, list[str]] = {}
+        for name in names:
+            with self._speaking_as(name):
+                found[name] = sample_replies(
+                    self._model,
+                    self._tokenizer,
+                    contexts,
+                    max_new_tokens=max_new_tokens,
+                    max_prompt_tokens=self._max_tokens,
+                    seed=seed,
+                    on_batch=lambda done, of: self._check(),
+                )
+        return found
+
+    @contextmanager
+    def _speaking_as(self, name: str) -> Iterator[None]:
+        self._check()
+        if name == "base":
+            with self._model.disable_adapter():
+                yield
+        else:
+            self._model.set_adapter(name)
+            yield
+
+    def _tell(self, step: int, steps: int, watch: Stopwatch) -> None:
+        self._check()
+        self._reporter("evaluate", step, steps, eta_seconds=watch.eta(step, steps))
+
+    def _check(self) -> None:
+        if self._cancelled():
+            raise RunCancelled("The night was stopped; what serves goes on serving.")
+
+
+def _contexts(dataset_dir: Path, count: int) -> list[list[dict[str, Any]]]:
+    """Return the turns before a reply, spread evenly over the test part."""
+    from trainer.examples import read_lines
+
+    found = [value["messages"][: value["targets"][-1]] for value in read_lines(dataset_dir, "test")]
+    step = max(len(found) / max(count, 1), 1)
+    return [found[int(place * step)] for place in range(min(count, len(found)))]
+
+
+def _shown(turns: Sequence[dict[str, Any]]) -> str:
+    """Return the end of a context as lines."""
+    return "\n".join(turn["content"] for turn in turns[-_CONTEXT_TURNS:] if turn["role"] != "system")[-600:]
+
+
+__all__ = ["Evaluation", "Scores", "evaluate"]

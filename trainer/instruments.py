@@ -1,0 +1,61 @@
+"""What is measured and noted beside the loss: memory, library versions, ``training.log``."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import logging
+import resource
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+log = logging.getLogger("trainer")
+
+LIBRARIES = ("torch", "transformers", "peft", "datasets", "accelerate", "bitsandbytes")
+
+
+def peak_memory(device: str) -> int:
+    """Return bytes: CUDA memory allocated at most, or this process's largest resident size."""
+    if device == "cuda":
+        import torch
+
+        return int(torch.cuda.max_memory_allocated())
+    size = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return size if sys.platform == "darwin" else size * 1024
+
+
+def library_versions() -> dict[str, str]:
+    """Return the versions of what the numbers depend on."""
+    return {name: importlib.metadata.version(name) for name in LIBRARIES if importlib.util.find_spec(name)}
+
+
+def quieten_libraries() -> None:
+    """Keep libraries' bars and notices off the terminal, which shows our own."""
+    from datasets.utils.tqdm import disable_progress_bars
+    from transformers.utils import logging as transformers_logging
+
+    disable_progress_bars()
+    transformers_logging.disable_progress_bar()
+    transformers_logging.set_verbosity_error()
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
+
+
+@contextmanager
+def training_log(path: Path) -> Iterator[None]:
+    """Write what the trainer logs (figures and steps, never a text) to ``path`` as well."""
+    handler = logging.FileHandler(path, encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    level = log.level
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        log.removeHandler(handler)
+        log.setLevel(level)
+        handler.close()
+
+
+__all__ = ["library_versions", "peak_memory", "quieten_libraries", "training_log"]

@@ -1,0 +1,47 @@
+"""What is checked before a fit starts, so that it fails in the first minute and not in the last."""
+
+from __future__ import annotations
+
+import importlib.util
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from ledger.errors import ConfigurationError, DatasetError
+
+BYTES_A_WEIGHT = 4 * 3  # float32, and AdamW's two moments
+CHECKPOINTS_KEPT = 2
+SPARE_BYTES = 64 * 2**20
+
+
+def check_trackers(trackers: Sequence[str]) -> None:
+    """Refuse experiment trackers that are not installed.
+
+    Raises:
+        ConfigurationError: names the setting and the command that mends it.
+    """
+    for name in trackers:
+        if importlib.util.find_spec(name) is None:
+            raise ConfigurationError(
+                f"training.trackers names {name}, which is not installed: run `pip install {name}`, or take "
+                "it out of config.toml.",
+                {"training.trackers": f"{name} is not installed; run `pip install {name}`"},
+            )
+
+
+def check_disk(folder: Path, trained_weights: int) -> None:
+    """Refuse to start what the disk cannot hold: checkpoints with the optimiser's state, and the adapter.
+
+    Raises:
+        DatasetError: too little is free at ``folder``.
+    """
+    needed = trained_weights * BYTES_A_WEIGHT * (CHECKPOINTS_KEPT + 2) + SPARE_BYTES
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise DatasetError(
+            f"Training needs {needed / 1e6:,.0f} MB of disk at {folder}, and only {free / 1e6:,.0f} MB are "
+            "free: make room, or point [paths] models at a larger disk."
+        )
+
+
+__all__ = ["CHECKPOINTS_KEPT", "check_disk", "check_trackers"]
