@@ -39,6 +39,8 @@ class Night:
     steps: int = 0
     loss: float | None = None
     eta_seconds: float | None = None
+    running: bool = False
+    """Whether its turn has come; until then it waits for another guild's night."""
     cancelled: bool = False
     outcome: dict[str, Any] = field(default_factory=dict)
     ended: asyncio.Event = field(default_factory=asyncio.Event)
@@ -62,11 +64,13 @@ class Nights:
         background: Background,
         clock: Clock,
         command: tuple[str, ...] = (sys.executable, "-m", "trainer"),
+        stop_seconds: float = STOP_SECONDS,
     ) -> None:
         self._config = config
         self._background = background
         self._clock = clock
         self._command = command
+        self._stop_seconds = stop_seconds
         self._current: dict[int, Night] = {}
         self._processes: dict[int, asyncio.subprocess.Process] = {}
         self._one_at_a_time = asyncio.Lock()
@@ -104,25 +108,43 @@ class Nights:
         if night is None:
             return False
         night.cancelled = True
-        self._background.run(self._stop(guild_id), name=f"cancel-{guild_id}")
+        work = self._stop(guild_id) if night.running else self._drop(night)
+        self._background.run(work, name=f"cancel-{guild_id}")
         return True
 
+    async def _drop(self, night: Night) -> None:
+        """End a night whose turn has not come; the one before it may take hours."""
+        self._close(night)
+        await self._tell(night)
+
     async def _run(self, night: Night) -> None:
-        try:
-            async with self._one_at_a_time:
-                if not night.cancelled:
-                    await self._train(night)
-        finally:
-            self._current.pop(night.guild_id, None)
-            self.last[night.guild_id] = night
-            if not night.outcome:
-                night.outcome = {
-                    "stage": "cancelled" if night.cancelled else "failed",
-                    "guild": night.guild_id,
-                }
-            night.ended.set()
-        for listener in self._listeners:
-            await listener(night)
+        async with self._one_at_a_time:
+            if night.cancelled:
+                return
+            night.running = True
+            try:
+                await self._train(night)
+            except Exception as error:  # told like every other end of a night
+                log.exception("the night of guild %d broke off", night.guild_id)
+                night.outcome = _failed(night, f"the trainer could not be run ({error}); see the bot's log")
+            finally:
+                self._close(night)
+        await self._tell(night)
+
+    def _close(self, night: Night) -> None:
+        self._current.pop(night.guild_id, None)
+        self.last[night.guild_id] = night
+        if not night.outcome:
+            stage = "cancelled" if night.cancelled else "failed"
+            night.outcome = {"stage": stage, "guild": night.guild_id}
+        night.ended.set()
+
+    async def _tell(self, night: Night) -> None:
+        for listener in list(self._listeners):
+            try:
+                await listener(night)
+            except Exception:  # one listener's failure must not keep the night from the others
+                log.exception("a listener failed on the night of guild %d", night.guild_id)
 
     async def _train(self, night: Night) -> None:
         process = await asyncio.create_subprocess_exec(
@@ -143,6 +165,8 @@ class Nights:
             limit=2**22,  # the outcome is one line, samples included
         )
         self._processes[night.guild_id] = process
+        if night.cancelled:  # while the process was being started
+            self._background.run(self._stop(night.guild_id), name=f"cancel-{night.guild_id}")
         try:
             assert process.stdout is not None  # noqa: S101 - it was asked for
             async for line in process.stdout:
@@ -155,20 +179,20 @@ class Nights:
             self._processes.pop(night.guild_id, None)
         log.info("night of guild %d ended: %s (exit %d)", night.guild_id, night.outcome.get("stage"), code)
         if not night.outcome and not night.cancelled:
-            night.outcome = {
-                "stage": "failed",
-                "guild": night.guild_id,
-                "error": f"the trainer ended with exit code {code} and no outcome; see its log",
-            }
+            error = f"the trainer ended with exit code {code} and no outcome; see its log"
+            night.outcome = _failed(night, error)
 
     def _read(self, night: Night, line: bytes) -> None:
         try:
             event = json.loads(line)
         except ValueError:
             return  # something a library printed
+        if not isinstance(event, dict):
+            return
         progress = event.get("progress")
         if progress is None:
-            night.outcome = event
+            if "stage" in event:
+                night.outcome = event
             return
         night.stage = progress["stage"]
         night.step, night.steps = progress["step"], progress["steps"]
@@ -181,8 +205,12 @@ class Nights:
         with contextlib.suppress(ProcessLookupError):
             process.terminate()
         try:
-            await asyncio.wait_for(process.wait(), STOP_SECONDS)
+            await asyncio.wait_for(process.wait(), self._stop_seconds)
         except TimeoutError:
             log.warning("the trainer of guild %d did not stop; it is killed", guild_id)
             process.kill()
             await process.wait()
+
+
+def _failed(night: Night, error: str) -> dict[str, Any]:
+    return {"stage": "failed", "guild": night.guild_id, "error": error}
