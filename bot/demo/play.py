@@ -46,7 +46,7 @@ models = {models}
 base = {base}
 device = "cpu"
 [bot]
-cooldown_seconds = 1.0
+cooldown_seconds = 0.0
 max_answer_tokens = 48
 temperature = 0.2
 [schedule]
@@ -75,6 +75,8 @@ async def play(config: Path, *, once: bool, port: int, keep: Path | None) -> dic
     Raises:
         NightschoolError: the small model is missing, or the night could not be played.
     """
+    # Voice libraries and gateway intents, which discord.py warns about, mean nothing to a local Discord.
+    logging.getLogger("discord").setLevel(logging.ERROR)
     base = load_settings(config).root / SMALL_MODEL
     if not (base / "config.json").is_file():
         raise NightschoolError(
