@@ -96,6 +96,15 @@ class Reply:
 
 
 @dataclass(frozen=True, slots=True)
+class Reaction:
+    """One emoji that somebody put under one of the bot's replies."""
+
+    message_id: int
+    emoji: str
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
 class Run:
     """One night's work."""
 

@@ -9,7 +9,7 @@ import aiosqlite
 
 from ledger.clock import Clock, to_ms
 from ledger.database import Writer
-from ledger.records import Reply
+from ledger.records import Reaction, Reply
 
 
 class Replies:
@@ -92,6 +92,15 @@ class Replies:
             "SELECT emoji, count(*) AS n FROM reactions WHERE message_id = ? GROUP BY emoji", (message_id,)
         ) as cursor:
             return {str(row["emoji"]): int(row["n"]) async for row in cursor}
+
+    async def reactions_of(self, guild_id: int, user_id: int) -> list[Reaction]:
+        """Return one person's reactions to the bot's replies, oldest first."""
+        async with self._reader.execute(
+            "SELECT message_id, emoji, r.at FROM reactions r JOIN replies USING (message_id)"
+            " WHERE guild_id = ? AND user_id = ? ORDER BY r.at, message_id",
+            (guild_id, user_id),
+        ) as cursor:
+            return [Reaction(**{key: row[key] for key in row.keys()}) async for row in cursor]  # noqa: SIM118
 
 
 def _reply(row: aiosqlite.Row) -> Reply:

@@ -144,6 +144,8 @@ class PrivacyCog(
             "consent": [asdict(event) for event in await self.ledger.consent.history(guild.id, user_id)],
             "messages": [asdict(m) for m in await self.ledger.messages.of_author(guild.id, user_id)],
             "replies_to_you": [asdict(r) for r in await self.ledger.replies.asked_by(guild.id, user_id)],
+            "reactions": [asdict(r) for r in await self.ledger.replies.reactions_of(guild.id, user_id)],
+            "forgotten": [asdict(d) for d in await self.ledger.deletions.of_person(guild.id, user_id)],
             "runs": await self.ledger.runs.runs_with_author(guild.id, user_id),
         }
         file = discord.File(

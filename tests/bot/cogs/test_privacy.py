@@ -1,0 +1,191 @@
+"""A member's say: every command concerns the person who runs it, and nobody else sees the answer."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import simcord
+
+from bot.client import NightschoolBot
+from tests.bot.house import House, text_of
+
+MARK = "zebrafish-marzipan"
+
+
+async def opted_in(house: House, *people: simcord.MemberActor) -> None:
+    for person in people:
+        await person.slash(house.general, "privacy opt-in")
+
+
+async def exported(house: House, who: simcord.MemberActor) -> dict[str, Any]:
+    """Return what the file holds that the member is given."""
+    result = await who.slash(house.general, "privacy export")
+    assert result.ephemeral
+    assert result.response is not None
+    [file] = result.response.attachments
+    return dict(json.loads(house.env.backend.cdn.get(file.url) or b""))
+
+
+async def test_nobody_is_learned_from_before_they_say_yes(house: House) -> None:
+    assert "never asked" in text_of(await house.ann.slash(house.general, "privacy status"))
+    await opted_in(house, house.ann)
+    assert "You said yes" in text_of(await house.ann.slash(house.general, "privacy status"))
+    await house.ann.slash(house.general, "privacy opt-out")
+    assert "You said no" in text_of(await house.ann.slash(house.general, "privacy status"))
+
+
+async def test_opting_in_says_what_is_agreed_to(house: House) -> None:
+    result = await house.ann.slash(house.general, "privacy opt-in")
+    text = text_of(result)
+    for word in ("keep what you write", "never direct messages", "opt-out", "export", "forget-me"):
+        assert word in text
+    [event] = await house.services.ledger.consent.history(house.guild.id, house.ann.id)
+    assert event.granted
+    assert event.wording
+
+
+async def test_opting_out_keeps_what_follows_from_being_kept(house: House) -> None:
+    await opted_in(house, house.ann)
+    await house.ann.send(house.general, "kept")
+    await house.ann.slash(house.general, "privacy opt-out")
+    await house.ann.send(house.general, MARK)
+    assert MARK.encode() not in house.disk()
+
+
+async def test_consent_in_one_server_is_none_in_another(house: House) -> None:
+    other = house.env.create_guild("Second Home")
+    lobby = other.create_text_channel("lobby")
+    await opted_in(house, house.ann)
+    twin = other.add_member(house.ann.user)
+    await twin.send(lobby, MARK)
+    assert MARK.encode() not in house.disk()
+    assert "never asked" in text_of(await twin.slash(lobby, "privacy status"))
+
+
+async def test_the_status_names_the_versions_that_learned_from_the_member(house: House) -> None:
+    await opted_in(house, house.ann, house.ben)
+    message = await house.ann.send(house.general, "I love soup")
+    version = await house.candidate()
+    [run] = await house.services.ledger.runs.of_guild(house.guild.id)
+    await house.services.ledger.runs.learned_from(run.id, [(message.id, house.ann.id)])
+    assert version in text_of(await house.ann.slash(house.general, "privacy status"))
+    assert version not in text_of(await house.ben.slash(house.general, "privacy status"))
+
+
+async def test_the_export_holds_everything_of_the_member_and_nothing_of_others(house: House) -> None:
+    await opted_in(house, house.ann, house.ben)
+    await house.ann.send(house.general, "mine")
+    await house.ben.send(house.general, MARK)
+    await house.env.advance_time(20 * 60)
+    await house.ask(house.ann, "hello")
+    await house.ann.react(house.last()[0], "👍")
+    content = await exported(house, house.ann)
+    assert [message["content"] for message in content["messages"]] == ["mine", "hello"]
+    assert [reply["content"] for reply in content["replies_to_you"]] == ["Good evening."]
+    assert [event["granted"] for event in content["consent"]] == [True]
+    assert [reaction["emoji"] for reaction in content["reactions"]] == ["👍"]
+    assert MARK not in json.dumps(content)
+
+
+async def test_forget_me_erases_everything_from_the_disk_and_says_how_much(house: House) -> None:
+    await opted_in(house, house.ann, house.ben)
+    for number in range(3):
+        await house.ann.send(house.general, f"{MARK} {number}")
+    await house.ben.send(house.general, "I stay")
+    await house.ask(house.ann, f"{MARK} again")
+    await house.ann.react(house.last()[0], "👍")
+    asked = await house.ann.slash(house.general, "privacy forget-me")
+    assert asked.ephemeral
+    assert MARK.encode() in house.disk()
+    pressed = await house.ann.click(asked.response, label="Erase it all")
+    assert "Erased: 4 messages, 1 answers to you and 1 reactions" in text_of(pressed)
+    assert MARK.encode() not in house.disk()
+    ledger = house.services.ledger
+    assert [m.content for m in await ledger.messages.of_guild(house.guild.id)] == ["I stay"]
+    assert await ledger.people.names(house.guild.id) == {house.ben.id: "ben"}
+    await house.ann.send(house.general, MARK)
+    assert MARK.encode() not in house.disk()
+
+
+async def test_forget_me_asks_first_and_no_erases_nothing(house: House) -> None:
+    await opted_in(house, house.ann)
+    await house.ann.send(house.general, "mine")
+    asked = await house.ann.slash(house.general, "privacy forget-me")
+    pressed = await house.ann.click(asked.response, label="Keep it")
+    assert "Nothing was erased" in text_of(pressed)
+    assert await house.services.ledger.messages.count(house.guild.id) == 1
+
+
+async def test_a_button_pressed_by_another_member_erases_nobody(house: House) -> None:
+    await opted_in(house, house.ann, house.ben)
+    await house.ann.send(house.general, "ann's")
+    await house.ben.send(house.general, "ben's")
+    asked = await house.ann.slash(house.general, "privacy forget-me")
+    assert asked.response is not None
+    # Discord shows ephemeral messages to nobody else; a forged press is sent past that.
+    house.env.backend.get_message(house.general.id, asked.response.id).flags = 0
+    await house.ben.click(asked.response, label="Erase it all")
+    assert await house.services.ledger.messages.count(house.guild.id) == 2
+    assert [e.granted for e in await house.services.ledger.consent.history(house.guild.id, house.ben.id)] == [
+        True
+    ]
+
+
+async def test_every_answer_is_for_the_member_alone(house: House) -> None:
+    for name in ("status", "opt-in", "opt-out", "forget-me", "export"):
+        assert (await house.ann.slash(house.general, f"privacy {name}")).ephemeral, name
+
+
+async def test_consent_can_be_given_for_one_channel_alone(house: House) -> None:
+    kitchen = house.guild.create_text_channel("kitchen")
+    await house.ann.slash(house.general, "privacy opt-in", channel=kitchen)
+    await house.ann.send(kitchen, "soup")
+    await house.ann.send(house.general, MARK)
+    await house.ask(house.ann, f"what of {MARK}?")
+    assert await house.services.ledger.messages.count(house.guild.id) == 1
+    assert MARK.encode() not in house.disk()
+
+
+async def test_the_receipt_tells_what_was_erased(house: House) -> None:
+    await opted_in(house, house.ann)
+    await house.ann.send(house.general, "mine")
+    asked = await house.ann.slash(house.general, "privacy forget-me")
+    await house.ann.click(asked.response, label="Erase it all")
+    assert "Erased: 1 messages" in text_of(await house.ann.slash(house.general, "privacy receipt"))
+    assert (await exported(house, house.ann))["forgotten"][0]["counts"]["messages"] == 1
+
+
+async def test_each_presses_the_notice_for_themselves_and_still_after_a_restart(house: House) -> None:
+    await house.boss.slash(house.general, "privacy notice")
+    [notice] = [message for message in house.last() if message.components]
+    pressed = await house.ann.click(notice, label="Yes, learn from me")
+    assert pressed.ephemeral
+    await house.env.restart_bot(NightschoolBot(house.services))
+    pressed = await house.ben.click(notice, label="No")
+    assert pressed.ephemeral
+    assert await house.services.ledger.consent.consenting(house.guild.id) == {house.ann.id}
+    assert await house.services.ledger.consent.refusing(house.guild.id) == {house.ben.id}
+
+
+async def test_an_admin_erases_somebody_and_nobody_else_may_press(house: House) -> None:
+    await opted_in(house, house.ann)
+    await house.ann.send(house.general, MARK)
+    asked = await house.boss.slash(house.general, "privacy forget", user=house.ann)
+    assert asked.response is not None
+    house.env.backend.get_message(house.general.id, asked.response.id).flags = 0
+    await house.ben.click(asked.response, label="Erase it all")
+    assert MARK.encode() in house.disk()
+    await house.boss.click(asked.response, label="Erase it all")
+    assert MARK.encode() not in house.disk()
+
+
+async def test_an_admin_who_lost_the_right_meanwhile_erases_nobody(house: House) -> None:
+    await opted_in(house, house.ann)
+    await house.ann.send(house.general, "mine")
+    asked = await house.boss.slash(house.general, "privacy forget", user=house.ann)
+    for role in house.env.backend.get_guild(house.guild.id).members[house.boss.id].role_ids.copy():
+        house.env.backend.remove_member_role(house.guild.id, house.boss.id, role)
+    pressed = await house.boss.click(asked.response, label="Erase it all")
+    assert "may manage this server" in text_of(pressed)
+    assert await house.services.ledger.messages.count(house.guild.id) == 1
