@@ -46,10 +46,12 @@ def main() -> None:
     if options.threads:
         torch.set_num_threads(options.threads)
     placement = choose_placement(options.device, options.quantization, options.dtype)
+    busy = round(os.getloadavg()[0], 1)
     with folder_with_weights(options.base, options.random_weights) as folder:
         result = measure(folder, placement, options)
     result = {"date": datetime.now(UTC).date().isoformat(), "base": Path(options.base).name, **result}
     result |= {"hardware": hardware(), "placement": placement.reason, "versions": versions()}
+    result["load_before"], result["load_after"] = busy, round(os.getloadavg()[0], 1)
     result["random_weights"] = options.random_weights
     text = table(result, options)
     print(text)
@@ -168,7 +170,7 @@ class Crowd:
         began = time.perf_counter()
         begun, end, _ = self._ask(names[0], 99, 1)
         (begun if begun.is_set() else end).wait()
-        seconds = time.perf_counter() - began
+        seconds: float = time.perf_counter() - began
         for _, _, answer in crowd:
             answer.cancel()
         while self._generator.load != (0, 0):
@@ -242,15 +244,15 @@ def table(result: dict[str, Any], options: argparse.Namespace) -> str:
         "| --- " * (len(ADAPTERS) + 1) + "|",
     ]
     for count in REQUESTS:
-        cells = [
-            str(result["tokens_per_second"][f"{count} requests, {mixed} adapters"]) for mixed in ADAPTERS
-        ]
+        speeds = result["tokens_per_second"]
+        cells = [str(speeds.get(f"{count} requests, {mixed} adapters", "–")) for mixed in ADAPTERS]
         lines.append(f"| {count} | " + " | ".join(cells) + " |")
     first = result["seconds_to_first_token_while_8_generate"]
     lines += [
         "",
         f"First token of a ninth request while eight generate: {first} s. "
-        f"Loading the model: {result['seconds_to_load']} s. Peak memory: {result['memory_mb']} MB.",
+        f"Loading the model: {result['seconds_to_load']} s. Peak memory: {result['memory_mb']} MB. "
+        f"Load of the machine before and after: {result['load_before']} and {result['load_after']}.",
         "",
     ]
     return "\n".join(lines)
