@@ -1,0 +1,87 @@
+"""The daily round: members who left are forgotten after their days, those who come back are not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from bot.housekeeping import Housekeeping
+from ledger.forgetting import Forgetting
+from ledger.records import Message
+from ledger.retention import Retention
+from ledger.store import Ledger
+from tests.conftest import FakeClock
+
+
+@pytest.fixture
+async def house(ledger: Ledger) -> Ledger:
+    await ledger.guilds.ensure(1, "Lantern Yard")
+    await ledger.channels.ensure(100, 1, "lounge")
+    for user in (7, 8):
+        await ledger.people.ensure(1, user, f"member {user}")
+        await ledger.consent.opt_in(1, user)
+        await ledger.messages.add(Message(user, 1, 100, user, "", "words", 1_770_000_000_000))
+    return ledger
+
+
+def keeper(ledger: Ledger, tmp_path: Path, *, days: int) -> Housekeeping:
+    forgetting = Forgetting(ledger, datasets_dir=tmp_path / "d", runs_dir=tmp_path / "r")
+    retention = Retention(
+        ledger, forgetting, datasets_dir=tmp_path / "d", days=180, adapters_kept=2, adapter_days=365
+    )
+    return Housekeeping(ledger, forgetting, retention, leavers_after_days=days)
+
+
+class Here:
+    """Who is in the guild; None for somebody that Discord cannot tell about."""
+
+    def __init__(self) -> None:
+        self.answers: dict[int, bool | None] = {7: True, 8: True}
+
+    async def __call__(self, guild_id: int, user_id: int) -> bool | None:
+        return self.answers[user_id]
+
+
+async def test_somebody_who_left_is_forgotten_after_their_days(
+    house: Ledger, tmp_path: Path, clock: FakeClock
+) -> None:
+    here, housekeeping = Here(), keeper(house, tmp_path, days=30)
+    here.answers[7] = False
+    assert await housekeeping.see_leavers(here) == []
+    clock.advance(days=29)
+    assert await housekeeping.see_leavers(here) == []
+    clock.advance(days=1)
+    assert await housekeeping.see_leavers(here) == [(1, 7)]
+    assert [message.author_id for message in await house.messages.of_guild(1)] == [8]
+
+
+async def test_somebody_who_comes_back_starts_anew(house: Ledger, tmp_path: Path, clock: FakeClock) -> None:
+    here, housekeeping = Here(), keeper(house, tmp_path, days=30)
+    for present in (False, True, False):
+        here.answers[7] = present
+        assert await housekeeping.see_leavers(here) == []
+        clock.advance(days=20)
+    assert await housekeeping.see_leavers(here) == []
+
+
+async def test_nobody_is_forgotten_when_discord_cannot_be_asked_or_leavers_are_kept(
+    house: Ledger, tmp_path: Path, clock: FakeClock
+) -> None:
+    here, housekeeping = Here(), keeper(house, tmp_path, days=1)
+    here.answers[7] = None
+    await housekeeping.see_leavers(here)
+    clock.advance(days=9)
+    assert await housekeeping.see_leavers(here) == []
+    here.answers[7] = False
+    kept = keeper(house, tmp_path, days=0)
+    await kept.see_leavers(here)
+    clock.advance(days=9)
+    assert await kept.see_leavers(here) == []
+    assert len(await house.messages.of_guild(1)) == 2
+
+
+async def test_a_sweep_completes_what_was_cut_off(house: Ledger, tmp_path: Path) -> None:
+    await house.deletions.begin(1, "person", [7], asked_by="member", keep_ms=0)
+    await keeper(house, tmp_path, days=0).sweep()
+    assert await house.deletions.unfinished() == []

@@ -1,0 +1,34 @@
+"""The policy texts: filled in from the settings, and true to them."""
+
+from __future__ import annotations
+
+from bot.policy import MISSING, intent_review, policy, privacy_page
+from ledger.settings import Operator, Policy, Retention, Settings
+
+
+def test_the_page_has_no_gap_left_and_says_what_the_settings_say() -> None:
+    settings = Settings(
+        operator=Operator(name="The Lamp Keepers", contact="lamps@example.org", location="a shed"),
+        retention=Retention(days=99),
+        policy=Policy(discord_permission="Dana, 2026-02-03, ref 17"),
+    )
+    page = privacy_page(settings)
+    assert "{" not in page
+    for said in ("The Lamp Keepers", "lamps@example.org", "a shed", "99 days", "Dana, 2026-02-03, ref 17"):
+        assert said in page
+
+
+def test_what_the_operator_has_not_stated_is_shown_as_missing() -> None:
+    assert privacy_page(Settings()).count(MISSING) == 3
+
+
+def test_the_review_says_that_nothing_is_trained_on_without_permission_and_that_it_is_with_it() -> None:
+    assert "No. Message content" in intent_review(Settings())
+    allowed = Settings(policy=Policy(discord_permission="Dana, 2026-02-03"))
+    assert "Yes, with Discord's permission: Dana, 2026-02-03." in intent_review(allowed)
+
+
+def test_the_command_prints_both() -> None:
+    text = policy(Settings())
+    assert "# Privacy" in text
+    assert "privileged intent review" in text

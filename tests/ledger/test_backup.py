@@ -1,0 +1,136 @@
+"""Backups: complete, readable, and unable to bring back what was deleted since."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from ledger.backup import back_up, restore
+from ledger.errors import LedgerError
+from ledger.forgetting import NOTES, Forgetting
+from ledger.records import Message
+from ledger.store import Ledger
+from tests.conftest import FakeClock
+
+MARK = "xylophone"
+
+
+async def filled(path: Path, clock: FakeClock, message: Callable[..., Message]) -> Path:
+    """A ledger with words of two people, backed up once; return the backup."""
+    async with Ledger.open(path, clock=clock) as ledger:
+        await ledger.guilds.ensure(1, "Lantern Yard")
+        await ledger.channels.ensure(100, 1, "lounge")
+        await ledger.consent.opt_in(1, 7)
+        await ledger.messages.add_many(
+            [message(1, f"my {MARK}"), message(2, "mine", author_id=8), message(3, "and mine", author_id=8)]
+        )
+        return await back_up(ledger, path.parent / "backups")
+
+
+def forgetting_of(ledger: Ledger, path: Path) -> Forgetting:
+    return Forgetting(ledger, datasets_dir=path.parent / "datasets", runs_dir=path.parent / "runs")
+
+
+async def put_back(backup: Path, database: Path, clock: FakeClock) -> int:
+    folder = database.parent
+    return await restore(
+        backup, database, datasets_dir=folder / "datasets", runs_dir=folder / "runs", clock=clock
+    )
+
+
+def bytes_below(folder: Path, *, without: Path) -> bytes:
+    return b"".join(path.read_bytes() for path in folder.rglob("*") if path.is_file() and path != without)
+
+
+async def test_a_backup_holds_everything_in_one_private_file(
+    tmp_path: Path, clock: FakeClock, message: Callable[..., Message]
+) -> None:
+    backup = await filled(tmp_path / "ledger.db", clock, message)
+    assert backup.stat().st_mode & 0o077 == 0
+    assert not list(backup.parent.glob("*-wal"))
+    assert await put_back(backup, tmp_path / "elsewhere" / "ledger.db", clock) == 0
+    async with Ledger.open(tmp_path / "elsewhere" / "ledger.db", clock=clock) as ledger:
+        assert [stored.id for stored in await ledger.messages.of_guild(1)] == [1, 2, 3]
+
+
+async def test_a_restored_backup_does_not_hold_who_was_forgotten_since(
+    tmp_path: Path, clock: FakeClock, message: Callable[..., Message]
+) -> None:
+    database = tmp_path / "ledger.db"
+    backup = await filled(database, clock, message)
+    async with Ledger.open(database, clock=clock) as ledger:
+        await forgetting_of(ledger, database).person(1, 7, asked_by="member")
+    assert MARK.encode() in backup.read_bytes()
+    assert await put_back(backup, database, clock) == 1
+    async with Ledger.open(database, clock=clock) as ledger:
+        assert [stored.id for stored in await ledger.messages.of_guild(1)] == [2, 3]
+        assert await ledger.consent.refusing(1) == {7}
+        assert len(await ledger.deletions.of_person(1, 7)) == 1
+    assert MARK.encode() not in bytes_below(tmp_path, without=backup)
+
+
+async def test_the_notes_beside_a_backup_suffice_when_the_database_is_lost(
+    tmp_path: Path, clock: FakeClock, message: Callable[..., Message]
+) -> None:
+    database = tmp_path / "ledger.db"
+    backup = await filled(database, clock, message)
+    async with Ledger.open(database, clock=clock) as ledger:
+        await forgetting_of(ledger, database).person(1, 7, asked_by="member")
+        await forgetting_of(ledger, database).messages(1, [2], asked_by="Discord")
+    assert MARK not in (backup.parent / NOTES).read_text(encoding="utf-8")
+    fresh = tmp_path / "new machine" / "ledger.db"
+    assert await put_back(backup, fresh, clock) == 2
+    async with Ledger.open(fresh, clock=clock) as ledger:
+        assert [stored.id for stored in await ledger.messages.of_guild(1)] == [3]
+
+
+async def test_restoring_twice_deletes_again_both_times(
+    tmp_path: Path, clock: FakeClock, message: Callable[..., Message]
+) -> None:
+    database = tmp_path / "ledger.db"
+    backup = await filled(database, clock, message)
+    async with Ledger.open(database, clock=clock) as ledger:
+        await forgetting_of(ledger, database).person(1, 7, asked_by="member")
+    assert await put_back(backup, database, clock) >= 1
+    assert await put_back(backup, database, clock) >= 1
+    async with Ledger.open(database, clock=clock) as ledger:
+        assert [stored.id for stored in await ledger.messages.of_guild(1)] == [2, 3]
+
+
+@pytest.mark.parametrize("content", [b"", b"no database at all, only words " * 50])
+async def test_a_broken_backup_is_refused_and_nothing_is_lost(
+    tmp_path: Path, clock: FakeClock, message: Callable[..., Message], content: bytes
+) -> None:
+    database = tmp_path / "ledger.db"
+    await filled(database, clock, message)
+    broken = tmp_path / "broken.db"
+    broken.write_bytes(content)
+    if content:
+        with pytest.raises(LedgerError, match="cannot be restored"):
+            await put_back(broken, database, clock)
+    with pytest.raises(LedgerError, match="cannot be restored"):
+        await put_back(tmp_path / "missing.db", database, clock)
+    async with Ledger.open(database, clock=clock) as ledger:
+        assert len(await ledger.messages.of_guild(1)) == 3
+
+
+async def test_a_folder_that_cannot_be_written_is_named(
+    tmp_path: Path, clock: FakeClock, message: Callable[..., Message]
+) -> None:
+    await filled(tmp_path / "ledger.db", clock, message)
+    (tmp_path / "a file").write_text("", encoding="utf-8")
+    async with Ledger.open(tmp_path / "ledger.db", clock=clock) as ledger:
+        with pytest.raises(LedgerError, match="a file"):
+            await back_up(ledger, tmp_path / "a file")
+
+
+async def test_broken_notes_are_named_instead_of_passed_over(
+    tmp_path: Path, clock: FakeClock, message: Callable[..., Message]
+) -> None:
+    backup = await filled(tmp_path / "ledger.db", clock, message)
+    (backup.parent / NOTES).write_text(json.dumps({"guild_id": 1})[:-2], encoding="utf-8")
+    with pytest.raises(LedgerError, match=NOTES):
+        await put_back(backup, tmp_path / "ledger.db", clock)

@@ -1,0 +1,95 @@
+"""Retention: what is too old goes, what is not stays, and promised dates are kept."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from ledger.clock import to_ms
+from ledger.forgetting import DAY_MS, Forgetting
+from ledger.records import Message, Reply
+from ledger.retention import Retention
+from ledger.store import Ledger
+
+
+@pytest.fixture
+def retention(house: Ledger, tmp_path: Path) -> Retention:
+    datasets, runs = tmp_path / "datasets", tmp_path / "runs"
+    return Retention(
+        house,
+        Forgetting(house, datasets_dir=datasets, runs_dir=runs),
+        datasets_dir=datasets,
+        days=180,
+        adapters_kept=2,
+        adapter_days=365,
+    )
+
+
+async def version(house: Ledger, tmp_path: Path, *, promote: bool = False) -> str:
+    run = await house.runs.create(1, "night")
+    adapter = await house.adapters.reserve(1, run.id, adapters_dir=str(tmp_path / "a"), base_model="tiny")
+    Path(adapter.path).mkdir(parents=True)
+    if promote:
+        await house.adapters.promote(1, adapter.version, by="night")
+    else:
+        await house.adapters.retire(adapter.version)
+    return adapter.version
+
+
+async def test_text_goes_on_its_day_and_not_before(
+    house: Ledger, retention: Retention, message: Callable[..., Message], tmp_path: Path
+) -> None:
+    now = to_ms(house.clock.now())
+    old, young = now - 180 * DAY_MS - 1, now - 180 * DAY_MS
+    await house.messages.add_many([message(1, "xylophone", created_at=old), message(2, created_at=young)])
+    await house.replies.add(Reply(50, 1, 100, 7, None, "xylophone", None, old))
+    await house.replies.add(Reply(51, 1, 100, 7, None, "an answer", None, young))
+    swept = await retention.sweep()
+    assert (swept.messages, swept.replies) == (1, 1)
+    assert [kept.id for kept in await house.messages.of_guild(1)] == [2]
+    assert [kept.message_id for kept in await house.replies.of_guild(1)] == [51]
+    left = b"".join(file.read_bytes() for file in house.path.parent.iterdir() if file.is_file())
+    assert b"xylophone" not in left
+
+
+async def test_old_datasets_go(house: Ledger, retention: Retention, tmp_path: Path) -> None:
+    now = house.clock.now().timestamp()
+    for name, age in (("g1-old", 181), ("g1-young", 179)):
+        folder = tmp_path / "datasets" / name
+        folder.mkdir(parents=True)
+        os.utime(folder, (now - age * 86_400,) * 2)
+    assert (await retention.sweep()).datasets == 1
+    assert [folder.name for folder in (tmp_path / "datasets").iterdir()] == ["g1-young"]
+
+
+async def test_retired_versions_beyond_the_newest_few_go_and_serving_ones_stay(
+    house: Ledger, retention: Retention, tmp_path: Path
+) -> None:
+    previous = await version(house, tmp_path, promote=True)
+    champion = await version(house, tmp_path, promote=True)
+    retired = [await version(house, tmp_path) for _ in range(4)]
+    assert set((await retention.sweep()).versions) == set(retired[:2])
+    states = {adapter.version: adapter.state for adapter in await house.adapters.of_guild(1)}
+    assert states[champion] == "champion"
+    assert states[previous] == "previous"
+    assert states[retired[3]] == "retired"
+    assert not Path((await house.adapters.require(1, retired[0])).path).exists()
+
+
+async def test_a_version_that_is_too_old_goes_even_among_the_newest(
+    house: Ledger, retention: Retention, tmp_path: Path
+) -> None:
+    retired = await version(house, tmp_path)
+    house.clock.advance(days=366)  # type: ignore[attr-defined]
+    assert (await retention.sweep()).versions == (retired,)
+
+
+async def test_a_second_look_finds_nothing(
+    house: Ledger, retention: Retention, message: Callable[..., Message]
+) -> None:
+    await house.messages.add(message(1, created_at=0))
+    assert await retention.sweep()
+    assert not await retention.sweep()
