@@ -160,7 +160,8 @@ class Crowd:
         ends = [self._ask(row, number, self._tokens)[1] for number, row in enumerate(rows)]
         for end in ends:
             end.wait()
-        return self._tokens * len(rows) / (time.perf_counter() - began)
+        seconds = time.perf_counter() - began
+        return float(self._tokens * len(rows) / seconds)
 
     def time_to_first(self, names: list[str]) -> float:
         """Return the seconds to the first token of a ninth request while eight generate."""
@@ -168,9 +169,8 @@ class Crowd:
         for begun, _, _ in crowd:
             begun.wait()
         began = time.perf_counter()
-        begun, end, _ = self._ask(names[0], 99, 1)
-        (begun if begun.is_set() else end).wait()
-        seconds: float = time.perf_counter() - began
+        self._ask(names[0], 99, 1)[1].wait()  # its first token is its last
+        seconds = time.perf_counter() - began
         for _, _, answer in crowd:
             answer.cancel()
         while self._generator.load != (0, 0):
@@ -234,7 +234,7 @@ def table(result: dict[str, Any], options: argparse.Namespace) -> str:
     lines = [
         f"# Engine, {result['date']}, {result['hardware']}",
         "",
-        f"Base: {result['base']}{noise}. {result['placement'].capitalize()}. {used}.",
+        f"Base: {result['base']}{noise}. It runs {result['placement']}. {used}.",
         f"Prompts of {options.prompt_tokens} tokens, answers of {options.tokens}, temperature 0.8, "
         f"top-p 0.95; LoRA of rank {RANK} on all linear layers; median of {options.rounds} rounds.",
         "",
