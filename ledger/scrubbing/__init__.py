@@ -1,0 +1,121 @@
+"""Take private values out of text: ``scrub`` puts a typed placeholder where each stood.
+
+Pure functions over text: no network, no model, nothing stored. Each sort of value has its own file
+with the rules and their reasons; docs/scrubbing.md says how well they do. What a sentence gives away
+without such a value ("I live behind the bakery") is outside this package's reach.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from ledger.scrubbing import (
+    accounts,
+    addresses,
+    credentials,
+    emails,
+    hosts,
+    invitations,
+    passwords,
+    phones,
+    tokens,
+)
+from ledger.scrubbing.folding import fold
+from ledger.scrubbing.masking import KINDS, hide_placeholders, mask, placeholder, separate
+
+Find = Callable[[str], Iterator[tuple[int, int]]]
+
+
+class Rule(NamedTuple):
+    """One detector; ``needs_digit`` lets most chat skip it."""
+
+    kind: str
+    find: Find
+    needs_digit: bool
+
+
+class Span(NamedTuple):
+    """One private value in a text: characters ``start`` to ``end``."""
+
+    kind: str
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Scrubbed:
+    """A text without private values, and how many of each kind were taken out."""
+
+    text: str
+    found: Counter[str]
+
+
+# The order decides who gets a value that several rules know: the most particular form comes first.
+RULES: tuple[Rule, ...] = (
+    Rule("token", credentials.private_keys, False),
+    Rule("webhook", invitations.webhooks, True),
+    Rule("discord-token", credentials.discord_tokens, False),
+    Rule("token", tokens.known, True),
+    Rule("password", passwords.in_addresses, False),
+    Rule("token", tokens.named, True),
+    Rule("password", passwords.named, False),
+    Rule("invite", invitations.invites, False),
+    Rule("email", emails.plain, False),
+    Rule("email", emails.spelled_out, False),
+    Rule("iban", accounts.ibans, True),
+    Rule("card", accounts.cards, True),
+    Rule("ip", hosts.ips, True),
+    Rule("address", addresses.addresses, True),
+    Rule("phone", phones.phones, True),
+)
+
+
+def scrub(text: str) -> Scrubbed:
+    """Return ``text`` with a placeholder for each private value; scrubbing again changes nothing."""
+    found: Counter[str] = Counter()
+    # Taking one value out can lay the next one bare, so it ends when a look finds nothing.
+    while spans := find_spans(text):
+        found.update(span.kind for span in spans)
+        text = _replaced(text, spans)
+    return Scrubbed(text, found)
+
+
+def found_values(text: str) -> list[tuple[str, str]]:
+    """Return kind and value, as written, of everything that ``scrub`` takes out of ``text``."""
+    values: list[tuple[str, str]] = []
+    while spans := find_spans(text):
+        values += [(span.kind, text[span.start : span.end]) for span in spans]
+        text = _replaced(text, spans)
+    return values
+
+
+def find_spans(text: str) -> list[Span]:
+    """Return what one look finds, in the order of the text; no span overlaps another or a placeholder."""
+    folded, positions = fold(text)
+    view = hide_placeholders(folded)
+    has_digit = any(digit in view for digit in "0123456789")
+    spans: list[Span] = []
+    for kind, find, needs_digit in RULES:
+        if needs_digit and not has_digit:
+            continue
+        places = separate(view, find(view))
+        if places:
+            spans += [Span(kind, start, end) for start, end in places]
+            view = mask(view, places)
+    if positions is not None:
+        spans = [Span(kind, positions[start], positions[end - 1] + 1) for kind, start, end in spans]
+    return sorted(spans, key=lambda span: span.start)
+
+
+def _replaced(text: str, spans: list[Span]) -> str:
+    parts, done = [], 0
+    for span in spans:
+        parts += [text[done : span.start], placeholder(span.kind)]
+        done = span.end
+    return "".join(parts) + text[done:]
+
+
+__all__ = ["KINDS", "RULES", "Rule", "Scrubbed", "Span", "find_spans", "found_values", "scrub"]

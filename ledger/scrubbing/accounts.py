@@ -1,0 +1,103 @@
+"""Payment cards (issuer's range, length, grouping and Luhn's check digit) and IBANs (length, mod 97)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from ledger.scrubbing.masking import without_urls
+
+_CARD = re.compile(
+    r"(?<![\w+.-])(?<!\d[.,:/])(?:\d{13,19}"
+    # Neither before nor after the groups may the row of numbers go on.
+    r"|(?<!\d{4} )\d{4}(?P<by>[ -])\d{4}(?P=by)\d{4}(?P=by)\d{4}(?:(?P=by)\d{2,3})?(?! \d{4})"
+    r"|\d{4}(?P<of>[ -])\d{6}(?P=of)\d{4,5})(?!\w|[-.,:/]\d)",
+    re.ASCII,
+)
+_CARD_WORDS = re.compile(
+    r"card|\bcc\b|visa|master|amex|maestro|diners|discover|kart[ey]|carte|cart[ãa]o|tarjeta|kaart"
+    r"|カード|卡|कार्ड|карт",
+    re.IGNORECASE,
+)
+_WORD_REACH = 40
+_RARE = ("50", "56", "57", "58", "63", "67")
+# Leading digits and lengths of issuers (ISO/IEC 7812): the ranges in use.
+_ISSUERS = re.compile(
+    r"""4(?:\d{12}|\d{15}|\d{18})            # Visa
+    |(?:5[1-5]\d{14})|(?:2(?:22[1-9]|2[3-9]\d|[3-6]\d\d|7[01]\d|720)\d{12})   # Mastercard
+    |3[47]\d{13}                               # American Express
+    |6(?:011|5\d\d|4[4-9]\d)\d{12,15}          # Discover
+    |35(?:2[89]|[3-8]\d)\d{12,15}              # JCB
+    |3(?:0[0-5]|[689]\d)\d{11}                 # Diners Club
+    |62\d{14,17}                               # UnionPay
+    |(?:50|5[6-8]|63|67)\d{11,17}              # Maestro
+    """,
+    re.VERBOSE,
+)
+
+
+def cards(view: str) -> Iterator[tuple[int, int]]:
+    """Yield where a payment card's number stands.
+
+    Unusual lengths and the ranges of Maestro need a word such as "card" nearby: one in ten random
+    numbers passes Luhn's check, and Discord is full of long identifiers.
+    """
+    view = without_urls(view)
+    for match in _CARD.finditer(view):
+        digits = re.sub(r"[ -]", "", match[0])
+        if len(set(digits)) == 1 or not _ISSUERS.fullmatch(digits) or not luhn(digits):
+            continue
+        grouped = len(digits) < len(match[0])
+        common = len(digits) in (15, 16) and not digits.startswith(_RARE)
+        around = max(0, match.start() - _WORD_REACH), match.end() + _WORD_REACH
+        if grouped or common or _CARD_WORDS.search(view, *around):
+            yield match.span()
+
+
+def luhn(digits: str) -> bool:
+    """Return whether the last digit is the check digit of the others (ISO/IEC 7812-1, annex B)."""
+    doubled = (int(digit) * 2 for digit in digits[-2::-2])
+    return (sum(int(digit) for digit in digits[-1::-2]) + sum(n - 9 * (n > 9) for n in doubled)) % 10 == 0
+
+
+# Countries by the length of their numbers, from the IBAN registry (SWIFT).
+_COUNTRIES = {
+    15: "NO",
+    16: "BE",
+    18: "DK FI FO GL NL",
+    19: "MK SI",
+    20: "AT BA EE KZ LT LU XK",
+    21: "CH HR LI LV",
+    22: "BG BH CR DE GB GE IE ME RS VA",
+    23: "AE GI IL IQ",
+    24: "AD CZ ES MD PK RO SA SE SK TN VG",
+    25: "LY PT",
+    26: "IS TR",
+    27: "FR GR IT MC MR SM",
+    28: "AL AZ BY CY DO GT HU LB PL",
+    29: "BR EG PS QA UA",
+    30: "JO KW MU",
+    31: "MT",
+}
+_LENGTHS = {country: length for length, countries in _COUNTRIES.items() for country in countries.split()}
+_IBAN_HEAD = re.compile(r"(?<![A-Za-z0-9])([A-Z]{2})\d{2}(?=[ -]?[A-Z0-9]{2})", re.IGNORECASE)
+_IBAN_CHARACTER = re.compile(r"[ -]?([A-Za-z0-9])")
+
+
+def ibans(view: str) -> Iterator[tuple[int, int]]:
+    """Yield where an international bank account number stands."""
+    for head in _IBAN_HEAD.finditer(view):
+        length = _LENGTHS.get(head[1].upper())
+        end = head.start()
+        characters: list[str] = []
+        while length and len(characters) < length and (step := _IBAN_CHARACTER.match(view, end)):
+            characters.append(step[1].upper())
+            end = step.end()
+        whole = len(characters) == length and not view[end : end + 1].isalnum()
+        if whole and _remainder("".join(characters)) == 1:
+            yield head.start(), end
+
+
+def _remainder(iban: str) -> int:
+    """Return the number that the moved and spelled-out IBAN is, modulo 97 (ISO 13616)."""
+    return int("".join(str(int(character, 36)) for character in iban[4:] + iban[:4])) % 97

@@ -1,0 +1,35 @@
+"""Discord's invite links and webhook addresses: whoever has one can come in, or post.
+
+Links to messages and channels stay: they open nothing for someone who is not a member.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+_HOST = r"(?:https?://)?(?:(?:www|ptb|canary)\.)?discord(?:app)?\.com"
+_WEBHOOK = re.compile(
+    rf"(?<![\w.]){_HOST}/api(?:/v\d{{1,2}})?/webhooks/\d{{15,20}}/[\w-]{{20,100}}", re.IGNORECASE | re.ASCII
+)
+_INVITE = re.compile(
+    rf"(?<![A-Za-z0-9_.])(?:{_HOST}/invite/|(?:https?://)?(?:www\.)?(?:discord\.gg/(?:invite/)?|dsc\.gg/|invite\.gg/"
+    r"|discord\.me/|disboard\.org/server/join/))[A-Za-z0-9](?:[\w-]{0,62}[A-Za-z0-9])?",
+    re.IGNORECASE | re.ASCII,
+)
+# ".gg/name" is how people write an invite that a filter would take.
+_SHORT_INVITE = re.compile(r"(?<![\w.])\.gg/[A-Za-z0-9][\w-]{1,62}", re.IGNORECASE | re.ASCII)
+_GATE = re.compile(r"discord|\.gg/", re.IGNORECASE)
+
+
+def webhooks(view: str) -> Iterator[tuple[int, int]]:
+    """Yield where a webhook's address stands."""
+    if "webhooks/" in view.lower():
+        yield from (match.span() for match in _WEBHOOK.finditer(view))
+
+
+def invites(view: str) -> Iterator[tuple[int, int]]:
+    """Yield where an invite link stands."""
+    if _GATE.search(view):
+        yield from (match.span() for match in _INVITE.finditer(view))
+        yield from (match.span() for match in _SHORT_INVITE.finditer(view))

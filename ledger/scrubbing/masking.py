@@ -1,0 +1,69 @@
+"""Placeholders, and how what is already found is hidden from the rules that come later."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+KINDS = (
+    "address",
+    "card",
+    "discord-token",
+    "email",
+    "iban",
+    "invite",
+    "ip",
+    "password",
+    "phone",
+    "token",
+    "webhook",
+)
+
+# U+FFFC stands for an object in text; no rule matches it, and each hidden character keeps its place.
+HIDDEN = "\ufffc"
+_PLACEHOLDER = re.compile(r"\[(?:" + "|".join(KINDS) + r")\]")
+_URL = re.compile(
+    r"\b(?:https?|ftp|wss?|ssh|git)://[^\s<>\"'`\ufffc]+|\bwww\.[^\s<>\"'`\ufffc]+", re.IGNORECASE
+)
+_DISCORD_MARKUP = re.compile(r"<(?:@[!&]?|#|a?:\w{2,32}:|t:)-?\d{1,20}(?::\w)?>")
+
+
+def placeholder(kind: str) -> str:
+    """Return what stands in a scrubbed text for a value of ``kind``, e.g. ``[email]``."""
+    return f"[{kind}]"
+
+
+def hide_placeholders(text: str) -> str:
+    """Return ``text``, equally long, with placeholders and Discord's own markup hidden."""
+    if "[" in text:
+        text = _PLACEHOLDER.sub(_hidden, text)
+    if "<" in text:
+        text = _DISCORD_MARKUP.sub(_hidden, text)
+    return text
+
+
+def without_urls(view: str) -> str:
+    """Return ``view``, equally long, with web addresses hidden: their numbers are no phone numbers."""
+    return _URL.sub(_hidden, view) if "://" in view or "www." in view else view
+
+
+def separate(view: str, places: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Return the places in order, without ones that overlap hidden text or an earlier or longer place."""
+    kept: list[tuple[int, int]] = []
+    for start, end in sorted(places, key=lambda place: (place[0], -place[1])):
+        if start < end and (not kept or kept[-1][1] <= start) and HIDDEN not in view[start:end]:
+            kept.append((start, end))
+    return kept
+
+
+def mask(view: str, places: Iterable[tuple[int, int]]) -> str:
+    """Return ``view``, equally long, with ``places`` (in order, apart from each other) hidden."""
+    parts, done = [], 0
+    for start, end in places:
+        parts += [view[done:start], HIDDEN * (end - start)]
+        done = end
+    return "".join(parts) + view[done:]
+
+
+def _hidden(match: re.Match[str]) -> str:
+    return HIDDEN * len(match[0])

@@ -1,0 +1,96 @@
+"""Access tokens and keys: the forms that issuers document, and random text that is called a key.
+
+A random string without such a word nearby stays: commit hashes, digests and identifiers look the
+same and chat among programmers is full of them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from itertools import pairwise
+
+from ledger.scrubbing.masking import HIDDEN, without_urls
+
+# Issuers' documented prefixes; the length is the least that was ever issued.
+_KNOWN = re.compile(
+    r"""(?<![A-Za-z0-9])(?:
+    (?:AKIA|ASIA|ABIA|ACCA)[A-Z0-9]{16}(?![A-Za-z0-9])                # Amazon Web Services
+    |gh[pousr]_[A-Za-z0-9]{36,255}|github_pat_\w{22,255}                # GitHub
+    |gl(?:pat|dt|rt|cbt|ptt|ft|soat)-[\w-]{20,64}                       # GitLab
+    |xox[abeoprs]-[\w-]{10,250}|xapp-\d-[\w-]{20,250}                   # Slack
+    |AIza[\w-]{35}(?![\w-])|ya29\.[\w-]{20,500}|GOCSPX-[\w-]{20,40}     # Google
+    |(?:sk|rk|pk)_(?:live|test)_[A-Za-z0-9]{16,247}|whsec_[\w+/=]{16,100}   # Stripe
+    |sk-(?:proj-|ant-|or-|svcacct-)[\w-]{20,250}|sk-[A-Za-z0-9]{32,64}(?![\w-])   # OpenAI, Anthropic
+    |hf_[A-Za-z0-9]{30,40}|npm_[A-Za-z0-9]{36}|pypi-AgE[\w-]{50,250}    # Hugging Face, npm, PyPI
+    |SG\.[\w-]{16,32}\.[\w-]{16,64}|SK[0-9a-f]{32}(?!\w)|key-[0-9a-f]{32}(?!\w)   # SendGrid, Twilio, Mailgun
+    |\d{8,10}:AA[\w-]{32,35}(?![\w-])                                   # Telegram
+    |do[opr]_v1_[0-9a-f]{64}|shp(?:at|ca|pa|ss)_[0-9a-fA-F]{32}         # DigitalOcean, Shopify
+    |sq0(?:atp|csp)-[\w-]{22,43}|tskey-[a-z]+-[\w-]{20,80}              # Square, Tailscale
+    |AGE-SECRET-KEY-1[A-Z0-9]{58}|hvs\.[\w-]{24,200}|dckr_pat_[\w-]{20,64}   # age, Vault, Docker
+    |eyJ[\w-]{10,2000}\.[\w-]{10,8000}(?:\.[\w-]{10,2000})?             # JSON Web Token
+    )""",
+    re.VERBOSE | re.ASCII,
+)
+_SLACK_HOOK = re.compile(
+    r"(?<=hooks\.slack\.com/services/)T[A-Z0-9]{6,12}/B[A-Z0-9]{6,12}/[A-Za-z0-9]{16,32}"
+)
+_LONG_RUN = re.compile(r"[\w+/-]{16}", re.ASCII)
+_CANDIDATE = re.compile(r"(?<![\w+/~-])[\w+/~-]{16,512}={0,2}(?![\w+/~-])", re.ASCII)
+_KEY_NAMES = re.compile(
+    r"""(?:
+    (?:api|access|auth|secret|private|signing|encryption|account|licen[cs]e)[\s_-]?keys?|apikeys?|auth[_-]?keys?
+    |secrets?|tokens?|auth[_-]?token|bearer|authorization|credentials?|session(?:[_-]?id)?|cookie|signature
+    |(?<![a-z])(?:sig|sid|key|basic)(?=\s?[=:]|\s)|jetons?|token\w*|(?:api|zugangs|zugriffs|geheim)[\s-]?(?:schlüssel|token)
+    |schlüssel|clé|clave|chave|sleutel|klucz|ключ|токен
+    |キー|トークン|密钥|密鑰|令牌
+    )""",
+    re.VERBOSE | re.IGNORECASE,
+)
+_DIGEST_NAMES = re.compile(
+    r"commit|\bsha(?:-?\d+)?\b|\bmd5\b|hash|digest|checksum|integrity|etag|revision|bisect|fingerprint|public|cache|pgp|gpg",
+    re.I,
+)
+_REACH = 48
+_ASSIGNED, _CALLED = 0.18, 0.25
+
+
+def known(view: str) -> Iterator[tuple[int, int]]:
+    """Yield where a token in an issuer's documented form stands."""
+    if not _LONG_RUN.search(view):
+        return
+    yield from (match.span() for match in _KNOWN.finditer(view))
+    yield from (match.span() for match in _SLACK_HOOK.finditer(view))
+
+
+def named(view: str) -> Iterator[tuple[int, int]]:
+    """Yield where random text stands that a word in front of it calls a key, token or the like."""
+    if not _LONG_RUN.search(view):
+        return
+    apart = without_urls(view)
+    for match in _CANDIDATE.finditer(view):
+        start = match.start()
+        if apart[start] == HIDDEN and view[start - 1] not in "=:":
+            continue  # a part of an address's path, where only "key=" tells a secret from a name
+        before = view[max(0, start - _REACH) : start]
+        mixed = _ASSIGNED if before.rstrip(" '\"`").endswith(("=", ":")) else _CALLED
+        if _KEY_NAMES.search(before) and not _DIGEST_NAMES.search(before) and is_random(match[0], mixed):
+            yield match.span()
+
+
+def is_random(text: str, least: float) -> bool:
+    """Return whether letters and digits alternate as in generated text, unlike words with a number.
+
+    ``least`` is the share of neighbours that must differ in sort: small letter, capital, digit.
+    """
+    letters = sum(character.isalpha() for character in text)
+    digits = sum(character.isdigit() for character in text)
+    if digits < 2 or letters < 2 or len(set(text)) < 8:
+        return False
+    kinds = [_sort(character) for character in text if character.isalnum()]
+    changes = sum(left != right for left, right in pairwise(kinds))
+    return changes / len(kinds) >= least
+
+
+def _sort(character: str) -> int:
+    return 0 if character.isdigit() else 1 if character.islower() else 2
