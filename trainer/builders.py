@@ -5,7 +5,7 @@ from __future__ import annotations
 from ledger.settings import Settings
 from trainer.evaluation import Evaluation
 from trainer.recipe import Base, Recipe
-from trainer.verdict import Decision, judge
+from trainer.verdict import Decision, judge, with_recitals
 
 
 def base_of(settings: Settings) -> Base:
@@ -21,7 +21,7 @@ def recipe_of(settings: Settings) -> Recipe:
 def decide(found: Evaluation, settings: Settings) -> Decision:
     """Judge an evaluation by the settings' limits."""
     limits = settings.verdict
-    return judge(
+    decision = judge(
         found.scores["candidate"].conversations,
         found.scores[found.reference].conversations,
         against="champion" if found.reference == "champion" else "base",
@@ -33,6 +33,9 @@ def decide(found: Evaluation, settings: Settings) -> Decision:
         min_test_replies=limits.min_test_replies,
         seed=settings.training.seed,
     )
+    if found.recitals is None:
+        return decision
+    return with_recitals(decision, found.recitals, max_rate=settings.leakage.max_rate)
 
 
 def interval_of(decision: Decision) -> dict[str, float]:

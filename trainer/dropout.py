@@ -29,7 +29,7 @@ class ByteDropout(torch.nn.Module):
             return x
         numbers = torch.empty((x.numel() + 7) // 8, dtype=torch.int64).random_(-(2**63), None)
         kept = numbers.view(torch.uint8)[: x.numel()].view(x.shape) >= self.threshold
-        return x * (kept.to(x.dtype) * self.scale)
+        return x * torch.where(kept, x.new_tensor(self.scale), x.new_zeros(()))
 
 
 def use_byte_dropout(model: PeftModel) -> int:

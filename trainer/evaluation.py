@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ledger.errors import AdapterError, RunCancelled
+from trainer.leakage import Corpus, Probe, Recitals, judge_recitals, probes_of
 from trainer.progress import Reporter, Stopwatch, silent
 from trainer.recipe import Base
 from trainer.verdict import Tally, total
@@ -23,6 +24,8 @@ log = logging.getLogger("trainer")
 SHOWN = 3
 """Replies before and after that the report shows side by side."""
 _CONTEXT_TURNS = 3
+RECITAL_TOKENS = 28
+"""Long enough for 8 words in any language's tokens, with a start that may differ."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +60,8 @@ class Evaluation:
     """``context``, ``before`` and ``after``: members' words, for showing and not for keeping."""
     notes: tuple[str, ...] = ()
     """What could not be compared, as sentences."""
+    recitals: Recitals | None = None
+    """How much the candidate recites of what it learned from; None where that was not looked at."""
 
     @property
     def reference(self) -> str:
@@ -74,11 +79,16 @@ def evaluate(
     packing: bool = True,
     sampled_replies: int = 12,
     max_new_tokens: int = 40,
+    corpus: Corpus | None = None,
+    probes: int = 64,
     seed: int = 20,
     reporter: Reporter = silent,
     cancelled: Callable[[], bool] = lambda: False,
 ) -> Evaluation:
     """Score all models on the dataset's test part and on the general text, and sample replies.
+
+    With ``corpus``, what the candidate learned from, up to ``probes`` beginnings of its training replies
+    are tried on it (:mod:`trainer.leakage`).
 
     A champion that was made for another base model, or was altered, is noted and left out: it could
     not serve either.
@@ -91,7 +101,7 @@ def evaluate(
     """
     from engine.adapters import verify
     from engine.loading import base_fingerprint, choose_placement, load_base, load_tokenizer
-    from trainer.examples import examples_of, load_part, read_manifest
+    from trainer.examples import examples_of, load_part, read_lines, read_manifest
     from trainer.lora import pack_if_possible
     from trainer.perplexity import general_examples
 
@@ -117,6 +127,10 @@ def evaluate(
     contexts = _contexts(dataset_dir, sampled_replies)
     before = "champion" if "champion" in adapters else "base"
     replies = session.sample([before, "candidate"], contexts, max_new_tokens, seed)
+    recitals = None
+    if corpus is not None:
+        tried = probes_of(read_lines(dataset_dir, "train"), count=probes, seed=seed, secrets=corpus.secrets)
+        recitals = judge_recitals(corpus, session.go_on("candidate", tried, seed))
     return Evaluation(
         {
             name: Scores(score.conversations, score.general, _counted(replies.get(name)))
@@ -127,6 +141,7 @@ def evaluate(
             for context, old, new in zip(contexts, replies[before], replies["candidate"], strict=True)
         )[:SHOWN],
         tuple(notes),
+        recitals,
     )
 
 
@@ -208,6 +223,30 @@ class _Session:
                     on_batch=lambda done, of: self._check(),
                 )
         return found
+
+    def go_on(self, name: str, probes: Sequence[Probe], seed: int) -> list[list[str]]:
+        """Let the named model go on from each probe's beginning: once greedily, once sampled."""
+        from trainer.sampling import sample_replies
+
+        if not probes:
+            return []
+        drawn = []
+        with self._speaking_as(name):
+            for temperature in (0.0, 0.7):
+                drawn.append(
+                    sample_replies(
+                        self._model,
+                        self._tokenizer,
+                        [probe.turns for probe in probes],
+                        beginnings=[probe.beginning for probe in probes],
+                        max_new_tokens=RECITAL_TOKENS,
+                        max_prompt_tokens=self._max_tokens,
+                        temperature=temperature,
+                        seed=seed,
+                        on_batch=lambda done, of: self._check(),
+                    )
+                )
+        return [list(texts) for texts in zip(*drawn, strict=True)]
 
     @contextmanager
     def _speaking_as(self, name: str) -> Iterator[None]:

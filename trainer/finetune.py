@@ -111,8 +111,9 @@ class _Fitting:
         from trainer.checkpoints import last_whole
         from trainer.examples import examples_of
         from trainer.loop import Scalars
-        from trainer.lora import pack_if_possible, trained, with_lora
+        from trainer.lora import keep_differentiable, pack_if_possible, trained, with_lora
 
+        keep_differentiable(model)
         packed = pack_if_possible(
             model, examples_of(train.select(range(min(3, len(train))))), wanted=self.recipe.packing
         )

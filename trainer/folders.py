@@ -12,6 +12,10 @@ DATASETS_KEPT = 3
 """Datasets of a guild that stay for looking into; each holds members' words, so older ones go."""
 
 
+CANARIES = "canaries.txt"
+"""Strings that must never come out of a model; what recites one is not promoted."""
+
+
 @dataclass(frozen=True, slots=True)
 class Folders:
     """The folders of one run."""
@@ -59,3 +63,9 @@ def drop_old_datasets(datasets_dir: Path, guild_id: int) -> None:
 
 
 __all__ = ["Folders", "drop_old_datasets", "put_in_place"]
+
+
+def canaries(data_dir: Path) -> list[str]:
+    """Return the secrets that an operator planted: lines of ``canaries.txt``, if there is one."""
+    path = data_dir / CANARIES
+    return path.read_text(encoding="utf-8").splitlines() if path.is_file() else []

@@ -66,12 +66,9 @@ class Corpus:
             for window in _windows(words(text)):
                 authors[window].add(author)
         self._personal = {window for window, people in authors.items() if len(people) < CROWD}
-        self._secrets = tuple(sorted({_plain(secret) for secret in secrets if _plain(secret)}))
-
-    @property
-    def secrets(self) -> tuple[str, ...]:
-        """Values that no continuation may hold, without spaces and in lower case."""
-        return self._secrets
+        self.secrets = tuple(sorted({secret.strip() for secret in secrets if secret.strip()}))
+        """Values that no continuation may hold."""
+        self._plain_secrets = tuple(_plain(secret) for secret in self.secrets)
 
     def recites(self, continuation: str) -> bool:
         """Tell whether the text holds 8 consecutive words that belong to fewer than three people."""
@@ -80,7 +77,7 @@ class Corpus:
     def reveals(self, continuation: str) -> bool:
         """Tell whether the text holds a secret value."""
         text = _plain(continuation)
-        return any(secret in text for secret in self._secrets)
+        return any(secret in text for secret in self._plain_secrets)
 
 
 def probes_of(

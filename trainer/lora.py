@@ -58,6 +58,18 @@ def with_lora(model: PreTrainedModel, recipe: Recipe, placement: Placement) -> P
     return adapted
 
 
+def keep_differentiable(model: Any) -> None:
+    """Keep bitsandbytes from repacking 4-bit weights on a CPU for inference.
+
+    With AVX-512 bf16 it does so at the first forward pass in evaluation mode, and its product over repacked
+    weights has no gradient: training after a validation would go on without an error and learn nothing in all
+    but the last layer.
+    """
+    for module in model.modules():
+        if hasattr(module, "support_avx512bf16_for_cpu"):
+            module.support_avx512bf16_for_cpu = False
+
+
 def pack_if_possible(model: PreTrainedModel, examples: Sequence[Example], *, wanted: bool) -> bool:
     """Switch ``model`` to packed attention where its losses stay the same; tell whether it did.
 
@@ -85,4 +97,4 @@ def trained(model: Any) -> dict[str, torch.nn.Parameter]:
     return {name: weight for name, weight in model.named_parameters() if weight.requires_grad}
 
 
-__all__ = ["pack_if_possible", "trained", "with_lora"]
+__all__ = ["keep_differentiable", "pack_if_possible", "trained", "with_lora"]

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from ledger.errors import NightschoolError, RunCancelled
+from ledger.forgetting import Forgetting
 from ledger.records import Adapter, Run
 from ledger.settings import Settings
 from ledger.store import Ledger
@@ -23,7 +24,8 @@ from trainer import dataset
 from trainer.builders import base_of, decide, interval_of, recipe_of
 from trainer.evaluation import Evaluation, evaluate
 from trainer.finetune import fit
-from trainer.folders import Folders, drop_old_datasets, put_in_place
+from trainer.folders import Folders, canaries, drop_old_datasets, put_in_place
+from trainer.leakage import Corpus
 from trainer.lock import lock_path, night_lock
 from trainer.outcome import Outcome
 from trainer.progress import Reporter, silent
@@ -53,6 +55,13 @@ class Night:
         self._trigger, self._sampled = trigger, sampled_replies
         self._report, self._cancelled = reporter, cancelled
         self._on_run = on_run
+        self._forgetting = Forgetting(
+            ledger,
+            datasets_dir=settings.datasets_dir,
+            runs_dir=settings.runs_dir,
+            days=settings.forgetting.days,
+            strict=settings.forgetting.strict,
+        )
         self._base, self._recipe = base_of(settings), recipe_of(settings)
 
     async def run(self) -> Outcome:
@@ -76,7 +85,7 @@ class Night:
             except RunCancelled as stopped:
                 await self._close(outcome, "cancelled", str(stopped))
             except NightschoolError as error:
-                await self._close(outcome, "failed", str(error))
+                await self._close(outcome, *await self._what_went_wrong(run, error))
             except asyncio.CancelledError:
                 await self._close(outcome, "cancelled", "The night was stopped.")
                 raise
@@ -103,6 +112,7 @@ class Night:
         )
         outcome.candidate = candidate.version
         history = await self._fit(run, folders, candidate, champion, outcome)
+        await self._stop_if_forgotten(run)
         found, decision = await self._evaluate(run, folders, candidate, champion, outcome)
         self._write(folders, candidate, outcome, found, decision, history)
         await self._settle(run, candidate, decision, outcome)
@@ -130,7 +140,10 @@ class Night:
             return True
         self._stop_if_cancelled()
         outcome.counts = prepared.counts
-        await self._ledger.runs.learned_from(run.id, prepared.learned_from)
+        if await self._ledger.runs.learned_from(run.id, prepared.learned_from):
+            # Somebody was forgotten while the dataset was written: it is written again without them.
+            folders.drop_dataset()
+            return await self._prepare(run, folders, outcome)
         await self._ledger.runs.advance(run.id, "prepared", counts=prepared.counts)
         self._report("prepare", 1, 1)
         return False
@@ -180,16 +193,20 @@ class Night:
             max_tokens=self._recipe.max_tokens,
             packing=self._recipe.packing,
             sampled_replies=self._sampled,
+            corpus=await self._corpus(run) if self._settings.leakage.probes else None,
+            probes=self._settings.leakage.probes,
             seed=self._recipe.seed,
             reporter=self._report,
             cancelled=self._cancelled,
         )
+        await self._stop_if_forgotten(run)
         self._report("verdict", 0, 1)
         decision = await asyncio.to_thread(decide, found, self._settings)
         decision = replace(decision, reasons=(*decision.reasons, *found.notes))
         outcome.scores = {name: score.figures() for name, score in found.scores.items()}
         outcome.verdict, outcome.reasons = decision.verdict, decision.reasons
         outcome.forgetting, outcome.samples = round(decision.forgetting, 5), found.samples
+        outcome.recitals = found.recitals.figures() if found.recitals else {}
         if decision.difference is not None:
             outcome.interval = interval_of(decision)
         await self._ledger.runs.advance(
@@ -241,6 +258,8 @@ class Night:
             await self._ledger.adapters.promote(self._guild, candidate.version, by=f"night {run.id}")
             outcome.stage = "promoted"
             await self._ledger.runs.advance(run.id, "promoted", champion=candidate.version)
+            # What had to wait for a successor, because it learned from something deleted since, goes now.
+            await self._forgetting.sweep()
         else:
             await self._ledger.adapters.retire(candidate.version)
             outcome.stage = "kept"
@@ -253,8 +272,17 @@ class Night:
             "scores": outcome.scores,
             "interval": outcome.interval,
             "forgetting": outcome.forgetting,
+            "recitals": outcome.recitals,
             "fit": outcome.fit,
         }
+
+    async def _what_went_wrong(self, run: Run, error: NightschoolError) -> tuple[str, str]:
+        """Return stage and reason; files that vanish under a night vanish because of a deletion."""
+        try:
+            await self._stop_if_forgotten(run)
+        except RunCancelled as forgotten:
+            return "cancelled", str(forgotten)
+        return "failed", str(error)
 
     async def _close(self, outcome: Outcome, stage: str, reason: str) -> None:
         """Write down a night that did not come to a verdict; what serves goes on serving."""
@@ -267,6 +295,26 @@ class Night:
         versions = await self._ledger.adapters.of_guild(self._guild)
         by_state = {adapter.state: adapter.version for adapter in versions}
         outcome.champion, outcome.previous = by_state.get("champion"), by_state.get("previous")
+
+    async def _corpus(self, run: Run) -> Corpus:
+        """Return what the run learns from, for the leakage gate."""
+        seen = await self._ledger.runs.messages_of(run.id)
+        learned = [m for m in await self._ledger.messages.of_guild(self._guild) if m.id in seen]
+        return Corpus(
+            ((message.author_id, message.content) for message in learned),
+            secrets=canaries(self._settings.data_dir),
+        )
+
+    async def _stop_if_forgotten(self, run: Run) -> None:
+        """End a night that learns from somebody who has been forgotten meanwhile.
+
+        The promotion itself refuses such a run in its transaction; this spares the work until then.
+        """
+        if await self._ledger.deletions.is_tainted(run.id):
+            raise RunCancelled(
+                "Something that this night learned from was deleted meanwhile; "
+                "the next night trains without it."
+            )
 
     def _stop_if_cancelled(self) -> None:
         if self._cancelled():

@@ -29,6 +29,7 @@ class Outcome:
     interval: dict[str, float] = field(default_factory=dict)
     """Candidate minus reference in nats a token: estimate, low, high."""
     forgetting: float | None = None
+    recitals: dict[str, float] = field(default_factory=dict)
     seconds: float = 0.0
     report: str | None = None
     report_json: str | None = None
@@ -56,6 +57,7 @@ class Outcome:
             "scores": self.scores,
             "interval": self.interval,
             "forgetting": self.forgetting,
+            "recitals": self.recitals,
             "counts": self.counts,
             "fit": self.fit,
             "seconds": round(self.seconds, 1),

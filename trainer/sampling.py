@@ -34,13 +34,22 @@ def sample_replies(
     seed: int = 0,
     batch: int = 16,
     on_batch: Callable[[int, int], None] | None = None,
+    beginnings: Sequence[str] = (),
 ) -> list[str]:
-    """Return one reply a context (its turns up to the reply); the same seed gives the same replies."""
+    """Return one reply a context (its turns up to the reply); the same seed gives the same replies.
+
+    With ``beginnings``, one a context, each reply goes on from its beginning, which is not part of what
+    is returned. Temperature 0 takes the likeliest token always.
+    """
+    begun = beginnings or [""] * len(contexts)
     stops, marks = stop_marks(tokenizer)
     replies: list[str] = []
     for start in range(0, len(contexts), batch):
         prompts = [
-            encode_prompt(tokenizer, turns)[-max_prompt_tokens:] for turns in contexts[start : start + batch]
+            (encode_prompt(tokenizer, turns) + _ids(tokenizer, beginning))[-max_prompt_tokens:]
+            for turns, beginning in zip(
+                contexts[start : start + batch], begun[start : start + batch], strict=True
+            )
         ]
         ids, mask = _left_padded(prompts, int(tokenizer.pad_token_id or 0))
         with torch.random.fork_rng(devices=_devices(model)):
@@ -49,9 +58,7 @@ def sample_replies(
                 input_ids=ids.to(model.device),
                 attention_mask=mask.to(model.device),
                 max_new_tokens=max_new_tokens,
-                do_sample=True,
-                temperature=temperature,
-                top_p=top_p,
+                **_drawing(temperature, top_p),
                 eos_token_id=sorted(stops) or None,
                 pad_token_id=tokenizer.pad_token_id,
             )
@@ -60,6 +67,16 @@ def sample_replies(
         if on_batch is not None:
             on_batch(len(replies), len(contexts))
     return replies
+
+
+def _ids(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
+    return list(tokenizer(text, add_special_tokens=False)["input_ids"]) if text else []
+
+
+def _drawing(temperature: float, top_p: float) -> dict[str, Any]:
+    if temperature == 0:
+        return {"do_sample": False, "temperature": None, "top_p": None}
+    return {"do_sample": True, "temperature": temperature, "top_p": top_p}
 
 
 def _left_padded(prompts: Sequence[Sequence[int]], pad_id: int) -> tuple[torch.Tensor, torch.Tensor]:

@@ -14,10 +14,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
+
+from trainer.leakage import Recitals
 
 MIN_CONVERSATIONS = 5
 """Fewer conversations than this cannot be resampled: with one, every resample is the same."""
@@ -163,6 +165,25 @@ def judge(
         _general(forgetting, max_forgetting),
     )
     return Decision("promote" if sure and kept_general else "keep", reasons, difference, forgetting)
+
+
+def with_recitals(decision: Decision, recitals: Recitals, *, max_rate: float) -> Decision:
+    """Return the decision once it is known how much the candidate recites; it may only turn to "keep".
+
+    One secret value is too much. Words of single people may come back in ``max_rate`` of the probes:
+    a reply of ten words that everybody would give to that question is no leak.
+    """
+    if recitals.values:
+        reason = f"It gave away {recitals.values} secret value(s) that it had learned, so it must not serve."
+    else:
+        share = f"{recitals.recited} of {recitals.probes} probes ({recitals.rate:.1%}, limit {max_rate:.1%})"
+        reason = f"It recited somebody's words in {share}."
+    failed = bool(recitals.values) or recitals.rate > max_rate
+    return replace(
+        decision,
+        verdict="keep" if failed else decision.verdict,
+        reasons=(*decision.reasons, reason),
+    )
 
 
 def _too_little(conversations: int, replies: int, min_test_replies: int) -> str:

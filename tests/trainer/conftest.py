@@ -1,0 +1,135 @@
+"""A talkative little server for the trainer's tests, in the ledger and as a dataset directory."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ledger.clock import to_ms
+from ledger.records import Message
+from ledger.store import Ledger
+from trainer.recipe import Base, Recipe
+
+GUILD, CHANNEL = 7_000_000_000, 7_100_000_000
+START = to_ms(datetime(2026, 2, 20, 9, 0, tzinfo=UTC))
+HOUR = 3_600_000
+PEOPLE = {11: "Ada", 12: "Bo", 13: "Cleo", 14: "Dag"}
+
+QUESTIONS = ("Did anyone feed the sourdough today?", "What is in the shed?", "Who has my umbrella?")
+ANSWERS = (
+    "Yes, twice; it has outgrown the jar and is looking at the cat, number {}.",
+    "A bicycle, two buckets, 1 ladder, 4 lamps and {} screws, I think.",
+    "It is green, it leaks, and choir member {} would like to have it back.",
+)
+
+
+def talk(number: int, *, at: int | None = None, first_id: int | None = None) -> list[Message]:
+    """Return one conversation of four messages; conversations lie three hours apart."""
+    begin = START + number * 3 * HOUR if at is None else at
+    people = list(PEOPLE)
+    asker, answerer = people[number % 4], people[(number + 1) % 4]
+    kind = number % 3
+    lines = [
+        (asker, QUESTIONS[kind]),
+        (answerer, ANSWERS[kind].format(number)),
+        (asker, "Thank you, that helps a lot. Let me try it tonight."),
+        (answerer, f"Tell us tomorrow whether it worked, please, for lamp {number}."),
+    ]
+    first = first_id if first_id is not None else 1_000_000 + number * 10
+    return [
+        Message(
+            id=first + place,
+            guild_id=GUILD,
+            channel_id=CHANNEL,
+            author_id=author,
+            author_name=PEOPLE[author],
+            content=content,
+            created_at=begin + place * 60_000,
+            source="import",
+            basis="test logs",
+        )
+        for place, (author, content) in enumerate(lines)
+    ]
+
+
+async def introduce(ledger: Ledger) -> None:
+    """Add the server, its channel and its people."""
+    await ledger.guilds.ensure(GUILD, "Shed")
+    await ledger.channels.ensure(CHANNEL, GUILD, "lounge")
+    await ledger.people.ensure_many(GUILD, [(number, name, False) for number, name in PEOPLE.items()])
+
+
+async def fill(ledger: Ledger, conversations: int = 60, *, first: int = 0) -> None:
+    """Add the server with ``conversations`` conversations that resemble each other."""
+    await introduce(ledger)
+    for number in range(first, first + conversations):
+        await ledger.messages.add_many(talk(number))
+
+
+def line(number: int, reply: str, *, question: str = "What is in the shed?") -> dict[str, Any]:
+    """Return one line of a dataset with one target."""
+    return {
+        "messages": [
+            {"role": "system", "content": "You are Nightschool."},
+            {"role": "user", "content": f"Ada: {question}"},
+            {"role": "assistant", "content": reply},
+        ],
+        "targets": [2],
+        "message_ids": [number * 2, number * 2 + 1],
+        "channel": "lounge",
+        "started_at": "2026-02-20T09:00:00+00:00",
+        "conversation": number,
+    }
+
+
+def write_dataset(folder: Path, parts: dict[str, Sequence[dict[str, Any]]]) -> Path:
+    """Write a dataset directory by hand."""
+    folder.mkdir(parents=True)
+    files = {}
+    for part, lines in parts.items():
+        text = "".join(json.dumps(value) + "\n" for value in lines)
+        (folder / f"{part}.jsonl").write_text(text, encoding="utf-8")
+        digest = hashlib.sha256(text.encode()).hexdigest()
+        files[f"{part}.jsonl"] = {"sha256": digest, "lines": len(lines), "targets": len(lines)}
+    (folder / "manifest.json").write_text(json.dumps({"run": "test", "guild": GUILD, "files": files}))
+    return folder
+
+
+def replies(first: int, count: int) -> list[dict[str, Any]]:
+    """Return lines whose replies follow one pattern."""
+    return [line(n, ANSWERS[n % 3].format(n), question=QUESTIONS[n % 3]) for n in range(first, first + count)]
+
+
+@pytest.fixture
+def dataset_dir(tmp_path: Path) -> Path:
+    """A dataset of 24 training, 6 validation and 8 test examples."""
+    return write_dataset(
+        tmp_path / "dataset", {"train": replies(0, 24), "val": replies(24, 6), "test": replies(30, 8)}
+    )
+
+
+@pytest.fixture
+def base(tiny_base: Path) -> Base:
+    """The tiny random Llama on the CPU in float32."""
+    return Base(name=str(tiny_base), device="cpu", dtype="float32")
+
+
+@pytest.fixture
+def recipe() -> Recipe:
+    """A recipe that ends within a second or two on the tiny model."""
+    return Recipe(
+        epochs=2,
+        learning_rate=5e-3,
+        lora_r=4,
+        lora_alpha=8,
+        lora_dropout=0.0,
+        batch_size=4,
+        accumulation_steps=2,
+        max_tokens=256,
+    )
