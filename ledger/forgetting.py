@@ -97,17 +97,17 @@ class Forgetting:
         for run_id in await self._ledger.deletions.runs_touched(deletion.id):
             self._remove(self._datasets_dir / run_id)
             self._remove(self._runs_dir / run_id)
-        self._remove_unknown_datasets(deletion.guild_id)
+        await self._remove_datasets_by_hand(deletion.guild_id)
         await self.sweep()
         await self.note_beside_backups()
         if not await self._ledger.checkpoint():
             log.warning("another process reads the database; its log is emptied at the next sweep")
         await self._ledger.deletions.complete(deletion.id)
 
-    def _remove_unknown_datasets(self, guild_id: int) -> None:
-        """Remove this guild's datasets that are not a run's own: nobody knows whom those hold."""
+    async def _remove_datasets_by_hand(self, guild_id: int) -> None:
+        """Remove this guild's datasets that belong to no run: nobody knows whose words those hold."""
         for folder in self._datasets_dir.glob(f"g{guild_id}-*"):
-            if not (folder / "manifest.json").is_file():
+            if await self._ledger.runs.get(folder.name) is None:
                 self._remove(folder)
 
     @staticmethod

@@ -80,19 +80,37 @@ class Runs:
             raise LedgerError(f"The run {run_id} is unknown or finished; it cannot become {stage}.")
         return await self.require(run_id)
 
-    async def learned_from(self, run_id: str, messages: Iterable[tuple[int, int]]) -> None:
-        """Keep the (message id, author id) pairs that the run trains on; never their text."""
+    async def learned_from(self, run_id: str, messages: Iterable[tuple[int, int]]) -> int:
+        """Keep the (message id, author id) pairs that the run trains on; never their text.
+
+        Return how many of the messages are not stored any more: 0, unless somebody had them deleted
+        between reading and this. A deletion that comes later finds the run by these pairs.
+        """
         rows = [(run_id, message_id, author_id) for message_id, author_id in messages]
 
-        async def job(connection: aiosqlite.Connection) -> None:
+        async def job(connection: aiosqlite.Connection) -> int:
             await connection.execute("DELETE FROM run_messages WHERE run_id = ?", (run_id,))
             await connection.executemany(
                 "INSERT INTO run_messages (run_id, message_id, author_id) VALUES (?, ?, ?)"
                 " ON CONFLICT DO NOTHING",
                 rows,
             )
+            async with connection.execute(
+                "SELECT count(*) FROM run_messages WHERE run_id = ?"
+                " AND message_id NOT IN (SELECT id FROM messages)",
+                (run_id,),
+            ) as cursor:
+                row = await cursor.fetchone()
+            return int(row[0]) if row else 0
 
-        await self._writer.run(job)
+        return await self._writer.run(job)
+
+    async def messages_of(self, run_id: str) -> set[int]:
+        """Return the ids of the messages that a run learns from."""
+        async with self._reader.execute(
+            "SELECT message_id FROM run_messages WHERE run_id = ?", (run_id,)
+        ) as cursor:
+            return {int(row["message_id"]) async for row in cursor}
 
     async def seen_messages(self, guild_id: int) -> set[int]:
         """Return the ids of all messages that a night which reached its verdict has looked at."""

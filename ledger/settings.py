@@ -188,6 +188,13 @@ class Verdict(Section):
     """Fewer held-out replies than this prove nothing: the champion stays."""
 
 
+class Leakage(Section):
+    probes: int = Field(default=64, ge=0)
+    """Beginnings of training replies that a candidate is tried with; 0 tries none."""
+    max_rate: float = Field(default=0.05, ge=0, le=1)
+    """Share of the probes in which single people's words may come back; secret values never may."""
+
+
 class Policy(Section):
     discord_permission: str = ""
     """Discord's express permission to train on what comes through its API: who, when, reference."""
@@ -234,6 +241,7 @@ class Settings(BaseSettings):
     dataset: Dataset = Dataset()
     training: Training = Training()
     verdict: Verdict = Verdict()
+    leakage: Leakage = Leakage()
     policy: Policy = Policy()
     forgetting: Forgetting = Forgetting()
     retention: Retention = Retention()

@@ -25,6 +25,7 @@ _RARE = ("50", "56", "57", "58", "63", "67")
 _ISSUERS = re.compile(
     r"""4(?:\d{12}|\d{15}|\d{18})            # Visa
     |(?:5[1-5]\d{14})|(?:2(?:22[1-9]|2[3-9]\d|[3-6]\d\d|7[01]\d|720)\d{12})   # Mastercard
+    |(?:1800|2131)\d{11}                      # JCB, older
     |3[47]\d{13}                               # American Express
     |6(?:011|5\d\d|4[4-9]\d)\d{12,15}          # Discover
     |35(?:2[89]|[3-8]\d)\d{12,15}              # JCB
@@ -48,7 +49,8 @@ def cards(view: str) -> Iterator[tuple[int, int]]:
         if len(set(digits)) == 1 or not _ISSUERS.fullmatch(digits) or not luhn(digits):
             continue
         grouped = len(digits) < len(match[0])
-        common = len(digits) in (15, 16) and not digits.startswith(_RARE)
+        # Nineteen-digit identifiers of Discord begin with 1, and no card does.
+        common = len(digits) in (14, 15, 16, 19) and not (len(digits) < 16 and digits.startswith(_RARE))
         around = max(0, match.start() - _WORD_REACH), match.end() + _WORD_REACH
         if grouped or common or _CARD_WORDS.search(view, *around):
             yield match.span()

@@ -16,8 +16,10 @@ from phonenumbers import NumberParseException, PhoneNumberType
 from ledger.scrubbing.masking import without_urls
 
 _SEPARATOR = r"[ \-./()]{0,3}"
+_EXTENSION = r"(?: ?(?:x|ext\.?) ?\d{1,6})?"
 _CANDIDATE = re.compile(
-    rf"(?<![\w@#$%=<+*^~-])(?<![\w)][.,:/])(?:\+{_SEPARATOR}|\(\+?)?\d(?:{_SEPARATOR}\d){{6,16}}(?![\w%]|[.,:/-]\d|\+)",
+    rf"(?<![\w@#$%=<+*^~-])(?<![\w)][.,:/])(?P<number>(?:\+{_SEPARATOR}|\(\+?)?\d(?:{_SEPARATOR}\d){{6,16}}){_EXTENSION}"
+    r"(?![\w%]|[.,:/-]\d|\+)",
     re.ASCII,
 )
 _LINK = re.compile(
@@ -40,44 +42,42 @@ _WORDS = re.compile(
 )
 _WORD_REACH = 32
 # Written without a country code, a number can be from any of the places where members live.
-REGIONS = [
-    "US",
-    "GB",
-    "DE",
-    "FR",
-    "ES",
-    "NL",
-    "IT",
-    "PT",
-    "PL",
-    "AT",
-    "CH",
-    "BE",
-    "IE",
-    "AU",
-    "NZ",
-    "ZA",
-    "IN",
-    "JP",
-    "CN",
-    "BR",
-    "MX",
-    "AR",
-    "SE",
-    "NO",
-    "DK",
-    "FI",
-    "TR",
-    "RU",
-]
-_NORTH_AMERICAN = re.compile(r"(?:1[ .-])?(?:\([2-9]\d\d\) ?|[2-9]\d\d([.-]))[2-9]\d\d[.-]\d{4}")
+REGIONS = (
+    *(
+        "US",
+        "GB",
+        "DE",
+        "FR",
+        "ES",
+        "NL",
+        "IT",
+        "PT",
+        "PL",
+        "AT",
+        "CH",
+        "BE",
+        "IE",
+        "AU",
+        "NZ",
+        "ZA",
+        "IN",
+        "JP",
+    ),
+    *("CN", "BR", "MX", "AR", "SE", "NO", "DK", "FI", "TR", "RU"),
+)
+_NORTH_AMERICAN = re.compile(r"(?:1[ .-])?(?:\([2-9]\d\d\) ?|[2-9]\d\d[.-])[2-9]\d\d[.-]\d{4}")
 _FRENCH_PAIRS = re.compile(r"0[1-9](?:[ .-]\d\d){4}")
-_TRUNK_ZERO = re.compile(r"\(?0\d{1,4}\)?[ /-]\d{2,8}(?:[ -]\d{2,5}){0,3}")
+_TRUNK_ZERO = re.compile(r"(?:\(0\d{1,4}\)[ /-]?|0\d{1,4}[ /-])\d{2,8}(?:[ -]\d{2,5}){0,3}")
 _JAPANESE = re.compile(r"0\d{1,3}-\d{2,4}-\d{4}")
-_BARE_MOBILE = re.compile(r"0(?:6\d{8}|7\d{8,9}|1[5-7]\d{8,9})")
+_BARE = re.compile(r"0(?:6\d{8}|7\d{8,9}|1[5-7]\d{8,9}|[1-3]\d{9})")
 _BRAZILIAN = re.compile(r"\([1-9]\d\) ?9?\d{4}-\d{4}")
 # A decimal number, or seconds and milliseconds since 1970.
 _NO_PHONE = re.compile(r"\d+\.\d{5,}|1[4-9]\d{8}(?:\d{3})?")
+# Mobile numbers without any separator are usual in China and India; the script tells whose they are.
+_SCRIPTS = (
+    (re.compile(r"[\u4e00-\u9fff]"), re.compile(r"1[3-9]\d{9}"), "CN"),
+    (re.compile(r"[\u0900-\u097f]"), re.compile(r"[6-9]\d{4} ?\d{5}"), "IN"),
+)
 
 
 def phones(view: str) -> Iterator[tuple[int, int]]:
@@ -87,17 +87,24 @@ def phones(view: str) -> Iterator[tuple[int, int]]:
     yield from (match.span(1) for match in _LINK.finditer(view))
     view = without_urls(view)
     for match in _CANDIDATE.finditer(view):
-        text = match[0]
+        text = match["number"]
         start, end = match.span()
         if text.count("(") > text.count(")"):
             start, text = start + 1, text[1:]
-        if is_number(text, explained=_explained(view, start, end)):
+        if is_number(text, explained=_explained(view, start, end)) or _is_of_the_script(text, view):
             yield start, end
 
 
 def _explained(view: str, start: int, end: int) -> bool:
     before = view[max(0, start - _WORD_REACH) : start]
     return bool(_WORDS.search(before) or _WORDS.search(view[end : end + _WORD_REACH // 2]))
+
+
+def _is_of_the_script(text: str, view: str) -> bool:
+    return any(
+        form.fullmatch(text) and letters.search(view) and valid(text, region)
+        for letters, form, region in _SCRIPTS
+    )
 
 
 def is_number(text: str, *, explained: bool) -> bool:
@@ -107,24 +114,27 @@ def is_number(text: str, *, explained: bool) -> bool:
         return False
     if text.lstrip("(").startswith("+") or digits.startswith("00"):
         international = "+" + digits.removeprefix("00")
-        return possible(international) and (explained or valid(international, None) or len(digits) >= 10)
+        known = valid(international, None) or (possible(international) and len(digits) >= 10)
+        return known or (explained and 9 <= len(digits) <= 15)
     if _FRENCH_PAIRS.fullmatch(text):
         return True
     if _looks_like_a_date(text):
         return False
-    if explained:
-        return any(valid(text, region) for region in REGIONS) or (digits[0] == "0" and 9 < len(digits) < 12)
-    return _usual_shape(text)
+    if explained and any(valid(text, region) for region in REGIONS):
+        return True
+    # Numbers that nobody has been given yet look the same, and area codes are added every year.
+    return (explained and digits[0] == "0" and 9 <= len(digits) <= 13) or _usual_shape(text)
 
 
 def _usual_shape(text: str) -> bool:
-    """Return whether ``text`` is a valid number in the grouping that its country uses."""
+    """Return whether ``text`` has the grouping that its country uses, and is a number there."""
     if _NORTH_AMERICAN.fullmatch(text):
-        return valid(text, "US")
+        return True
     if _BRAZILIAN.fullmatch(text):
         return valid(text, "BR")
-    if _BARE_MOBILE.fullmatch(text):
-        return any(valid(text, region, mobile=True) for region in ("NL", "FR", "GB", "DE"))
+    if _BARE.fullmatch(text):
+        mobile = any(valid(text, region, mobile=True) for region in ("NL", "FR", "GB", "DE"))
+        return mobile or (len(text) == 11 and valid(text, "GB"))
     if _JAPANESE.fullmatch(text) and valid(text, "JP"):
         return True
     zero = _TRUNK_ZERO.fullmatch(text) and 9 <= sum(map(str.isdigit, text)) <= 12
