@@ -101,12 +101,14 @@ def arrange(material: Material, limits: Dataset, *, bot_name: str) -> tuple[Spli
     )
     left_out += parts.left_out
     targets = {number for talk in talks for number in _targets(talk)}
+    # Only what is in tonight's parts counts as new: what is too old or a duplicate will never be seen.
+    chosen = {n for part in (parts.train, parts.val, parts.test) for talk in part for n in _targets(talk)}
     answerless = len(kept) - len(targets)
     counts = {
         "messages": len(material.messages),
         "people": len({message.author_id for message in kept}),
         "conversations": len(talks),
-        "new_replies": len(targets - material.seen),
+        "new_replies": len(chosen - material.seen),
         "train_replies": sum(talk.replies for talk in parts.train),
         "validation_replies": sum(talk.replies for talk in parts.val),
         "test_replies": sum(talk.replies for talk in parts.test),
