@@ -5,6 +5,7 @@ Talks to the bot's own engine and to a vLLM server alike; which one is only a UR
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -18,6 +19,10 @@ from ledger.prompts import Turn
 
 BASE = "base"
 """Name under which the bot asks for the base model without an adapter."""
+
+
+PATIENCE_SECONDS = 1.5
+"""How long a sign of life may take; Discord gives a command three seconds to answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +51,15 @@ class EngineClient:
     at each start; it raises EngineError while there is none.
     """
 
-    def __init__(self, session: aiohttp.ClientSession, address: Callable[[], Address]) -> None:
+    def __init__(
+        self,
+        session: aiohttp.ClientSession,
+        address: Callable[[], Address],
+        *,
+        patience_seconds: float = PATIENCE_SECONDS,
+    ) -> None:
         self._session = session
+        self._patience_seconds = patience_seconds
         self._address = address
 
     async def stream(
@@ -110,11 +122,14 @@ class EngineClient:
             return [str(entry["id"]) for entry in (await response.json())["data"]]
 
     async def healthy(self) -> bool:
-        """Tell whether the engine answers."""
+        """Tell whether the engine answers, and soon."""
         try:
-            async with self._request("GET", "/health", None, None):
+            async with (
+                asyncio.timeout(self._patience_seconds),
+                self._request("GET", "/health", None, None),
+            ):
                 return True
-        except EngineError:
+        except (EngineError, TimeoutError):
             return False
 
     def _model(self, model: str) -> str:

@@ -13,6 +13,7 @@ import logging
 import os
 import secrets
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -31,9 +32,16 @@ class EngineProcess:
     """``async with EngineProcess(config) as engine``; ``engine.address()`` once it serves."""
 
     def __init__(
-        self, config: Path, *, port: int = 0, start_timeout: float = 600.0, command: tuple[str, ...] = ()
+        self,
+        config: Path,
+        *,
+        port: int = 0,
+        start_timeout: float = 600.0,
+        command: tuple[str, ...] = (),
+        restart_delays: Sequence[float] = RESTART_DELAYS,
     ) -> None:
         self._command = command or (sys.executable, "-m", "engine", "--config", str(config), "--json")
+        self._restart_delays = restart_delays
         self._port = port
         self._start_timeout = start_timeout
         self._address: Address | None = None
@@ -84,7 +92,7 @@ class EngineProcess:
             served = await self._serve_once()
             self._started.set()
             failures = 0 if served else failures + 1
-            delay = RESTART_DELAYS[min(failures, len(RESTART_DELAYS) - 1)]
+            delay = self._restart_delays[min(failures, len(self._restart_delays) - 1)]
             log.error("the engine is down (%s); it starts again in %.0f s", self.problem, delay)
             await asyncio.sleep(delay)
             self.restarts += 1
@@ -93,17 +101,15 @@ class EngineProcess:
         """Run the engine until it ends; tell whether it ever served."""
         token = secrets.token_urlsafe(32)
         self.problem = ""
-        process = await asyncio.create_subprocess_exec(
-            *self._command,
-            "--port",
-            str(self._port),
-            stdin=asyncio.subprocess.PIPE,  # closes when this process dies, and the engine ends with it
-            stdout=asyncio.subprocess.PIPE,
-            env={**os.environ, "NIGHTSCHOOL_ENGINE_TOKEN": token},
-        )
+        try:
+            process = await self._spawn(token)
+        except OSError as error:
+            self.problem = f"it could not be started: {error}"
+            return False
         self._process = process
         try:
-            url = await asyncio.wait_for(self._announced(process), self._start_timeout)
+            async with asyncio.timeout(self._start_timeout):
+                url = await self._announced(process)
         except TimeoutError:
             await self._stop()
             self.problem = f"it did not load the model within {self._start_timeout:.0f} seconds"
@@ -115,10 +121,22 @@ class EngineProcess:
         self.generation += 1
         self._started.set()
         log.info("the engine serves at %s", url)
+        await _drained(process)
         code = await process.wait()
         self._address = None
         self.problem = f"it ended with exit code {code}"
         return True
+
+    async def _spawn(self, token: str) -> asyncio.subprocess.Process:
+        return await asyncio.create_subprocess_exec(
+            *self._command,
+            "--port",
+            str(self._port),
+            stdin=asyncio.subprocess.PIPE,  # closes when this process dies, and the engine ends with it
+            stdout=asyncio.subprocess.PIPE,
+            limit=2**20,
+            env={**os.environ, "NIGHTSCHOOL_ENGINE_TOKEN": token},
+        )
 
     async def _announced(self, process: asyncio.subprocess.Process) -> str | None:
         """Return the URL that the engine prints when it serves; None if it ends before that."""
@@ -127,6 +145,8 @@ class EngineProcess:
             try:
                 event = json.loads(line)
             except ValueError:
+                continue
+            if not isinstance(event, dict):
                 continue
             if event.get("ready"):
                 return str(event["url"])
@@ -141,7 +161,15 @@ class EngineProcess:
         with contextlib.suppress(ProcessLookupError):
             process.terminate()
         try:
-            await asyncio.wait_for(process.wait(), STOP_SECONDS)
+            async with asyncio.timeout(STOP_SECONDS):
+                await process.wait()
         except TimeoutError:
             process.kill()
             await process.wait()
+
+
+async def _drained(process: asyncio.subprocess.Process) -> None:
+    """Read what it prints until it ends: a full pipe would stop it in the middle of an answer."""
+    assert process.stdout is not None  # noqa: S101 - it was asked for
+    while await process.stdout.read(2**16):
+        pass

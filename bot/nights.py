@@ -205,7 +205,8 @@ class Nights:
         with contextlib.suppress(ProcessLookupError):
             process.terminate()
         try:
-            await asyncio.wait_for(process.wait(), self._stop_seconds)
+            async with asyncio.timeout(self._stop_seconds):
+                await process.wait()
         except TimeoutError:
             log.warning("the trainer of guild %d did not stop; it is killed", guild_id)
             process.kill()

@@ -8,6 +8,7 @@ this room follows them, whoever changed them.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
@@ -70,6 +71,10 @@ class Serving:
         """Return why the engine does not take a version, if it was tried."""
         return self._refused.get(version)
 
+    def retry(self, version: str) -> None:
+        """Let the engine be asked again for a version that it refused; its files may be mended."""
+        self._refused.pop(version, None)
+
     @asynccontextmanager
     async def lease(self, guild_id: int | None) -> AsyncIterator[tuple[str, str | None]]:
         """Give (model name for the engine, adapter version) and hold the version while in use."""
@@ -106,13 +111,15 @@ class Serving:
                 await self._round()
             except EngineError as error:
                 log.warning("adapters are not in step with the ledger yet: %s", error)
+            except Exception:  # whoever waits for the next round must not wait for ever
+                log.exception("adapters could not be brought in step with the ledger")
             async with self._synced:
                 self._rounds += 1
                 self._synced.notify_all()
-            try:
-                await asyncio.wait_for(self._nudged.wait(), self._poll_seconds)
-            except TimeoutError:
-                continue
+            # Not wait_for: in Python 3.11 it loses a cancellation that comes together with the event.
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._poll_seconds):
+                    await self._nudged.wait()
 
     async def _round(self) -> None:
         generation = self._generation()

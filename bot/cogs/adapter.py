@@ -25,11 +25,14 @@ async def promote(ledger: Ledger, serving: Serving, guild_id: int, version: str,
             before serves again.
     """
     before = await ledger.adapters.champion(guild_id)
+    serving.retry(version)
     await ledger.adapters.promote(guild_id, version, by=str(by))
     await serving.sync()
     refusal = serving.refusal(version)
-    if refusal is None:
+    if refusal is None and serving.version(guild_id) == version:
         return f"`{version}` serves now."
+    if refusal is None:
+        return f"`{version}` is promoted; it serves as soon as the engine is up (see `/bot status`)."
     if before is None or before.version != version:
         await ledger.adapters.rollback(guild_id, by="engine refused")
         await serving.sync()

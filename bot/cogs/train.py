@@ -84,7 +84,8 @@ async def _live(interaction: discord.Interaction, night: Night) -> None:
     shown = None
     while loop.time() < until:
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(night.ended.wait(), LIVE_INTERVAL)
+            async with asyncio.timeout(LIVE_INTERVAL):
+                await night.ended.wait()
         embed = night_embed(night)
         if embed != shown:
             try:

@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import discord
 import simcord
 from aiohttp import web
@@ -29,6 +30,7 @@ from tests.conftest import FakeClock
 
 NOON = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
 BASE = "stand-in/base"
+ROOT = Path(__file__).resolve().parents[2]
 
 
 async def until(condition: Callable[[], Any], *, seconds: float = 10.0) -> None:
@@ -119,6 +121,30 @@ async def stand_in_engine() -> AsyncIterator[StandInEngine]:
     async with served(engine.app()) as url:
         engine.url = url
         yield engine
+
+
+@dataclass(frozen=True)
+class RealEngine:
+    """The engine's own process on the tiny model."""
+
+    url: str
+    token: str
+    base: Path
+    adapters: Path
+    make: Callable[..., Path]
+
+    def make_adapter(self, version: str, *, seed: int) -> Path:
+        """Write a version with random weights where the ledger says that it lies."""
+        return self.make(self.adapters, version, seed)
+
+    async def loaded(self) -> set[str]:
+        """Return the names of everything that can be asked for."""
+        headers = {"Authorization": f"Bearer {self.token}"}
+        async with (
+            aiohttp.ClientSession(headers=headers) as session,
+            session.get(f"{self.url}/v1/models") as response,
+        ):
+            return {entry["id"] for entry in (await response.json())["data"]}
 
 
 @asynccontextmanager
