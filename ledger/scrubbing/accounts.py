@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from ledger.scrubbing.masking import without_urls
 
 _CARD = re.compile(
-    r"(?<![\w+.-])(?<!\d[.,:/])(?:\d{13,19}"
+    r"(?<![\w+.-])(?<!\d[.,:/])(?:\d{12,19}"
     # Neither before nor after the groups may the row of numbers go on.
     r"|(?<!\d{4} )\d{4}(?P<by>[ -])\d{4}(?P=by)\d{4}(?P=by)\d{4}(?:(?P=by)\d{2,3})?(?! \d{4})"
     r"|\d{4}(?P<of>[ -])\d{6}(?P=of)\d{4,5})(?!\w|[-.,:/]\d)",
@@ -20,7 +20,6 @@ _CARD_WORDS = re.compile(
     re.IGNORECASE,
 )
 _WORD_REACH = 40
-_RARE = ("50", "56", "57", "58", "63", "67")
 # Leading digits and lengths of issuers (ISO/IEC 7812): the ranges in use.
 _ISSUERS = re.compile(
     r"""4(?:\d{12}|\d{15}|\d{18})            # Visa
@@ -40,19 +39,19 @@ _ISSUERS = re.compile(
 def cards(view: str) -> Iterator[tuple[int, int]]:
     """Yield where a payment card's number stands.
 
-    Unusual lengths and the ranges of Maestro need a word such as "card" nearby: one in ten random
+    Without a word such as "card" nearby, issuer and length must be usual ones: one in ten random
     numbers passes Luhn's check, and Discord is full of long identifiers.
     """
     view = without_urls(view)
     for match in _CARD.finditer(view):
         digits = re.sub(r"[ -]", "", match[0])
-        if len(set(digits)) == 1 or not _ISSUERS.fullmatch(digits) or not luhn(digits):
+        if len(set(digits)) == 1 or not luhn(digits):
             continue
         grouped = len(digits) < len(match[0])
         # Nineteen-digit identifiers of Discord begin with 1, and no card does.
-        common = len(digits) in (14, 15, 16, 19) and not (len(digits) < 16 and digits.startswith(_RARE))
+        usual = grouped or len(digits) in (15, 16, 19) or (len(digits) == 14 and digits[0] == "3")
         around = max(0, match.start() - _WORD_REACH), match.end() + _WORD_REACH
-        if grouped or common or _CARD_WORDS.search(view, *around):
+        if (usual and _ISSUERS.fullmatch(digits)) or _CARD_WORDS.search(view, *around):
             yield match.span()
 
 

@@ -67,7 +67,7 @@ REGIONS = (
 )
 _NORTH_AMERICAN = re.compile(r"(?:1[ .-])?(?:\([2-9]\d\d\) ?|[2-9]\d\d[.-])[2-9]\d\d[.-]\d{4}")
 _FRENCH_PAIRS = re.compile(r"0[1-9](?:[ .-]\d\d){4}")
-_TRUNK_ZERO = re.compile(r"(?:\(0\d{1,4}\)[ /-]?|0\d{1,4}[ /-])\d{2,8}(?:[ -]\d{2,5}){0,3}")
+_TRUNK_ZERO = re.compile(r"(?:\(0\d{1,4}\)[ ./-]?|0\d{1,4}[ ./-])\d{2,8}(?:[ .-]\d{2,5}){0,3}")
 _JAPANESE = re.compile(r"0\d{1,3}-\d{2,4}-\d{4}")
 _BARE = re.compile(r"0(?:6\d{8}|7\d{8,9}|1[5-7]\d{8,9}|[1-3]\d{9})")
 _BRAZILIAN = re.compile(r"\([1-9]\d\) ?9?\d{4}-\d{4}")
