@@ -57,7 +57,9 @@ async def open_services(
     secrets = secrets or Secrets()
     clock = clock or SystemClock()
     async with AsyncExitStack() as stack:
-        ledger = await stack.enter_async_context(Ledger.open(settings.database, clock=clock))
+        ledger = await stack.enter_async_context(
+            Ledger.open(settings.database, clock=clock, scrubbing=settings.privacy.scrub)
+        )
         forgetting = Forgetting(
             ledger,
             datasets_dir=settings.datasets_dir,

@@ -14,6 +14,7 @@ import aiosqlite
 
 from ledger.database import Writer
 from ledger.records import Message
+from ledger.scrubbing import scrub
 
 _SELECT = (
     "SELECT m.*, coalesce(p.name, '') AS author_name, coalesce(p.is_bot, 0) AS is_bot FROM messages m"
@@ -24,9 +25,14 @@ _SELECT = (
 class Messages:
     """What people wrote."""
 
-    def __init__(self, reader: aiosqlite.Connection, writer: Writer) -> None:
+    def __init__(self, reader: aiosqlite.Connection, writer: Writer, *, scrubbing: bool = True) -> None:
         self._reader = reader
         self._writer = writer
+        self._scrubbing = scrubbing
+
+    def as_stored(self, content: str) -> str:
+        """Return the text as it is stored: what looks like a secret is replaced by its kind."""
+        return scrub(content).text if self._scrubbing else content
 
     async def add(self, message: Message) -> bool:
         """Store the message; tell whether it was new."""
@@ -40,7 +46,7 @@ class Messages:
                 m.guild_id,
                 m.channel_id,
                 m.author_id,
-                m.content,
+                self.as_stored(m.content),
                 m.created_at,
                 m.edited_at,
                 m.reply_to,
@@ -68,7 +74,7 @@ class Messages:
         return bool(
             await self._writer.execute(
                 "UPDATE messages SET content = ?, edited_at = ? WHERE id = ?",
-                (content, edited_at, message_id),
+                (self.as_stored(content), edited_at, message_id),
             )
         )
 

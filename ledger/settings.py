@@ -188,6 +188,11 @@ class Verdict(Section):
     """Fewer held-out replies than this prove nothing: the champion stays."""
 
 
+class Privacy(Section):
+    scrub: bool = True
+    """Replace e-mail addresses, numbers, keys and the like before a message is stored."""
+
+
 class Leakage(Section):
     probes: int = Field(default=64, ge=0)
     """Beginnings of training replies that a candidate is tried with; 0 tries none."""
@@ -241,6 +246,7 @@ class Settings(BaseSettings):
     dataset: Dataset = Dataset()
     training: Training = Training()
     verdict: Verdict = Verdict()
+    privacy: Privacy = Privacy()
     leakage: Leakage = Leakage()
     policy: Policy = Policy()
     forgetting: Forgetting = Forgetting()

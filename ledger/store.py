@@ -25,7 +25,15 @@ from ledger.runs import Runs
 class Ledger:
     """All parts of the record, over one reading and one writing connection."""
 
-    def __init__(self, path: Path, reader: aiosqlite.Connection, writer: Writer, clock: Clock) -> None:
+    def __init__(
+        self,
+        path: Path,
+        reader: aiosqlite.Connection,
+        writer: Writer,
+        clock: Clock,
+        *,
+        scrubbing: bool = True,
+    ) -> None:
         self.path = path
         self.reader = reader
         self.writer = writer
@@ -34,7 +42,7 @@ class Ledger:
         self.channels = Channels(reader, writer)
         self.people = People(reader, writer)
         self.consent = Consent(reader, writer, clock)
-        self.messages = Messages(reader, writer)
+        self.messages = Messages(reader, writer, scrubbing=scrubbing)
         self.replies = Replies(reader, writer, clock)
         self.runs = Runs(reader, writer, clock)
         self.adapters = Adapters(reader, writer, clock)
@@ -42,14 +50,18 @@ class Ledger:
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, path: Path, *, clock: Clock | None = None) -> AsyncIterator[Ledger]:
+    async def open(
+        cls, path: Path, *, clock: Clock | None = None, scrubbing: bool = True
+    ) -> AsyncIterator[Ledger]:
         """Open the database at ``path``, creating or migrating it.
+
+        With ``scrubbing``, addresses, numbers and keys in messages are replaced before they are stored.
 
         Raises:
             LedgerError: it cannot be opened, is no database, or is of a newer version.
         """
         async with open_database(path) as (reader, writer):
-            yield cls(path, reader, writer, clock or SystemClock())
+            yield cls(path, reader, writer, clock or SystemClock(), scrubbing=scrubbing)
 
     async def checkpoint(self) -> bool:
         """Empty the WAL, so that no deleted text stays behind; tell whether it could be emptied."""

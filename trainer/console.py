@@ -28,7 +28,7 @@ def finish(
 async def ledger_of(settings: Settings, options: argparse.Namespace) -> AsyncIterator[Ledger]:
     start = getattr(options, "now", None)
     clock = OffsetClock(start) if start is not None else None
-    async with Ledger.open(settings.database, clock=clock) as ledger:
+    async with Ledger.open(settings.database, clock=clock, scrubbing=settings.privacy.scrub) as ledger:
         yield ledger
 
 

@@ -11,7 +11,7 @@ import os
 import shutil
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -69,7 +69,11 @@ async def gather(ledger: Ledger, guild_id: int, *, discord_permission: str) -> M
     return Material(
         guild_id=guild_id,
         guild_name=(await ledger.guilds.all()).get(guild_id, "this server"),
-        messages=await ledger.messages.of_guild(guild_id),
+        # Stored texts were scrubbed by the rules of their day; today's may know more.
+        messages=[
+            replace(message, content=ledger.messages.as_stored(message.content))
+            for message in await ledger.messages.of_guild(guild_id)
+        ],
         rules=Rules(
             consent=await ledger.consent.in_force(guild_id),
             bots=await ledger.people.bots(guild_id),

@@ -92,7 +92,7 @@ class RecorderCog(commands.Cog):
         kept = record(message, bot_id=self.bot.user.id if self.bot.user else 0)
         stored = await self.ledger.messages.get(message.id)
         allowed = await self.ledger.consent.allows(guild.id, message.author.id, message.channel.id)
-        if stored is not None and allowed and stored.content == kept.content:
+        if stored is not None and allowed and stored.content == self.ledger.messages.as_stored(kept.content):
             return  # a pin or a link's preview: no word has changed
         await self.forgetting.messages(guild.id, [message.id], asked_by="edit in Discord")
         if stored is not None and allowed and kept.content:

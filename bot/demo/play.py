@@ -149,7 +149,7 @@ async def _import_sample(settings: Settings, config: Path, clock: LiveClock) -> 
     exports = load_exports()
     guild = exports[0]["guild"]
     guild_id = int(guild["id"])
-    async with Ledger.open(settings.database, clock=clock) as ledger:
+    async with Ledger.open(settings.database, clock=clock, scrubbing=settings.privacy.scrub) as ledger:
         # On the demo's clock, so that nights before its first day are not made up.
         await ledger.guilds.ensure(guild_id, guild["name"])
         people = {int(m["author"]["id"]): m["author"] for export in exports for m in export["messages"]}
