@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import logging
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -21,19 +20,24 @@ from ledger.records import Adapter, Run
 from ledger.settings import Settings
 from ledger.store import Ledger
 from trainer import dataset
-from trainer.builders import base_of, decide, interval_of, recipe_of
-from trainer.evaluation import Evaluation, evaluate
+from trainer.builders import base_of, decide, recipe_of
+from trainer.corpus import corpus_of
+from trainer.endings import (
+    close,
+    finish_version,
+    note_verdict,
+    note_who_serves,
+    stop_if_forgotten,
+    what_went_wrong,
+)
+from trainer.evaluation import evaluate
 from trainer.finetune import fit
-from trainer.folders import Folders, canaries, drop_old_datasets, put_in_place
-from trainer.leakage import Corpus
+from trainer.folders import Folders, drop_old_datasets
 from trainer.lock import lock_path, night_lock
 from trainer.outcome import Outcome
 from trainer.progress import Reporter, silent
-from trainer.report import write_report
-from trainer.resuming import discard_candidate, resumable
+from trainer.resuming import resumable
 from trainer.verdict import Decision
-
-log = logging.getLogger("trainer")
 
 
 class Night:
@@ -83,19 +87,21 @@ class Night:
             try:
                 await self._stages(run, folders, outcome)
             except RunCancelled as stopped:
-                await self._close(outcome, "cancelled", str(stopped))
+                await close(self._ledger, outcome, "cancelled", str(stopped))
             except NightschoolError as error:
-                await self._close(outcome, *await self._what_went_wrong(run, error))
+                await close(self._ledger, outcome, *await what_went_wrong(self._ledger, run.id, error))
             except asyncio.CancelledError:
-                await self._close(outcome, "cancelled", "The night was stopped.")
+                await close(self._ledger, outcome, "cancelled", "The night was stopped.")
                 raise
             except Exception as error:
                 # The text of a stranger's exception may quote a message; the type cannot.
-                await self._close(outcome, "failed", f"{type(error).__name__}; its traceback is on stderr.")
+                await close(
+                    self._ledger, outcome, "failed", f"{type(error).__name__}; its traceback is on stderr."
+                )
                 raise
             finally:
                 folders.drop_checkpoints()
-            await self._note_who_serves(outcome)
+            await note_who_serves(self._ledger, outcome)
             outcome.seconds = time.monotonic() - began
             drop_old_datasets(self._settings.datasets_dir, self._guild)
         return outcome
@@ -112,9 +118,9 @@ class Night:
         )
         outcome.candidate = candidate.version
         history = await self._fit(run, folders, candidate, champion, outcome)
-        await self._stop_if_forgotten(run)
-        found, decision = await self._evaluate(run, folders, candidate, champion, outcome)
-        self._write(folders, candidate, outcome, found, decision, history)
+        await stop_if_forgotten(self._ledger, run.id)
+        decision = await self._evaluate(run, folders, candidate, champion, outcome)
+        finish_version(folders, Path(candidate.path), outcome, decision, history)
         await self._settle(run, candidate, decision, outcome)
 
     async def _prepare(self, run: Run, folders: Folders, outcome: Outcome) -> bool:
@@ -182,7 +188,7 @@ class Night:
 
     async def _evaluate(
         self, run: Run, folders: Folders, candidate: Adapter, champion: Adapter | None, outcome: Outcome
-    ) -> tuple[Evaluation, Decision]:
+    ) -> Decision:
         final = Path(candidate.path)
         found = await asyncio.to_thread(
             evaluate,
@@ -193,67 +199,34 @@ class Night:
             max_tokens=self._recipe.max_tokens,
             packing=self._recipe.packing,
             sampled_replies=self._sampled,
-            corpus=await self._corpus(run) if self._settings.leakage.probes else None,
+            corpus=await corpus_of(self._ledger, self._settings, run)
+            if self._settings.leakage.probes
+            else None,
             probes=self._settings.leakage.probes,
             seed=self._recipe.seed,
             reporter=self._report,
             cancelled=self._cancelled,
         )
-        await self._stop_if_forgotten(run)
+        await stop_if_forgotten(self._ledger, run.id)
         self._report("verdict", 0, 1)
         decision = await asyncio.to_thread(decide, found, self._settings)
         decision = replace(decision, reasons=(*decision.reasons, *found.notes))
-        outcome.scores = {name: score.figures() for name, score in found.scores.items()}
-        outcome.verdict, outcome.reasons = decision.verdict, decision.reasons
-        outcome.forgetting, outcome.samples = round(decision.forgetting, 5), found.samples
-        outcome.recitals = found.recitals.figures() if found.recitals else {}
-        if decision.difference is not None:
-            outcome.interval = interval_of(decision)
+        note_verdict(outcome, found, decision)
         await self._ledger.runs.advance(
             run.id,
             "evaluated",
             champion=champion.version if champion else None,
             verdict=decision.verdict,
             reasons=list(decision.reasons),
-            metrics=self._metrics(outcome),
+            metrics=outcome.metrics(),
         )
         self._report("verdict", 1, 1)
-        return found, decision
-
-    def _write(
-        self,
-        folders: Folders,
-        candidate: Adapter,
-        outcome: Outcome,
-        found: Evaluation,
-        decision: Decision,
-        history: list[dict[str, float]],
-    ) -> None:
-        """Add verdict, figures and report to the adapter directory and put it in its place."""
-        from engine.adapters import read_manifest, write_manifest
-
-        final = Path(candidate.path)
-        outcome.report, outcome.report_json = str(final / "report.md"), str(final / "report.json")
-        outcome.loss_curve = str(final / "loss_curve.png")
-        if final.is_dir():  # a run that was cut off right behind this step
-            return
-        outcome.stage = "promoted" if decision.verdict == "promote" else "kept"
-        write_report(folders.fitted, outcome.facts(), history)
-        write_manifest(
-            folders.fitted,
-            **{
-                **read_manifest(folders.fitted).fields,
-                "metrics": self._metrics(outcome),
-                "verdict": decision.verdict,
-                "reasons": list(decision.reasons),
-            },
-        )
-        put_in_place(folders.fitted, final)
+        return decision
 
     async def _settle(self, run: Run, candidate: Adapter, decision: Decision, outcome: Outcome) -> None:
         self._stop_if_cancelled()
         self._report("promote", 0, 1)
-        await self._ledger.adapters.set_metrics(candidate.version, self._metrics(outcome))
+        await self._ledger.adapters.set_metrics(candidate.version, outcome.metrics())
         if decision.verdict == "promote":
             await self._ledger.adapters.promote(self._guild, candidate.version, by=f"night {run.id}")
             outcome.stage = "promoted"
@@ -265,56 +238,6 @@ class Night:
             outcome.stage = "kept"
             await self._ledger.runs.advance(run.id, "kept")
         self._report("promote", 1, 1)
-
-    @staticmethod
-    def _metrics(outcome: Outcome) -> dict[str, Any]:
-        return {
-            "scores": outcome.scores,
-            "interval": outcome.interval,
-            "forgetting": outcome.forgetting,
-            "recitals": outcome.recitals,
-            "fit": outcome.fit,
-        }
-
-    async def _what_went_wrong(self, run: Run, error: NightschoolError) -> tuple[str, str]:
-        """Return stage and reason; files that vanish under a night vanish because of a deletion."""
-        try:
-            await self._stop_if_forgotten(run)
-        except RunCancelled as forgotten:
-            return "cancelled", str(forgotten)
-        return "failed", str(error)
-
-    async def _close(self, outcome: Outcome, stage: str, reason: str) -> None:
-        """Write down a night that did not come to a verdict; what serves goes on serving."""
-        outcome.stage, outcome.error, outcome.samples = stage, reason, ()
-        log.warning("run %s %s: %s", outcome.run, stage, reason)
-        await discard_candidate(self._ledger, self._guild, outcome.run)
-        await self._ledger.runs.advance(outcome.run, cast(Any, stage), error=reason)
-
-    async def _note_who_serves(self, outcome: Outcome) -> None:
-        versions = await self._ledger.adapters.of_guild(self._guild)
-        by_state = {adapter.state: adapter.version for adapter in versions}
-        outcome.champion, outcome.previous = by_state.get("champion"), by_state.get("previous")
-
-    async def _corpus(self, run: Run) -> Corpus:
-        """Return what the run learns from, for the leakage gate."""
-        seen = await self._ledger.runs.messages_of(run.id)
-        learned = [m for m in await self._ledger.messages.of_guild(self._guild) if m.id in seen]
-        return Corpus(
-            ((message.author_id, message.content) for message in learned),
-            secrets=canaries(self._settings.data_dir),
-        )
-
-    async def _stop_if_forgotten(self, run: Run) -> None:
-        """End a night that learns from somebody who has been forgotten meanwhile.
-
-        The promotion itself refuses such a run in its transaction; this spares the work until then.
-        """
-        if await self._ledger.deletions.is_tainted(run.id):
-            raise RunCancelled(
-                "Something that this night learned from was deleted meanwhile; "
-                "the next night trains without it."
-            )
 
     def _stop_if_cancelled(self) -> None:
         if self._cancelled():

@@ -67,6 +67,16 @@ class Outcome:
             "error": self.error,
         }
 
+    def metrics(self) -> dict[str, Any]:
+        """Return what was measured, for the ledger and the version's manifest."""
+        return {
+            "scores": self.scores,
+            "interval": self.interval,
+            "forgetting": self.forgetting,
+            "recitals": self.recitals,
+            "fit": self.fit,
+        }
+
     def as_json(self) -> dict[str, Any]:
         """Return everything, for the last line of stdout."""
         return {**self.facts(), "samples": list(self.samples)}
