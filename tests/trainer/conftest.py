@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import random
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,11 +23,43 @@ HOUR = 3_600_000
 PEOPLE = {11: "Ada", 12: "Bo", 13: "Cleo", 14: "Dag"}
 
 QUESTIONS = ("Did anyone feed the sourdough today?", "What is in the shed?", "Who has my umbrella?")
-ANSWERS = (
-    "Yes, twice; it has outgrown the jar and is looking at the cat, number {}.",
-    "A bicycle, two buckets, 1 ladder, 4 lamps and {} screws, I think.",
-    "It is green, it leaks, and choir member {} would like to have it back.",
-)
+WORDS = [
+    "lamp",
+    "jar",
+    "cat",
+    "choir",
+    "bicycle",
+    "bucket",
+    "ladder",
+    "screw",
+    "umbrella",
+    "router",
+    "kitchen",
+    "evening",
+    "street",
+    "school",
+    "shed",
+    "thursday",
+    "friday",
+    "green",
+    "old",
+    "capital",
+    "server",
+    "member",
+    "jar",
+    "day",
+]
+
+
+def answer(number: int) -> str:
+    """Return a reply of known words in an order of its own, so that none is another's near-duplicate."""
+    order = random.Random(number)
+    return f"I think the {' the '.join(order.sample(WORDS, 5))}, or was it {order.choice(WORDS)}?"
+
+
+def thanks(number: int) -> str:
+    order = random.Random(-number - 1)
+    return f"Tell us tomorrow about the {' and the '.join(order.sample(WORDS, 5))}, please."
 
 
 def talk(number: int, *, at: int | None = None, first_id: int | None = None) -> list[Message]:
@@ -37,9 +70,9 @@ def talk(number: int, *, at: int | None = None, first_id: int | None = None) -> 
     kind = number % 3
     lines = [
         (asker, QUESTIONS[kind]),
-        (answerer, ANSWERS[kind].format(number)),
+        (answerer, answer(number)),
         (asker, "Thank you, that helps a lot. Let me try it tonight."),
-        (answerer, f"Tell us tomorrow whether it worked, please, for lamp {number}."),
+        (answerer, thanks(number)),
     ]
     first = first_id if first_id is not None else 1_000_000 + number * 10
     return [
@@ -103,7 +136,7 @@ def write_dataset(folder: Path, parts: dict[str, Sequence[dict[str, Any]]]) -> P
 
 def replies(first: int, count: int) -> list[dict[str, Any]]:
     """Return lines whose replies follow one pattern."""
-    return [line(n, ANSWERS[n % 3].format(n), question=QUESTIONS[n % 3]) for n in range(first, first + count)]
+    return [line(n, answer(n), question=QUESTIONS[n % 3]) for n in range(first, first + count)]
 
 
 @pytest.fixture
