@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import random
+import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,32 +24,13 @@ HOUR = 3_600_000
 PEOPLE = {11: "Ada", 12: "Bo", 13: "Cleo", 14: "Dag"}
 
 QUESTIONS = ("Did anyone feed the sourdough today?", "What is in the shed?", "Who has my umbrella?")
-WORDS = [
-    "lamp",
-    "jar",
-    "cat",
-    "choir",
-    "bicycle",
-    "bucket",
-    "ladder",
-    "screw",
-    "umbrella",
-    "router",
-    "kitchen",
-    "evening",
-    "street",
-    "school",
-    "shed",
-    "thursday",
-    "friday",
-    "green",
-    "old",
-    "capital",
-    "server",
-    "member",
-    "jar",
-    "day",
-]
+WORDS = tuple(
+    re.findall(
+        r"\w+",
+        "lamp jar cat choir bicycle bucket ladder screw umbrella router kitchen evening "
+        "street school shed thursday friday green old capital server member jar day",
+    )
+)
 
 
 def answer(number: int) -> str:
