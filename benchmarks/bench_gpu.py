@@ -26,7 +26,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-TOKEN = "a-benchmark-on-loopback"
+TOKEN = "a-benchmark-on-loopback"  # noqa: S105 - of an engine that lives for minutes
 LIMIT_GIB = 8.0
 CONFIG = """
 [model]
