@@ -26,8 +26,14 @@ TITLES = {
     "cancelled": "✋ The night was cancelled",
     "failed": "🩹 The night failed; what served goes on serving",
 }
-FIELD = 1024
-"""Discord's limit for a field of an embed, in characters."""
+# Discord takes at most 1,024 characters a field and 6,000 over all embeds of a message; together
+# these stay below, with nothing cut in a usual night.
+REASONS = 1300
+COUNTS = 900
+FIGURES = 400
+FOOTER = 300
+QUESTION = 160
+REPLY = 350
 _MARKUP = re.compile(r"(?P<link>https?://[^\s<>\[\]()|*]+)|[\\\\*_~`|<>\[\]#]")
 _LISTS = re.compile(r"^(\s*)([-+])", re.MULTILINE)
 
@@ -36,14 +42,15 @@ def report_embeds(outcome: Mapping[str, Any]) -> list[discord.Embed]:
     """Return the report: one embed of facts and, where replies were sampled, one of replies."""
     stage = str(outcome.get("stage", "failed"))
     embed = discord.Embed(
-        title=TITLES.get(stage, stage), colour=COLOURS.get(stage), description=_reasons(outcome)
+        title=TITLES.get(stage, clipped(stage, 100)), colour=COLOURS.get(stage), description=_reasons(outcome)
     )
     if outcome.get("counts"):
         embed.add_field(name="Learned from", value=_counts(outcome["counts"]), inline=False)
     if outcome.get("perplexity"):
         embed.add_field(name="Perplexity on held-out replies", value=_perplexity(outcome), inline=False)
-    if outcome.get("loss_curve"):
-        embed.set_image(url=f"attachment://{Path(outcome['loss_curve']).name}")
+    picture = _picture(outcome)
+    if picture is not None:
+        embed.set_image(url=f"attachment://{picture.name}")
     embed.set_footer(text=_footer(outcome))
     samples = outcome.get("samples") or []
     return [embed, _samples(samples)] if samples else [embed]
@@ -51,15 +58,20 @@ def report_embeds(outcome: Mapping[str, Any]) -> list[discord.Embed]:
 
 def report_file(outcome: Mapping[str, Any]) -> discord.File | None:
     """Return the loss curve's picture, if the night drew one."""
+    picture = _picture(outcome)
+    return discord.File(picture) if picture is not None else None
+
+
+def _picture(outcome: Mapping[str, Any]) -> Path | None:
     path = outcome.get("loss_curve")
-    return discord.File(path) if path and Path(path).is_file() else None
+    return Path(path) if path and Path(path).is_file() else None
 
 
 def _reasons(outcome: Mapping[str, Any]) -> str:
     reasons = list(outcome.get("reasons") or [])
     if outcome.get("error"):
         reasons.append(str(outcome["error"]))
-    return clipped("\n".join(f"• {reason}" for reason in reasons) or "No reason was given.", 2048)
+    return clipped("\n".join(f"• {reason}" for reason in reasons) or "No reason was given.", REASONS)
 
 
 def _counts(counts: Mapping[str, Any]) -> str:
@@ -67,7 +79,7 @@ def _counts(counts: Mapping[str, Any]) -> str:
     lines = [f"**{value:,}** {_words(key)}" for key, value in counts.items() if isinstance(value, int)]
     left_out = counts.get("left_out") or {}
     lines += [f"left out: {value:,} — {_words(reason)}" for reason, value in left_out.items() if value]
-    return clipped("\n".join(lines) or "nothing", FIELD)
+    return clipped("\n".join(lines) or "nothing", COUNTS)
 
 
 def _perplexity(outcome: Mapping[str, Any]) -> str:
@@ -77,16 +89,17 @@ def _perplexity(outcome: Mapping[str, Any]) -> str:
         perplexity, nll = outcome["perplexity"].get(name), (outcome.get("nll") or {}).get(name)
         if perplexity is not None:
             rows.append(f"{name:<10}{perplexity:>9.2f}" + (f"   {nll:.3f} nats/token" if nll else ""))
-    return "```\n" + "\n".join(rows) + "\n```"
+    return "```\n" + clipped("\n".join(rows), FIGURES) + "\n```"
 
 
 def _samples(samples: Sequence[Mapping[str, Any]]) -> discord.Embed:
     embed = discord.Embed(title="The same questions, before and after", colour=discord.Colour.blurple())
     for sample in samples[:3]:
-        question = clipped(str(sample["context"]).strip().splitlines()[-1], 240)
-        embed.add_field(name="​", value=f"> {plain(question)}", inline=False)
-        embed.add_field(name="Before", value=plain(clipped(str(sample["before"]), 500)) or "—", inline=True)
-        embed.add_field(name="After", value=plain(clipped(str(sample["after"]), 500)) or "—", inline=True)
+        lines = str(sample.get("context") or "").strip().splitlines() or ["(no text)"]
+        embed.add_field(name="\u200b", value=f"> {clipped(plain(lines[-1]), QUESTION)}", inline=False)
+        for name in ("before", "after"):
+            reply = plain(str(sample.get(name) or "").strip())
+            embed.add_field(name=name.capitalize(), value=clipped(reply, REPLY) or "—", inline=True)
     return embed
 
 
@@ -96,7 +109,7 @@ def _footer(outcome: Mapping[str, Any]) -> str:
         f"candidate {outcome['candidate']}" if outcome.get("candidate") else "",
         f"{outcome['seconds'] / 60:.0f} min" if outcome.get("seconds") else "",
     ]
-    return " · ".join(part for part in parts if part) or "no run"
+    return clipped(" · ".join(part for part in parts if part) or "no run", FOOTER)
 
 
 def plain(text: str) -> str:

@@ -17,7 +17,7 @@ from discord.ext import commands
 from bot.cogs.adapter import promote, rollback
 from bot.cogs.errors import admin_check, answer_error
 from bot.nights import Night, Nights
-from bot.report import report_embeds, report_file
+from bot.report import clipped, report_embeds, report_file
 from bot.serving import Serving
 from ledger.errors import AdapterError
 from ledger.store import Ledger
@@ -92,6 +92,9 @@ class ReportsCog(commands.Cog):
         content: dict[str, Any] = {"embeds": report_embeds(night.outcome)}
         if file is not None:
             content["file"] = file
+        refusal = self.serving.refusal(str(night.outcome.get("candidate")))
+        if refusal is not None:
+            content["content"] = clipped(f"⚠️ What served before goes on serving. {refusal}", 2000)
         view = _buttons(night.outcome)
         if view is not None:
             content["view"] = view

@@ -1,0 +1,202 @@
+"""The report in the admin channel and its buttons, which outlive the bot and obey admins alone."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import discord
+import pytest
+
+from bot.client import NightschoolBot
+from bot.cogs.errors import ADMINS_ONLY
+from bot.cogs.reports import VersionButton
+from bot.nights import Night
+from tests.bot.house import House, StandInEngine, open_house, settings_for, text_of, trainer_command, until
+from tests.bot.test_report import OUTCOME
+
+
+async def night_of(house: House, guild: Any = None, **outcome: Any) -> discord.Message | None:
+    """Have the bot report on a night, and return what it posted."""
+    guild = guild or house.guild
+    night = Night(guild_id=guild.id, trigger="test", started_at=house.services.clock.now())
+    night.outcome = {**OUTCOME, **outcome}
+    before = len(house.last(house.office))
+    await house.bot.get_cog("ReportsCog").report(night)  # type: ignore[union-attr]
+    posted = house.last(house.office)[before:]
+    return posted[0] if posted else None
+
+
+def labels(message: discord.Message | None) -> list[str]:
+    assert message is not None
+    return [button.label for row in message.components for button in row.children]  # type: ignore[union-attr]
+
+
+async def test_a_night_that_ends_is_reported_in_the_admin_channel_with_its_picture(
+    house: House, tmp_path: Path, script: Callable[[str], Path]
+) -> None:
+    picture = tmp_path / "loss.png"
+    picture.write_bytes(b"\x89PNG picture")
+    version = await house.candidate()
+    outcome = {**OUTCOME, "stage": "kept", "candidate": version, "loss_curve": str(picture)}
+    house.services.nights._command = trainer_command(script(f"print({json.dumps(json.dumps(outcome))})"))
+    await house.boss.slash(house.general, "train start")
+    await until(lambda: house.last(house.office))
+    [report] = house.last(house.office)
+    assert len(report.embeds) == 2
+    assert report.attachments[0].filename == "loss.png"
+    assert report.embeds[0].image.url == "attachment://loss.png" or "loss.png" in str(
+        report.embeds[0].image.url
+    )
+    assert labels(report) == ["Promote it anyway"]
+
+
+async def test_a_server_without_the_admin_channel_gets_no_report(
+    house: House, caplog: pytest.LogCaptureFixture
+) -> None:
+    other = house.env.create_guild("Second Home")
+    await house.env.settle()
+    assert await night_of(house, other) is None
+    assert "no channel" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("stage", "expected"),
+    [
+        ("promoted", ["Roll back"]),
+        ("kept", ["Promote it anyway"]),
+        ("skipped", []),
+        ("failed", []),
+        ("cancelled", []),
+    ],
+)
+async def test_the_buttons_fit_the_end_of_the_night(house: House, stage: str, expected: list[str]) -> None:
+    assert labels(await night_of(house, stage=stage)) == expected
+
+
+async def test_what_was_promoted_serves_before_it_is_reported(house: House) -> None:
+    version = await house.candidate()
+    await house.services.ledger.adapters.promote(house.guild.id, version, by="trainer")
+    await night_of(house, candidate=version)
+    assert house.services.serving.version(house.guild.id) == version
+
+
+async def test_a_promoted_version_that_the_engine_refuses_is_told(
+    house: House, engine: StandInEngine
+) -> None:
+    version = await house.candidate()
+    engine.refused[version] = "wrong hash"
+    await house.services.ledger.adapters.promote(house.guild.id, version, by="trainer")
+    report = await night_of(house, candidate=version)
+    assert report is not None
+    assert "wrong hash" in report.content
+
+
+async def test_a_report_with_huge_texts_is_accepted_by_discord(house: House) -> None:
+    report = await night_of(
+        house,
+        reasons=["because " * 300] * 20,
+        samples=[{"context": "*" * 999, "before": "_" * 999, "after": "`" * 999}] * 3,
+        counts={f"kind_{number}": number for number in range(200)},
+    )
+    assert report is not None
+
+
+async def test_a_members_words_in_a_report_ping_nobody(house: House) -> None:
+    sample = {"context": f"@everyone {house.ann.mention}", "before": "@here", "after": "@everyone"}
+    report = await night_of(house, samples=[sample])
+    assert report is not None
+    stored = house.env.backend.get_message(house.office.id, report.id)
+    assert not stored.mention_everyone
+    assert stored.ping_user_ids == []
+    assert "@everyone" not in json.dumps(report.embeds[1].to_dict())
+
+
+async def test_rolling_back_by_button_works_after_a_restart_of_the_bot(house: House) -> None:
+    first = await house.promoted()
+    second = await house.promoted()
+    report = await night_of(house, candidate=second)
+    await house.env.restart_bot(NightschoolBot(house.services))
+    pressed = await house.boss.click(report, label="Roll back")
+    assert f"`{first}` serves now" in text_of(pressed)
+    assert pressed.ephemeral
+    assert house.services.serving.version(house.guild.id) == first
+
+
+async def test_promoting_by_button_works_after_a_restart_of_the_bot(house: House) -> None:
+    version = await house.candidate()
+    report = await night_of(house, candidate=version, stage="kept")
+    await house.env.restart_bot(NightschoolBot(house.services))
+    pressed = await house.boss.click(report, label="Promote it anyway")
+    assert f"`{version}` serves now" in text_of(pressed)
+    assert house.services.serving.version(house.guild.id) == version
+
+
+async def test_a_button_pressed_by_a_member_changes_nothing(house: House) -> None:
+    version = await house.candidate()
+    report = await night_of(house, candidate=version, stage="kept")
+    pressed = await house.ann.click(report, label="Promote it anyway")
+    assert text_of(pressed) == ADMINS_ONLY
+    assert pressed.ephemeral
+    assert await house.services.ledger.adapters.champion(house.guild.id) is None
+
+
+async def test_a_second_press_does_not_roll_back_what_serves_meanwhile(house: House) -> None:
+    first = await house.promoted()
+    second = await house.promoted()
+    report = await night_of(house, candidate=second)
+    await house.boss.click(report, label="Roll back")
+    pressed = await house.boss.click(report, label="Roll back")
+    assert "does not serve any more" in text_of(pressed)
+    assert house.services.serving.version(house.guild.id) == first
+
+
+@pytest.mark.parametrize("action", ["promote", "rollback"])
+async def test_a_forged_button_cannot_reach_another_servers_version(house: House, action: str) -> None:
+    other = house.env.create_guild("Second Home")
+    await house.env.settle()
+    foreign = await house.promoted(other)
+    report = await night_of(house, stage="kept")
+    assert report is not None
+    stored = house.env.backend.get_message(house.office.id, report.id)
+    stored.components[0]["components"][0]["custom_id"] = f"night:{action}:{foreign}"
+    pressed = await house.boss.click(report, custom_id=f"night:{action}:{foreign}")
+    assert "has no adapter version" in text_of(pressed)
+    assert house.services.serving.version(other.id) == foreign
+    assert house.services.serving.version(house.guild.id) is None
+
+
+async def test_a_button_whose_version_is_gone_says_so(house: House) -> None:
+    version = await house.candidate()
+    report = await night_of(house, candidate=version, stage="kept")
+    await house.services.ledger.adapters.mark_deleted(version)
+    pressed = await house.boss.click(report, label="Promote it anyway")
+    assert "deleted" in text_of(pressed)
+
+
+async def test_a_report_that_discord_does_not_take_is_logged_and_no_more(
+    house: House, caplog: pytest.LogCaptureFixture
+) -> None:
+    house.env.inject_error("POST", "/channels/*/messages", status=403)
+    assert await night_of(house) is None
+    assert "could not be posted" in caplog.text
+
+
+async def test_a_cog_that_is_unloaded_reports_no_more(house: House) -> None:
+    await house.bot.remove_cog("ReportsCog")
+    assert house.services.nights._listeners == [] or all(
+        "ReportsCog" not in repr(listener) for listener in house.services.nights._listeners
+    )
+
+
+def test_a_button_carries_its_version_in_its_id() -> None:
+    assert VersionButton("promote", "g7-v000002").custom_id == "night:promote:g7-v000002"
+
+
+async def test_the_settings_name_the_admin_channel(tmp_path: Path, engine: StandInEngine) -> None:
+    async with open_house(settings_for(tmp_path, engine.url, admin_channel="backstage")) as house:
+        report = await night_of(house)
+        assert report is not None
+        assert house.office.name == "backstage"
