@@ -12,7 +12,7 @@ from discord.ext import commands
 from bot.background import Background
 from bot.cogs.errors import admin_check
 from bot.nights import STAGES, Night, Nights
-from bot.report import clipped, progress_bar
+from bot.report import COLOURS, clipped, progress_bar
 from ledger.clock import from_ms
 from ledger.store import Ledger
 
@@ -100,10 +100,11 @@ async def _live(interaction: discord.Interaction, night: Night) -> None:
 def night_embed(night: Night) -> discord.Embed:
     """Return the night's progress: stage, bar, loss, time left."""
     if night.ended.is_set():
+        stage = str(night.outcome.get("stage"))
         return discord.Embed(
-            title=f"The night has ended: {night.outcome.get('stage')}",
+            title=f"The night has ended: {stage}",
             description=f"`{progress_bar(1.0)}`",
-            colour=discord.Colour.green(),
+            colour=COLOURS.get(stage),
         )
     if night.stage == "waiting":
         return discord.Embed(title="The night is about to begin", description=f"`{progress_bar(0.0)}`")

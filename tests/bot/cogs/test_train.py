@@ -1,0 +1,164 @@
+"""/train: a night started by hand, its progress, its end, and its place in the history."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from bot.cogs import train
+from bot.cogs.train import night_embed
+from bot.nights import Night
+from bot.report import COLOURS
+from tests.bot.house import NOON, House, StandInEngine, open_house, settings_for, text_of, until
+
+TRAINER = """
+import json, pathlib, signal, sys, time
+here = pathlib.Path(__file__)
+def stop(*_):
+    print(json.dumps({"stage": "cancelled", "reasons": ["stopped by an admin"]}), flush=True)
+    sys.exit(1)
+signal.signal(signal.SIGTERM, stop)
+step = 0
+while not here.with_name("end").exists():
+    if here.with_name(f"step{step + 1}").exists():
+        step += 1
+        line = {"run": "r", "stage": "fit", "step": step, "steps": 4}
+        line |= {"loss": 3.0 / step, "eta_seconds": 300 / step}
+        print(json.dumps({"progress": line}), flush=True)
+    time.sleep(0.005)
+print(json.dumps({"stage": "kept", "reasons": ["it was not better"]}), flush=True)
+"""
+
+
+@pytest.fixture
+async def house(
+    tmp_path: Path, engine: StandInEngine, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[House]:
+    """A house whose trainer makes a step when a file says so; live messages look every few milliseconds."""
+    monkeypatch.setattr(train, "LIVE_INTERVAL", 0.005)
+    script = tmp_path / "trainer.py"
+    script.write_text(TRAINER)
+    async with open_house(settings_for(tmp_path, engine.url), trainer=script) as opened:
+        yield opened
+        (tmp_path / "end").touch()
+
+
+async def step(house: House, tmp_path: Path, number: int) -> None:
+    (tmp_path / f"step{number}").touch()
+    night = house.services.nights.current(house.guild.id)
+    assert night is not None
+    await until(lambda: night.step == number)
+
+
+async def test_a_night_started_by_hand_shows_its_progress_live_until_it_ends(
+    house: House, tmp_path: Path
+) -> None:
+    result = await house.boss.slash(house.general, "train start")
+    assert result.ephemeral
+    assert "about to begin" in text_of(result)
+    await step(house, tmp_path, 1)
+    await until(lambda: "Stage 2 of 5: fit" in text_of(result))
+    shown = text_of(result)
+    assert "█████░░░░░░░░░░░░░░░" in shown
+    assert "25%" in shown
+    assert "step 1 of 4" in shown
+    assert "loss 3.000" in shown
+    assert "about 5 min left" in shown
+    await step(house, tmp_path, 2)
+    await until(lambda: "loss 1.500" in text_of(result))
+    (tmp_path / "end").touch()
+    await until(lambda: "The night has ended: kept" in text_of(result))
+
+
+async def test_the_status_of_a_running_night_is_live_too(house: House, tmp_path: Path) -> None:
+    await house.boss.slash(house.general, "train start")
+    await step(house, tmp_path, 1)
+    result = await house.boss.slash(house.general, "train status")
+    assert "Stage 2 of 5: fit" in text_of(result)
+    await step(house, tmp_path, 2)
+    await until(lambda: "50%" in text_of(result))
+
+
+async def test_without_a_night_the_status_names_the_last_one(house: House) -> None:
+    assert text_of(await house.boss.slash(house.general, "train status")) == "No night is under way."
+    await house.candidate()
+    [run] = await house.services.ledger.runs.of_guild(house.guild.id)
+    await house.services.ledger.runs.advance(run.id, "skipped")
+    assert "skipped" in text_of(await house.boss.slash(house.general, "train status"))
+
+
+async def test_a_second_start_is_refused_with_a_hint(house: House) -> None:
+    await house.boss.slash(house.general, "train start")
+    result = await house.boss.slash(house.general, "train start")
+    assert "under way already" in text_of(result)
+    assert result.ephemeral
+
+
+async def test_cancelling_stops_the_trainer_and_is_reported(house: House, tmp_path: Path) -> None:
+    assert "No night" in text_of(await house.boss.slash(house.general, "train cancel"))
+    result = await house.boss.slash(house.general, "train start")
+    await step(house, tmp_path, 1)
+    assert "Stopping" in text_of(await house.boss.slash(house.general, "train cancel"))
+    await until(lambda: "The night has ended: cancelled" in text_of(result))
+    await until(lambda: house.last(house.office))
+    assert "stopped by an admin" in str(house.last(house.office)[0].embeds[0].description)
+
+
+async def test_the_bot_goes_on_answering_during_a_night(house: House, tmp_path: Path) -> None:
+    await house.boss.slash(house.general, "train start")
+    await step(house, tmp_path, 1)
+    await asyncio.wait_for(house.ask(house.ann, "are you awake?"), 2)
+    assert house.said() == ["Good evening."]
+
+
+async def test_a_live_message_that_was_closed_ends_quietly(
+    house: House, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    result = await house.boss.slash(house.general, "train start")
+    assert result.response is not None
+    house.env.backend.delete_message(house.general.id, result.response.id)
+    await step(house, tmp_path, 1)
+    (tmp_path / "end").touch()
+    await until(lambda: house.services.nights.current(house.guild.id) is None)
+    assert "train-status failed" not in caplog.text
+
+
+async def test_the_history_tells_how_each_night_ended(house: House) -> None:
+    assert "None yet" in text_of(await house.boss.slash(house.general, "train history"))
+    for stage in ("skipped", "kept"):
+        run = await house.services.ledger.runs.create(house.guild.id, "schedule")
+        scores = {"scores": {"candidate": {"perplexity": 44.7}}} if stage == "kept" else {}
+        await house.services.ledger.runs.advance(run.id, stage, metrics=scores)
+    text = text_of(await house.boss.slash(house.general, "train history"))
+    assert "**skipped**" in text
+    assert "**kept**" in text
+    assert "44.7" in text
+
+
+async def test_another_servers_night_is_not_shown_here(house: House) -> None:
+    other = house.env.create_guild("Second Home")
+    await house.env.settle()
+    house.services.nights.start(other.id, trigger="test")
+    assert text_of(await house.boss.slash(house.general, "train status")) == "No night is under way."
+    assert "No night" in text_of(await house.boss.slash(house.general, "train cancel"))
+
+
+def test_progress_is_told_before_the_first_step_and_without_loss_or_time_left() -> None:
+    night = Night(guild_id=7, trigger="test", started_at=NOON)
+    assert "about to begin" in str(night_embed(night).title)
+    night.stage = "prepare"
+    assert "step 0 of 0" in str(night_embed(night).description)
+    night.stage, night.cancelled = "something new", True
+    assert night_embed(night).title == "Stopping 0 of 5: something new"
+    night.stage, night.step, night.steps, night.eta_seconds = "fit", 9, 10, 12.4
+    assert "about 12 s left" in str(night_embed(night).description)
+
+
+@pytest.mark.parametrize("stage", ["promoted", "failed"])
+def test_the_end_of_a_night_is_told_in_its_colour(stage: str) -> None:
+    night = Night(guild_id=7, trigger="test", started_at=NOON, outcome={"stage": stage})
+    night.ended.set()
+    assert night_embed(night).colour == COLOURS[stage]
