@@ -15,6 +15,7 @@ import contextlib
 import os
 import platform
 import random
+import re
 import statistics
 import sys
 import tempfile
@@ -200,7 +201,8 @@ def main() -> None:
     text = page(options, _rows(found, placement), placement)
     print(text)
     if options.out:
-        name = "".join(letter if letter.isalnum() else "-" for letter in hardware().lower())
+        told = hardware() if placement.device == "cuda" else f"cpu {os.cpu_count()} cores"
+        name = "-".join(re.findall(r"[a-z0-9]+", told.lower()))
         (options.out / f"finetune-{datetime.now(UTC):%Y-%m-%d}-{name}.md").write_text(text, encoding="utf-8")
 
 
