@@ -13,9 +13,11 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
+import aiohttp
 import discord
 
 from bot.client import intents
+from bot.login import INTENT_OFF, NO_TOKEN, WRONG_TOKEN, explained, may_be_token
 from ledger.database import migrations
 from ledger.settings import Secrets, Settings
 
@@ -50,40 +52,24 @@ def _settings_passed(settings: Settings) -> Finding:
 
 async def discord_side(settings: Settings, secrets: Secrets) -> Finding:
     """Log in with the token and look whether the message content intent is switched on."""
-    token = secrets.discord_token.get_secret_value()
+    name, token = "token and intents", secrets.discord_token.get_secret_value()
     if not token:
-        return Finding(
-            "token and intents",
-            False,
-            "DISCORD_TOKEN is not set; copy it from the Developer Portal's page Bot into the file .env.",
-        )
+        return Finding(name, False, NO_TOKEN)
+    if not may_be_token(token):
+        return Finding(name, False, WRONG_TOKEN)
     client = discord.Client(intents=intents())
     try:
         async with asyncio.timeout(20):
             await client.login(token)
             application = await client.application_info()
-    except discord.LoginFailure:
-        return Finding(
-            "token and intents",
-            False,
-            "Discord does not accept DISCORD_TOKEN; reset it in the Developer Portal and copy it again.",
-        )
-    except (OSError, TimeoutError, discord.HTTPException) as error:
-        return Finding(
-            "token and intents",
-            False,
-            f"Discord cannot be reached ({type(error).__name__}); check the network.",
-        )
+    except (OSError, TimeoutError, aiohttp.ClientError, discord.DiscordException) as error:
+        return Finding(name, False, str(explained(error) or error))
     finally:
         await client.close()
     flags = application.flags
     if not (flags.gateway_message_content or flags.gateway_message_content_limited):
-        return Finding(
-            "token and intents",
-            False,
-            "The Message Content Intent is off; switch it on in the Developer Portal's page Bot.",
-        )
-    return Finding("token and intents", True, f"Logged in as {application.name}; the intents are on.")
+        return Finding(name, False, INTENT_OFF)
+    return Finding(name, True, f"Logged in as {application.name}; the intents are on.")
 
 
 async def database(settings: Settings, secrets: Secrets) -> Finding:
@@ -127,7 +113,6 @@ async def base_model(settings: Settings, secrets: Secrets) -> Finding:
 
 
 async def _hub_model(base: str, revision: str) -> Finding:
-    import aiohttp
     from huggingface_hub import hf_hub_url, try_to_load_from_cache
     from huggingface_hub.errors import HFValidationError
 

@@ -10,9 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import discord
-
 from bot.client import NightschoolBot
+from bot.login import NO_TOKEN, WRONG_TOKEN, explained, may_be_token
 from bot.services import open_services
 from ledger.errors import ConfigurationError, LedgerError
 from ledger.lock import Held, hold
@@ -27,10 +26,13 @@ async def run(settings: Settings, secrets: Secrets, *, config: Path) -> None:
     Raises:
         ConfigurationError: the token is missing or wrong, or an intent is switched off.
         LedgerError: the database cannot be used.
+        NightschoolError: Discord cannot be reached.
     """
     token = secrets.discord_token.get_secret_value()
     if not token:
-        raise ConfigurationError("DISCORD_TOKEN is not set; put it into the file .env, or the environment.")
+        raise ConfigurationError(NO_TOKEN)
+    if not may_be_token(token):
+        raise ConfigurationError(WRONG_TOKEN)
     with only_bot(settings):
         await _serve(settings, secrets, token, config=config)
 
@@ -61,25 +63,14 @@ async def _serve(settings: Settings, secrets: Secrets, token: str, *, config: Pa
         async with bot:
             serving = asyncio.create_task(bot.start(token), name="discord")
             await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
-            if serving.done():
-                _explain(serving.exception())
+            error = serving.exception() if serving.done() else None
+        serving.cancel()  # it may be waiting for its next attempt to connect
+        await asyncio.gather(serving, return_exceptions=True)
+    if error is not None:
+        raise explained(error) or error
 
 
 def _stop(stopping: asyncio.Future[None], number: int) -> None:
     if not stopping.done():
         log.info("stopping on %s", signal.Signals(number).name)
         stopping.set_result(None)
-
-
-def _explain(error: BaseException | None) -> None:
-    """Raise what ended the connection, as a sentence where the cause is a setting."""
-    if isinstance(error, discord.LoginFailure):
-        raise ConfigurationError(
-            "Discord does not accept DISCORD_TOKEN; reset it in the Developer Portal and copy it again."
-        ) from error
-    if isinstance(error, discord.PrivilegedIntentsRequired):
-        raise ConfigurationError(
-            "The Message Content Intent is off; switch it on in the Developer Portal's page Bot."
-        ) from error
-    if error is not None:
-        raise error
