@@ -133,6 +133,8 @@ async def _restore(options: argparse.Namespace) -> dict[str, Any]:
 
 
 async def _demo(options: argparse.Namespace) -> dict[str, Any]:
+    # Voice libraries and intents, of which discord.py warns, mean nothing to a local Discord.
+    logging.getLogger("discord").setLevel(logging.ERROR)
     from bot.demo.play import play
 
     return await play(options.config, once=options.once, port=options.port, keep=options.keep)

@@ -14,6 +14,7 @@ import tempfile
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from bot.demo.sample import DEMO_QUESTIONS, Question, export_paths, load_exports
 from bot.demo.world import World
 from bot.nights import Night
 from bot.services import Services, open_services
+from ledger.clock import from_ms
 from ledger.errors import LedgerError, NightschoolError
 from ledger.settings import Settings, load_settings
 from ledger.store import Ledger
@@ -75,8 +77,6 @@ async def play(config: Path, *, once: bool, port: int, keep: Path | None) -> dic
     Raises:
         NightschoolError: the small model is missing, or the night could not be played.
     """
-    # Voice libraries and gateway intents, which discord.py warns about, mean nothing to a local Discord.
-    logging.getLogger("discord").setLevel(logging.ERROR)
     base = load_settings(config).root / SMALL_MODEL
     if not (base / "config.json").is_file():
         raise NightschoolError(
@@ -114,6 +114,8 @@ async def _open(settings: Settings, config: Path) -> AsyncIterator[tuple[Service
     """Import the sample server, start the services, and put the bot into the world."""
     clock = LiveClock()
     await _import_sample(settings, config, clock)
+    if (last := await _last_night(settings)) is not None:
+        clock.move_to(last)
     async with open_services(settings, config=config, clock=clock) as services:
         nights_told: asyncio.Queue[Night] = asyncio.Queue()
 
@@ -165,6 +167,17 @@ async def _import_sample(settings: Settings, config: Path, clock: LiveClock) -> 
     if process.returncode:
         raise LedgerError(f"The sample server could not be imported (exit code {process.returncode}).")
     log.info("imported the sample server: %s", output.decode().strip().splitlines()[-1][:200])
+
+
+async def _last_night(settings: Settings) -> datetime | None:
+    """Return when the last night of a kept demo ended: its clock goes on from there."""
+    async with Ledger.open(settings.database, scrubbing=settings.privacy.scrub) as ledger:
+        ends = [
+            run.finished_at or run.created_at
+            for guild_id in await ledger.guilds.all()
+            for run in await ledger.runs.of_guild(guild_id, limit=1)
+        ]
+    return from_ms(max(ends)) if ends else None
 
 
 async def _tell_progress(services: Services, world: World, guild_id: int) -> None:
