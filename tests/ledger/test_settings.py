@@ -194,3 +194,11 @@ def test_the_token_comes_from_the_environment_or_a_dotenv_file_and_is_never_prin
     monkeypatch.setenv("DISCORD_TOKEN", "from-the-environment")
     assert Secrets().discord_token.get_secret_value() == "from-the-environment"
     assert "from-the" not in repr(Secrets()) + str(Secrets())
+
+
+def test_the_settings_for_a_cpu_load_and_change_only_what_a_cpu_needs() -> None:
+    shipped, cpu = load_settings(SHIPPED), load_settings(SHIPPED.with_name("config.cpu.toml"))
+    changed = {name for name in type(cpu).model_fields if getattr(cpu, name) != getattr(shipped, name)}
+    assert changed == {"model", "dataset", "training"}
+    assert cpu.model.base == "models/base/SmolLM2-135M-Instruct"
+    assert cpu.policy == shipped.policy
