@@ -10,9 +10,25 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
+IDENTITY = "fitting.json"
 WEIGHTS = "adapter_model.safetensors"
 STATE = "trainer_state.json"
+
+
+def start_or_go_on(work_dir: Path, identity: dict[str, Any]) -> Path | None:
+    """Return the checkpoint to go on from; None to start afresh.
+
+    ``identity`` says what is fitted: data, base and recipe. Checkpoints of anything else are removed, since
+    going on from them would mix two trainings.
+    """
+    folder, note = work_dir / "checkpoints", work_dir / IDENTITY
+    text = json.dumps(identity, indent=2, sort_keys=True, default=str) + "\n"
+    if not note.is_file() or note.read_text(encoding="utf-8") != text:
+        shutil.rmtree(folder, ignore_errors=True)
+        note.write_text(text, encoding="utf-8")
+    return last_whole(folder)
 
 
 def last_whole(folder: Path) -> Path | None:
@@ -37,4 +53,4 @@ def _step(checkpoint: Path) -> int | None:
     return step if present else None
 
 
-__all__ = ["last_whole"]
+__all__ = ["last_whole", "start_or_go_on"]

@@ -11,12 +11,13 @@ import logging
 import shutil
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trainer.instruments import library_versions, peak_memory, training_log
-from trainer.preflight import CHECKPOINTS_KEPT, check_disk, check_trackers
+from trainer.preflight import CHECKPOINTS_KEPT, check_disk, check_trackers, told_in_a_sentence
 from trainer.progress import Reporter, silent
 from trainer.recipe import Base, FitResult, Recipe
 
@@ -108,7 +109,7 @@ class _Fitting:
     ) -> FitResult:
         import torch
 
-        from trainer.checkpoints import last_whole
+        from trainer.checkpoints import start_or_go_on
         from trainer.examples import examples_of
         from trainer.loop import Scalars
         from trainer.lora import keep_differentiable, pack_if_possible, trained, with_lora
@@ -124,15 +125,26 @@ class _Fitting:
         loop = self._loop(adapted, train, validation, packed)
         scalars = Scalars(self.work_dir / "tensorboard")
         loop.add_callback(scalars)
-        checkpoint = last_whole(self.work_dir / "checkpoints")
+        checkpoint = start_or_go_on(self.work_dir, self._identity(fields))
         began = time.monotonic()
         try:
-            self._train(loop, adapted, checkpoint)
+            with told_in_a_sentence(self.work_dir):
+                self._train(loop, adapted, checkpoint)
         finally:
             scalars.close()
         result = self._result(loop, out_dir, packed, len(train), time.monotonic() - began, checkpoint)
         self._save(adapted, out_dir, version, result, fields)
+        shutil.rmtree(self.work_dir / "checkpoints", ignore_errors=True)
         return result
+
+    def _identity(self, fields: dict[str, Any]) -> dict[str, Any]:
+        """Return what a checkpoint must agree with to be gone on from."""
+        return {
+            "dataset": fields["dataset"],
+            "base": asdict(self.base),
+            "recipe": asdict(self.recipe),
+            "placement": [self.placement.device, str(self.placement.dtype), self.placement.quantization],
+        }
 
     def _loop(self, adapted: PeftModel, train: Any, validation: Sequence[Example], packed: bool) -> Loop:
         import torch
@@ -251,7 +263,7 @@ class _Fitting:
                 "base_model": self.base.name,
                 "base_revision": self.base.revision,
                 "base_fingerprint": base_fingerprint(self.base.name, self.base.revision),
-                "recipe": {name: getattr(self.recipe, name) for name in self.recipe.__slots__},
+                "recipe": asdict(self.recipe),
                 "libraries": library_versions(),
                 "device": result.placement,
                 "seed": self.recipe.seed,

@@ -1,13 +1,14 @@
-"""What is checked before a fit starts, so that it fails in the first minute and not in the last."""
+"""What a fit can run out of: checked before it starts where that is possible, told in a sentence where not."""
 
 from __future__ import annotations
 
 import importlib.util
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
-from ledger.errors import ConfigurationError, DatasetError
+from ledger.errors import ConfigurationError, DatasetError, ModelError
 
 BYTES_A_WEIGHT = 4 * 3  # float32, and AdamW's two moments
 CHECKPOINTS_KEPT = 2
@@ -44,4 +45,28 @@ def check_disk(folder: Path, trained_weights: int) -> None:
         )
 
 
-__all__ = ["CHECKPOINTS_KEPT", "check_disk", "check_trackers"]
+@contextmanager
+def told_in_a_sentence(folder: Path) -> Iterator[None]:
+    """Turn memory and disk that run out while training into errors that say what to do.
+
+    Raises:
+        ModelError: the GPU's memory ran out.
+        DatasetError: the disk ran full, or cannot be written.
+    """
+    import torch
+
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise ModelError(
+            "The GPU ran out of memory while training: lower [training] batch_size or max_tokens, or set "
+            "gradient_checkpointing to true."
+        ) from error
+    except OSError as error:
+        raise DatasetError(
+            f"Training cannot write to {folder} ({error.strerror or type(error).__name__}): make room, or "
+            "point [paths] models at a larger disk."
+        ) from error
+
+
+__all__ = ["CHECKPOINTS_KEPT", "check_disk", "check_trackers", "told_in_a_sentence"]

@@ -20,9 +20,9 @@ from safetensors.torch import load_file
 
 from engine.adapters import verify
 from engine.loading import base_fingerprint, choose_placement, load_base
-from ledger.errors import AdapterError, ConfigurationError, DatasetError, RunCancelled
+from ledger.errors import AdapterError, ConfigurationError, DatasetError, NightschoolError, RunCancelled
 from tests.trainer.conftest import replies, write_dataset
-from trainer.checkpoints import last_whole
+from trainer.checkpoints import last_whole, start_or_go_on
 from trainer.finetune import fit
 from trainer.loop import Loop
 from trainer.recipe import Base, FitResult, Recipe
@@ -195,6 +195,47 @@ def test_a_killed_run_goes_on_from_its_checkpoint_and_ends_with_the_same_steps(
     assert [entry["step"] for entry in resumed.history if "eval_loss" in entry] == [0, 3, 6]
 
 
+def test_checkpoints_of_another_recipe_or_dataset_are_not_gone_on_from(tmp_path: Path) -> None:
+    def checkpoint() -> Path:
+        folder = tmp_path / "checkpoints" / "checkpoint-3"
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "trainer_state.json").write_text('{"global_step": 3}')
+        for name in ("adapter_model.safetensors", "optimizer.pt", "scheduler.pt"):
+            (folder / name).touch()
+        return folder
+
+    assert start_or_go_on(tmp_path, {"dataset": "a"}) is None
+    folder = checkpoint()
+    assert start_or_go_on(tmp_path, {"dataset": "a"}) == folder
+    assert start_or_go_on(tmp_path, {"dataset": "b"}) is None
+    assert not folder.exists()
+
+
+@pytest.mark.parametrize(
+    ("fault", "told"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory"), "GPU ran out of memory while training: lower"),
+        (OSError(28, "No space left on device"), "No space left on device"),
+    ],
+)
+def test_memory_or_disk_that_runs_out_while_training_is_told_in_a_sentence(
+    dataset_dir: Path,
+    tmp_path: Path,
+    base: Base,
+    recipe: Recipe,
+    monkeypatch: pytest.MonkeyPatch,
+    fault: Exception,
+    told: str,
+) -> None:
+    def burst(*arguments: Any, **options: Any) -> Any:
+        raise fault
+
+    monkeypatch.setattr(Loop, "compute_loss", burst)
+    with pytest.raises(NightschoolError, match=told):
+        train(dataset_dir, tmp_path, base, recipe)
+    assert not (tmp_path / "adapter").exists()
+
+
 def test_a_checkpoint_that_is_not_whole_is_removed(tmp_path: Path) -> None:
     for step, state in ((3, '{"global_step": 3}'), (6, '{"global'), (9, '{"global_step": 9}')):
         folder = tmp_path / f"checkpoint-{step}"
@@ -215,12 +256,21 @@ def test_a_checkpoint_that_holds_a_pickled_object_is_refused(
         def __reduce__(self) -> Any:
             return (os.mkdir, (str(tmp_path / "executed"),))
 
-    train(dataset_dir, tmp_path, base, recipe)
+    steps: list[int] = []
+    with pytest.raises(RunCancelled):
+        train(
+            dataset_dir,
+            tmp_path,
+            base,
+            recipe,
+            reporter=lambda stage, step, of, **figures: steps.append(step),
+            cancelled=lambda: len(steps) > 7,
+        )
     newest = last_whole(tmp_path / "work" / "checkpoints")
     assert newest is not None
     torch.save(Evil(), newest / "optimizer.pt")
     with pytest.raises(Exception, match=r"[Ww]eights.only"):
-        train(dataset_dir, tmp_path, base, replace(recipe, epochs=3))
+        train(dataset_dir, tmp_path, base, recipe)
     assert not (tmp_path / "executed").exists()
 
 
