@@ -35,7 +35,8 @@ def main(arguments: list[str] | None = None) -> int:
     except NightschoolError as error:
         print(f"trainer: {error}", file=sys.stderr)
         if options.json or getattr(options, "progress", False):
-            print(json.dumps({"stage": "failed", "error": str(error)}), flush=True)
+            told = {"stage": "failed", "guild": getattr(options, "guild", None), "error": str(error)}
+            print(json.dumps(told), flush=True)
         return error.exit_code
     except KeyboardInterrupt:
         return 130

@@ -1,4 +1,4 @@
-"""What a fit can run out of: checked before it starts where that is possible, told in a sentence where not."""
+"""What a fit can run out of: checked before it starts where possible, told in a sentence where not."""
 
 from __future__ import annotations
 
