@@ -17,13 +17,15 @@ from typing import Protocol, Self
 from bot.engine_client import EngineClient, EngineRefusal, Sampling
 from bot.serving import Serving
 from ledger.errors import EngineBusy, EngineError
-from ledger.prompts import Turn
+from ledger.prompts import Turn, shortened
 
 log = logging.getLogger(__name__)
 
 BUSY = "I'm talking to a lot of people right now. Ask me again in a moment?"
 DOWN = "My head is somewhere else just now: the model isn't running. An admin can look at `/bot status`."
 BROKEN = "Something broke on my side, and I lost my words. An admin finds the reason in my log."
+ATTEMPTS = 4
+"""How often an answer is asked for; three halvings fit text of which each letter is two tokens."""
 SPEECHLESS = "…I have no words."
 
 
@@ -167,24 +169,23 @@ class Answering:
     ) -> tuple[str, str | None]:
         """Stream one answer into its place; return its text and the version that wrote it.
 
-        Asked once more where the engine was restarted in between and no longer holds the version,
-        and with half of the context where it found the prompt too long.
+        Asked again where the engine was restarted in between and no longer holds the version, and
+        with the newer half of the context where it found the prompt too long.
         """
-        for attempt in (1, 2, 3):
+        for attempt in range(ATTEMPTS):
             async with self._serving.lease(question.guild_id) as (model, version):
                 try:
                     return await self._stream(question, model, turns, pace), version
                 except EngineRefusal as error:
-                    if attempt == 3:
+                    lost = error.status == 404 and version is not None
+                    if attempt == ATTEMPTS - 1 or not (lost or error.status == 400):
                         raise
-                    if error.status == 404 and version is not None:
-                        self._serving.forget(version)
-                    elif error.status == 400 and len(turns) > 2:
-                        turns = [turns[0], *turns[-max(1, (len(turns) - 1) // 2) :]]
-                    else:
-                        raise
-            await self._serving.sync()
-        raise AssertionError("the third attempt returns or raises")
+            if lost and version is not None:
+                self._serving.forget(version)
+                await self._serving.sync()
+            else:
+                turns = shortened(turns, max_characters=sum(len(turn["content"]) for turn in turns) // 2)
+        raise AssertionError("the last attempt returns or raises")
 
     async def _stream(self, question: Question, model: str, turns: Sequence[Turn], pace: _Pace) -> str:
         text = ""
