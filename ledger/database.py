@@ -84,6 +84,7 @@ async def connect(path: Path) -> aiosqlite.Connection:
             "synchronous = NORMAL",
             "foreign_keys = ON",
             "secure_delete = ON",  # deleted text is overwritten, not only unlinked
+            "temp_store = MEMORY",  # what is sorted is never written to a file of its own
         ):
             await connection.execute(f"PRAGMA {pragma}")
     except BaseException:

@@ -9,31 +9,15 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import aiosqlite
 
 from ledger.adapters import adapter_of
 from ledger.clock import Clock, to_ms
+from ledger.consent import WORDING_VERSION
 from ledger.database import Writer
+from ledger.erasure import Kind, delete_rows, mark_runs
 from ledger.records import Adapter
-
-Kind = Literal["person", "messages", "channel", "guild"]
-
-_SCOPE: Mapping[str, str] = {
-    "person": "author_id IN (SELECT value FROM json_each(:subject))",
-    "messages": "id IN (SELECT value FROM json_each(:subject))",
-    "channel": "channel_id IN (SELECT value FROM json_each(:subject))",
-    "guild": "1",
-}
-"""Which of a guild's messages a deletion reaches."""
-_REPLY_SCOPE: Mapping[str, str] = {
-    "person": "asked_by IN (SELECT value FROM json_each(:subject))",
-    "messages": "message_id IN (SELECT value FROM json_each(:subject))"
-    " OR in_reply_to IN (SELECT value FROM json_each(:subject))",
-    "channel": "channel_id IN (SELECT value FROM json_each(:subject))",
-    "guild": "1",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +57,8 @@ class Deletions:
     ) -> Deletion:
         """Note the deletion, delete its text from all tables, and mark the versions that saw it.
 
-        One transaction. ``keep_ms`` is how long a version that serves may go on until it is deleted
-        at the latest, in milliseconds.
+        One transaction, in which a person who is forgotten is noted as out, too. ``keep_ms`` is how
+        long a version that serves may go on until it is deleted at the latest, in milliseconds.
         """
         now = to_ms(self._clock.now())
         names = {"guild": guild_id, "subject": json.dumps(sorted(subject)), "now": now, "by": asked_by}
@@ -87,8 +71,14 @@ class Deletions:
             )
             deletion_id = int(cursor.lastrowid or 0)
             # Before the rows go: a channel's or a guild's messages are known by them alone.
-            await _taint(connection, kind, {**names, "id": deletion_id, "until": now + keep_ms})
-            counts = await _delete_rows(connection, kind, names)
+            await mark_runs(connection, kind, {**names, "id": deletion_id, "until": now + keep_ms})
+            if kind == "person":
+                await connection.executemany(
+                    "INSERT INTO consent_events (guild_id, user_id, granted, wording, at)"
+                    " VALUES (?, ?, 0, ?, ?)",
+                    [(guild_id, user_id, WORDING_VERSION, now) for user_id in sorted(subject)],
+                )
+            counts = await delete_rows(connection, kind, names)
             await connection.execute(
                 "UPDATE deletions SET counts = ? WHERE id = ?", (json.dumps(counts), deletion_id)
             )
@@ -124,6 +114,14 @@ class Deletions:
     async def of_guild(self, guild_id: int) -> list[Deletion]:
         return await self._select("WHERE guild_id = ? ORDER BY id", (guild_id,))
 
+    async def newest(self, guild_id: int) -> int:
+        """Return the number of the guild's last deletion; 0 when there was none."""
+        async with self._reader.execute(
+            "SELECT coalesce(max(id), 0) FROM deletions WHERE guild_id = ?", (guild_id,)
+        ) as cursor:
+            row = await cursor.fetchone()
+        return int(row[0]) if row else 0
+
     async def since(self, deletion_id: int) -> list[Deletion]:
         """Return the deletions after one, oldest first."""
         return await self._select("WHERE id > ? ORDER BY id", (deletion_id,))
@@ -156,6 +154,34 @@ class Deletions:
         ) as cursor:
             rows = [row async for row in cursor]
         return [(adapter_of(row), int(row["delete_by"])) for row in rows]
+
+    async def leftovers(self) -> list[tuple[str, tuple[str, ...]]]:
+        """Return each run that saw something deleted and has ended, with its deleted versions' folders.
+
+        A night that was under way may have written again what the deletion had removed.
+        """
+        async with self._reader.execute(
+            "SELECT r.id, json_group_array(a.path) FILTER (WHERE a.state = 'deleted') AS paths"
+            " FROM runs r LEFT JOIN adapters a ON a.run_id = r.id WHERE r.finished_at IS NOT NULL"
+            " AND r.id IN (SELECT run_id FROM tainted_runs) GROUP BY r.id"
+        ) as cursor:
+            return [(str(row["id"]), tuple(json.loads(row["paths"] or "[]"))) async for row in cursor]
+
+    async def knows_words_of(self, run_id: str) -> bool:
+        """Tell whether it is on record which messages the run saw."""
+        async with self._reader.execute(
+            "SELECT EXISTS (SELECT 1 FROM run_messages WHERE run_id = ?)", (run_id,)
+        ) as cursor:
+            row = await cursor.fetchone()
+        return bool(row and row[0])
+
+    async def datasets_beyond_the_ledger(self) -> list[str]:
+        """Return the ended runs that saw messages which are not stored any more."""
+        async with self._reader.execute(
+            "SELECT DISTINCT run_id FROM run_messages JOIN runs ON runs.id = run_id"
+            " WHERE finished_at IS NOT NULL AND message_id NOT IN (SELECT id FROM messages)"
+        ) as cursor:
+            return [str(row["run_id"]) async for row in cursor]
 
     async def version_deleted(self, adapter: Adapter) -> None:
         """Note that a version's files are gone, and drop the list of what it had learned from."""
@@ -202,51 +228,3 @@ class Deletions:
             completed_at=row["completed_at"],
             versions=versions,
         )
-
-
-async def _taint(connection: aiosqlite.Connection, kind: Kind, names: dict[str, object]) -> None:
-    """Mark each run that saw a message, as a target or as context, that goes now."""
-    seen = {
-        "person": "m.author_id IN (SELECT value FROM json_each(:subject))",
-        "messages": "m.message_id IN (SELECT value FROM json_each(:subject))",
-        "channel": "m.message_id IN (SELECT id FROM messages WHERE guild_id = :guild"
-        " AND channel_id IN (SELECT value FROM json_each(:subject)))",
-        "guild": "1",
-    }[kind]
-    await connection.execute(
-        "INSERT INTO tainted_runs (run_id, deletion_id, delete_by)"
-        " SELECT DISTINCT m.run_id, :id, :until FROM run_messages m JOIN runs r ON r.id = m.run_id"
-        f" WHERE r.guild_id = :guild AND {seen}",
-        names,
-    )
-
-
-async def _delete_rows(
-    connection: aiosqlite.Connection, kind: Kind, names: dict[str, object]
-) -> dict[str, int]:
-    """Delete from every table that holds anything of the subject; return counts by table."""
-
-    async def delete(sql: str) -> int:
-        return (await connection.execute(sql, names)).rowcount
-
-    replies = f"guild_id = :guild AND ({_REPLY_SCOPE[kind]})"
-    counts = {
-        "messages": await delete(f"DELETE FROM messages WHERE guild_id = :guild AND {_SCOPE[kind]}"),
-        "reactions": await delete(
-            f"DELETE FROM reactions WHERE message_id IN (SELECT message_id FROM replies WHERE {replies})"
-        ),
-        "replies": await delete(f"DELETE FROM replies WHERE {replies}"),
-    }
-    if kind == "person":
-        counts["reactions"] += await delete(
-            "DELETE FROM reactions WHERE user_id IN (SELECT value FROM json_each(:subject)) AND message_id IN"
-            " (SELECT message_id FROM replies WHERE guild_id = :guild)"
-        )
-        await delete(
-            "DELETE FROM people WHERE guild_id = :guild"
-            " AND user_id IN (SELECT value FROM json_each(:subject))"
-        )
-    if kind == "guild":
-        await delete("DELETE FROM people WHERE guild_id = :guild")
-        await delete("UPDATE runs SET reasons = '[]', error = NULL WHERE guild_id = :guild")
-    return counts

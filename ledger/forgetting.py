@@ -22,7 +22,8 @@ from dataclasses import asdict
 from pathlib import Path
 
 from ledger.clock import to_ms
-from ledger.deletions import Deletion, Kind
+from ledger.deletions import Deletion
+from ledger.erasure import Kind
 from ledger.records import Adapter
 from ledger.store import Ledger
 
@@ -46,7 +47,6 @@ class Forgetting:
 
     async def person(self, guild_id: int, user_id: int, *, asked_by: str) -> Deletion:
         """Forget everything of one person in one guild, and note that they are out."""
-        await self._ledger.consent.opt_out(guild_id, user_id)
         return await self._forget(guild_id, "person", [user_id], asked_by)
 
     async def messages(
@@ -73,9 +73,6 @@ class Forgetting:
 
     async def again(self, guild_id: int, kind: Kind, subject: Collection[int], *, asked_by: str) -> None:
         """Repeat a deletion in a ledger that does not know of it: a restored backup."""
-        if kind == "person":
-            for user_id in subject:
-                await self._ledger.consent.opt_out(guild_id, user_id)
         await self._forget(guild_id, kind, subject, asked_by)
 
     async def _forget(self, guild_id: int, kind: Kind, subject: Collection[int], asked_by: str) -> Deletion:
@@ -97,17 +94,25 @@ class Forgetting:
         for run_id in await self._ledger.deletions.runs_touched(deletion.id):
             self._remove(self._datasets_dir / run_id)
             self._remove(self._runs_dir / run_id)
-        await self._remove_datasets_by_hand(deletion.guild_id)
+        await self._remove_unknown(deletion.guild_id)
         await self.sweep()
         await self.note_beside_backups()
         if not await self._ledger.checkpoint():
-            log.warning("another process reads the database; its log is emptied at the next sweep")
+            # Left open, so that the next sweep or start empties the log, which still holds the text.
+            log.warning("another process reads the database; deletion %d waits for it", deletion.id)
+            return
         await self._ledger.deletions.complete(deletion.id)
 
-    async def _remove_datasets_by_hand(self, guild_id: int) -> None:
-        """Remove this guild's datasets that belong to no run: nobody knows whose words those hold."""
-        for folder in self._datasets_dir.glob(f"g{guild_id}-*"):
-            if await self._ledger.runs.get(folder.name) is None:
+    async def _remove_unknown(self, guild_id: int) -> None:
+        """Remove this guild's datasets, and what was fitted on them, of which no list says whose words it is.
+
+        They were made by hand, or by a night that was cut off before it had written such a list.
+        """
+        for folder in (
+            *self._datasets_dir.glob(f"g{guild_id}-*"),
+            *self._runs_dir.glob(f"fit-g{guild_id}-*"),
+        ):
+            if not await self._ledger.deletions.knows_words_of(folder.name):
                 self._remove(folder)
 
     @staticmethod
@@ -130,6 +135,9 @@ class Forgetting:
                 await self._fall_back(adapter)
             await self.delete_version(adapter)
             deleted.append(adapter.version)
+        for run_id, paths in await self._ledger.deletions.leftovers():
+            for folder in (self._datasets_dir / run_id, self._runs_dir / run_id, *map(Path, paths)):
+                self._remove(folder)
         return deleted
 
     async def _fall_back(self, champion: Adapter) -> None:
@@ -169,8 +177,16 @@ def append_notes(folder: Path, deletions: Collection[Deletion]) -> None:
     if not folder.is_dir():
         raise FileNotFoundError(folder)
     with (folder / NOTES).open("a", encoding="utf-8") as file:
+        _drop_torn_line(folder / NOTES)
         for deletion in deletions:
             row = {key: value for key, value in asdict(deletion).items() if key not in ("versions", "counts")}
             file.write(json.dumps(row) + "\n")
         file.flush()
         os.fsync(file.fileno())
+
+
+def _drop_torn_line(path: Path) -> None:
+    """Cut off what a killed process left of its last line; the note is written anew."""
+    whole = path.read_bytes()
+    if whole and not whole.endswith(b"\n"):
+        os.truncate(path, whole.rfind(b"\n") + 1)

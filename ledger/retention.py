@@ -54,7 +54,7 @@ class Retention:
         before = now - self._days * DAY_MS
         messages = await self._ledger.messages.delete_older(before)
         replies = await self._ledger.replies.delete_older(before)
-        datasets = self._old_datasets(before)
+        datasets = self._old_datasets(before) + await self._datasets_beyond_the_ledger()
         versions = [*await self._forgetting.sweep(), *await self._old_versions(now)]
         await self._forgetting.note_beside_backups()
         if messages or replies:
@@ -68,6 +68,14 @@ class Retention:
             for folder in self._datasets_dir.glob("*")
             if folder.is_dir() and folder.stat().st_mtime * 1000 < before
         ]
+        for folder in old:
+            shutil.rmtree(folder)
+        return len(old)
+
+    async def _datasets_beyond_the_ledger(self) -> int:
+        """Remove datasets with messages that are not stored any more, however new they are."""
+        runs = await self._ledger.deletions.datasets_beyond_the_ledger()
+        old = [folder for run in runs if (folder := self._datasets_dir / run).is_dir()]
         for folder in old:
             shutil.rmtree(folder)
         return len(old)

@@ -5,6 +5,7 @@ Every process that needs the database opens its own; SQLite's WAL lets them read
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -20,6 +21,9 @@ from ledger.guilds import Channels, Guilds, People
 from ledger.messages import Messages
 from ledger.replies import Replies
 from ledger.runs import Runs
+
+CHECKPOINT_PAUSES = (0.05, 0.2, 0.5)
+"""Seconds between attempts to empty the WAL while another process does so."""
 
 
 class Ledger:
@@ -38,6 +42,7 @@ class Ledger:
         self.reader = reader
         self.writer = writer
         self.clock = clock
+        self._checkpointing = asyncio.Lock()
         self.guilds = Guilds(reader, writer, clock)
         self.channels = Channels(reader, writer)
         self.people = People(reader, writer)
@@ -65,7 +70,13 @@ class Ledger:
 
     async def checkpoint(self) -> bool:
         """Empty the WAL, so that no deleted text stays behind; tell whether it could be emptied."""
-        return await checkpoint(self.path)
+        # SQLite refuses a second checkpoint beside a first at once, whatever the busy timeout is.
+        async with self._checkpointing:
+            for pause in CHECKPOINT_PAUSES:
+                if await checkpoint(self.path):
+                    return True
+                await asyncio.sleep(pause)
+            return await checkpoint(self.path)
 
     async def backup_folders(self) -> dict[str, int]:
         """Return the folders that hold backups, each with the last deletion that is noted there."""

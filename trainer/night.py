@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
-from ledger.errors import NightschoolError, RunCancelled
+from ledger.errors import DatasetError, NightschoolError, RunCancelled
 from ledger.forgetting import Forgetting
 from ledger.records import Adapter, Run
 from ledger.settings import Settings
@@ -101,6 +101,8 @@ class Night:
                 raise
             finally:
                 folders.drop_checkpoints()
+            # A deletion that came while the night wrote files: whatever it wrote since goes now.
+            await self._forgetting.sweep()
             await note_who_serves(self._ledger, outcome)
             outcome.seconds = time.monotonic() - began
             drop_old_datasets(self._settings.datasets_dir, self._guild)
@@ -124,35 +126,46 @@ class Night:
         await self._settle(run, candidate, decision, outcome)
 
     async def _prepare(self, run: Run, folders: Folders, outcome: Outcome) -> bool:
-        """Write the dataset; True when there is too little in it and the night is over."""
+        """Write the dataset; True when there is too little in it and the night is over.
+
+        Whatever is deleted while it is written: it is written again, without that.
+        """
         self._report("prepare", 0, 1)
-        try:
-            prepared = await dataset.prepare(
-                self._ledger,
-                self._guild,
-                folders.dataset,
-                self._settings.dataset,
-                bot_name=self._settings.bot.name,
-                discord_permission=self._settings.policy.discord_permission,
-                min_new_replies=self._settings.schedule.min_new_replies,
-                run=run.id,
-            )
-        except dataset.TooFewNew as few:
-            outcome.stage, outcome.verdict = "skipped", "skip"
-            outcome.reasons, outcome.counts = (str(few),), few.counts
-            await self._ledger.runs.advance(
-                run.id, "skipped", verdict="skip", reasons=[str(few)], counts=few.counts
-            )
-            return True
-        self._stop_if_cancelled()
-        outcome.counts = prepared.counts
-        if await self._ledger.runs.learned_from(run.id, prepared.learned_from):
-            # Somebody was forgotten while the dataset was written: it is written again without them.
-            folders.drop_dataset()
-            return await self._prepare(run, folders, outcome)
+        settled = False
+        while not settled:
+            known = await self._ledger.deletions.newest(self._guild)
+            try:
+                prepared = await self._write_dataset(run, folders)
+            except dataset.TooFewNew as few:
+                outcome.stage, outcome.verdict = "skipped", "skip"
+                outcome.reasons, outcome.counts = (str(few),), few.counts
+                await self._ledger.runs.advance(
+                    run.id, "skipped", verdict="skip", reasons=[str(few)], counts=few.counts
+                )
+                return True
+            except DatasetError:
+                if await self._ledger.deletions.newest(self._guild) == known:
+                    raise
+                continue  # its folder went while it was written
+            self._stop_if_cancelled()
+            outcome.counts = prepared.counts
+            gone = await self._ledger.runs.learned_from(run.id, prepared.learned_from)
+            settled = not gone and await self._ledger.deletions.newest(self._guild) == known
         await self._ledger.runs.advance(run.id, "prepared", counts=prepared.counts)
         self._report("prepare", 1, 1)
         return False
+
+    async def _write_dataset(self, run: Run, folders: Folders) -> dataset.Prepared:
+        return await dataset.prepare(
+            self._ledger,
+            self._guild,
+            folders.dataset,
+            self._settings.dataset,
+            bot_name=self._settings.bot.name,
+            discord_permission=self._settings.policy.discord_permission,
+            min_new_replies=self._settings.schedule.min_new_replies,
+            run=run.id,
+        )
 
     async def _fit(
         self, run: Run, folders: Folders, candidate: Adapter, champion: Adapter | None, outcome: Outcome
@@ -231,8 +244,6 @@ class Night:
             await self._ledger.adapters.promote(self._guild, candidate.version, by=f"night {run.id}")
             outcome.stage = "promoted"
             await self._ledger.runs.advance(run.id, "promoted", champion=candidate.version)
-            # What had to wait for a successor, because it learned from something deleted since, goes now.
-            await self._forgetting.sweep()
         else:
             await self._ledger.adapters.retire(candidate.version)
             outcome.stage = "kept"
