@@ -25,7 +25,10 @@ CHARACTERS_A_TOKEN = 2.5
 
 
 def record(message: discord.Message, *, bot_id: int) -> Message:
-    """Return the Discord message as a record; mentions of the bot itself are left out of the text."""
+    """Return the Discord message as a record without mentions of the bot itself.
+
+    Everybody mentions the bot: who does so now does not go on with what it told somebody else before.
+    """
     content = re.sub(rf"<@!?{bot_id}>[ ,:]*", "", message.content)
     reference = message.reference
     return Message(
@@ -37,7 +40,7 @@ def record(message: discord.Message, *, bot_id: int) -> Message:
         content=content.strip(),
         created_at=to_ms(message.created_at),
         reply_to=reference.message_id if reference is not None else None,
-        mentions=tuple(person.id for person in message.mentions),
+        mentions=tuple(person.id for person in message.mentions if person.id != bot_id),
         is_bot=message.author.bot,
     )
 

@@ -25,7 +25,7 @@ from discord.webhook.async_ import async_context
 from bot.client import NightschoolBot
 from bot.services import Services, open_services
 from ledger.clock import Clock
-from ledger.settings import Bot, Engine, Model, Schedule, Settings
+from ledger.settings import Bot, Engine, Model, Schedule, Secrets, Settings
 from tests.conftest import FakeClock
 
 NOON = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
@@ -246,7 +246,11 @@ class House:
 
 @asynccontextmanager
 async def open_house(
-    settings: Settings, *, clock: Clock | None = None, trainer: Path | None = None
+    settings: Settings,
+    *,
+    clock: Clock | None = None,
+    trainer: Path | None = None,
+    secrets: Secrets | None = None,
 ) -> AsyncIterator[House]:
     """Open the services, connect the bot to a local Discord, and let people in.
 
@@ -254,7 +258,8 @@ async def open_house(
     which waits for such work after every action. ``trainer`` is a script to run as the trainer.
     """
     config = settings.root / "config.toml"
-    async with open_services(settings, config=config, clock=clock or FakeClock(NOON)) as services:
+    clock = clock or FakeClock(NOON)
+    async with open_services(settings, config=config, clock=clock, secrets=secrets) as services:
         if trainer is not None:
             services.nights._command = trainer_command(trainer)
         bot = NightschoolBot(services)

@@ -8,9 +8,11 @@ from typing import Any
 
 import discord
 import pytest
+from pydantic import SecretStr
 
 from bot.answering import BROKEN, BUSY, DOWN
-from tests.bot.house import BASE, House, StandInEngine, open_house, settings_for, text_of, until
+from ledger.settings import Paths, Secrets
+from tests.bot.house import BASE, House, RealEngine, StandInEngine, open_house, settings_for, text_of, until
 
 
 def prompt(engine: StandInEngine) -> str:
@@ -122,6 +124,30 @@ async def test_the_prompt_follows_the_reply_chain_and_leaves_another_conversatio
     await house.boss.send(house.general, "front or back wheel?", reply_to=bike)
     await house.ask(house.ann, "what do you say?", reply_to=salt)
     assert prompt(engine) == "ann: the soup needs salt\nboss: how much salt?\nann: what do you say?"
+
+
+async def test_a_mention_of_the_bot_does_not_bring_back_what_it_told_somebody_else_before(
+    house: House, engine: StandInEngine
+) -> None:
+    await house.ask(house.ann, "what is in the shed?")
+    await house.env.advance_time(30 * 60)
+    await house.ask(house.ben, "is it raining?")
+    assert prompt(engine) == "ben: is it raining?"
+
+
+async def test_two_who_talk_with_the_bot_by_turns_each_go_on_with_their_own(
+    house: House, engine: StandInEngine
+) -> None:
+    await house.ask(house.ann, "what is in the shed?")
+    await house.env.advance_time(20 * 60)
+    await house.ask(house.ben, "is it raining?")
+    to_ann, to_ben = house.last()
+    await house.ask(house.ann, "and behind it?", reply_to=to_ann)
+    assert "raining" not in prompt(engine)
+    assert "shed" in prompt(engine)
+    await house.ask(house.ben, "and tomorrow?", reply_to=to_ben)
+    assert "raining" in prompt(engine)
+    assert "shed" not in prompt(engine)
 
 
 async def test_a_reply_chain_reaches_beyond_the_recent_messages(house: House, engine: StandInEngine) -> None:
@@ -386,3 +412,27 @@ async def test_where_the_bot_may_not_read_the_history_it_answers_the_message_alo
     await house.ask(house.ann, "hello", channel=room)
     assert house.said(room) == ["Good evening."]
     assert prompt(engine) == "ann: hello"
+
+
+async def test_the_real_engine_answers_two_people_in_discord_by_the_version_that_serves(
+    tmp_path: Path, real_engine: RealEngine
+) -> None:
+    settings = settings_for(tmp_path, real_engine.url, base=str(real_engine.base), temperature=0.0)
+    # The engine serves what lies in its own folder alone.
+    settings = settings.model_copy(update={"paths": Paths(models=real_engine.adapters.parent)})
+    async with open_house(settings, secrets=Secrets(engine_api_key=SecretStr(real_engine.token))) as house:
+        await house.ask(house.ann, "did anyone feed the sourdough?")
+        version = await house.candidate()
+        real_engine.make_adapter(version, seed=5)
+        result = await house.boss.slash(house.general, "adapter promote", version=version)
+        assert "serves now" in text_of(result)
+        await house.env.advance_time(20 * 60)
+        await house.ask(house.ann, "did anyone feed the sourdough?")
+        await house.env.advance_time(20 * 60)
+        await house.ask(house.ann, "did anyone feed the sourdough?")
+        before, after, again = house.said()
+        versions = [r.adapter_version for r in await house.services.ledger.replies.of_guild(house.guild.id)]
+        await house.boss.slash(house.general, "adapter rollback")
+    assert DOWN not in (before, after, again)
+    assert before != after == again
+    assert sorted(map(str, versions)) == sorted(["None", version, version])
