@@ -99,6 +99,7 @@ class NightschoolBot(commands.Bot):
 
     async def is_member(self, guild_id: int, user_id: int) -> bool | None:
         """Tell whether the person is in the guild; None when Discord cannot be asked now."""
+        await self.wait_until_ready()  # before that the bot knows no guild
         guild = self.get_guild(guild_id)
         if guild is None:
             return None

@@ -13,7 +13,11 @@ import simcord
 from discord import app_commands
 
 from bot.cogs.errors import ADMINS_ONLY
-from tests.bot.house import House, StandInEngine, open_house, settings_for, text_of
+from bot.schedule import MADE_UP
+from ledger.settings import Schedule
+from ledger.store import Ledger
+from tests.bot.house import NOON, House, StandInEngine, open_house, settings_for, text_of, until
+from tests.conftest import FakeClock
 
 OUTCOME = '{"stage": "kept", "candidate": null, "reasons": ["it was not better"]}'
 TRAINER = f"print('{OUTCOME}')"
@@ -190,3 +194,28 @@ async def test_a_server_that_the_bot_joins_or_that_is_renamed_is_known_by_its_na
     house.env.backend.edit_guild(other.id, {"name": "Third Home"})
     await house.env.settle()
     assert (await house.services.ledger.guilds.all())[other.id] == "Third Home"
+
+
+async def test_who_left_the_server_is_told_from_who_is_there(house: House) -> None:
+    assert await house.bot.is_member(house.guild.id, house.ann.id) is True
+    house.guild.remove_member(house.ann)
+    assert await house.bot.is_member(house.guild.id, house.ann.id) is False
+    assert await house.bot.is_member(999, house.ben.id) is None
+    house.env.inject_error("GET", "/guilds/*/members/*", status=403)
+    assert await house.bot.is_member(house.guild.id, house.ben.id) is None
+
+
+async def test_a_night_that_was_missed_is_made_up_when_the_bot_is_there_again(
+    tmp_path: Path, engine: StandInEngine
+) -> None:
+    settings = settings_for(tmp_path, engine.url).model_copy(update={"schedule": Schedule()})
+    trainer = tmp_path / "trainer.py"
+    trainer.write_text(TRAINER)
+    clock = FakeClock(NOON)
+    async with Ledger.open(settings.database, clock=clock) as ledger:
+        await ledger.guilds.ensure(7, "a server that was there yesterday")
+    clock.advance(days=1)
+    async with open_house(settings, clock=clock, trainer=trainer) as house:
+        await until(lambda: 7 in house.services.nights.last)
+        assert house.services.nights.last[7].trigger == MADE_UP
+        assert house.guild.id not in house.services.nights.last
