@@ -145,6 +145,8 @@ class Nights:
                 await listener(night)
             except Exception:  # one listener's failure must not keep the night from the others
                 log.exception("a listener failed on the night of guild %d", night.guild_id)
+        # They quote members, and were shown now; in here, no deletion would reach them.
+        night.outcome.pop("samples", None)
 
     async def _train(self, night: Night) -> None:
         process = await asyncio.create_subprocess_exec(

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shutil
 import sqlite3
 from collections.abc import Iterable, Mapping
 from contextlib import closing
@@ -19,7 +20,8 @@ from typing import Any
 from ledger.clock import Clock
 from ledger.deletions import Deletion
 from ledger.errors import LedgerError
-from ledger.forgetting import NOTES, Forgetting
+from ledger.forgetting import NOTES, RESTORING, Forgetting
+from ledger.records import Adapter
 from ledger.store import Ledger
 
 SIDE_FILES = ("-wal", "-shm")
@@ -59,18 +61,20 @@ async def restore(
 ) -> int:
     """Put ``backup`` in place of ``database``, with every later deletion done again; return their number.
 
-    The caller sees to it that no process has the database open. What it held before stays beside it
-    as ``ledger.db.before-restore`` until the restored one is complete, and is removed then: it may
-    hold what was deleted from the backup's point of view.
+    The caller sees to it that no process has the database open. The restored one takes its place in
+    one step once it is complete. Versions that it does not know could never serve nor be forgotten,
+    so their files go, with those of their runs.
 
     Raises:
         LedgerError: the backup cannot be read, is damaged, or is of a newer version.
     """
     notes = _notes(backup.parent / NOTES)
+    versions: list[Adapter] = []
     if database.exists():
         async with Ledger.open(database, clock=clock) as current:
             notes += [_as_note(deletion) for deletion in await current.deletions.since(0)]
-    fresh = database.with_name("ledger.db.restoring")
+            versions = await _versions(current)
+    fresh = database.with_name(f"{database.name}{RESTORING}")
     _remove(fresh)
     try:
         database.parent.mkdir(parents=True, exist_ok=True)
@@ -80,15 +84,24 @@ async def restore(
     async with Ledger.open(fresh, clock=clock) as ledger:
         forgetting = Forgetting(ledger, datasets_dir=datasets_dir, runs_dir=runs_dir)
         replayed = await _replay(ledger, forgetting, notes)
-    old = database.with_name("ledger.db.before-restore")
-    _remove(old)
+        known = {(version.version, version.run_id) for version in await _versions(ledger)}
     if database.exists():
         _checkpointed(database)
-        database.rename(old)
     _checkpointed(fresh)
-    fresh.rename(database)
-    _remove(old)
+    fresh.replace(database)
+    for version in versions:
+        if (version.version, version.run_id) not in known:
+            for folder in (Path(version.path), datasets_dir / version.run_id, runs_dir / version.run_id):
+                shutil.rmtree(folder, ignore_errors=True)
     return replayed
+
+
+async def _versions(ledger: Ledger) -> list[Adapter]:
+    return [
+        version
+        for guild_id in await ledger.guilds.all()
+        for version in await ledger.adapters.of_guild(guild_id)
+    ]
 
 
 def _copy_checked(source: Path, target: Path) -> None:

@@ -32,6 +32,8 @@ log = logging.getLogger(__name__)
 DAY_MS = 86_400_000
 NOTES = "deletions.jsonl"
 """File beside backups that a restore replays; identifiers, no text."""
+RESTORING = ".restoring"
+"""What the name of a database ends in that is being restored, and may hold what was forgotten since."""
 
 
 class Forgetting:
@@ -84,7 +86,13 @@ class Forgetting:
         return next(each for each in found if each.id == deletion.id)
 
     async def complete(self) -> int:
-        """Go on with deletions that a killed process left open; return how many there were."""
+        """Go on with deletions that a killed process left open; return how many there were.
+
+        What is left of a restore that was cut off goes, too: it holds what was not deleted again yet.
+        """
+        cut_off = f"{self._ledger.path}{RESTORING}"
+        for path in (cut_off, f"{cut_off}-wal", f"{cut_off}-shm"):
+            Path(path).unlink(missing_ok=True)
         unfinished = await self._ledger.deletions.unfinished()
         for deletion in unfinished:
             await self._finish(deletion)

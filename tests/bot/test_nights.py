@@ -111,9 +111,9 @@ async def test_lines_that_libraries_print_are_passed_over(start: Start) -> None:
 
 
 async def test_a_long_outcome_is_read_whole(start: Start) -> None:
-    nights = start("import json; print(json.dumps({'stage': 'kept', 'samples': ['x' * 1_000_000]}))")
+    nights = start("import json; print(json.dumps({'stage': 'kept', 'reasons': ['x' * 1_000_000]}))")
     outcome = await ended(nights.start(GUILD, trigger="test"))
-    assert outcome["samples"] == ["x" * 1_000_000]
+    assert outcome["reasons"] == ["x" * 1_000_000]
 
 
 async def test_a_crash_without_an_outcome_is_a_failed_night(start: Start) -> None:
