@@ -113,15 +113,18 @@ class RecorderCog(commands.Cog):
 
     @commands.Cog.listener()
     async def on_guild_channel_delete(self, channel: discord.abc.GuildChannel) -> None:
-        await self.forgetting.channel(channel.guild.id, channel.id, asked_by="Discord")
+        async with self._in_order:
+            await self.forgetting.channel(channel.guild.id, channel.id, asked_by="Discord")
 
     @commands.Cog.listener()
     async def on_raw_thread_delete(self, payload: discord.RawThreadDeleteEvent) -> None:
-        await self.forgetting.channel(payload.guild_id, payload.thread_id, asked_by="Discord")
+        async with self._in_order:
+            await self.forgetting.channel(payload.guild_id, payload.thread_id, asked_by="Discord")
 
     @commands.Cog.listener()
     async def on_guild_remove(self, guild: discord.Guild) -> None:
-        await self.forgetting.guild(guild.id, asked_by="Discord")
+        async with self._in_order:
+            await self.forgetting.guild(guild.id, asked_by="Discord")
 
     @commands.Cog.listener()
     async def on_guild_channel_update(

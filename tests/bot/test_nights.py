@@ -289,3 +289,16 @@ async def test_the_real_trainers_refusal_comes_back_as_a_sentence(tmp_path: Path
     assert night.outcome["stage"] == "failed"
     assert "training.epochs" in night.outcome["error"]
     assert sys.executable not in night.outcome["error"]
+
+
+async def test_the_samples_are_dropped_once_every_listener_has_seen_them(start: Start) -> None:
+    nights = start("import json; print(json.dumps({'stage': 'kept', 'samples': [{'context': 'words'}]}))")
+    seen: list[object] = []
+
+    async def listen(night: Night) -> None:
+        seen.append(night.outcome["samples"])
+
+    nights.on_finished(listen)
+    night = nights.start(GUILD, trigger="test")
+    await until(lambda: seen and "samples" not in night.outcome)
+    assert seen == [[{"context": "words"}]]

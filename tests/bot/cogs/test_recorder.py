@@ -150,6 +150,17 @@ async def test_a_message_that_is_deleted_the_moment_it_is_sent_is_not_kept(house
     assert MARK.encode() not in house.disk()
 
 
+async def test_a_channel_that_is_deleted_the_moment_something_is_said_in_it_is_not_kept(house: House) -> None:
+    for number in range(5):
+        room = house.guild.create_text_channel(f"room-{number}")
+        await house.env.settle()
+        house.env.backend.create_message(room.id, house.ann.id, MARK)
+        house.env.backend.delete_channel(room.id)
+        await house.env.settle()
+    assert await kept(house) == []
+    assert MARK.encode() not in house.disk()
+
+
 async def test_a_deleted_answer_is_deleted_here(house: House) -> None:
     await house.ask(house.ann, "hello")
     house.env.backend.delete_message(house.general.id, house.last()[0].id)
