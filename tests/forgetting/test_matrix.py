@@ -1,0 +1,258 @@
+"""Each cell of the table in docs/forgetting.md: the path walked through discord.py, the place searched.
+
+A path is walked once, on a copy of the trained server, and its cells look at what was found then.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import sqlite3
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from ledger.backup import back_up, restore
+from ledger.forgetting import NOTES
+from ledger.settings import load_settings
+from tests.bot.house import until
+from tests.conftest import ROOT, FakeClock
+from tests.forgetting.trained import MARK, MORNING, Day, day, holding, moved
+
+Walk = Callable[[Day], Awaitable[None]]
+
+
+async def forget_me(today: Day) -> None:
+    asked = await today.house.ann.slash(today.room, "privacy forget-me")
+    await today.house.ann.click(asked.response, label="Erase it all")
+
+
+async def forget_by_admin(today: Day) -> None:
+    asked = await today.house.boss.slash(today.room, "privacy forget", user=today.house.ann)
+    await today.house.boss.click(asked.response, label="Erase it all")
+
+
+async def delete(today: Day) -> None:
+    for message in today.hers:
+        await today.house.ann.delete(message)
+
+
+async def edit(today: Day) -> None:
+    for message in today.hers:
+        await today.house.ann.edit(message, "I would rather not say what is in there")
+
+
+async def delete_in_bulk(today: Day) -> None:
+    today.house.env.backend.bulk_delete_messages(today.room.id, [message.id for message in today.hers])
+
+
+async def delete_channel(today: Day) -> None:
+    today.house.env.backend.delete_channel(today.room.id)
+
+
+async def remove_guild(today: Day) -> None:
+    today.house.env.backend.remove_guild(today.guild_id)
+
+
+async def leave(today: Day) -> None:
+    today.house.guild.remove_member(today.house.ann)
+    housekeeping = today.house.services.housekeeping
+    assert await housekeeping.see_leavers(today.house.bot.is_member) == []
+    today.clock.advance(days=7)
+    assert await housekeeping.see_leavers(today.house.bot.is_member) == [(today.guild_id, today.house.ann.id)]
+
+
+async def opt_out(today: Day) -> None:
+    await today.house.ann.slash(today.room, "privacy opt-out")
+    await today.house.ann.send(today.room, f"{MARK}-after")
+
+
+async def grow_old(today: Day) -> None:
+    today.clock.advance(days=181)
+    await today.house.services.housekeeping.sweep()
+
+
+PATHS: Mapping[str, Walk] = {
+    "`/privacy forget-me`": forget_me,
+    "`/privacy forget` by an admin": forget_by_admin,
+    "message deleted": delete,
+    "message edited": edit,
+    "messages deleted in bulk": delete_in_bulk,
+    "channel deleted": delete_channel,
+    "bot removed from the server": remove_guild,
+    "member left, after `forget_leavers_after_days`": leave,
+    "`/privacy opt-out`": opt_out,
+    "older than `[retention] days`": grow_old,
+    "backup restored after `/privacy forget-me`": forget_me,
+}
+NO_DELETION = {"`/privacy opt-out`", "older than `[retention] days`"}
+ONE_BY_ONE = {"message deleted", "message edited"}
+RESTORED = "backup restored after `/privacy forget-me`"
+VERSIONS = ("engine memory", "adapters")
+
+
+def table() -> dict[tuple[str, str], str]:
+    """Return the cells of the documentation's table by path and place."""
+    lines = (ROOT / "docs" / "forgetting.md").read_text(encoding="utf-8").splitlines()
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("|")]
+    places = rows[0][1:]
+    return {(row[0], place): cell for row in rows[2:] for place, cell in zip(places, row[1:], strict=True)}
+
+
+CELLS = table()
+
+
+@dataclass
+class Found:
+    """What was found before the path, right behind it, and thirty days later."""
+
+    before: dict[str, bool] = field(default_factory=dict)
+    after: dict[str, bool] = field(default_factory=dict)
+    versions: dict[str, dict[str, bool]] = field(default_factory=dict)
+    """Moment to, for each place with versions, whether the one that serves and the other are there."""
+    noted: bool = False
+    in_restored: bool = False
+
+
+def searched(root: Path) -> dict[str, bool]:
+    """Tell for each place on the disk whether the marker is in it."""
+    data, models = root / "data", root / "models"
+    files = holding(MARK, root)
+    runs = {file for file in files if models / "runs" in file.parents}
+    return {
+        "rows": in_rows(data / "ledger.db"),
+        "WAL": data / "ledger.db-wal" in files,
+        "free pages": data / "ledger.db" in files,
+        "datasets": any(data / "datasets" in file.parents for file in files),
+        "caches": any(root / name in file.parents for file in files for name in ("caches", "temporary")),
+        "TensorBoard": any("tensorboard" in file.parts for file in runs),
+        "run folders": any("tensorboard" not in file.parts for file in runs),
+        "logs": any(root / "logs" in file.parents or file.suffix == ".log" for file in files),
+        "reports": any(models / "adapters" in file.parents for file in files),
+    }
+
+
+def in_rows(database: Path) -> bool:
+    with closing(sqlite3.connect(database)) as connection:
+        tables = [
+            name for (name,) in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")
+        ]
+        rows = (row for name in tables for row in connection.execute(f"SELECT * FROM {name}"))
+        return any(MARK in str(value) for row in rows for value in row)
+
+
+async def walked(path: str, root: Path, base: Path) -> Found:
+    found, clock = Found(), FakeClock(MORNING)
+    async with day(root, base, clock=clock) as today:
+        night = today.house.services.nights.start(today.guild_id, trigger="test")
+        await until(lambda: night.ended.is_set() and "samples" not in night.outcome)
+        await today.house.services.serving.sync()
+        backup = await back_up(today.ledger, root / "backups")
+        found.before = searched(root)
+        await PATHS[path](today)
+        await settled(today, 0 if path in NO_DELETION else len(today.hers) if path in ONE_BY_ONE else 1)
+        found.after = searched(root)
+        found.after["bot memory"] = MARK in repr(today.house.services.nights.last)
+        await look_at_versions(today, "after", found)
+        notes = backup.parent / NOTES
+        found.noted = notes.is_file() and '"kind"' in notes.read_text(encoding="utf-8")
+        if path != RESTORED:
+            clock.advance(days=31)
+            await today.house.services.housekeeping.sweep()
+            await look_at_versions(today, "later", found)
+    scratch = shutil.copytree(backup.parent, root.parent / "elsewhere")
+    await restored(scratch / backup.name, root.parent / "elsewhere" / "data" / "ledger.db", clock)
+    found.in_restored = bool(holding(MARK, scratch / "data"))
+    if path == RESTORED:
+        await restored(backup, root / "data" / "ledger.db", clock)
+        found.after |= searched(root)
+        async with day(root, base, clock=clock) as today:
+            await look_at_versions(today, "after", found)
+            clock.advance(days=31)
+            await today.house.services.housekeeping.sweep()
+            await look_at_versions(today, "later", found)
+            found.after |= searched(root)
+    return found
+
+
+async def restored(backup: Path, database: Path, clock: FakeClock) -> None:
+    data = database.parent
+    runs = data.parent / "models" / "runs"
+    await restore(backup, database, datasets_dir=data / "datasets", runs_dir=runs, clock=clock)
+
+
+async def settled(today: Day, least: int) -> None:
+    """Wait until what Discord's event set going is done: ``least`` deletions at the least."""
+    await today.house.env.settle()
+    deletions = today.ledger.deletions
+    for _ in range(400):
+        done = await deletions.of_guild(today.guild_id)
+        if len(done) >= least and not await deletions.unfinished():
+            break
+        await asyncio.sleep(0.01)
+    else:
+        pytest.fail("the deletion did not end")
+    # Removing a guild's versions, and a deleted channel's many events, come behind the last row.
+    await today.house.env.settle()
+
+
+async def look_at_versions(today: Day, moment: str, found: Found) -> None:
+    await today.house.services.serving.sync()
+    settings = load_settings(today.root / "config.toml")
+    names = [f"g{today.guild_id}-v{number:06d}" for number in (1, 2)]
+    folders = [settings.adapters_dir / str(today.guild_id) / name for name in names]
+    found.versions[f"adapters {moment}"] = {
+        "serves": folders[0].is_dir(),
+        "other": folders[1].is_dir(),
+    }
+    found.versions[f"engine memory {moment}"] = {
+        "serves": names[0] in today.engine.loaded,
+        "other": names[1] in today.engine.loaded,
+    }
+
+
+@pytest.fixture(scope="session")
+def walk(trained: Path, tiny_base: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Found]:
+    """Return a function that walks a path, once."""
+    known: dict[str, Found] = {}
+
+    def once(path: str) -> Found:
+        if path not in known:
+            root = moved(trained, tmp_path_factory.mktemp("walk") / "root")
+            known[path] = asyncio.run(walked(path, root, tiny_base))
+        return known[path]
+
+    return once
+
+
+def test_the_table_names_every_path_and_place() -> None:
+    assert {path for path, _ in CELLS} == set(PATHS)
+    assert len({place for _, place in CELLS}) == 13
+    assert set(CELLS.values()) == {"gone", "never", "due", "noted", "stays"}
+
+
+@pytest.mark.parametrize(("path", "place"), CELLS)
+def test_the_cell_is_true(path: str, place: str, walk: Callable[[str], Found]) -> None:
+    found, cell = walk(path), CELLS[path, place]
+    if place in VERSIONS:
+        check_versions(place, cell, found)
+    elif place == "backups":
+        assert found.noted == (cell == "noted")
+        assert found.in_restored == (cell == "stays")
+    else:
+        assert found.after[place] == (cell == "stays" and found.before[place])
+        if cell == "never":
+            assert not found.before.get(place, False)
+        elif place in ("rows", "free pages", "datasets"):
+            assert found.before[place], "the test would pass without a deletion"
+
+
+def check_versions(place: str, cell: str, found: Found) -> None:
+    after, later = found.versions[f"{place} after"], found.versions[f"{place} later"]
+    serves = cell in ("due", "stays")
+    assert after["serves"] == serves
+    assert later["serves"] == (cell == "stays")
+    assert after["other"] == later["other"] == (cell == "stays" and place == "adapters")
