@@ -30,6 +30,28 @@ class TaintedVersion:
 
 
 @dataclass(frozen=True, slots=True)
+class Tainted:
+    """A version that has to go, and the last day it may serve, in milliseconds.
+
+    ``wide`` says that a person, a channel or a guild was forgotten, and not single messages alone.
+    """
+
+    adapter: Adapter
+    delete_by: int
+    wide: bool
+
+    def may_wait(self, now: int) -> bool:
+        """Tell whether the version may stay for the time being.
+
+        The champion waits for its successor. Where single messages were edited or deleted, so does the
+        version that a rollback returns to: in a busy server that happens daily, and a mended typo must
+        not take the way back away.
+        """
+        waits = self.adapter.state == "champion" or (self.adapter.state == "previous" and not self.wide)
+        return waits and self.delete_by > now
+
+
+@dataclass(frozen=True, slots=True)
 class Deletion:
     """One deletion, and thereby the receipt for it."""
 
@@ -146,14 +168,15 @@ class Deletions:
             row = await cursor.fetchone()
         return bool(row and row[0])
 
-    async def tainted(self) -> list[tuple[Adapter, int]]:
-        """Return each adapter version of such a run whose files still exist, with its last date."""
+    async def tainted(self) -> list[Tainted]:
+        """Return each adapter version of such a run whose files still exist."""
         async with self._reader.execute(
-            "SELECT a.*, min(t.delete_by) AS delete_by FROM tainted_runs t JOIN adapters a USING (run_id)"
+            "SELECT a.*, min(t.delete_by) AS delete_by, max(d.kind <> 'messages') AS wide"
+            " FROM tainted_runs t JOIN adapters a USING (run_id) JOIN deletions d ON d.id = t.deletion_id"
             " WHERE a.state <> 'deleted' GROUP BY a.version"
         ) as cursor:
             rows = [row async for row in cursor]
-        return [(adapter_of(row), int(row["delete_by"])) for row in rows]
+        return [Tainted(adapter_of(row), int(row["delete_by"]), bool(row["wide"])) for row in rows]
 
     async def leftovers(self) -> list[tuple[str, tuple[str, ...]]]:
         """Return each run that saw something deleted and has ended, with its deleted versions' folders.

@@ -129,27 +129,27 @@ class Forgetting:
             shutil.rmtree(folder)
 
     async def sweep(self) -> list[str]:
-        """Delete marked versions that no longer serve or whose date has come; return their names.
+        """Delete marked versions that need not wait or whose date has come; return their names.
 
         A version that still serves on its date makes room for the newest version that saw nothing
         deleted, or for the bare base.
         """
         now = to_ms(self._ledger.clock.now())
         deleted = []
-        for adapter, delete_by in await self._ledger.deletions.tainted():
-            if adapter.state == "champion":
-                if delete_by > now:
-                    continue
-                await self._fall_back(adapter)
-            await self.delete_version(adapter)
-            deleted.append(adapter.version)
+        for tainted in await self._ledger.deletions.tainted():
+            if tainted.may_wait(now):
+                continue
+            if tainted.adapter.state == "champion":
+                await self._fall_back(tainted.adapter)
+            await self.delete_version(tainted.adapter)
+            deleted.append(tainted.adapter.version)
         for run_id, paths in await self._ledger.deletions.leftovers():
             for folder in (self._datasets_dir / run_id, self._runs_dir / run_id, *map(Path, paths)):
                 self._remove(folder)
         return deleted
 
     async def _fall_back(self, champion: Adapter) -> None:
-        marked = {adapter.version for adapter, _ in await self._ledger.deletions.tainted()}
+        marked = {tainted.adapter.version for tainted in await self._ledger.deletions.tainted()}
         served = await self._ledger.adapters.once_served(champion.guild_id)
         clean = [version for version in served if version not in marked]
         if clean:

@@ -69,7 +69,7 @@ class PrivacyCog(
     async def _versions_with(self, guild_id: int, user_id: int) -> list[str]:
         """Return a line a version that has this person's words, with its last date where it has one."""
         runs = set(await self.ledger.runs.runs_with_author(guild_id, user_id))
-        due = {adapter.version: by for adapter, by in await self.ledger.deletions.tainted()}
+        due = {each.adapter.version: each.delete_by for each in await self.ledger.deletions.tainted()}
         lines = []
         for adapter in await self.ledger.adapters.of_guild(guild_id):
             if adapter.run_id in runs and adapter.state != "deleted":

@@ -103,6 +103,24 @@ async def test_versions_that_do_not_serve_go_at_once_and_the_champion_at_the_nex
     assert all(version.deleted_at is not None for version in later.versions)
 
 
+async def test_an_edited_message_leaves_a_version_to_roll_back_to_for_its_days(
+    house: Ledger, forgetting: Forgetting, tmp_path: Path, message: Callable[..., Message]
+) -> None:
+    await house.messages.add(message(70))
+    previous = await learned(house, tmp_path, (70, 7))
+    champion = await learned(house, tmp_path, (70, 7))
+    retired = await learned(house, tmp_path, (70, 7), promote=False)
+    await house.adapters.retire(retired.version)
+    await forgetting.messages(1, [70], asked_by="edit in Discord")
+    assert [await state(house, a) for a in (previous, champion, retired)] == [
+        "previous",
+        "champion",
+        "deleted",
+    ]
+    await learned(house, tmp_path, (80, 8))
+    assert await forgetting.sweep() == [previous.version, champion.version]
+
+
 async def test_a_champion_that_nothing_replaces_goes_on_its_date(
     house: Ledger, forgetting: Forgetting, tmp_path: Path, clock: Callable[..., object]
 ) -> None:
