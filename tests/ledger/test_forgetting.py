@@ -118,7 +118,10 @@ async def test_an_edited_message_leaves_a_version_to_roll_back_to_for_its_days(
         "deleted",
     ]
     await learned(house, tmp_path, (80, 8))
-    assert await forgetting.sweep() == [previous.version, champion.version]
+    assert await forgetting.sweep() == [previous.version]
+    assert await state(house, champion) == "previous"
+    house.clock.advance(days=30)  # type: ignore[attr-defined]
+    assert await forgetting.sweep() == [champion.version]
 
 
 async def test_a_champion_that_nothing_replaces_goes_on_its_date(
