@@ -122,6 +122,21 @@ async def checkpoint(path: Path) -> bool:
         await connection.close()
 
 
+async def rewrite(path: Path) -> None:
+    """Write the whole database anew, so that no page holds anything but its rows.
+
+    Raises:
+        LedgerError: the disk is full, or another process kept writing.
+    """
+    connection = await connect(path)
+    try:
+        await connection.execute("VACUUM")
+    except sqlite3.Error as error:
+        raise _explained(error) from error
+    finally:
+        await connection.close()
+
+
 class Writer:
     """The one place where this process writes; jobs of one batch share a commit."""
 

@@ -5,7 +5,7 @@
     3. marked versions that do not serve are removed; one that serves goes at the next promotion, at
        the latest on its date (``strict``: at once, and what served before or the bare base serves)
     4. folders with backups get a note, so that a restore deletes again
-    5. the write-ahead log is emptied, and the deletion is closed
+    5. the write-ahead log is emptied, pages that kept a copy are rewritten, and the deletion is closed
 
 Each step can be repeated. A process that is killed in between leaves the deletion open, and
 :meth:`Forgetting.complete` goes on with it at the next start.
@@ -105,7 +105,7 @@ class Forgetting:
         await self._remove_unknown(deletion.guild_id)
         await self.sweep()
         await self.note_beside_backups()
-        if not await self._ledger.checkpoint():
+        if not await self._ledger.scour():
             # Left open, so that the next sweep or start empties the log, which still holds the text.
             log.warning("another process reads the database; deletion %d waits for it", deletion.id)
             return

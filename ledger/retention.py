@@ -58,7 +58,7 @@ class Retention:
         versions = [*await self._forgetting.sweep(), *await self._old_versions(now)]
         await self._forgetting.note_beside_backups()
         if messages or replies:
-            await self._ledger.checkpoint()
+            await self._ledger.scour()
         return Swept(messages, replies, datasets, tuple(versions))
 
     def _old_datasets(self, before: int) -> int:
