@@ -76,7 +76,7 @@ async def connect(path: Path) -> aiosqlite.Connection:
     connection = await aiosqlite.connect(path, isolation_level=None)
     try:
         connection.row_factory = sqlite3.Row
-        await connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
+        await (await connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")).close()
         # Before the pragmas below: changing the journal mode already writes to the file.
         await _refuse_newer(connection, path)
         for pragma in (
@@ -86,7 +86,8 @@ async def connect(path: Path) -> aiosqlite.Connection:
             "secure_delete = ON",  # deleted text is overwritten, not only unlinked
             "temp_store = MEMORY",  # what is sorted is never written to a file of its own
         ):
-            await connection.execute(f"PRAGMA {pragma}")
+            cursor = await connection.execute(f"PRAGMA {pragma}")
+            await cursor.close()  # an open one is a statement in progress, beside which nothing is vacuumed
     except BaseException:
         await connection.close()  # its thread would keep the process from ending
         raise

@@ -13,7 +13,8 @@ import aiosqlite
 Kind = Literal["person", "messages", "channel", "guild"]
 
 _SCOPE: Mapping[str, str] = {
-    "person": "author_id IN (SELECT value FROM json_each(:subject))",
+    "person": "(author_id IN (SELECT value FROM json_each(:subject))"
+    " OR basis IN (SELECT 'example by ' || value FROM json_each(:subject)))",
     "messages": "id IN (SELECT value FROM json_each(:subject))",
     "channel": "channel_id IN (SELECT value FROM json_each(:subject))",
     "guild": "1",

@@ -6,7 +6,7 @@ import discord
 from discord import app_commands
 from discord.ext import commands
 
-from bot.cogs.errors import admin_check, may_manage
+from bot.cogs.errors import admin_check, guild_of, may_manage
 from bot.report import clipped
 from bot.serving import Serving
 from ledger.clock import from_ms
@@ -64,7 +64,7 @@ class AdapterCog(commands.GroupCog, group_name="adapter", group_description="Wha
 
     @app_commands.command(name="list", description="All versions, newest first.")
     async def list_(self, interaction: discord.Interaction) -> None:
-        adapters = await self.ledger.adapters.of_guild(_guild_id(interaction))
+        adapters = await self.ledger.adapters.of_guild(guild_of(interaction).id)
         lines = [
             f"{MARKS[adapter.state]} `{adapter.version}` {adapter.state} · {_when(adapter)}"
             f"{_perplexity(adapter)}"
@@ -77,7 +77,7 @@ class AdapterCog(commands.GroupCog, group_name="adapter", group_description="Wha
     @app_commands.command(description="One version: where it comes from and what was measured on it.")
     @app_commands.describe(version="Which version")
     async def show(self, interaction: discord.Interaction, version: str) -> None:
-        adapter = await self.ledger.adapters.require(_guild_id(interaction), version)
+        adapter = await self.ledger.adapters.require(guild_of(interaction).id, version)
         run = await self.ledger.runs.require(adapter.run_id)
         embed = discord.Embed(title=f"{MARKS[adapter.state]} {adapter.version}", description=adapter.state)
         embed.add_field(name="Learned", value=_when(adapter))
@@ -94,14 +94,14 @@ class AdapterCog(commands.GroupCog, group_name="adapter", group_description="Wha
     async def promote(self, interaction: discord.Interaction, version: str) -> None:
         await interaction.response.defer(ephemeral=True, thinking=True)
         text = await promote(
-            self.ledger, self.serving, _guild_id(interaction), version, by=interaction.user.id
+            self.ledger, self.serving, guild_of(interaction).id, version, by=interaction.user.id
         )
         await interaction.edit_original_response(content=text)
 
     @app_commands.command(description="Go back to the version that served before.")
     async def rollback(self, interaction: discord.Interaction) -> None:
         await interaction.response.defer(ephemeral=True, thinking=True)
-        text = await rollback(self.ledger, self.serving, _guild_id(interaction), by=interaction.user.id)
+        text = await rollback(self.ledger, self.serving, guild_of(interaction).id, by=interaction.user.id)
         await interaction.edit_original_response(content=text)
 
     @show.autocomplete("version")
@@ -111,7 +111,7 @@ class AdapterCog(commands.GroupCog, group_name="adapter", group_description="Wha
     ) -> list[app_commands.Choice[str]]:
         if not may_manage(interaction):
             return []  # checks of commands do not reach what is offered while somebody types
-        adapters = await self.ledger.adapters.of_guild(_guild_id(interaction))
+        adapters = await self.ledger.adapters.of_guild(guild_of(interaction).id)
         return [
             app_commands.Choice(name=f"{adapter.version} ({adapter.state})", value=adapter.version)
             for adapter in adapters
@@ -126,9 +126,3 @@ def _perplexity(adapter: Adapter) -> str:
 
 def _when(adapter: Adapter) -> str:
     return discord.utils.format_dt(from_ms(adapter.created_at), "R")
-
-
-def _guild_id(interaction: discord.Interaction) -> int:
-    if interaction.guild_id is None:
-        raise app_commands.NoPrivateMessage
-    return interaction.guild_id

@@ -38,6 +38,17 @@ async def admin_check(interaction: discord.Interaction) -> bool:
     return True
 
 
+def guild_of(interaction: discord.Interaction) -> discord.Guild:
+    """Return the server that the interaction comes from.
+
+    Raises:
+        NoPrivateMessage: it comes from a direct message.
+    """
+    if interaction.guild is None:
+        raise app_commands.NoPrivateMessage
+    return interaction.guild
+
+
 def sentence(error: Exception) -> str:
     """Return what the person should read."""
     cause = error.original if isinstance(error, app_commands.CommandInvokeError) else error

@@ -15,7 +15,7 @@ import discord
 from discord import app_commands
 from discord.ext import commands
 
-from bot.cogs.errors import SafeView, admin_check
+from bot.cogs.errors import SafeView, admin_check, guild_of
 from bot.cogs.notice import NO, WORDS, YES, ConsentNotice, notice_embed, opt_in, opt_out
 from bot.report import clipped, plain
 from ledger.clock import from_ms
@@ -51,7 +51,7 @@ class PrivacyCog(
 
     @app_commands.command(description="What is kept about you, and which versions learned from it.")
     async def status(self, interaction: discord.Interaction) -> None:
-        guild = _guild(interaction)
+        guild = guild_of(interaction)
         user_id = interaction.user.id
         event = await self.ledger.consent.current(guild.id, user_id)
         messages = await self.ledger.messages.of_author(guild.id, user_id)
@@ -84,18 +84,18 @@ class PrivacyCog(
         self, interaction: discord.Interaction, channel: discord.TextChannel | None = None
     ) -> None:
         chosen = channel.id if channel else None
-        await opt_in(self.ledger, _guild(interaction), interaction.user.id, chosen)
+        await opt_in(self.ledger, guild_of(interaction), interaction.user.id, chosen)
         where = f" This goes for {channel.mention}, and others that you name so." if channel else ""
         await interaction.response.send_message(YES + where, ephemeral=True)
 
     @app_commands.command(name="opt-out", description="Stop the bot from learning from you.")
     async def opt_out(self, interaction: discord.Interaction) -> None:
-        await opt_out(self.ledger, _guild(interaction), interaction.user.id)
+        await opt_out(self.ledger, guild_of(interaction), interaction.user.id)
         await interaction.response.send_message(NO, ephemeral=True)
 
     @app_commands.command(description="What was deleted when you were forgotten, and what is still due.")
     async def receipt(self, interaction: discord.Interaction) -> None:
-        receipts = await self.ledger.deletions.of_person(_guild(interaction).id, interaction.user.id)
+        receipts = await self.ledger.deletions.of_person(guild_of(interaction).id, interaction.user.id)
         text = "\n\n".join(f"**{_day(each.asked_at)}** {receipt_text(each)}" for each in receipts)
         await interaction.response.send_message(
             clipped(text or "You have not asked to be forgotten here.", 2000), ephemeral=True
@@ -128,7 +128,7 @@ class PrivacyCog(
     async def forget_me(self, interaction: discord.Interaction) -> None:
         view = Forget(self, interaction.user.id, asked_by=interaction.user.id)
         await interaction.response.send_message(
-            f"Erase every message of yours that I keep from {plain(_guild(interaction).name)}? "
+            f"Erase every message of yours that I keep from {plain(guild_of(interaction).name)}? "
             "This cannot be undone.",
             view=view,
             ephemeral=True,
@@ -136,7 +136,7 @@ class PrivacyCog(
 
     @app_commands.command(description="Get a file with everything that is kept about you here.")
     async def export(self, interaction: discord.Interaction) -> None:
-        guild = _guild(interaction)
+        guild = guild_of(interaction)
         user_id = interaction.user.id
         content = {
             "guild": guild.id,
@@ -172,7 +172,9 @@ class Forget(SafeView):
             await admin_check(interaction)  # they may have lost the right since
         await interaction.response.defer()
         asked_by = "member" if self._user_id == self._asked_by else f"admin {self._asked_by}"
-        receipt = await self._cog.forgetting.person(_guild(interaction).id, self._user_id, asked_by=asked_by)
+        receipt = await self._cog.forgetting.person(
+            guild_of(interaction).id, self._user_id, asked_by=asked_by
+        )
         await interaction.edit_original_response(content=receipt_text(receipt), view=None)
         self.stop()
 
@@ -223,9 +225,3 @@ def receipt_text(receipt: Deletion) -> str:
 
 def _day(milliseconds: int) -> str:
     return discord.utils.format_dt(from_ms(milliseconds), "D")
-
-
-def _guild(interaction: discord.Interaction) -> discord.Guild:
-    if interaction.guild is None:
-        raise app_commands.NoPrivateMessage
-    return interaction.guild

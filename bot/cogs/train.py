@@ -10,10 +10,11 @@ from discord import app_commands
 from discord.ext import commands
 
 from bot.background import Background
-from bot.cogs.errors import admin_check
+from bot.cogs.errors import admin_check, guild_of
 from bot.nights import STAGES, Night, Nights
 from bot.report import COLOURS, clipped, progress_bar
 from ledger.clock import from_ms
+from ledger.examples import add_example
 from ledger.store import Ledger
 
 LIVE_SECONDS = 840.0
@@ -36,7 +37,7 @@ class TrainCog(commands.GroupCog, group_name="train", group_description="Train t
 
     @app_commands.command(description="Start a night now: learn, prove, swap.")
     async def start(self, interaction: discord.Interaction) -> None:
-        guild = _guild(interaction)
+        guild = guild_of(interaction)
         await self.ledger.guilds.ensure(guild.id, guild.name)
         night = self.nights.start(guild.id, trigger=f"/train start by {interaction.user.id}")
         await interaction.response.send_message(embed=night_embed(night), ephemeral=True)
@@ -44,7 +45,7 @@ class TrainCog(commands.GroupCog, group_name="train", group_description="Train t
 
     @app_commands.command(description="How far is the night? Stage, loss and time left, live.")
     async def status(self, interaction: discord.Interaction) -> None:
-        guild = _guild(interaction)
+        guild = guild_of(interaction)
         night = self.nights.current(guild.id)
         if night is None:
             runs = await self.ledger.runs.of_guild(guild.id, limit=1)
@@ -56,13 +57,13 @@ class TrainCog(commands.GroupCog, group_name="train", group_description="Train t
 
     @app_commands.command(description="Stop the night that is under way; what serves goes on serving.")
     async def cancel(self, interaction: discord.Interaction) -> None:
-        stopped = self.nights.cancel(_guild(interaction).id)
+        stopped = self.nights.cancel(guild_of(interaction).id)
         text = "Stopping the night; this takes a few seconds." if stopped else "No night is under way."
         await interaction.response.send_message(text, ephemeral=True)
 
     @app_commands.command(description="The last nights and how each ended.")
     async def history(self, interaction: discord.Interaction) -> None:
-        runs = await self.ledger.runs.of_guild(_guild(interaction).id, limit=10)
+        runs = await self.ledger.runs.of_guild(guild_of(interaction).id, limit=10)
         lines = []
         for run in runs:
             score = (run.metrics.get("scores") or {}).get("candidate")
@@ -72,6 +73,27 @@ class TrainCog(commands.GroupCog, group_name="train", group_description="Train t
             )
         embed = discord.Embed(title="Nights", description=clipped("\n".join(lines) or "None yet.", 4096))
         await interaction.response.send_message(embed=embed, ephemeral=True)
+
+    @app_commands.command(description="Write an example to learn from: a question and its answer.")
+    @app_commands.describe(question="What somebody asks", answer="What the bot should learn to answer")
+    async def teach(
+        self,
+        interaction: discord.Interaction,
+        question: app_commands.Range[str, 1, 1000],
+        answer: app_commands.Range[str, 1, 1000],
+    ) -> None:
+        guild = guild_of(interaction)
+        await self.ledger.guilds.ensure(guild.id, guild.name)
+        user = interaction.user
+        await add_example(
+            self.ledger,
+            guild.id,
+            user.id,
+            user.display_name,
+            number=interaction.id,
+            texts=(question, answer),
+        )
+        await interaction.response.send_message("Noted for the next night.", ephemeral=True)
 
     def _keep_live(self, interaction: discord.Interaction, night: Night) -> None:
         self.background.run(_live(interaction, night), name="train-status")
@@ -127,9 +149,3 @@ def _duration(seconds: float) -> str:
 
 def _when(milliseconds: int) -> str:
     return discord.utils.format_dt(from_ms(milliseconds), "R")
-
-
-def _guild(interaction: discord.Interaction) -> discord.Guild:
-    if interaction.guild is None:
-        raise app_commands.NoPrivateMessage
-    return interaction.guild

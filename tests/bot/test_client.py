@@ -51,6 +51,7 @@ CASES = {
     "train status": Case("night"),
     "train cancel": Case("night"),
     "train history": Case("Nights"),
+    "train teach": Case("next night", {"question": "what is it?", "answer": "a lamp"}),
     "adapter list": Case("v000001"),
     "adapter show": Case("v000001", {"version": VERSION}),
     "adapter promote": Case("serves now", {"version": VERSION}),

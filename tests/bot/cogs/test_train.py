@@ -162,3 +162,16 @@ def test_the_end_of_a_night_is_told_in_its_colour(stage: str) -> None:
     night = Night(guild_id=7, trigger="test", started_at=NOON, outcome={"stage": stage})
     night.ended.set()
     assert night_embed(night).colour == COLOURS[stage]
+
+
+async def test_an_example_is_kept_as_a_conversation_of_its_own_and_goes_with_its_author(house: House) -> None:
+    await house.boss.slash(house.general, "train teach", question="who feeds the lamp?", answer="Otto does")
+    ledger, guild_id = house.services.ledger, house.guild.id
+    asked, answered = await ledger.messages.of_guild(guild_id)
+    assert (asked.content, answered.content) == ("who feeds the lamp?", "Otto does")
+    assert (answered.author_id, answered.reply_to) == (house.boss.id, asked.id)
+    assert {asked.source, answered.source} == {"example"}
+    await house.services.forgetting.person(guild_id, house.ann.id, asked_by="member")
+    assert len(await ledger.messages.of_guild(guild_id)) == 2
+    await house.services.forgetting.person(guild_id, house.boss.id, asked_by="member")
+    assert await ledger.messages.of_guild(guild_id) == []
