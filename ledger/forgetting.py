@@ -65,13 +65,7 @@ class Forgetting:
 
     async def guild(self, guild_id: int, *, asked_by: str) -> Deletion:
         """Forget a guild that the bot was removed from: its text, and every version it had."""
-        deletion = await self._forget(guild_id, "guild", [guild_id], asked_by)
-        if await self._ledger.adapters.champion(guild_id) is not None:
-            await self._ledger.adapters.serve_base(guild_id, by=asked_by)
-        for adapter in await self._ledger.adapters.of_guild(guild_id):
-            if adapter.state != "deleted":
-                await self.delete_version(adapter)
-        return deletion
+        return await self._forget(guild_id, "guild", [guild_id], asked_by)
 
     async def again(self, guild_id: int, kind: Kind, subject: Collection[int], *, asked_by: str) -> None:
         """Repeat a deletion in a ledger that does not know of it: a restored backup."""
@@ -103,6 +97,8 @@ class Forgetting:
             self._remove(self._datasets_dir / run_id)
             self._remove(self._runs_dir / run_id)
         await self._remove_unknown(deletion.guild_id)
+        if deletion.kind == "guild":
+            await self._remove_versions(deletion.guild_id)
         await self.sweep()
         await self.note_beside_backups()
         if not await self._ledger.scour():
@@ -110,6 +106,14 @@ class Forgetting:
             log.warning("another process reads the database; deletion %d waits for it", deletion.id)
             return
         await self._ledger.deletions.complete(deletion.id)
+
+    async def _remove_versions(self, guild_id: int) -> None:
+        """Delete every version of a guild that is gone, whatever it saw."""
+        if await self._ledger.adapters.champion(guild_id) is not None:
+            await self._ledger.adapters.serve_base(guild_id, by="forgetting")
+        for adapter in await self._ledger.adapters.of_guild(guild_id):
+            if adapter.state != "deleted":
+                await self.delete_version(adapter)
 
     async def _remove_unknown(self, guild_id: int) -> None:
         """Remove this guild's datasets, and what was fitted on them, of which no list says whose words it is.
@@ -125,8 +129,13 @@ class Forgetting:
 
     @staticmethod
     def _remove(folder: Path) -> None:
+        def unless_gone(function: object, path: str, error: tuple[object, BaseException, object]) -> None:
+            # Another process may sweep at the same time.
+            if not isinstance(error[1], FileNotFoundError):
+                raise error[1]
+
         if folder.is_dir():
-            shutil.rmtree(folder)
+            shutil.rmtree(folder, onerror=unless_gone)
 
     async def sweep(self) -> list[str]:
         """Delete marked versions that need not wait or whose date has come; return their names.

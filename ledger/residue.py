@@ -16,6 +16,8 @@ from pathlib import Path
 TABLES = ("messages", "replies", "people")
 """Tables that hold members' text and names."""
 _INTERIOR = (0x02, 0x05)
+_KEYS_ALONE = 0x05
+"""Kind of page that holds row numbers and pointers only."""
 
 
 def has_residue(path: Path) -> bool:
@@ -26,7 +28,16 @@ def has_residue(path: Path) -> bool:
         roots = [int(row[0]) for row in rows]
         size = int(connection.execute("PRAGMA page_size").fetchone()[0])
     with path.open("rb") as file, closing(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)) as data:
-        return any(gap.count(0) != len(gap) for root in roots for gap in _gaps(data, root, size))
+        return any(_holds_text(gap, size) for root in roots for gap in _gaps(data, root, size))
+
+
+def _holds_text(gap: bytes, size: int) -> bool:
+    """Tell whether the gap holds more than old pointers.
+
+    Those stay where a page loses cells: pairs of bytes, the first below the page's size in 256ths. No
+    two bytes of text in a row look so.
+    """
+    return max(gap[::2], default=0) >= size >> 8
 
 
 def _gaps(data: mmap.mmap, root: int, size: int) -> Iterator[bytes]:
@@ -42,7 +53,8 @@ def _gaps(data: mmap.mmap, root: int, size: int) -> Iterator[bytes]:
         cells = int.from_bytes(page[head + 3 : head + 5], "big")
         content = int.from_bytes(page[head + 5 : head + 7], "big") or 65536
         pointers = head + (12 if interior else 8)
-        yield page[pointers + 2 * cells : content]
+        if page[head] != _KEYS_ALONE:
+            yield page[pointers + 2 * cells : content]
         if interior:
             waiting.append(int.from_bytes(page[head + 8 : head + 12], "big"))
             for place in range(pointers, pointers + 2 * cells, 2):
