@@ -22,6 +22,8 @@ from trainer.verdict import Decision
 
 log = logging.getLogger("trainer")
 
+FORGOTTEN = "Something that this night learned from was deleted meanwhile; the next night trains without it."
+
 
 def note_verdict(outcome: Outcome, found: Evaluation, decision: Decision) -> None:
     """Take over what was measured and decided."""
@@ -66,9 +68,7 @@ async def stop_if_forgotten(ledger: Ledger, run_id: str) -> None:
         RunCancelled: it does.
     """
     if await ledger.deletions.is_tainted(run_id):
-        raise RunCancelled(
-            "Something that this night learned from was deleted meanwhile; the next night trains without it."
-        )
+        raise RunCancelled(FORGOTTEN)
 
 
 async def what_went_wrong(ledger: Ledger, run_id: str, error: NightschoolError) -> tuple[str, str]:
@@ -95,6 +95,7 @@ async def note_who_serves(ledger: Ledger, outcome: Outcome) -> None:
 
 
 __all__ = [
+    "FORGOTTEN",
     "close",
     "finish_version",
     "note_verdict",

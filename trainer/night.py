@@ -23,6 +23,7 @@ from trainer import dataset
 from trainer.builders import base_of, decide, recipe_of
 from trainer.corpus import corpus_of
 from trainer.endings import (
+    FORGOTTEN,
     close,
     finish_version,
     note_verdict,
@@ -94,6 +95,10 @@ class Night:
                 await close(self._ledger, outcome, "cancelled", "The night was stopped.")
                 raise
             except Exception as error:
+                if await self._ledger.deletions.is_tainted(run.id):
+                    # A library stumbled over files that a deletion took away under it.
+                    await close(self._ledger, outcome, "cancelled", FORGOTTEN)
+                    return await self._ended(outcome, began)
                 # The text of a stranger's exception may quote a message; the type cannot.
                 await close(
                     self._ledger, outcome, "failed", f"{type(error).__name__}; its traceback is on stderr."
@@ -101,11 +106,14 @@ class Night:
                 raise
             finally:
                 folders.drop_checkpoints()
-            # A deletion that came while the night wrote files: whatever it wrote since goes now.
-            await self._forgetting.sweep()
-            await note_who_serves(self._ledger, outcome)
-            outcome.seconds = time.monotonic() - began
-            drop_old_datasets(self._settings.datasets_dir, self._guild)
+            return await self._ended(outcome, began)
+
+    async def _ended(self, outcome: Outcome, began: float) -> Outcome:
+        # A deletion that came while the night wrote files: whatever it wrote since goes now.
+        await self._forgetting.sweep()
+        await note_who_serves(self._ledger, outcome)
+        outcome.seconds = time.monotonic() - began
+        drop_old_datasets(self._settings.datasets_dir, self._guild)
         return outcome
 
     async def _stages(self, run: Run, folders: Folders, outcome: Outcome) -> None:

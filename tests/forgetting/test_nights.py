@@ -1,0 +1,218 @@
+"""Somebody is forgotten while a night learns from them: at each stage of it, that night promotes nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ledger.forgetting import Forgetting
+from ledger.settings import Settings
+from ledger.store import Ledger
+from tests.conftest import FakeClock
+from tests.forgetting.trained import holding
+from tests.trainer.conftest import CHANNEL, GUILD, introduce, talk
+from trainer import dataset
+from trainer import night as night_module
+from trainer.night import Night
+from trainer.outcome import Outcome
+
+MARK = "quetzalmarmalade7731"
+BO = 12
+
+
+@pytest.fixture
+def quick(settings: Settings) -> Settings:
+    """Settings under which a night of the tiny model takes a few seconds."""
+    training = settings.training.model_copy(update={"epochs": 1, "batch_size": 8})
+    leakage = settings.leakage.model_copy(update={"probes": 2})
+    limits = settings.dataset.model_copy(update={"embargo_minutes": 1.0})
+    return settings.model_copy(update={"training": training, "leakage": leakage, "dataset": limits})
+
+
+async def fill(ledger: Ledger) -> None:
+    """Add 24 conversations in which each of Bo's messages holds the marker."""
+    await introduce(ledger)
+    for number in range(24):
+        await ledger.messages.add_many(
+            replace(m, content=f"{m.content} {MARK}") if m.author_id == BO else m for m in talk(number)
+        )
+
+
+def forget_bo(settings: Settings) -> None:
+    """Forget Bo as the bot does: in another thread here, with a ledger of its own."""
+
+    async def work() -> None:
+        async with Ledger.open(settings.database, clock=FakeClock()) as ledger:
+            await forgetting_of(ledger, settings).person(GUILD, BO, asked_by="member")
+
+    in_a_thread(work)
+
+
+def in_a_thread(work: Callable[[], Any]) -> None:
+    failures: list[Exception] = []
+
+    def run() -> None:
+        try:
+            asyncio.run(work())
+        except Exception as error:  # noqa: BLE001 - told below, where the test can see it
+            failures.append(error)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join()
+    assert failures == []
+
+
+def forgetting_of(ledger: Ledger, settings: Settings) -> Forgetting:
+    return Forgetting(ledger, datasets_dir=settings.datasets_dir, runs_dir=settings.runs_dir)
+
+
+async def night(ledger: Ledger, settings: Settings, **options: Any) -> Outcome:
+    return await Night(ledger, settings, GUILD, trigger="test", sampled_replies=1, **options).run()
+
+
+@pytest.mark.parametrize("stage", ["fit", "evaluate", "verdict", "promote"])
+async def test_a_night_promotes_nothing_that_saw_somebody_who_is_forgotten_meanwhile(
+    stage: str, quick: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decide = night_module.decide
+    # However good it is: this night would promote.
+    monkeypatch.setattr(
+        night_module, "decide", lambda *arguments: replace(decide(*arguments), verdict="promote")
+    )
+    async with Ledger.open(quick.database, clock=FakeClock()) as ledger:
+        await fill(ledger)
+        told: list[str] = []
+
+        def reporter(name: str, step: int, steps: int, **figures: Any) -> None:
+            if name == stage and stage not in told:
+                told.append(stage)
+                forget_bo(quick)
+
+        outcome = await night(ledger, quick, reporter=reporter)
+        assert told == [stage]
+        assert outcome.stage == "cancelled"
+        assert "deleted meanwhile" in str(outcome.error)
+        assert await ledger.adapters.champion(GUILD) is None
+        assert (await ledger.runs.require(outcome.run)).stage == "cancelled"
+        [candidate] = await ledger.adapters.of_guild(GUILD)
+        assert candidate.state == "deleted"
+        assert not any(Path(candidate.path).parent.iterdir() if Path(candidate.path).parent.is_dir() else ())
+        assert not (quick.runs_dir / outcome.run).exists()
+        assert not (quick.datasets_dir / outcome.run).exists()
+        assert holding(MARK, quick.root / "data", quick.root / "models") == []
+
+
+async def test_somebody_forgotten_while_the_dataset_is_written_is_not_in_it_and_the_night_goes_on(
+    quick: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original, written = dataset._write, []
+
+    def write_and_forget(directory: Path, *arguments: Any) -> None:
+        original(directory, *arguments)
+        written.append(bool(holding(MARK, directory)))
+        if len(written) == 1:
+            forget_bo(quick)
+
+    monkeypatch.setattr(dataset, "_write", write_and_forget)
+    async with Ledger.open(quick.database, clock=FakeClock()) as ledger:
+        await fill(ledger)
+        outcome = await night(ledger, quick)
+        assert written == [True, False]
+        assert outcome.stage in {"promoted", "kept"}
+        assert BO not in await authors_of(ledger, outcome.run)
+        assert holding(MARK, quick.root / "data", quick.root / "models") == []
+
+
+async def test_a_folder_that_goes_while_it_is_written_is_written_again(
+    quick: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original, parts = dataset._write_part, []
+
+    def write_and_forget(path: Path, talks: Any) -> Any:
+        parts.append(path.name)
+        if len(parts) == 2:
+            forget_bo(quick)  # takes the half-written folder along
+        return original(path, talks)
+
+    monkeypatch.setattr(dataset, "_write_part", write_and_forget)
+    async with Ledger.open(quick.database, clock=FakeClock()) as ledger:
+        await fill(ledger)
+        outcome = await night(ledger, quick)
+        assert parts == ["train.jsonl", "val.jsonl", "train.jsonl", "val.jsonl", "test.jsonl"]
+        assert outcome.stage in {"promoted", "kept"}
+        assert holding(MARK, quick.root / "data", quick.root / "models") == []
+
+
+async def test_an_edit_while_the_dataset_is_written_leaves_none_of_the_old_words_in_it(
+    quick: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original, written = dataset._write, []
+
+    async def edit_all() -> None:
+        async with Ledger.open(quick.database, clock=FakeClock()) as ledger:
+            for message in await ledger.messages.of_author(GUILD, BO):
+                await forgetting_of(ledger, quick).messages(GUILD, [message.id], asked_by="edit")
+                await ledger.messages.add(replace(message, content="I would rather not say that here"))
+
+    def write_and_edit(directory: Path, *arguments: Any) -> None:
+        original(directory, *arguments)
+        written.append(directory)
+        if len(written) == 1:
+            in_a_thread(edit_all)
+
+    monkeypatch.setattr(dataset, "_write", write_and_edit)
+    async with Ledger.open(quick.database, clock=FakeClock()) as ledger:
+        await fill(ledger)
+        outcome = await night(ledger, quick)
+        assert len(written) == 2
+        assert BO in await authors_of(ledger, outcome.run)
+        assert holding(MARK, quick.root / "data", quick.root / "models") == []
+
+
+async def test_a_night_that_was_killed_before_its_list_was_written_leaves_no_dataset(quick: Settings) -> None:
+    async with Ledger.open(quick.database, clock=FakeClock()) as ledger:
+        await fill(ledger)
+        run = await ledger.runs.create(GUILD, "test")
+        await dataset.prepare(
+            ledger, GUILD, quick.datasets_dir / run.id, quick.dataset, bot_name="N", run=run.id
+        )
+        assert holding(MARK, quick.datasets_dir)
+        await forgetting_of(ledger, quick).person(GUILD, BO, asked_by="member")
+        assert holding(MARK, quick.root / "data") == []
+
+
+async def test_the_next_night_trains_without_them_and_takes_the_old_version_away(quick: Settings) -> None:
+    async with Ledger.open(quick.database, clock=FakeClock()) as ledger:
+        await fill(ledger)
+        first = await night(ledger, quick)
+        assert BO in await authors_of(ledger, first.run)
+        if first.stage == "kept":
+            await ledger.adapters.promote(GUILD, str(first.candidate), by="test")
+        receipt = await forgetting_of(ledger, quick).person(GUILD, BO, asked_by="member")
+        assert [version.version for version in receipt.versions] == [first.candidate]
+        assert receipt.versions[0].deleted_at is None
+        for number in range(24, 32):
+            await ledger.messages.add_many(m for m in talk(number) if m.author_id != BO)
+        easy = quick.verdict.model_copy(update={"max_forgetting": 100.0})
+        second = await night(ledger, quick.model_copy(update={"verdict": easy}))
+        assert BO not in await authors_of(ledger, second.run)
+        assert second.stage in {"promoted", "kept"}
+        if second.stage == "kept":
+            await ledger.adapters.promote(GUILD, str(second.candidate), by="test")
+        await forgetting_of(ledger, quick).sweep()
+        assert not (quick.adapters_dir / str(GUILD) / str(first.candidate)).exists()
+        assert (await ledger.channels.get(CHANNEL)) is not None
+        [later] = await ledger.deletions.of_person(GUILD, BO)
+        assert later.versions[0].deleted_at is not None
+
+
+async def authors_of(ledger: Ledger, run: str) -> set[int]:
+    async with ledger.reader.execute("SELECT author_id FROM run_messages WHERE run_id = ?", (run,)) as cursor:
+        return {int(row[0]) async for row in cursor}
