@@ -6,7 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.bot.conftest import real_engine
 from tests.forgetting.trained import build
+
+__all__ = ["real_engine", "trained"]
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -99,20 +99,23 @@ class Day:
         return self.house.services.ledger
 
 
-def write_config(root: Path, base: Path, engine: str) -> Settings:
+def write_config(root: Path, base: Path, engine: str, *, strict: bool = False) -> Settings:
     root.mkdir(parents=True, exist_ok=True)
-    (root / "config.toml").write_text(CONFIG.format(base=base, engine=engine), encoding="utf-8")
+    text = CONFIG.format(base=base, engine=engine) + ("[forgetting]\nstrict = true\n" if strict else "")
+    (root / "config.toml").write_text(text, encoding="utf-8")
     return load_settings(root / "config.toml")
 
 
 @asynccontextmanager
-async def day(root: Path, base: Path, *, clock: FakeClock | None = None) -> AsyncIterator[Day]:
+async def day(
+    root: Path, base: Path, *, clock: FakeClock | None = None, strict: bool = False
+) -> AsyncIterator[Day]:
     """Open the bot on ``root`` and play the day: the first time it is new, later it is known already."""
     clock = clock or FakeClock(MORNING)
     script = root / "trainer.py"
     async with stand_in_engine() as engine:
         engine.pieces = lambda body: [body["messages"][-1]["content"]]  # the worst that a model can do
-        settings = write_config(root, base, engine.url)
+        settings = write_config(root, base, engine.url, strict=strict)
         script.write_text(TRAINER.format(mark=MARK), encoding="utf-8")
         with bot_log(root / "logs" / "bot.log"):
             async with open_house(settings, clock=clock, trainer=script) as house:
