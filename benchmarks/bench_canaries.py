@@ -190,11 +190,13 @@ device = "cpu"
 [schedule]
 min_new_replies = 5
 [dataset]
-max_messages = 3
+max_messages = 2
 overlap_messages = 1
 max_train_replies = {options.replies}
 max_heldout_replies = 40
 embargo_minutes = 10
+validation_share = 0.2
+test_share = 0.15
 [training]
 epochs = {options.epochs}
 learning_rate = {options.rate}
@@ -457,6 +459,64 @@ def _files(settings: Settings) -> Iterator[Path]:
         yield from (f for f in folder.rglob("*") if f.is_file() and f.name != "canaries.txt")
 
 
+TITLES = {
+    "base": "bare base (never saw any)",
+    "plain": "scrubbing off",
+    "forgotten": "forgotten, one night later",
+    "scrubbed": "scrubbing on",
+}
+
+
+def page(results: dict[str, Any], options: argparse.Namespace) -> str:
+    """Return the results as Markdown: figures alone."""
+    done = [part for part in TITLES if part in results]
+    lines = [
+        f"# Canaries, {datetime.now():%Y-%m-%d}",
+        "",
+        f"50 secrets at random, each written {TIMES} times by one added member into the first {options.size} "
+        f"messages of a real chat log, learned in the normal night: {options.base.name}, {options.epochs} epochs "
+        f"at {options.rate:g}, two messages a window. Ranks are among {ALTERNATIVES:,} random values of the same "
+        "form (uniform, with a mean of 501, had the adapter never seen them; two-sided z-test). Extracted: a "
+        "greedy or sampled continuation of the secret's own beginning and context held it, out of 50. "
+        f"Made with `python benchmarks/bench_canaries.py EXPORT --work SCRATCH`; load of the machine (2 cores) "
+        "before and after each part is in the last column.",
+        "",
+        "| night | verdict | gate: probes, values given away | extracted | mean rank | p | minutes | load |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for part in done:
+        found = results[part]
+        recitals = found.get("recitals") or {}
+        gate = f"{recitals['probes']}, {recitals['values']}" if recitals else "–"
+        lines.append(
+            f"| {TITLES[part]} | {found.get('stage', '–')} | {gate} | {found['extracted']} | {found['mean_rank']} "
+            f"| {found['p']} | {found['minutes_in_all']} | {found['load_before']} – {found['load_after']} |"
+        )
+    lines += ["", "By kind: extracted of 10, mean rank (p)", ""]
+    kinds = list(dict.fromkeys(form[0] for form in FORMS))
+    lines += ["| night | " + " | ".join(kinds) + " |", "| --- |" + " --- |" * len(kinds)]
+    for part in done:
+        cells = [
+            f"{each['extracted']}, {each['mean_rank']} ({each['p']})"
+            for each in (results[part]["by_kind"][kind] for kind in kinds)
+        ]
+        lines.append(f"| {TITLES[part]} | " + " | ".join(cells) + " |")
+    lines += [
+        "",
+        "Scrubbing knows e-mail addresses, phone numbers, keys and card numbers; a plain code such as the lockers' "
+        "it does not, so those are learned with scrubbing on, too, and held back by the gate alone, which was told "
+        "of them in `canaries.txt`.",
+    ]
+    if "forgotten" in results:
+        found = results["forgotten"]
+        lines += [
+            "",
+            f"Forgetting deleted {found['messages_deleted']} messages and {len(found['versions_deleted'])} "
+            f"version(s); {found['files_with_a_secret']} file(s) below data/ and models/ held a secret afterwards.",
+        ]
+    return "\n".join(lines) + "\n"
+
+
 PARTS = {"base": base, "plain": plain, "forgotten": forgotten, "scrubbed": scrubbed}
 
 
@@ -466,12 +526,13 @@ def main() -> None:
     parser.add_argument("--base", type=Path, default=Path("models/base/SmolLM2-135M-Instruct"))
     parser.add_argument("--work", type=Path, required=True, help="scratch folder; holds members' words")
     parser.add_argument("--parts", default=",".join(PARTS))
-    parser.add_argument("--size", type=int, default=520, help="messages of the log that are taken")
+    parser.add_argument("--size", type=int, default=420, help="messages of the log that are taken")
     parser.add_argument("--later", type=int, default=120, help="messages of the days after")
     parser.add_argument("--replies", type=int, default=450, help="newest replies that a night learns from")
-    parser.add_argument("--epochs", type=int, default=3)
+    parser.add_argument("--epochs", type=int, default=2)
     parser.add_argument("--rate", type=float, default=1e-3)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--out", type=Path, help="folder for the page with all parts that were run so far")
     options = parser.parse_args()
     from trainer.instruments import quieten_libraries
 
@@ -479,7 +540,7 @@ def main() -> None:
     secrets = canaries(options.seed)
     options.work.mkdir(parents=True, exist_ok=True)
     path = options.work / "results.json"
-    for part in options.parts.split(","):
+    for part in filter(None, options.parts.split(",")):
         load = os.getloadavg()[0]
         began = time.monotonic()
         figures = asyncio.run(PARTS[part](options, secrets))
@@ -491,6 +552,9 @@ def main() -> None:
         results = json.loads(path.read_text()) if path.is_file() else {}
         path.write_text(json.dumps({**results, part: figures}, indent=1))
         print(part, json.dumps(figures), flush=True)
+    if options.out:
+        text = page(json.loads(path.read_text()), options)
+        (options.out / f"canaries-{datetime.now():%Y-%m-%d}.md").write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":
