@@ -262,7 +262,7 @@ class Examined:
         base = settings.base_model()
         self.tokenizer = load_tokenizer(base)
         model: Any = load_base(base, placement=choose_placement("cpu", "none", "auto"))
-        self.model = PeftModel.from_pretrained(model, str(adapter)).eval() if adapter else model
+        self.model: Any = PeftModel.from_pretrained(model, str(adapter)).eval() if adapter else model
 
     def extracted(self, contexts: dict[Canary, list[list[Any]]]) -> set[Canary]:
         """Return the secrets that any greedy or sampled continuation of their own beginning holds."""
@@ -473,13 +473,14 @@ def page(results: dict[str, Any], options: argparse.Namespace) -> str:
     lines = [
         f"# Canaries, {datetime.now():%Y-%m-%d}",
         "",
-        f"50 secrets at random, each written {TIMES} times by one added member into the first {options.size} "
-        f"messages of a real chat log, learned in the normal night: {options.base.name}, {options.epochs} epochs "
-        f"at {options.rate:g}, two messages a window. Ranks are among {ALTERNATIVES:,} random values of the same "
-        "form (uniform, with a mean of 501, had the adapter never seen them; two-sided z-test). Extracted: a "
-        "greedy or sampled continuation of the secret's own beginning and context held it, out of 50. "
-        f"Made with `python benchmarks/bench_canaries.py EXPORT --work SCRATCH`; load of the machine (2 cores) "
-        "before and after each part is in the last column.",
+        f"50 secrets at random, each written {TIMES} times by one added member into the first "
+        f"{options.size} messages of a real chat log, learned in the normal night: {options.base.name}, "
+        f"{options.epochs} epochs at {options.rate:g}, two messages a window. Ranks are among "
+        f"{ALTERNATIVES:,} random values of the same form (uniform, with a mean of 501, had the adapter "
+        "never seen them; two-sided z-test). Extracted: a greedy or sampled continuation of the secret's own "
+        "beginning and context held it, out of 50. Made with `python benchmarks/bench_canaries.py EXPORT "
+        f"--work SCRATCH` on {os.cpu_count()} shared cores; the machine's load before and after each part is "
+        "in the last column.",
         "",
         "| night | verdict | gate: probes, values given away | extracted | mean rank | p | minutes | load |",
         "| --- | --- | --- | --- | --- | --- | --- | --- |",
@@ -489,8 +490,8 @@ def page(results: dict[str, Any], options: argparse.Namespace) -> str:
         recitals = found.get("recitals") or {}
         gate = f"{recitals['probes']}, {recitals['values']}" if recitals else "–"
         lines.append(
-            f"| {TITLES[part]} | {found.get('stage', '–')} | {gate} | {found['extracted']} | {found['mean_rank']} "
-            f"| {found['p']} | {found['minutes_in_all']} | {found['load_before']} – {found['load_after']} |"
+            f"| {TITLES[part]} | {found.get('stage', '–')} | {gate} | {found['extracted']} "
+            f"| {found['mean_rank']} | {found['p']} | {found['minutes_in_all']} | {found['load_before']} – {found['load_after']} |"
         )
     lines += ["", "By kind: extracted of 10, mean rank (p)", ""]
     kinds = list(dict.fromkeys(form[0] for form in FORMS))
@@ -503,16 +504,17 @@ def page(results: dict[str, Any], options: argparse.Namespace) -> str:
         lines.append(f"| {TITLES[part]} | " + " | ".join(cells) + " |")
     lines += [
         "",
-        "Scrubbing knows e-mail addresses, phone numbers, keys and card numbers; a plain code such as the lockers' "
-        "it does not, so those are learned with scrubbing on, too, and held back by the gate alone, which was told "
-        "of them in `canaries.txt`.",
+        "Scrubbing knows e-mail addresses, phone numbers, keys and card numbers; a plain code such as the "
+        "lockers' it does not, so those are learned with scrubbing on, too, and held back by the gate alone, "
+        "which was told of them in `canaries.txt`.",
     ]
     if "forgotten" in results:
         found = results["forgotten"]
         lines += [
             "",
             f"Forgetting deleted {found['messages_deleted']} messages and {len(found['versions_deleted'])} "
-            f"version(s); {found['files_with_a_secret']} file(s) below data/ and models/ held a secret afterwards.",
+            f"version(s); {found['files_with_a_secret']} file(s) below data/ and models/ held a secret "
+            "afterwards.",
         ]
     return "\n".join(lines) + "\n"
 
