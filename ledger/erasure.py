@@ -5,10 +5,13 @@ Runs inside somebody else's transaction; opens, commits and remembers nothing.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Literal
 
 import aiosqlite
+
+from ledger.quotes import Quotes
 
 Kind = Literal["person", "messages", "channel", "guild"]
 
@@ -55,6 +58,7 @@ async def delete_rows(
         return (await connection.execute(sql, names)).rowcount
 
     replies = f"guild_id = :guild AND ({_REPLY_SCOPE[kind]})"
+    quotes = await _blank_quotes(connection, kind, names) if kind != "guild" else 0
     counts = {
         "messages": await delete(f"DELETE FROM messages WHERE guild_id = :guild AND {_SCOPE[kind]}"),
         "reactions": await delete(
@@ -74,4 +78,29 @@ async def delete_rows(
     if kind == "guild":
         await delete("DELETE FROM people WHERE guild_id = :guild")
         await delete("UPDATE runs SET reasons = '[]', error = NULL WHERE guild_id = :guild")
-    return counts
+    return {**counts, "quotes": quotes} if quotes else counts
+
+
+async def _blank_quotes(connection: aiosqlite.Connection, kind: Kind, names: dict[str, object]) -> int:
+    """Take the text out of the bot's answers to others that repeat what goes; return how many.
+
+    Has to come before the rows go. An answer can only repeat what was written before it.
+    """
+    async with connection.execute(
+        f"SELECT content, created_at FROM messages WHERE guild_id = :guild AND {_SCOPE[kind]}", names
+    ) as cursor:
+        doomed = [(str(row["content"]), int(row["created_at"])) async for row in cursor]
+    if not doomed:
+        return 0
+    quotes = Quotes(content for content, _ in doomed)
+    async with connection.execute(
+        "SELECT message_id, content FROM replies WHERE guild_id = :guild AND content <> ''"
+        f" AND created_at >= :since AND NOT ({_REPLY_SCOPE[kind]})",
+        {**names, "since": min(at for _, at in doomed)},
+    ) as cursor:
+        found = [int(row["message_id"]) async for row in cursor if row["content"] in quotes]
+    await connection.execute(
+        "UPDATE replies SET content = '' WHERE message_id IN (SELECT value FROM json_each(?))",
+        (json.dumps(found),),
+    )
+    return len(found)
