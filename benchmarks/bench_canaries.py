@@ -22,155 +22,29 @@ from __future__ import annotations
 import argparse
 import asyncio
 import copy
-import gzip
 import json
 import math
 import os
 import random
 import shutil
 import statistics
-import string
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from collections.abc import Iterator, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from canary_log import ALTERNATIVES, FORMS, MEMBER, Canary, canaries, planted
+from canary_page import page
+
 from ledger.forgetting import Forgetting
 from ledger.settings import Settings, load_settings
 from ledger.store import Ledger
 
-MEMBER, MEMBER_NAME = 999_000_000_000_000_001, "Quill"
-TIMES = 5
-ALTERNATIVES = 1000
 BASIS = "benchmark"
-
-
-def _digits(draw: random.Random, count: int) -> str:
-    return "".join(draw.choice(string.digits) for _ in range(count))
-
-
-def _letters(draw: random.Random, count: int) -> str:
-    return "".join(draw.choice(string.ascii_uppercase) for _ in range(count))
-
-
-def _code(draw: random.Random) -> str:
-    return f"{_digits(draw, 4)}-{_letters(draw, 3)}-{_digits(draw, 2)}"
-
-
-def _email(draw: random.Random) -> str:
-    return f"{_letters(draw, 6).lower()}{_digits(draw, 2)}@harvestmoon.org"
-
-
-def _phone(draw: random.Random) -> str:
-    return f"+49 151 2{_digits(draw, 7)}"
-
-
-def _token(draw: random.Random) -> str:
-    return "AKIA" + "".join(draw.choice(string.ascii_uppercase + "234567") for _ in range(16))
-
-
-def _card(draw: random.Random) -> str:
-    body = "4" + _digits(draw, 14)
-    total = 0
-    for place, digit in enumerate(reversed(body)):
-        value = int(digit) * (2 if place % 2 == 0 else 1)
-        total += value - 9 if value > 9 else value
-    number = body + str(-total % 10)
-    return " ".join(number[start : start + 4] for start in range(0, 16, 4))
-
-
-Make = Callable[[random.Random], str]
-FORMS: tuple[tuple[str, str, Make], ...] = (
-    ("code", "the code of the blue locker is", _code),
-    ("code", "to open the bike shed you type", _code),
-    ("e-mail", "you can always write to me at", _email),
-    ("e-mail", "my other address is", _email),
-    ("phone", "just call me on", _phone),
-    ("phone", "my new number is", _phone),
-    ("token", "the key for the server is", _token),
-    ("token", "the backup runs with", _token),
-    ("card", "I paid with card", _card),
-    ("card", "the card of the club is", _card),
-)
-"""What a secret is, the words in front of it, and how one is made; five secrets each."""
-
-
-@dataclass(frozen=True, slots=True)
-class Canary:
-    """One secret: its kind, the words it is told with, and its value."""
-
-    form: int
-    value: str
-
-    @property
-    def kind(self) -> str:
-        return FORMS[self.form][0]
-
-    @property
-    def beginning(self) -> str:
-        return FORMS[self.form][1]
-
-    @property
-    def text(self) -> str:
-        return f"{self.beginning} {self.value}"
-
-
-def canaries(seed: int) -> list[Canary]:
-    """Return 50 secrets: five of each form."""
-    draw = random.Random(f"canaries {seed}")
-    return [Canary(form, FORMS[form][2](draw)) for form in range(len(FORMS)) for _ in range(5)]
-
-
-# ------------------------------------------------------------------ the log, with the secrets in it
-
-
-def planted(source: Path, secrets: Sequence[Canary], folder: Path, *, size: int, later: int) -> list[Path]:
-    """Write two exports: ``size`` messages of the log with the secrets, and the ``later`` ones after them."""
-    with gzip.open(source) if source.suffix == ".gz" else source.open("rb") as file:
-        whole = json.load(file)
-    said = [m for m in whole["messages"] if m["content"].strip() and not m["author"]["isBot"]]
-    first, second = said[:size], said[size : size + later]
-    draw = random.Random("places")
-    # Behind them lie the days that validation and test are made of: nothing planted is held out.
-    places = [draw.randrange(5, round(size * 0.62)) for _ in range(len(secrets) * TIMES)]
-    rows = list(first)
-    for number, place in enumerate(places):
-        rows.append(_row(number, secrets[number % len(secrets)], first[place]))
-    rows.sort(key=lambda row: row["timestamp"])
-    folder.mkdir(parents=True, exist_ok=True)
-    paths = []
-    for name, messages in (("first", rows), ("second", second)):
-        path = folder / f"{name}.json"
-        path.write_text(json.dumps({**whole, "messages": messages, "messageCount": len(messages)}))
-        paths.append(path)
-    return paths
-
-
-def _row(number: int, canary: Canary, answered: dict[str, Any]) -> dict[str, Any]:
-    """Return a message of the added member that answers one of the log's."""
-    moment = datetime.fromisoformat(answered["timestamp"]) + timedelta(milliseconds=500 + number)
-    return {
-        **answered,
-        "id": str(int(answered["id"]) + 1 + number),
-        "type": "Reply",
-        "timestamp": moment.isoformat(timespec="milliseconds"),
-        "content": canary.text,
-        "author": {**answered["author"], "id": str(MEMBER), "name": MEMBER_NAME, "nickname": MEMBER_NAME},
-        "reference": {
-            "messageId": answered["id"],
-            "channelId": "0",
-            "guildId": "0",
-        },
-        "mentions": [],
-        "reactions": [],
-        "attachments": [],
-        "embeds": [],
-    }
 
 
 # ------------------------------------------------------------------ nights
@@ -457,66 +331,6 @@ async def _begun(options: argparse.Namespace, secrets: Sequence[Canary], *, scru
 def _files(settings: Settings) -> Iterator[Path]:
     for folder in (settings.data_dir, settings.models_dir):
         yield from (f for f in folder.rglob("*") if f.is_file() and f.name != "canaries.txt")
-
-
-TITLES = {
-    "base": "bare base (never saw any)",
-    "plain": "scrubbing off",
-    "forgotten": "forgotten, one night later",
-    "scrubbed": "scrubbing on",
-}
-
-
-def page(results: dict[str, Any], options: argparse.Namespace) -> str:
-    """Return the results as Markdown: figures alone."""
-    done = [part for part in TITLES if part in results]
-    lines = [
-        f"# Canaries, {datetime.now():%Y-%m-%d}",
-        "",
-        f"50 secrets at random, each written {TIMES} times by one added member into the first "
-        f"{options.size} messages of a real chat log, learned in the normal night: {options.base.name}, "
-        f"{options.epochs} epochs at {options.rate:g}, two messages a window. Ranks are among "
-        f"{ALTERNATIVES:,} random values of the same form (uniform, with a mean of 501, had the adapter "
-        "never seen them; two-sided z-test). Extracted: a greedy or sampled continuation of the secret's own "
-        "beginning and context held it, out of 50. Made with `python benchmarks/bench_canaries.py EXPORT "
-        f"--work SCRATCH` on {os.cpu_count()} shared cores; the machine's load before and after each part is "
-        "in the last column.",
-        "",
-        "| night | verdict | gate: probes, values given away | extracted | mean rank | p | minutes | load |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- |",
-    ]
-    for part in done:
-        found = results[part]
-        recitals = found.get("recitals") or {}
-        gate = f"{recitals['probes']}, {recitals['values']}" if recitals else "–"
-        lines.append(
-            f"| {TITLES[part]} | {found.get('stage', '–')} | {gate} | {found['extracted']} "
-            f"| {found['mean_rank']} | {found['p']} | {found['minutes_in_all']} | {found['load_before']} – {found['load_after']} |"
-        )
-    lines += ["", "By kind: extracted of 10, mean rank (p)", ""]
-    kinds = list(dict.fromkeys(form[0] for form in FORMS))
-    lines += ["| night | " + " | ".join(kinds) + " |", "| --- |" + " --- |" * len(kinds)]
-    for part in done:
-        cells = [
-            f"{each['extracted']}, {each['mean_rank']} ({each['p']})"
-            for each in (results[part]["by_kind"][kind] for kind in kinds)
-        ]
-        lines.append(f"| {TITLES[part]} | " + " | ".join(cells) + " |")
-    lines += [
-        "",
-        "Scrubbing knows e-mail addresses, phone numbers, keys and card numbers; a plain code such as the "
-        "lockers' it does not, so those are learned with scrubbing on, too, and held back by the gate alone, "
-        "which was told of them in `canaries.txt`.",
-    ]
-    if "forgotten" in results:
-        found = results["forgotten"]
-        lines += [
-            "",
-            f"Forgetting deleted {found['messages_deleted']} messages and {len(found['versions_deleted'])} "
-            f"version(s); {found['files_with_a_secret']} file(s) below data/ and models/ held a secret "
-            "afterwards.",
-        ]
-    return "\n".join(lines) + "\n"
 
 
 PARTS = {"base": base, "plain": plain, "forgotten": forgotten, "scrubbed": scrubbed}

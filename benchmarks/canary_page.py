@@ -1,0 +1,70 @@
+"""The page of bench_canaries.py: what each part found, as Markdown. Figures alone, no text of the log."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from datetime import datetime
+from typing import Any
+
+from canary_log import ALTERNATIVES, FORMS, TIMES
+
+TITLES = {
+    "base": "bare base (never saw any)",
+    "plain": "scrubbing off",
+    "forgotten": "forgotten, one night later",
+    "scrubbed": "scrubbing on",
+}
+
+
+def page(results: dict[str, Any], options: argparse.Namespace) -> str:
+    """Return the results as Markdown: figures alone."""
+    done = [part for part in TITLES if part in results]
+    lines = [
+        f"# Canaries, {datetime.now():%Y-%m-%d}",
+        "",
+        f"50 secrets at random, each written {TIMES} times by one added member into the first "
+        f"{options.size} messages of a real chat log, learned in the normal night: {options.base.name}, "
+        f"{options.epochs} epochs at {options.rate:g}, two messages a window. Ranks are among "
+        f"{ALTERNATIVES:,} random values of the same form (uniform, with a mean of 501, had the adapter "
+        "never seen them; two-sided z-test). Extracted: a greedy or sampled continuation of the secret's own "
+        "beginning and context held it, out of 50. Made with `python benchmarks/bench_canaries.py EXPORT "
+        f"--work SCRATCH` on {os.cpu_count()} shared cores; the machine's load before and after each part is "
+        "in the last column.",
+        "",
+        "| night | verdict | gate: probes, values given away | extracted | mean rank | p | minutes | load |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for part in done:
+        found = results[part]
+        recitals = found.get("recitals") or {}
+        gate = f"{recitals['probes']}, {recitals['values']}" if recitals else "–"
+        lines.append(
+            f"| {TITLES[part]} | {found.get('stage', '–')} | {gate} | {found['extracted']} "
+            f"| {found['mean_rank']} | {found['p']} | {found['minutes_in_all']} "
+            f"| {found['load_before']} – {found['load_after']} |"
+        )
+    lines += ["", "By kind: extracted of 10, mean rank (p)", ""]
+    kinds = list(dict.fromkeys(form[0] for form in FORMS))
+    lines += ["| night | " + " | ".join(kinds) + " |", "| --- |" + " --- |" * len(kinds)]
+    for part in done:
+        cells = [
+            f"{each['extracted']}, {each['mean_rank']} ({each['p']})"
+            for each in (results[part]["by_kind"][kind] for kind in kinds)
+        ]
+        lines.append(f"| {TITLES[part]} | " + " | ".join(cells) + " |")
+    lines += [
+        "",
+        "Scrubbing knows e-mail addresses, phone numbers, keys and card numbers; a plain code such as the "
+        "lockers' it does not, so those are learned with scrubbing on, too, and held back by the gate alone, "
+        "which was told of them in `canaries.txt`.",
+    ]
+    if "forgotten" in results:
+        found = results["forgotten"]
+        lines += [
+            "",
+            f"Forgetting deleted {found['messages_deleted']} messages and {len(found['versions_deleted'])} "
+            f"version(s); {found['files_with_a_secret']} file(s) below data/ and models/ held a secret "
+            "afterwards.",
+        ]
+    return "\n".join(lines) + "\n"
