@@ -116,12 +116,16 @@ class Adapters:
         """Let ``version`` serve from now on; return it.
 
         Raises:
-            AdapterError: the guild has no such version, its files were deleted, or it learned from
-                something that somebody had deleted since.
+            AdapterError: the guild has no such version, its files were deleted, it gives away secrets,
+                or it learned from something that somebody had deleted since.
         """
         adapter = await self.require(guild_id, version)
         if adapter.state == "deleted":
             raise AdapterError(f"The files of {version} were deleted; choose another version.")
+        if (adapter.metrics.get("recitals") or {}).get("values"):
+            raise AdapterError(
+                f"{version} gives away secret values that it learned, so nobody can promote it."
+            )
 
         async def job(connection: aiosqlite.Connection) -> None:
             if await _champion_version(connection, guild_id) == version:

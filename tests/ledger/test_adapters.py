@@ -187,3 +187,13 @@ async def test_what_was_measured_stays_with_the_version(house: Ledger) -> None:
     version = await reserve(house)
     await house.adapters.set_metrics(version, {"nll": 3.8})
     assert (await house.adapters.require(1, version)).metrics == {"nll": 3.8}
+
+
+async def test_what_gives_secrets_away_cannot_be_promoted_by_hand_either(house: Ledger) -> None:
+    version = await reserve(house)
+    await house.adapters.set_metrics(version, {"recitals": {"probes": 64, "recited": 1, "values": 1}})
+    with pytest.raises(AdapterError, match="secret values"):
+        await house.adapters.promote(1, version, by="admin")
+    assert await house.adapters.champion(1) is None
+    await house.adapters.set_metrics(version, {"recitals": {"probes": 64, "recited": 5, "values": 0}})
+    assert (await house.adapters.promote(1, version, by="admin")).state == "champion"
