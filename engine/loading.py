@@ -22,7 +22,7 @@ from ledger.errors import ModelError
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-_SMALL_FILES = ["*.json", "*.jinja", "*.model", "*.txt", "*.safetensors"]
+_FILES = ["*.json", "*.jinja", "*.model", "*.txt", "*.safetensors"]
 _SAMPLES, _SAMPLE_BYTES = 64, 4096
 
 
@@ -109,15 +109,15 @@ def _from_hub(base: str, revision: str) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
-    def fetch(local: bool, patterns: list[str]) -> Path:
+    def fetch(*, local: bool) -> Path:
         return Path(
             snapshot_download(
-                base, revision=revision, allow_patterns=patterns, local_files_only=local, etag_timeout=5
+                base, revision=revision, allow_patterns=_FILES, local_files_only=local, etag_timeout=5
             )
         )
 
     try:
-        cached = fetch(True, _SMALL_FILES)
+        cached = fetch(local=True)
         if weight_files(cached) and (cached / "config.json").is_file():
             return cached
     except LocalEntryNotFoundError:
@@ -125,8 +125,7 @@ def _from_hub(base: str, revision: str) -> Path:
     except HFValidationError as error:
         raise ModelError(f"{base!r} is neither a folder nor a name on the Hugging Face hub.") from error
     try:
-        folder = fetch(False, _SMALL_FILES)
-        return folder if weight_files(folder) else fetch(False, [*_SMALL_FILES, "pytorch_model*.bin"])
+        return fetch(local=False)
     except (HfHubHTTPError, OSError) as error:
         raise ModelError(
             f"The base model {base} (revision {revision}) is neither cached nor reachable: {_advice(base)}"
@@ -142,8 +141,11 @@ def _advice(base: str) -> str:
 
 
 def weight_files(folder: Path) -> list[Path]:
-    """Return the weight files of a model folder, sorted by name; empty when it has none."""
-    return sorted([*folder.glob("*.safetensors"), *folder.glob("pytorch_model*.bin")])
+    """Return the weight files of a model folder, sorted by name; empty when it has none.
+
+    Pickled weights (``pytorch_model.bin``) do not count: opening one can run code.
+    """
+    return sorted(folder.glob("*.safetensors"))
 
 
 def load_tokenizer(base: str, *, revision: str = "main", chat_template: str = "") -> PreTrainedTokenizerBase:
@@ -185,9 +187,14 @@ def load_base(base: str, *, revision: str = "main", placement: Placement) -> Pre
     folder = resolve_base(base, revision=revision)
     if not weight_files(folder):
         raise ModelError(
-            f"The base model folder {folder} holds no weights: download them, or set [model] base."
+            f"The base model folder {folder} holds no weights as *.safetensors: download or convert them, "
+            "or set [model] base."
         )
-    options: dict[str, Any] = {"dtype": placement.dtype, "device_map": {"": placement.device}}
+    options: dict[str, Any] = {
+        "dtype": placement.dtype,
+        "device_map": {"": placement.device},
+        "use_safetensors": True,
+    }
     if placement.quantization == "4bit":
         options["quantization_config"] = nf4_config(placement.dtype)
     try:

@@ -40,6 +40,13 @@ def test_a_folder_without_weights_is_named(tiny_base: Path, tmp_path: Path) -> N
         load_base(str(tmp_path), placement=choose_placement("cpu", "none", "float32"))
 
 
+def test_pickled_weights_are_not_opened(tiny_base: Path, tmp_path: Path) -> None:
+    shutil.copy(tiny_base / "config.json", tmp_path)
+    (tmp_path / "pytorch_model.bin").write_bytes(b"cos\nsystem\n(S'true'\ntR.")
+    with pytest.raises(ModelError, match="safetensors"):
+        load_base(str(tmp_path), placement=choose_placement("cpu", "none", "float32"))
+
+
 def test_cut_off_weights_are_a_model_error(tiny_base: Path, tmp_path: Path) -> None:
     shutil.copytree(tiny_base, tmp_path / "cut")
     weights = tmp_path / "cut" / "model.safetensors"
