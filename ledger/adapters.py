@@ -13,7 +13,7 @@ from typing import Any
 import aiosqlite
 
 from ledger.clock import Clock, to_ms
-from ledger.database import Writer
+from ledger.database import Reader, Writer
 from ledger.errors import AdapterError
 from ledger.records import Adapter
 
@@ -26,7 +26,7 @@ def version_name(guild_id: int, number: int) -> str:
 class Adapters:
     """The record of what was learned, and of what serves."""
 
-    def __init__(self, reader: aiosqlite.Connection, writer: Writer, clock: Clock) -> None:
+    def __init__(self, reader: Reader, writer: Writer, clock: Clock) -> None:
         self._reader = reader
         self._writer = writer
         self._clock = clock

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 import aiosqlite
 
 from ledger.clock import Clock, to_ms
-from ledger.database import Writer
+from ledger.database import Reader, Writer
 from ledger.records import ConsentEvent
 
 WORDING_VERSION = "2026-11-1"
@@ -22,7 +22,7 @@ WORDING_VERSION = "2026-11-1"
 class Consent:
     """Opt-ins and opt-outs."""
 
-    def __init__(self, reader: aiosqlite.Connection, writer: Writer, clock: Clock) -> None:
+    def __init__(self, reader: Reader, writer: Writer, clock: Clock) -> None:
         self._reader = reader
         self._writer = writer
         self._clock = clock

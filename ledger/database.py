@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -138,6 +138,29 @@ async def rewrite(path: Path) -> None:
         await connection.close()
 
 
+class Reader:
+    """The one connection that reads, one statement at a time.
+
+    A connection goes on seeing the database as it was while any of its statements is open, so that a
+    read beside another one could miss what has just been written. Do not read inside of a read.
+    """
+
+    def __init__(self, connection: aiosqlite.Connection) -> None:
+        self._connection = connection
+        self._one_at_a_time = asyncio.Lock()
+
+    @asynccontextmanager
+    async def execute(
+        self, sql: str, parameters: Sequence[Any] | Mapping[str, Any] = ()
+    ) -> AsyncIterator[aiosqlite.Cursor]:
+        """Run one statement that reads; the cursor lives as long as the ``async with``."""
+        async with self._one_at_a_time, self._connection.execute(sql, parameters) as cursor:
+            yield cursor
+
+    async def close(self) -> None:
+        await self._connection.close()
+
+
 class Writer:
     """The one place where this process writes; jobs of one batch share a commit."""
 
@@ -224,7 +247,7 @@ def _explained(error: sqlite3.Error) -> LedgerError:
 
 
 @asynccontextmanager
-async def open_database(path: Path) -> AsyncIterator[tuple[aiosqlite.Connection, Writer]]:
+async def open_database(path: Path) -> AsyncIterator[tuple[Reader, Writer]]:
     """Open (and if needed create and migrate) the database; give a reader and the writer.
 
     Raises:
@@ -246,7 +269,7 @@ async def open_database(path: Path) -> AsyncIterator[tuple[aiosqlite.Connection,
         writer = Writer(writing)
         writer.start()
         try:
-            yield reading, writer
+            yield Reader(reading), writer
         finally:
             await writer.close()
             await reading.close()

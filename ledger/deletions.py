@@ -15,7 +15,7 @@ import aiosqlite
 from ledger.adapters import adapter_of
 from ledger.clock import Clock, to_ms
 from ledger.consent import WORDING_VERSION
-from ledger.database import Writer
+from ledger.database import Reader, Writer
 from ledger.erasure import Kind, delete_rows, mark_runs
 from ledger.records import Adapter
 
@@ -69,7 +69,7 @@ class Deletion:
 class Deletions:
     """Writes, reads and closes deletions."""
 
-    def __init__(self, reader: aiosqlite.Connection, writer: Writer, clock: Clock) -> None:
+    def __init__(self, reader: Reader, writer: Writer, clock: Clock) -> None:
         self._reader = reader
         self._writer = writer
         self._clock = clock

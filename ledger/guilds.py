@@ -10,7 +10,7 @@ from collections.abc import Iterable
 import aiosqlite
 
 from ledger.clock import Clock, to_ms
-from ledger.database import Writer
+from ledger.database import Reader, Writer
 from ledger.errors import LedgerError
 from ledger.records import Channel, ChannelMode
 
@@ -18,7 +18,7 @@ from ledger.records import Channel, ChannelMode
 class Guilds:
     """The servers that the bot is a member of, or that were imported."""
 
-    def __init__(self, reader: aiosqlite.Connection, writer: Writer, clock: Clock) -> None:
+    def __init__(self, reader: Reader, writer: Writer, clock: Clock) -> None:
         self._reader = reader
         self._writer = writer
         self._clock = clock
@@ -64,7 +64,7 @@ class Guilds:
 class Channels:
     """Channels and what the bot does in each: listen, answer everything, or ignore."""
 
-    def __init__(self, reader: aiosqlite.Connection, writer: Writer) -> None:
+    def __init__(self, reader: Reader, writer: Writer) -> None:
         self._reader = reader
         self._writer = writer
 
@@ -101,7 +101,7 @@ class Channels:
 class People:
     """Names of people whose words may be kept, and which of the authors are bots."""
 
-    def __init__(self, reader: aiosqlite.Connection, writer: Writer) -> None:
+    def __init__(self, reader: Reader, writer: Writer) -> None:
         self._reader = reader
         self._writer = writer
 

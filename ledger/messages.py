@@ -12,7 +12,7 @@ from dataclasses import replace
 
 import aiosqlite
 
-from ledger.database import Writer
+from ledger.database import Reader, Writer
 from ledger.records import Message
 from ledger.scrubbing import scrub
 
@@ -25,7 +25,7 @@ _SELECT = (
 class Messages:
     """What people wrote."""
 
-    def __init__(self, reader: aiosqlite.Connection, writer: Writer, *, scrubbing: bool = True) -> None:
+    def __init__(self, reader: Reader, writer: Writer, *, scrubbing: bool = True) -> None:
         self._reader = reader
         self._writer = writer
         self._scrubbing = scrubbing

@@ -8,14 +8,14 @@ from collections.abc import Collection
 import aiosqlite
 
 from ledger.clock import Clock, to_ms
-from ledger.database import Writer
+from ledger.database import Reader, Writer
 from ledger.records import Reaction, Reply
 
 
 class Replies:
     """What the bot said."""
 
-    def __init__(self, reader: aiosqlite.Connection, writer: Writer, clock: Clock) -> None:
+    def __init__(self, reader: Reader, writer: Writer, clock: Clock) -> None:
         self._reader = reader
         self._writer = writer
         self._clock = clock

@@ -9,7 +9,7 @@ from typing import Any
 import aiosqlite
 
 from ledger.clock import Clock, to_ms
-from ledger.database import Writer
+from ledger.database import Reader, Writer
 from ledger.errors import LedgerError
 from ledger.records import FINAL_STAGES, Run, Stage
 
@@ -20,7 +20,7 @@ _FIELDS = {"candidate", "champion", "verdict", "error"} | _JSON_FIELDS
 class Runs:
     """What happened in which night."""
 
-    def __init__(self, reader: aiosqlite.Connection, writer: Writer, clock: Clock) -> None:
+    def __init__(self, reader: Reader, writer: Writer, clock: Clock) -> None:
         self._reader = reader
         self._writer = writer
         self._clock = clock

@@ -10,12 +10,10 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-import aiosqlite
-
 from ledger.adapters import Adapters
 from ledger.clock import Clock, SystemClock
 from ledger.consent import Consent
-from ledger.database import Writer, checkpoint, open_database, rewrite
+from ledger.database import Reader, Writer, checkpoint, open_database, rewrite
 from ledger.deletions import Deletions
 from ledger.guilds import Channels, Guilds, People
 from ledger.messages import Messages
@@ -33,7 +31,7 @@ class Ledger:
     def __init__(
         self,
         path: Path,
-        reader: aiosqlite.Connection,
+        reader: Reader,
         writer: Writer,
         clock: Clock,
         *,

@@ -279,3 +279,16 @@ async def test_one_process_reads_while_another_is_in_the_middle_of_writing(tmp_p
 
         assert await one.writer.run(slow) == {1: "before"}
         assert await other.guilds.all() == {1: "during"}
+
+
+async def test_a_read_beside_other_reads_sees_what_was_just_written(ledger: Ledger) -> None:
+    async def write_and_read(number: int) -> bool:
+        await ledger.guilds.ensure(number, "a server")
+        return await ledger.guilds.first_seen(number) is not None
+
+    async def read() -> None:
+        for _ in range(60):
+            await ledger.guilds.all()
+
+    found = await asyncio.gather(*(write_and_read(n) for n in range(1, 200)), read(), read(), read())
+    assert all(found[:-3])
