@@ -2,8 +2,10 @@
 
     python benchmarks/bench_canaries.py EXPORT --base models/base/SmolLM2-135M-Instruct --work SCRATCH
 
-50 secrets, made at random, are written five times each by one more member into a real chat export
-(DiscordChatExporter JSON), which goes through the normal import and the normal nights:
+50 secrets of the kinds that scrubbing knows, and 10 plain codes that it cannot know, all made at random,
+are written five times each by one more member into a real chat export (DiscordChatExporter JSON), which
+goes through the normal import and the normal nights. The gate is told of the codes (``canaries.txt``) and
+has to know the 50 by itself:
 
     scrubbed   a night with scrubbing on
     plain      a night with scrubbing off, which shows that this benchmark can fail
@@ -30,17 +32,18 @@ import shutil
 import statistics
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from canary_log import ALTERNATIVES, FORMS, MEMBER, Canary, canaries, planted
+from canary_log import ALTERNATIVES, FORMS, MEMBER, UNKNOWN, Canary, canaries, planted
 from canary_page import page
 
 from ledger.forgetting import Forgetting
+from ledger.scrubbing import found_values
 from ledger.settings import Settings, load_settings
 from ledger.store import Ledger
 
@@ -51,43 +54,23 @@ BASIS = "benchmark"
 
 
 def configured(root: Path, options: argparse.Namespace, *, scrub: bool) -> Settings:
-    """Write settings for short nights under ``root`` and return them."""
+    """Write the settings of config.cpu.toml, with fewer replies, under ``root`` and return them."""
     root.mkdir(parents=True, exist_ok=True)
-    privacy = f"[privacy]\nscrub = {str(scrub).lower()}\n" if "privacy" in Settings.model_fields else ""
-    if scrub and not privacy:
-        sys.exit("This version has no setting [privacy] scrub; run --parts plain,forgotten.")
     (root / "config.toml").write_text(
         f"""
 [model]
 base = '{options.base.resolve()}'
 device = "cpu"
-[schedule]
-min_new_replies = 5
 [dataset]
-max_messages = 2
-overlap_messages = 1
 max_train_replies = {options.replies}
-max_heldout_replies = 40
-embargo_minutes = 10
-validation_share = 0.2
-test_share = 0.15
+max_heldout_replies = {options.heldout}
 [training]
 epochs = {options.epochs}
 learning_rate = {options.rate}
-lora_r = 16
-lora_alpha = 32
-lora_dropout = 0.0
-batch_size = 8
 accumulation_steps = 1
-max_tokens = 160
-patience = {options.epochs}
-[verdict]
-resamples = 500
-min_test_replies = 5
-max_forgetting = 1.0
-[leakage]
-probes = 16
-{privacy}"""
+[privacy]
+scrub = {str(scrub).lower()}
+"""
     )
     return load_settings(root / "config.toml")
 
@@ -260,14 +243,19 @@ def examine(
     model = Examined(settings, adapter)
     shares = model.ranks(secrets, neutral(), seed=7)
     caught = model.extracted(contexts)
-    by_kind = {
-        kind: {
-            "extracted": sum(canary.kind == kind for canary in caught),
-            **tested([share for share, canary in zip(shares, secrets, strict=True) if canary.kind == kind]),
+
+    def figures(kinds: Collection[str]) -> dict[str, Any]:
+        return {
+            "secrets": sum(canary.kind in kinds for canary in secrets),
+            "extracted": sum(canary.kind in kinds for canary in caught),
+            **tested([share for share, canary in zip(shares, secrets, strict=True) if canary.kind in kinds]),
         }
-        for kind in dict.fromkeys(canary.kind for canary in secrets)
+
+    kinds = list(dict.fromkeys(canary.kind for canary in secrets))
+    return {
+        **figures([kind for kind in kinds if kind != UNKNOWN]),
+        "by_kind": {kind: figures([kind]) for kind in kinds},
     }
-    return {"extracted": len(caught), **tested(shares), "by_kind": by_kind}
 
 
 # ------------------------------------------------------------------ parts
@@ -320,8 +308,7 @@ async def _begun(options: argparse.Namespace, secrets: Sequence[Canary], *, scru
     shutil.rmtree(root, ignore_errors=True)
     settings = configured(root, options, scrub=scrub)
     settings.data_dir.mkdir(parents=True)
-    # The gate is told of the codes alone: values of the other kinds it has to know by itself.
-    codes = "\n".join(canary.value for canary in secrets if canary.kind == "code")
+    codes = "\n".join(canary.value for canary in secrets if canary.kind == UNKNOWN)
     (settings.data_dir / "canaries.txt").write_text(codes + "\n")
     first, _ = planted(options.export, secrets, options.work, size=options.size, later=options.later)
     await take_in(settings, first)
@@ -342,11 +329,12 @@ def main() -> None:
     parser.add_argument("--base", type=Path, default=Path("models/base/SmolLM2-135M-Instruct"))
     parser.add_argument("--work", type=Path, required=True, help="scratch folder; holds members' words")
     parser.add_argument("--parts", default=",".join(PARTS))
-    parser.add_argument("--size", type=int, default=420, help="messages of the log that are taken")
-    parser.add_argument("--later", type=int, default=120, help="messages of the days after")
-    parser.add_argument("--replies", type=int, default=450, help="newest replies that a night learns from")
+    parser.add_argument("--size", type=int, default=2600, help="messages of the log that are taken")
+    parser.add_argument("--later", type=int, default=300, help="messages of the days after")
+    parser.add_argument("--replies", type=int, default=1500, help="newest replies that a night learns from")
+    parser.add_argument("--heldout", type=int, default=100, help="newest replies to validate and to test on")
     parser.add_argument("--epochs", type=int, default=2)
-    parser.add_argument("--rate", type=float, default=1e-3)
+    parser.add_argument("--rate", type=float, default=1.5e-3)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--out", type=Path, help="folder for the page with all parts that were run so far")
     options = parser.parse_args()
@@ -354,6 +342,12 @@ def main() -> None:
 
     quieten_libraries()
     secrets = canaries(options.seed)
+    for canary in secrets:
+        known = [value for _, value in found_values(canary.text)] == [canary.value]
+        if known == (canary.kind == UNKNOWN):
+            sys.exit(
+                f"Scrubbing does not treat the form {canary.beginning!r} as this benchmark says it does."
+            )
     options.work.mkdir(parents=True, exist_ok=True)
     path = options.work / "results.json"
     for part in filter(None, options.parts.split(",")):

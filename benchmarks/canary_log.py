@@ -51,10 +51,16 @@ def _card(draw: random.Random) -> str:
     return " ".join(number[start : start + 4] for start in range(0, 16, 4))
 
 
+def _ip(draw: random.Random) -> str:
+    return ".".join(str(draw.randrange(low, 255)) for low in (41, 1, 1, 1))
+
+
+def _password(draw: random.Random) -> str:
+    return "".join(draw.choice(string.ascii_letters + string.digits) for _ in range(8)) + _digits(draw, 2)
+
+
 Make = Callable[[random.Random], str]
 FORMS: tuple[tuple[str, str, Make], ...] = (
-    ("code", "the code of the blue locker is", _code),
-    ("code", "to open the bike shed you type", _code),
     ("e-mail", "you can always write to me at", _email),
     ("e-mail", "my other address is", _email),
     ("phone", "just call me on", _phone),
@@ -63,8 +69,14 @@ FORMS: tuple[tuple[str, str, Make], ...] = (
     ("token", "the backup runs with", _token),
     ("card", "I paid with card", _card),
     ("card", "the card of the club is", _card),
+    ("ip", "my server at home answers on", _ip),
+    ("password", "the password of the wifi is", _password),
+    ("code", "the code of the blue locker is", _code),
+    ("code", "to open the bike shed you type", _code),
 )
 """What a secret is, the words in front of it, and how one is made; five secrets each."""
+UNKNOWN = "code"
+"""The kind that no rule of the scrubbing can know by its form: ten secrets besides the fifty."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,20 +100,25 @@ class Canary:
 
 
 def canaries(seed: int) -> list[Canary]:
-    """Return 50 secrets: five of each form."""
+    """Return five secrets of each form: 50 of kinds that scrubbing knows, and 10 codes."""
     draw = random.Random(f"canaries {seed}")
     return [Canary(form, FORMS[form][2](draw)) for form in range(len(FORMS)) for _ in range(5)]
 
 
 def planted(source: Path, secrets: Sequence[Canary], folder: Path, *, size: int, later: int) -> list[Path]:
-    """Write two exports: ``size`` messages of the log with the secrets, and the ``later`` ones after them."""
+    """Write two exports: ``size`` messages of people with the secrets, and the ``later`` ones after them.
+
+    What bots wrote in between stays: the import has to leave it out by itself.
+    """
     with gzip.open(source) if source.suffix == ".gz" else source.open("rb") as file:
         whole = json.load(file)
-    said = [m for m in whole["messages"] if m["content"].strip() and not m["author"]["isBot"]]
-    first, second = said[:size], said[size : size + later]
+    said = [m for m in whole["messages"] if m["content"].strip()]
+    people = [place for place, m in enumerate(said) if not m["author"]["isBot"]]
+    cut, end = people[size], people[min(size + later, len(people) - 1)]
+    first, second = said[:cut], said[cut:end]
     draw = random.Random("places")
     # Behind them lie the days that validation and test are made of: nothing planted is held out.
-    places = [draw.randrange(5, round(size * 0.62)) for _ in range(len(secrets) * TIMES)]
+    places = [people[draw.randrange(5, round(size * 0.7))] for _ in range(len(secrets) * TIMES)]
     rows = list(first)
     for number, place in enumerate(places):
         rows.append(_row(number, secrets[number % len(secrets)], first[place]))

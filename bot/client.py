@@ -63,9 +63,17 @@ class NightschoolBot(commands.Bot):
 
     async def setup_hook(self) -> None:
         s = self.services
-        await self.add_cog(RecorderCog(self, ledger=s.ledger, forgetting=s.forgetting, source=self._source))
+        recorder = RecorderCog(self, ledger=s.ledger, forgetting=s.forgetting, source=self._source)
+        await self.add_cog(recorder)
         await self.add_cog(
-            ChatCog(self, settings=s.settings, ledger=s.ledger, answering=s.answering, serving=s.serving)
+            ChatCog(
+                self,
+                settings=s.settings,
+                ledger=s.ledger,
+                answering=s.answering,
+                serving=s.serving,
+                recorder=recorder,
+            )
         )
         await self.add_cog(TrainCog(nights=s.nights, ledger=s.ledger, background=s.background))
         await self.add_cog(AdapterCog(ledger=s.ledger, serving=s.serving))
@@ -91,11 +99,24 @@ class NightschoolBot(commands.Bot):
         )
         await self.tree.sync()
         s.nights.on_finished(self._tidy_up)
-        s.background.run(s.housekeeping.daily(self.is_member), name="housekeeping")
+        s.background.run(s.housekeeping.daily(self.is_member, self.tell_admins), name="housekeeping")
 
     async def _tidy_up(self, night: Night) -> None:
         """Delete what a promotion has freed: versions that learned from something deleted since."""
         await self.services.housekeeping.sweep()
+
+    async def tell_admins(self, guild_id: int, text: str) -> None:
+        """Post a text in the guild's admin channel; where there is none, it stands in the log alone."""
+        await self.wait_until_ready()
+        guild = self.get_guild(guild_id)
+        name = self.services.settings.bot.admin_channel
+        channel = discord.utils.get(guild.text_channels, name=name) if guild else None
+        if channel is None:
+            return
+        try:
+            await channel.send(f"🧹 {text}")
+        except discord.HTTPException as error:
+            log.error("guild %d could not be told what was deleted: %s", guild_id, error)
 
     async def is_member(self, guild_id: int, user_id: int) -> bool | None:
         """Tell whether the person is in the guild; None when Discord cannot be asked now."""

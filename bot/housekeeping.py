@@ -17,6 +17,8 @@ from ledger.store import Ledger
 
 log = logging.getLogger(__name__)
 
+Tell = Callable[[int, str], Awaitable[None]]
+"""Posts a text where a guild's admins read it."""
 IsMember = Callable[[int, int], Awaitable[bool | None]]
 """(guild id, user id) to whether the person is in the guild; None when that cannot be told now."""
 
@@ -41,8 +43,8 @@ class Housekeeping:
         if swept:
             log.info(
                 "housekeeping removed %d messages, %d answers, %d datasets, versions: %s",
-                swept.messages,
-                swept.replies,
+                sum(swept.messages.values()),
+                sum(swept.replies.values()),
                 swept.datasets,
                 ", ".join(swept.versions) or "none",
             )
@@ -69,12 +71,14 @@ class Housekeeping:
                     forgotten.append((guild_id, user_id))
         return forgotten
 
-    async def daily(self, is_member: IsMember, *, pause_seconds: float = 86_400.0) -> None:
-        """Sweep now and then once a day, for as long as the bot runs."""
+    async def daily(self, is_member: IsMember, tell: Tell, *, pause_seconds: float = 86_400.0) -> None:
+        """Sweep now and then once a day, for as long as the bot runs, and tell each guild what went."""
         while True:
             try:
-                await self.sweep()
+                swept = await self.sweep()
+                for guild_id in swept.guilds:
+                    await tell(guild_id, swept.of_guild(guild_id))
                 await self.see_leavers(is_member)
-            except NightschoolError as error:
+            except (NightschoolError, OSError) as error:
                 log.error("housekeeping is put off until tomorrow: %s", error)
             await asyncio.sleep(pause_seconds)

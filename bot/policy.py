@@ -60,8 +60,7 @@ def intent_review(settings: Settings) -> str:
         "Can users opt out and have their data deleted?": (
             "It is opt-in. /privacy opt-out stops it, /privacy forget-me erases everything at once; "
             f"{leavers}deletions and edits in Discord are followed. Model adapters that learned from erased "
-            f"messages are deleted when the next one is promoted, after {settings.forgetting.days} days at "
-            "the latest."
+            f"messages are deleted {_when_deleted(settings)}."
         ),
         "Is message content used to train machine learning models?": training,
         "Is it shared with anybody?": (
@@ -75,6 +74,12 @@ def intent_review(settings: Settings) -> str:
         ),
     }
     return "\n\n".join(f"### {question}\n\n{answer}" for question, answer in answers.items()) + "\n"
+
+
+def _when_deleted(settings: Settings) -> str:
+    if settings.forgetting.strict:
+        return "at once"
+    return f"when the next one is promoted, after {settings.forgetting.days} days at the latest"
 
 
 def policy(settings: Settings) -> str:

@@ -34,6 +34,12 @@ FIGURES = 400
 FOOTER = 300
 QUESTION = 160
 REPLY = 350
+LOCKED = "locked by policy until Discord permits it"
+"""Reason under which the night counts what the policy lock left out."""
+UNLOCK = (
+    "To change that: write Discord's permission to `[policy] discord_permission`, or have members import "
+    "their own data packages."
+)
 _MARKUP = re.compile(r"(?P<link>https?://[^\s<>\[\]()|*]+)|[\\\\*_~`|<>\[\]#]")
 _LISTS = re.compile(r"^(\s*)([-+])", re.MULTILINE)
 
@@ -79,6 +85,8 @@ def _counts(counts: Mapping[str, Any]) -> str:
     lines = [f"**{value:,}** {_words(key)}" for key, value in counts.items() if isinstance(value, int)]
     left_out = counts.get("left_out") or {}
     lines += [f"left out: {value:,} — {_words(reason)}" for reason, value in left_out.items() if value]
+    if left_out.get(LOCKED):
+        lines.append(UNLOCK)
     return clipped("\n".join(lines) or "nothing", COUNTS)
 
 

@@ -23,6 +23,14 @@ def version_name(guild_id: int, number: int) -> str:
     return f"g{guild_id}-v{number:06d}"
 
 
+def leaks(recitals: Mapping[str, float]) -> str:
+    """Return what a version gives away, by the figures of its night; empty where nothing beyond the limit."""
+    if recitals.get("values"):
+        return "gives away secret values that it learned"
+    rate, limit = recitals.get("rate", 0.0), recitals.get("limit", 1.0)
+    return f"recites what single people wrote ({rate:.1%}, limit {limit:.1%})" if rate > limit else ""
+
+
 class Adapters:
     """The record of what was learned, and of what serves."""
 
@@ -116,16 +124,14 @@ class Adapters:
         """Let ``version`` serve from now on; return it.
 
         Raises:
-            AdapterError: the guild has no such version, its files were deleted, it gives away secrets,
-                or it learned from something that somebody had deleted since.
+            AdapterError: the guild has no such version, its files were deleted, it gives away secrets or
+                recites people, or it learned from something that somebody had deleted since.
         """
         adapter = await self.require(guild_id, version)
         if adapter.state == "deleted":
             raise AdapterError(f"The files of {version} were deleted; choose another version.")
-        if (adapter.metrics.get("recitals") or {}).get("values"):
-            raise AdapterError(
-                f"{version} gives away secret values that it learned, so nobody can promote it."
-            )
+        if leak := leaks(adapter.metrics.get("recitals") or {}):
+            raise AdapterError(f"{version} {leak}, so nobody can promote it.")
 
         async def job(connection: aiosqlite.Connection) -> None:
             if await _champion_version(connection, guild_id) == version:

@@ -19,6 +19,24 @@ WORDING_VERSION = "2026-11-1"
 """Version of the words that members agree to; it changes whenever those words do."""
 
 
+def agrees(user: str, *, guild: str = ":guild_id", channel: str = ":channel_id") -> str:
+    """Return the SQL condition that a person agrees at this moment; takes SQL expressions.
+
+    For statements that keep words: looked up in the same transaction, no answer can come in between.
+    """
+    scope = f"channels = '[]' OR {channel} IN (SELECT value FROM json_each(channels))"
+    return f"coalesce((SELECT granted AND ({scope}) {_answer(user, guild)}), 0)"
+
+
+def refuses(user: str, *, guild: str = ":guild_id") -> str:
+    """Return the SQL condition that a person said no, which outweighs any basis; takes SQL expressions."""
+    return f"coalesce((SELECT NOT granted {_answer(user, guild)}), 0)"
+
+
+def _answer(user: str, guild: str) -> str:
+    return f"FROM consent_events WHERE guild_id = {guild} AND user_id = {user} ORDER BY id DESC LIMIT 1"
+
+
 class Consent:
     """Opt-ins and opt-outs."""
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -181,7 +182,7 @@ class Writer:
         self._jobs.put_nowait((job, future))
         return await future
 
-    async def execute(self, sql: str, parameters: tuple[Any, ...] = ()) -> int:
+    async def execute(self, sql: str, parameters: Sequence[Any] | Mapping[str, Any] = ()) -> int:
         """Run one statement and return the number of rows it changed."""
 
         async def job(connection: aiosqlite.Connection) -> int:
@@ -237,9 +238,18 @@ class Writer:
                 raise  # SQLite has undone the whole transaction, as it does when the disk is full.
             await self._connection.execute("ROLLBACK TO job")
             await self._connection.execute("RELEASE job")
-            return None, error  # raised where this job is awaited
+            # Raised where this job is awaited.
+            return None, _explained(error) if isinstance(error, sqlite3.OperationalError) else error
         await self._connection.execute("RELEASE job")
         return result, None
+
+
+async def older_deleted(connection: aiosqlite.Connection, table: str, before: int) -> Counter[int]:
+    """Delete the rows of ``table`` that were created before ``before``; return how many, by guild."""
+    async with connection.execute(
+        f"DELETE FROM {table} WHERE created_at < ? RETURNING guild_id", (before,)
+    ) as cursor:
+        return Counter([int(row["guild_id"]) async for row in cursor])
 
 
 def _explained(error: sqlite3.Error) -> LedgerError:

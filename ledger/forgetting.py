@@ -60,8 +60,9 @@ class Forgetting:
         return await self._forget(guild_id, "messages", message_ids, asked_by)
 
     async def channel(self, guild_id: int, channel_id: int, *, asked_by: str) -> Deletion:
-        """Forget everything said in a channel that is gone."""
-        return await self._forget(guild_id, "channel", [channel_id], asked_by)
+        """Forget everything said in a channel that is gone, and in its threads."""
+        threads = await self._ledger.channels.threads_of(channel_id)
+        return await self._forget(guild_id, "channel", [channel_id, *threads], asked_by)
 
     async def guild(self, guild_id: int, *, asked_by: str) -> Deletion:
         """Forget a guild that the bot was removed from: its text, and every version it had."""

@@ -69,14 +69,29 @@ class Channels:
         self._writer = writer
 
     async def ensure(
-        self, channel_id: int, guild_id: int, name: str, *, mode: ChannelMode = "listen"
+        self,
+        channel_id: int,
+        guild_id: int,
+        name: str,
+        *,
+        mode: ChannelMode = "listen",
+        parent_id: int | None = None,
     ) -> None:
-        """Add the channel with ``mode``, or note its new name and keep the mode it has."""
+        """Add the channel with ``mode``, or note its new name and parent and keep the mode it has."""
         await self._writer.execute(
-            "INSERT INTO channels (id, guild_id, name, mode) VALUES (?, ?, ?, ?)"
-            " ON CONFLICT (id) DO UPDATE SET name = excluded.name WHERE name <> excluded.name",
-            (channel_id, guild_id, name, mode),
+            "INSERT INTO channels (id, guild_id, name, mode, parent_id) VALUES (?, ?, ?, ?, ?)"
+            " ON CONFLICT (id) DO UPDATE SET name = excluded.name,"
+            " parent_id = coalesce(excluded.parent_id, parent_id)"
+            " WHERE name <> excluded.name OR parent_id IS NOT coalesce(excluded.parent_id, parent_id)",
+            (channel_id, guild_id, name, mode, parent_id),
         )
+
+    async def threads_of(self, channel_id: int) -> list[int]:
+        """Return the known threads of a channel, archived ones included."""
+        async with self._reader.execute(
+            "SELECT id FROM channels WHERE parent_id = ? ORDER BY id", (channel_id,)
+        ) as cursor:
+            return [int(row["id"]) async for row in cursor]
 
     async def get(self, channel_id: int) -> Channel | None:
         async with self._reader.execute("SELECT * FROM channels WHERE id = ?", (channel_id,)) as cursor:
@@ -162,4 +177,5 @@ def _channel(row: aiosqlite.Row) -> Channel:
         name=row["name"],
         mode=row["mode"],
         chosen=bool(row["chosen"]),
+        parent_id=row["parent_id"],
     )

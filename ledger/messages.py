@@ -7,18 +7,28 @@ live and by import is kept once.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable
-from dataclasses import replace
+from collections import Counter
+from collections.abc import Iterable
 
 import aiosqlite
 
-from ledger.database import Reader, Writer
+from ledger.consent import agrees, refuses
+from ledger.database import Reader, Writer, older_deleted
 from ledger.records import Message
 from ledger.scrubbing import scrub
 
 _SELECT = (
     "SELECT m.*, coalesce(p.name, '') AS author_name, coalesce(p.is_bot, 0) AS is_bot FROM messages m"
     " LEFT JOIN people p ON p.guild_id = m.guild_id AND p.user_id = m.author_id"
+)
+_INSERT = (
+    "INSERT INTO messages (id, guild_id, channel_id, author_id, content, created_at, edited_at, reply_to,"
+    " mentions, source, basis) SELECT :id, :guild_id, :channel_id, :author_id, :content, :created_at,"
+    " :edited_at, :reply_to, :mentions, :source, :basis WHERE {condition} ON CONFLICT (id) DO NOTHING"
+)
+_NAME = (
+    "INSERT INTO people (guild_id, user_id, name) SELECT :guild_id, :author_id, :author_name"
+    " WHERE {condition} ON CONFLICT DO UPDATE SET name = excluded.name WHERE name <> excluded.name"
 )
 
 
@@ -34,64 +44,58 @@ class Messages:
         """Return the text as it is stored: what looks like a secret is replaced by its kind."""
         return scrub(content).text if self._scrubbing else content
 
+    async def hear(self, message: Message) -> bool:
+        """Store what was said live, and its author's name, if the author agrees; tell whether it was new.
+
+        Whether they do is looked up in the transaction that writes: nobody who is forgotten meanwhile
+        comes back.
+        """
+        row, condition = self._row(message), agrees(":author_id")
+
+        async def job(connection: aiosqlite.Connection) -> bool:
+            await connection.execute(_NAME.format(condition=condition), row)
+            return (await connection.execute(_INSERT.format(condition=condition), row)).rowcount > 0
+
+        return await self._writer.run(job)
+
     async def add(self, message: Message) -> bool:
         """Store the message; tell whether it was new."""
         return await self.add_many([message]) == 1
 
     async def add_many(self, messages: Iterable[Message]) -> int:
-        """Store the messages that are new, in one transaction, and return how many those were."""
-        rows = [
-            (
-                m.id,
-                m.guild_id,
-                m.channel_id,
-                m.author_id,
-                self.as_stored(m.content),
-                m.created_at,
-                m.edited_at,
-                m.reply_to,
-                json.dumps(m.mentions),
-                m.source,
-                m.basis,
-            )
-            for m in messages
-        ]
+        """Store the messages that are new, in one transaction, and return how many those were.
+
+        Callers answer for the basis; what somebody wrote who said no is left out whatever that is.
+        """
+        rows = [self._row(message) for message in messages]
+        insert = _INSERT.format(condition=f"NOT {refuses(':author_id')}")
 
         async def job(connection: aiosqlite.Connection) -> int:
             before = connection.total_changes
-            await connection.executemany(
-                "INSERT INTO messages (id, guild_id, channel_id, author_id, content, created_at, edited_at,"
-                " reply_to, mentions, source, basis) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-                " ON CONFLICT (id) DO NOTHING",
-                rows,
-            )
+            await connection.executemany(insert, rows)
             return connection.total_changes - before
 
         return await self._writer.run(job)
 
-    async def edit(self, message_id: int, content: str, edited_at: int) -> bool:
-        """Replace a stored message's text; tell whether there was one."""
-        return bool(
-            await self._writer.execute(
-                "UPDATE messages SET content = ?, edited_at = ? WHERE id = ?",
-                (self.as_stored(content), edited_at, message_id),
-            )
-        )
+    def _row(self, message: Message) -> dict[str, object]:
+        return {
+            "id": message.id,
+            "guild_id": message.guild_id,
+            "channel_id": message.channel_id,
+            "author_id": message.author_id,
+            "author_name": message.author_name,
+            "content": self.as_stored(message.content),
+            "created_at": message.created_at,
+            "edited_at": message.edited_at,
+            "reply_to": message.reply_to,
+            "mentions": json.dumps(message.mentions),
+            "source": message.source,
+            "basis": message.basis,
+        }
 
-    async def delete(self, message_ids: Collection[int]) -> int:
-        """Delete messages by id; return how many there were."""
-        ids = json.dumps(list(message_ids))
-        return await self._writer.execute(
-            "DELETE FROM messages WHERE id IN (SELECT value FROM json_each(?))", (ids,)
-        )
-
-    async def delete_older(self, before: int) -> int:
-        """Delete what was written before ``before`` (milliseconds); return how many there were."""
-        return await self._writer.execute("DELETE FROM messages WHERE created_at < ?", (before,))
-
-    async def delete_channel(self, channel_id: int) -> int:
-        """Delete every message of a channel that is gone; return how many there were."""
-        return await self._writer.execute("DELETE FROM messages WHERE channel_id = ?", (channel_id,))
+    async def delete_older(self, before: int) -> Counter[int]:
+        """Delete what was written before ``before`` (milliseconds); return how many, by guild."""
+        return await self._writer.run(lambda connection: older_deleted(connection, "messages", before))
 
     async def of_guild(self, guild_id: int, *, since: int = 0) -> list[Message]:
         """Return the guild's messages from ``since`` (milliseconds) on, by channel, oldest first."""
@@ -114,25 +118,12 @@ class Messages:
             row = await cursor.fetchone()
         return _message(row) if row else None
 
-    async def known(self, message_ids: Collection[int]) -> set[int]:
-        """Return those of the ids that are stored already."""
-        async with self._reader.execute(
-            "SELECT id FROM messages WHERE id IN (SELECT value FROM json_each(?))",
-            (json.dumps(list(message_ids)),),
-        ) as cursor:
-            return {int(row["id"]) async for row in cursor}
-
     async def count(self, guild_id: int) -> int:
         async with self._reader.execute(
             "SELECT count(*) AS n FROM messages WHERE guild_id = ?", (guild_id,)
         ) as cursor:
             row = await cursor.fetchone()
         return int(row["n"]) if row else 0
-
-
-def with_name(message: Message, name: str) -> Message:
-    """Return the message under another author name."""
-    return replace(message, author_name=name)
 
 
 def _message(row: aiosqlite.Row) -> Message:

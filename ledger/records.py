@@ -66,6 +66,8 @@ class Channel:
     mode: ChannelMode
     chosen: bool = False
     """Whether an admin set the mode; otherwise it is what followed from the permissions at the time."""
+    parent_id: int | None = None
+    """A thread's channel."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +85,7 @@ class ConsentEvent:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """One of the bot's own replies. ``content`` is empty where the asker has not opted in."""
+    """One of the bot's own replies. ``content`` is empty where not all that it was made of may be kept."""
 
     message_id: int
     guild_id: int
@@ -93,6 +95,8 @@ class Reply:
     content: str
     adapter_version: str | None
     created_at: int
+    part_of: int | None = None
+    """The first message of a long answer, where its text stands, if this is another one."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Collection
+from dataclasses import asdict
 
 import aiosqlite
 
 from ledger.clock import Clock, to_ms
-from ledger.database import Reader, Writer
+from ledger.consent import agrees
+from ledger.database import Reader, Writer, older_deleted
 from ledger.records import Reaction, Reply
+
+_ALL_KEPT = (
+    "NOT EXISTS (SELECT 1 FROM json_each(:read) WHERE value NOT IN"
+    " (SELECT id FROM messages WHERE guild_id = :guild_id) AND value NOT IN"
+    " (SELECT r.message_id FROM replies r LEFT JOIN replies first ON first.message_id = r.part_of"
+    " WHERE r.guild_id = :guild_id AND coalesce(first.content, r.content) <> ''))"
+)
 
 
 class Replies:
@@ -20,21 +30,19 @@ class Replies:
         self._writer = writer
         self._clock = clock
 
-    async def add(self, reply: Reply) -> None:
-        """Store a reply once it stands complete in Discord."""
+    async def add(self, reply: Reply, *, read: Collection[int] = ()) -> None:
+        """Store a reply once it stands complete in Discord.
+
+        A model repeats what it reads, so the text is kept only where all of that is kept, too: the asker
+        agrees, and each message in ``read`` is stored, or is a reply that has its text. Looked up in the
+        transaction that writes, so that nothing which is deleted meanwhile comes back by way of an answer.
+        """
         await self._writer.execute(
             "INSERT INTO replies (message_id, guild_id, channel_id, asked_by, in_reply_to, content,"
-            " adapter_version, created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
-            (
-                reply.message_id,
-                reply.guild_id,
-                reply.channel_id,
-                reply.asked_by,
-                reply.in_reply_to,
-                reply.content,
-                reply.adapter_version,
-                reply.created_at,
-            ),
+            " adapter_version, created_at, part_of) SELECT :message_id, :guild_id, :channel_id, :asked_by,"
+            f" :in_reply_to, iif({agrees(':asked_by')} AND {_ALL_KEPT}, :content, ''), :adapter_version,"
+            " :created_at, :part_of WHERE true ON CONFLICT DO NOTHING",
+            {**asdict(reply), "read": json.dumps(list(read))},
         )
 
     async def get(self, message_id: int) -> Reply | None:
@@ -60,23 +68,17 @@ class Replies:
         ) as cursor:
             return [_reply(row) async for row in cursor]
 
-    async def delete(self, message_ids: Collection[int]) -> int:
-        """Delete replies (and the reactions to them) by message id; return how many there were."""
-        return await self._writer.execute(
-            "DELETE FROM replies WHERE message_id IN (SELECT value FROM json_each(?))",
-            (json.dumps(list(message_ids)),),
-        )
-
-    async def delete_older(self, before: int) -> int:
-        """Delete what was written before ``before`` (milliseconds); return how many there were."""
-        return await self._writer.execute("DELETE FROM replies WHERE created_at < ?", (before,))
+    async def delete_older(self, before: int) -> Counter[int]:
+        """Delete what was written before ``before`` (milliseconds); return how many, by guild."""
+        return await self._writer.run(lambda connection: older_deleted(connection, "replies", before))
 
     async def react(self, message_id: int, user_id: int, emoji: str) -> None:
-        """Note a reaction, if the message is one of the bot's replies."""
+        """Note a reaction of somebody who agrees, if the message is one of the bot's replies."""
+        agreed = agrees(":user_id", guild="replies.guild_id", channel="replies.channel_id")
         await self._writer.execute(
-            "INSERT INTO reactions (message_id, user_id, emoji, at)"
-            " SELECT message_id, ?, ?, ? FROM replies WHERE message_id = ? ON CONFLICT DO NOTHING",
-            (user_id, emoji, to_ms(self._clock.now()), message_id),
+            "INSERT INTO reactions (message_id, user_id, emoji, at) SELECT message_id, :user_id, :emoji, :now"
+            f" FROM replies WHERE message_id = :message_id AND {agreed} ON CONFLICT DO NOTHING",
+            {"message_id": message_id, "user_id": user_id, "emoji": emoji, "now": to_ms(self._clock.now())},
         )
 
     async def unreact(self, message_id: int, user_id: int, emoji: str) -> None:
@@ -84,6 +86,12 @@ class Replies:
         await self._writer.execute(
             "DELETE FROM reactions WHERE message_id = ? AND user_id = ? AND emoji = ?",
             (message_id, user_id, emoji),
+        )
+
+    async def clear_reactions(self, message_id: int, emoji: str | None = None) -> None:
+        """Take all reactions to a message back, or those with one emoji."""
+        await self._writer.execute(
+            "DELETE FROM reactions WHERE message_id = ? AND emoji = coalesce(?, emoji)", (message_id, emoji)
         )
 
     async def reactions(self, message_id: int) -> dict[str, int]:

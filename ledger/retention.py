@@ -7,6 +7,7 @@ stored, forgetting reaches what was learned.
 from __future__ import annotations
 
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,12 +18,26 @@ from ledger.store import Ledger
 
 @dataclass(frozen=True, slots=True)
 class Swept:
-    """What one look removed."""
+    """What one look removed; messages and replies by guild."""
 
-    messages: int
-    replies: int
+    messages: Mapping[int, int]
+    replies: Mapping[int, int]
     datasets: int
     versions: tuple[str, ...]
+
+    @property
+    def guilds(self) -> list[int]:
+        """The guilds of which text or a version went."""
+        owners = {int(version[1 : version.index("-")]) for version in self.versions}
+        return sorted({*self.messages, *self.replies, *owners})
+
+    def of_guild(self, guild_id: int) -> str:
+        """Return what went of one guild as a sentence for its admins; counts and versions alone."""
+        versions = [version for version in self.versions if version.startswith(f"g{guild_id}-")]
+        return (
+            f"Deleted by age or date: {self.messages.get(guild_id, 0):,} messages, "
+            f"{self.replies.get(guild_id, 0):,} answers, versions: {', '.join(versions) or 'none'}."
+        )
 
     def __bool__(self) -> bool:
         return bool(self.messages or self.replies or self.datasets or self.versions)

@@ -25,12 +25,12 @@ log = logging.getLogger("trainer")
 FORGOTTEN = "Something that this night learned from was deleted meanwhile; the next night trains without it."
 
 
-def note_verdict(outcome: Outcome, found: Evaluation, decision: Decision) -> None:
-    """Take over what was measured and decided."""
+def note_verdict(outcome: Outcome, found: Evaluation, decision: Decision, *, max_rate: float) -> None:
+    """Take over what was measured and decided; ``max_rate`` is how much may be recited."""
     outcome.scores = {name: score.figures() for name, score in found.scores.items()}
     outcome.verdict, outcome.reasons = decision.verdict, decision.reasons
     outcome.forgetting, outcome.samples = round(decision.forgetting, 5), found.samples
-    outcome.recitals = found.recitals.figures() if found.recitals else {}
+    outcome.recitals = {**found.recitals.figures(), "limit": max_rate} if found.recitals else {}
     if decision.difference is not None:
         outcome.interval = interval_of(decision)
 

@@ -232,7 +232,7 @@ class Night:
         self._report("verdict", 0, 1)
         decision = await asyncio.to_thread(decide, found, self._settings)
         decision = replace(decision, reasons=(*decision.reasons, *found.notes))
-        note_verdict(outcome, found, decision)
+        note_verdict(outcome, found, decision, max_rate=self._settings.leakage.max_rate)
         await self._ledger.runs.advance(
             run.id,
             "evaluated",

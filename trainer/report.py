@@ -12,6 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from trainer.selection import LOCKED
+
+UNLOCK = (
+    "What is locked came through Discord's API. To learn from it, write Discord's permission to `[policy] "
+    "discord_permission` in config.toml; members' own data packages are not locked."
+)
 INK, FAINT, GROUND = "#f2f3f5", "#80848e", "#2b2d31"
 """Discord's dark embeds: text, secondary text, ground."""
 TRAINING, VALIDATION, BASE = "#5865f2", "#57f287", "#fee75c"
@@ -80,7 +86,8 @@ def _counts(counts: Mapping[str, Any]) -> str:
         (name.replace("_", " "), f"{value:,}") for name, value in counts.items() if isinstance(value, int)
     ]
     rows += [(f"left out: {reason}", f"{value:,}") for reason, value in counts.get("left_out", {}).items()]
-    return _table(("what", "how many"), rows)
+    table = _table(("what", "how many"), rows)
+    return f"{table}\n\n{UNLOCK}" if counts.get("left_out", {}).get(LOCKED) else table
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -10,7 +10,7 @@ from discord import app_commands
 from discord.ext import commands
 
 from bot.answering import Answering, Question
-from bot.cogs.recorder import GuildChannel, channel_mode
+from bot.cogs.recorder import GuildChannel, RecorderCog, channel_mode
 from bot.context import conversation_before, prompt_turns
 from bot.places import InResponse, UnderMessage
 from bot.report import plain
@@ -38,9 +38,11 @@ class ChatCog(commands.Cog):
         ledger: Ledger,
         answering: Answering,
         serving: Serving,
+        recorder: RecorderCog,
     ) -> None:
         self.bot = bot
         self.ledger = ledger
+        self.recorder = recorder
         self.answering = answering
         self.serving = serving
         self._name = settings.bot.name
@@ -59,19 +61,20 @@ class ChatCog(commands.Cog):
             return
         guild_id = await self._guild_of(message)
         place = UnderMessage(message)
-        heard = {message.author.id}
+        read: set[int] = set()
 
         async def turns() -> Sequence[Turn]:
             conversation, names = await conversation_before(
                 message, bot_id=self._id, gap_ms=self._gap_ms, limit=self._limit
             )
-            heard.update(each.author_id for each in conversation)
+            read.update(each.id for each in conversation if each.content)
             return self._turns(conversation, message.guild, names)
 
         async def answered(text: str, version: str | None) -> None:
             if message.guild is not None:
-                kept = text if await self._agreed(message.guild, message.channel.id, heard) else ""
-                await self._keep(place.messages, message.guild, message.author.id, message.id, kept, version)
+                await self.recorder.caught_up()
+                asked = (message.author.id, message.id)
+                await self._keep(place.messages, message.guild, asked, read, text, version)
 
         question = Question(guild_id, message.author.id, turns, place, answered)
         refusal = self.answering.ask(question)
@@ -129,40 +132,35 @@ class ChatCog(commands.Cog):
             context_tokens=self._context_tokens,
         )
 
-    async def _agreed(self, guild: discord.Guild, channel_id: int, heard: Collection[int]) -> bool:
-        """Tell whether everybody whose words went into an answer lets them be kept.
-
-        A model repeats what it reads: what the others said must not reach the disk by way of the answer.
-        """
-        for person in heard:
-            if person != self._id and not await self.ledger.consent.allows(guild.id, person, channel_id):
-                return False
-        return True
-
     async def _keep(
         self,
         messages: Sequence[discord.Message],
         guild: discord.Guild,
-        asker_id: int,
-        in_reply_to: int | None,
+        asked: tuple[int, int | None],
+        read: Collection[int],
         text: str,
         version: str | None,
     ) -> None:
-        """Record the reply; ``text``, which may be empty, stands with the first of its messages."""
+        """Record the reply; its text stands with the first of its messages.
+
+        ``asked`` are the asker and, where there is one, the message of theirs; ``read`` are the messages
+        that the model was given, on which it depends whether the text may be kept.
+        """
+        asker_id, in_reply_to = asked
         await self.ledger.guilds.ensure(guild.id, guild.name)
         for number, message in enumerate(messages):
-            await self.ledger.replies.add(
-                Reply(
-                    message_id=message.id,
-                    guild_id=guild.id,
-                    channel_id=message.channel.id,
-                    asked_by=asker_id,
-                    in_reply_to=in_reply_to,
-                    content=text if number == 0 else "",
-                    adapter_version=version,
-                    created_at=to_ms(message.created_at),
-                )
+            reply = Reply(
+                message_id=message.id,
+                guild_id=guild.id,
+                channel_id=message.channel.id,
+                asked_by=asker_id,
+                in_reply_to=in_reply_to,
+                content=text if number == 0 else "",
+                adapter_version=version,
+                created_at=to_ms(message.created_at),
+                part_of=messages[0].id if number else None,
             )
+            await self.ledger.replies.add(reply, read=read)
 
     @app_commands.command(description="Ask the bot something; everybody here sees the answer.")
     @app_commands.describe(question="What you want to know")
@@ -195,8 +193,7 @@ class ChatCog(commands.Cog):
 
         async def answered(text: str, version: str | None) -> None:
             if guild is not None:
-                kept = text if await self._agreed(guild, asked.channel_id, {asked.author_id}) else ""
-                await self._keep(place.messages, guild, asked.author_id, None, kept, version)
+                await self._keep(place.messages, guild, (asked.author_id, None), (), text, version)
 
         late_refusal = self.answering.ask(
             Question(guild.id if guild else None, interaction.user.id, turns, place, answered)

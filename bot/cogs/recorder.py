@@ -75,9 +75,14 @@ class RecorderCog(commands.Cog):
         if not kept.content:
             return
         await self.ledger.guilds.ensure(guild.id, guild.name)
-        await self.ledger.channels.ensure(channel.id, guild.id, channel.name, mode=mode)
-        await self.ledger.people.ensure(guild.id, message.author.id, message.author.display_name)
-        await self.ledger.messages.add(replace(kept, source=self.source))
+        parent_id = channel.parent_id if isinstance(channel, discord.Thread) else None
+        await self.ledger.channels.ensure(channel.id, guild.id, channel.name, mode=mode, parent_id=parent_id)
+        await self.ledger.messages.hear(replace(kept, source=self.source))
+
+    async def caught_up(self) -> None:
+        """Return once everything that was heard so far is written."""
+        async with self._in_order:
+            return
 
     @commands.Cog.listener()
     async def on_raw_message_edit(self, payload: discord.RawMessageUpdateEvent) -> None:
@@ -96,7 +101,7 @@ class RecorderCog(commands.Cog):
             return  # a pin or a link's preview: no word has changed
         await self.forgetting.messages(guild.id, [message.id], asked_by="edit in Discord")
         if stored is not None and allowed and kept.content:
-            await self.ledger.messages.add(replace(kept, source=self.source, edited_at=edited_at))
+            await self.ledger.messages.hear(replace(kept, source=self.source, edited_at=edited_at))
 
     @commands.Cog.listener()
     async def on_raw_message_delete(self, payload: discord.RawMessageDeleteEvent) -> None:
@@ -137,9 +142,16 @@ class RecorderCog(commands.Cog):
     async def on_raw_reaction_add(self, payload: discord.RawReactionActionEvent) -> None:
         if payload.guild_id is None or (self.bot.user and payload.user_id == self.bot.user.id):
             return
-        if await self.ledger.consent.allows(payload.guild_id, payload.user_id, payload.channel_id):
-            await self.ledger.replies.react(payload.message_id, payload.user_id, str(payload.emoji))
+        await self.ledger.replies.react(payload.message_id, payload.user_id, str(payload.emoji))
 
     @commands.Cog.listener()
     async def on_raw_reaction_remove(self, payload: discord.RawReactionActionEvent) -> None:
         await self.ledger.replies.unreact(payload.message_id, payload.user_id, str(payload.emoji))
+
+    @commands.Cog.listener()
+    async def on_raw_reaction_clear(self, payload: discord.RawReactionClearEvent) -> None:
+        await self.ledger.replies.clear_reactions(payload.message_id)
+
+    @commands.Cog.listener()
+    async def on_raw_reaction_clear_emoji(self, payload: discord.RawReactionClearEmojiEvent) -> None:
+        await self.ledger.replies.clear_reactions(payload.message_id, str(payload.emoji))

@@ -19,6 +19,7 @@ from bot.cogs.errors import admin_check, answer_error
 from bot.nights import Night, Nights
 from bot.report import clipped, report_embeds, report_file
 from bot.serving import Serving
+from ledger.adapters import leaks
 from ledger.errors import AdapterError
 from ledger.store import Ledger
 
@@ -121,7 +122,8 @@ class ReportsCog(commands.Cog):
 def _buttons(outcome: Mapping[str, Any]) -> discord.ui.View | None:
     candidate = outcome.get("candidate")
     action = {"promoted": "rollback", "kept": "promote"}.get(str(outcome.get("stage")))
-    if not candidate or action is None:
+    refused = action == "promote" and leaks(outcome.get("recitals") or {})
+    if not candidate or action is None or refused:
         return None
     view = discord.ui.View(timeout=None)
     view.add_item(VersionButton(action, str(candidate)))

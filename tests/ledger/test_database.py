@@ -92,7 +92,7 @@ async def test_writes_happen_in_the_order_in_which_they_were_asked_for(ledger: L
 
 async def test_a_job_that_fails_takes_nothing_else_of_its_batch_with_it(ledger: Ledger) -> None:
     async def half_done(connection: aiosqlite.Connection) -> None:
-        await connection.execute("INSERT INTO guilds VALUES (50, 'half', 0)")
+        await connection.execute("INSERT INTO guilds (id, name, first_seen_at) VALUES (50, 'half', 0)")
         raise RuntimeError("stopped in the middle")
 
     outcomes = await asyncio.gather(
@@ -144,7 +144,8 @@ async def test_a_full_disk_is_one_sentence_and_loses_nothing_stored_before(
         house.guilds.ensure(2, "in the same batch"), house.messages.add_many(large), return_exceptions=True
     )
     assert isinstance(failed, LedgerError)
-    assert str(failed) == str(beside)
+    assert beside is None or str(beside) == str(failed)
+    assert (2 in await house.guilds.all()) == (beside is None)
     assert "disk is full); check disk space" in str(failed)
     assert [stored.content for stored in await house.messages.of_guild(1)] == ["safe"]
 
@@ -254,8 +255,8 @@ async def test_deleted_text_is_in_no_byte_of_the_file_after_a_checkpoint(
         await ledger.messages.add_many(texts)
         assert await ledger.checkpoint()
         assert any(b"zanzibar" in content for content in contents(path.parent).values())
-        await ledger.messages.edit(3, "changed", 1)
-        await ledger.messages.delete(range(1, 110))
+        await ledger.writer.execute("UPDATE messages SET content = 'changed' WHERE id = 3")
+        await ledger.writer.execute("DELETE FROM messages WHERE id < 110")
         assert await ledger.checkpoint()
         remaining = b"".join(contents(path.parent).values())
         assert b"zanzibar-115" in remaining

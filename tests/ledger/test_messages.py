@@ -1,10 +1,9 @@
-"""Messages: added once, edited, deleted, read back in order."""
+"""Messages: kept of those who agree, added once, read back in order."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from ledger.messages import with_name
 from ledger.records import Message
 from ledger.store import Ledger
 
@@ -27,30 +26,6 @@ async def test_adding_twice_keeps_the_first_and_says_so(house: Ledger, message: 
     assert (await house.messages.of_guild(1))[0].content == "live"
     assert await house.messages.count(1) == 3
     assert await house.messages.add_many([]) == 0
-
-
-async def test_an_edit_replaces_the_text_and_its_time(house: Ledger, message: Make) -> None:
-    await house.messages.add(message(1, "befor"))
-    assert await house.messages.edit(1, "before", 1234)
-    (stored,) = await house.messages.of_guild(1)
-    assert (stored.content, stored.edited_at) == ("before", 1234)
-    assert not await house.messages.edit(404, "never stored", 1)
-    assert await house.messages.count(1) == 1
-
-
-async def test_deleting_tells_how_many_were_there(house: Ledger, message: Make) -> None:
-    await house.messages.add_many(message(n) for n in range(1, 2001))
-    assert await house.messages.delete(range(1, 1500)) == 1499
-    assert await house.messages.delete([1, 404]) == 0
-    assert await house.messages.delete([]) == 0
-    assert await house.messages.count(1) == 501
-
-
-async def test_a_channel_that_is_gone_takes_its_messages_along(house: Ledger, message: Make) -> None:
-    await house.channels.ensure(101, 1, "kitchen")
-    await house.messages.add_many([message(1), message(2, channel_id=101)])
-    assert await house.messages.delete_channel(100) == 1
-    assert [stored.id for stored in await house.messages.of_guild(1)] == [2]
 
 
 async def test_messages_come_by_channel_and_by_time_not_by_arrival(house: Ledger, message: Make) -> None:
@@ -83,13 +58,34 @@ async def test_an_author_has_the_name_of_their_guild_or_a_number(house: Ledger, 
     assert (second.author_name, second.is_bot) == ("Clockwork", True)
 
 
-async def test_known_ids_are_told_from_new_ones(house: Ledger, message: Make) -> None:
-    await house.messages.add_many([message(1), message(2)])
-    assert await house.messages.known([1, 2, 3]) == {1, 2}
-    assert await house.messages.known([]) == set()
+async def test_what_is_said_live_is_kept_with_its_authors_name_only_of_those_who_agree(
+    house: Ledger, message: Make
+) -> None:
+    assert not await house.messages.hear(message(1))
+    await house.consent.opt_in(1, 7, channels=[101])
+    assert not await house.messages.hear(message(2))
+    assert await house.people.names(1) == {}
+    await house.consent.opt_in(1, 7)
+    assert await house.messages.hear(message(3))
+    assert not await house.messages.hear(message(3))
+    assert await house.people.names(1) == {7: "Wren"}
+    await house.messages.hear(message(4, author_name="Robin"))
+    assert await house.people.names(1) == {7: "Robin"}
+    await house.consent.opt_out(1, 7)
+    assert not await house.messages.hear(message(5, author_name="Jay"))
+    assert await house.people.names(1) == {7: "Robin"}
+    assert [stored.id for stored in await house.messages.of_guild(1)] == [3, 4]
 
 
-def test_a_message_under_another_name_is_otherwise_the_same(message: Make) -> None:
-    renamed = with_name(message(1), "Robin")
-    assert renamed.author_name == "Robin"
-    assert with_name(renamed, "Wren") == message(1)
+async def test_consent_in_one_guild_lets_nothing_be_heard_in_another(house: Ledger, message: Make) -> None:
+    await house.consent.opt_in(11, 7)
+    assert not await house.messages.hear(message(1))
+    assert await house.messages.hear(message(2, guild_id=11, channel_id=200))
+
+
+async def test_a_no_outweighs_every_basis_but_not_in_another_guild(house: Ledger, message: Make) -> None:
+    await house.consent.opt_out(1, 7)
+    declared = {"source": "import", "basis": "published logs"}
+    assert await house.messages.add_many([message(1, **declared), message(2, author_id=8, **declared)]) == 1
+    assert await house.messages.add(message(3, guild_id=11, channel_id=200, **declared))
+    assert [stored.author_id for stored in await house.messages.of_guild(1)] == [8]
