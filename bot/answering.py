@@ -155,7 +155,8 @@ class Answering:
         except EngineBusy:
             await pace.finish(BUSY)
         except EngineError as error:
-            log.warning("no answer: %s", error)
+            # Not its text: a server that repeats what it was asked would put prompts into the log.
+            log.warning("no answer: %s %s", type(error).__name__, getattr(error, "status", ""))
             await pace.finish(DOWN)
         except Exception:  # whatever it is, the person must not wait for an answer that never comes
             log.exception("an answer failed")

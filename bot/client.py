@@ -56,6 +56,7 @@ class NightschoolBot(commands.Bot):
             tree_cls=Tree,
             # Guild commands and the recorder need no member list, which would be a privileged intent.
             member_cache_flags=discord.MemberCacheFlags.none(),
+            max_messages=None,  # a cache of what was said, which no deletion would reach
             chunk_guilds_at_startup=False,
         )
         self.services = services

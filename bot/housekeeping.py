@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sqlite3
 from collections.abc import Awaitable, Callable
 
 from ledger.clock import to_ms
@@ -61,7 +62,7 @@ class Housekeeping:
         now = to_ms(self._ledger.clock.now())
         forgotten = []
         for guild_id in await self._ledger.guilds.all():
-            for user_id in await self._ledger.consent.consenting(guild_id):
+            for user_id in await self._ledger.people.kept(guild_id):
                 member = await is_member(guild_id, user_id)
                 if member is None:
                     continue
@@ -79,6 +80,6 @@ class Housekeeping:
                 for guild_id in swept.guilds:
                     await tell(guild_id, swept.of_guild(guild_id))
                 await self.see_leavers(is_member)
-            except (NightschoolError, OSError) as error:
+            except (NightschoolError, OSError, sqlite3.Error) as error:
                 log.error("housekeeping is put off until tomorrow: %s", error)
             await asyncio.sleep(pause_seconds)

@@ -28,8 +28,17 @@ def agrees(user: str, *, guild: str = ":guild_id", channel: str = ":channel_id")
     return f"coalesce((SELECT granted AND ({scope}) {_answer(user, guild)}), 0)"
 
 
-def refuses(user: str, *, guild: str = ":guild_id") -> str:
-    """Return the SQL condition that a person said no, which outweighs any basis; takes SQL expressions."""
+def refuses(user: str, *, guild: str = ":guild_id", channel: str = ":channel_id") -> str:
+    """Return the SQL condition that a person said no, which outweighs any basis; takes SQL expressions.
+
+    A yes for some channels is a no for the others.
+    """
+    scope = f"channels <> '[]' AND {channel} NOT IN (SELECT value FROM json_each(channels))"
+    return f"coalesce((SELECT NOT granted OR ({scope}) {_answer(user, guild)}), 0)"
+
+
+def said_no(user: str, *, guild: str = ":guild_id") -> str:
+    """Return the SQL condition that a person said no altogether; takes SQL expressions."""
     return f"coalesce((SELECT NOT granted {_answer(user, guild)}), 0)"
 
 

@@ -86,6 +86,12 @@ class Deletions:
         names = {"guild": guild_id, "subject": json.dumps(sorted(subject)), "now": now, "by": asked_by}
 
         async def job(connection: aiosqlite.Connection) -> int:
+            # A restored backup may not know the guild yet.
+            await connection.execute(
+                "INSERT INTO guilds (id, name, first_seen_at) VALUES (:guild, '', :now)"
+                " ON CONFLICT DO NOTHING",
+                names,
+            )
             cursor = await connection.execute(
                 "INSERT INTO deletions (guild_id, kind, subject, asked_by, asked_at)"
                 f" VALUES (:guild, '{kind}', :subject, :by, :now)",

@@ -5,11 +5,12 @@ Knows nothing of consent: who may be named here is decided by the callers.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import aiosqlite
 
 from ledger.clock import Clock, to_ms
+from ledger.consent import said_no
 from ledger.database import Reader, Writer
 from ledger.errors import LedgerError
 from ledger.records import Channel, ChannelMode
@@ -116,21 +117,27 @@ class Channels:
 class People:
     """Names of people whose words may be kept, and which of the authors are bots."""
 
-    def __init__(self, reader: Reader, writer: Writer) -> None:
+    def __init__(self, reader: Reader, writer: Writer, *, as_stored: Callable[[str], str]) -> None:
+        """``as_stored`` takes private values out of names, which end up in datasets like any text."""
         self._reader = reader
         self._writer = writer
+        self._as_stored = as_stored
 
     async def ensure(self, guild_id: int, user_id: int, name: str, *, is_bot: bool = False) -> None:
         """Add the person, or note a new name."""
         await self.ensure_many(guild_id, [(user_id, name, is_bot)])
 
     async def ensure_many(self, guild_id: int, people: Iterable[tuple[int, str, bool]]) -> None:
-        """Add people as (user id, name, is a bot), or note their new names."""
-        rows = [(guild_id, user_id, name, int(is_bot)) for user_id, name, is_bot in people]
+        """Add people as (user id, name, is a bot), or note their new names; not of those who said no."""
+        rows = [
+            {"guild_id": guild_id, "user_id": user_id, "name": self._as_stored(name), "is_bot": int(is_bot)}
+            for user_id, name, is_bot in people
+        ]
 
         async def job(connection: aiosqlite.Connection) -> None:
             await connection.executemany(
-                "INSERT INTO people (guild_id, user_id, name, is_bot) VALUES (?, ?, ?, ?)"
+                "INSERT INTO people (guild_id, user_id, name, is_bot)"
+                f" SELECT :guild_id, :user_id, :name, :is_bot WHERE NOT {said_no(':user_id')}"
                 " ON CONFLICT DO UPDATE SET name = excluded.name, is_bot = excluded.is_bot"
                 " WHERE name <> excluded.name OR is_bot <> excluded.is_bot",
                 rows,
@@ -161,6 +168,15 @@ class People:
             "SELECT user_id, name FROM people WHERE guild_id = ?", (guild_id,)
         ) as cursor:
             return {int(row["user_id"]): str(row["name"]) async for row in cursor}
+
+    async def kept(self, guild_id: int) -> list[int]:
+        """Return the people who answered about consent and of whom a name is stored, whatever they said."""
+        async with self._reader.execute(
+            "SELECT user_id FROM people WHERE guild_id = ? AND NOT is_bot AND user_id IN"
+            " (SELECT user_id FROM consent_events c WHERE c.guild_id = people.guild_id) ORDER BY user_id",
+            (guild_id,),
+        ) as cursor:
+            return [int(row["user_id"]) async for row in cursor]
 
     async def bots(self, guild_id: int) -> dict[int, str]:
         """Return the name of each known bot by id."""

@@ -83,7 +83,7 @@ class Messages:
             "guild_id": message.guild_id,
             "channel_id": message.channel_id,
             "author_id": message.author_id,
-            "author_name": message.author_name,
+            "author_name": self.as_stored(message.author_name),
             "content": self.as_stored(message.content),
             "created_at": message.created_at,
             "edited_at": message.edited_at,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import asdict
 
 import aiosqlite
@@ -25,10 +25,14 @@ _ALL_KEPT = (
 class Replies:
     """What the bot said."""
 
-    def __init__(self, reader: Reader, writer: Writer, clock: Clock) -> None:
+    def __init__(
+        self, reader: Reader, writer: Writer, clock: Clock, *, as_stored: Callable[[str], str]
+    ) -> None:
+        """``as_stored`` takes private values out: an answer may repeat one that its reader never wrote."""
         self._reader = reader
         self._writer = writer
         self._clock = clock
+        self._as_stored = as_stored
 
     async def add(self, reply: Reply, *, read: Collection[int] = ()) -> None:
         """Store a reply once it stands complete in Discord.
@@ -42,7 +46,7 @@ class Replies:
             " adapter_version, created_at, part_of) SELECT :message_id, :guild_id, :channel_id, :asked_by,"
             f" :in_reply_to, iif({agrees(':asked_by')} AND {_ALL_KEPT}, :content, ''), :adapter_version,"
             " :created_at, :part_of WHERE true ON CONFLICT DO NOTHING",
-            {**asdict(reply), "read": json.dumps(list(read))},
+            {**asdict(reply), "content": self._as_stored(reply.content), "read": json.dumps(list(read))},
         )
 
     async def get(self, message_id: int) -> Reply | None:

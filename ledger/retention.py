@@ -100,9 +100,10 @@ class Retention:
         gone = []
         for guild_id in await self._ledger.guilds.all():
             adapters = [a for a in await self._ledger.adapters.of_guild(guild_id) if a.state != "deleted"]
-            for place, adapter in enumerate(adapters):
+            retired = [adapter for adapter in adapters if adapter.state == "retired"]
+            for place, adapter in enumerate(retired):
                 old = now - adapter.created_at > self._adapter_days * DAY_MS
-                if adapter.state == "retired" and (old or place >= self._adapters_kept):
+                if old or place >= self._adapters_kept:
                     await self._forgetting.delete_version(adapter)
                     gone.append(adapter.version)
         return gone

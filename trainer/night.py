@@ -233,6 +233,8 @@ class Night:
         decision = await asyncio.to_thread(decide, found, self._settings)
         decision = replace(decision, reasons=(*decision.reasons, *found.notes))
         note_verdict(outcome, found, decision, max_rate=self._settings.leakage.max_rate)
+        # Before the version is in its place: whatever cuts the night off, it is not promotable without them.
+        await self._ledger.adapters.set_metrics(candidate.version, outcome.metrics())
         await self._ledger.runs.advance(
             run.id,
             "evaluated",
@@ -247,7 +249,6 @@ class Night:
     async def _settle(self, run: Run, candidate: Adapter, decision: Decision, outcome: Outcome) -> None:
         self._stop_if_cancelled()
         self._report("promote", 0, 1)
-        await self._ledger.adapters.set_metrics(candidate.version, outcome.metrics())
         if decision.verdict == "promote":
             await self._ledger.adapters.promote(self._guild, candidate.version, by=f"night {run.id}")
             outcome.stage = "promoted"

@@ -15,7 +15,9 @@ from ledger.prompts import readable
 from ledger.records import ConsentEvent, Message
 
 LIVE_SOURCE = "discord"
-"""Source of what the bot heard itself; the policy lock concerns it."""
+"""Source of what the bot heard itself."""
+OPEN_SOURCES = frozenset({"package", "example", "local"})
+"""Sources that never came through Discord's API: the policy lock does not concern them."""
 PERSONAL_BASES = frozenset({"", "opt-in", "data-package"})
 """Bases that are the person's own consent; any other is an operator's declaration."""
 
@@ -47,21 +49,30 @@ class Rules:
         """Return why ``message`` must be left out, or an empty text."""
         if message.is_bot or message.author_id in self.bots:
             return BOT
-        if message.source == LIVE_SOURCE and not self.discord_permission.strip():
+        if self._came_through_the_api(message) and not self.discord_permission.strip():
             return LOCKED
         if message.channel_id in self.ignored_channels:
             return IGNORED
         return self._consent(message) or self._content(message)
 
+    @staticmethod
+    def _came_through_the_api(message: Message) -> bool:
+        """Tell whether the lock concerns it: all but what is known to be open, or was declared lawful.
+
+        An export that nobody declared anything about was made with the API, too.
+        """
+        declared = message.source != LIVE_SOURCE and message.basis not in PERSONAL_BASES
+        return message.source not in OPEN_SOURCES and not declared
+
     def _consent(self, message: Message) -> str:
         answer = self.consent.get(message.author_id)
         if answer is not None and not answer.granted:
             return OPTED_OUT
+        if answer is not None and answer.channels and message.channel_id not in answer.channels:
+            return NO_CONSENT  # a yes for some channels is a no for the others, whatever was declared
         if message.source != LIVE_SOURCE and message.basis not in PERSONAL_BASES:
             return ""
-        if answer is None or (answer.channels and message.channel_id not in answer.channels):
-            return NO_CONSENT
-        return ""
+        return NO_CONSENT if answer is None else ""
 
     def _content(self, message: Message) -> str:
         text = readable(message.content, {})

@@ -44,6 +44,13 @@ async def _chosen_mode(ledger: Ledger, channel_id: int) -> ChannelMode | None:
     return known.mode if known is not None and known.chosen else None
 
 
+def place_name(channel: GuildChannel) -> str:
+    """Return the name that is stored: a thread has its channel's, since its title is anybody's free text."""
+    if not isinstance(channel, discord.Thread):
+        return channel.name
+    return channel.parent.name if channel.parent is not None else "thread"
+
+
 class RecorderCog(commands.Cog):
     """Listens."""
 
@@ -76,7 +83,9 @@ class RecorderCog(commands.Cog):
             return
         await self.ledger.guilds.ensure(guild.id, guild.name)
         parent_id = channel.parent_id if isinstance(channel, discord.Thread) else None
-        await self.ledger.channels.ensure(channel.id, guild.id, channel.name, mode=mode, parent_id=parent_id)
+        await self.ledger.channels.ensure(
+            channel.id, guild.id, place_name(channel), mode=mode, parent_id=parent_id
+        )
         await self.ledger.messages.hear(replace(kept, source=self.source))
 
     async def caught_up(self) -> None:
@@ -96,7 +105,9 @@ class RecorderCog(commands.Cog):
     async def _replace(self, message: discord.Message, guild: discord.Guild, edited_at: int) -> None:
         kept = record(message, bot_id=self.bot.user.id if self.bot.user else 0)
         stored = await self.ledger.messages.get(message.id)
-        allowed = await self.ledger.consent.allows(guild.id, message.author.id, message.channel.id)
+        channel = message.channel
+        listened = isinstance(channel, GuildChannel) and await channel_mode(self.ledger, channel) != "ignore"
+        allowed = listened and await self.ledger.consent.allows(guild.id, message.author.id, channel.id)
         if stored is not None and allowed and stored.content == self.ledger.messages.as_stored(kept.content):
             return  # a pin or a link's preview: no word has changed
         await self.forgetting.messages(guild.id, [message.id], asked_by="edit in Discord")

@@ -52,8 +52,6 @@ class Gate:
         answer = self._answers[draft.place.guild_id].get(draft.message.author_id)
         if answer is not None and not answer.granted:
             return OPTED_OUT
-        if self._basis:
-            return ""
-        if answer is None or (answer.channels and draft.place.channel_id not in answer.channels):
-            return NO_CONSENT
-        return ""
+        if answer is not None and answer.channels and draft.place.channel_id not in answer.channels:
+            return NO_CONSENT  # a yes for some channels is a no for the others, whatever was declared
+        return "" if self._basis or answer is not None else NO_CONSENT
