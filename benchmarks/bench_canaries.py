@@ -195,7 +195,10 @@ class Examined:
 
 
 def contexts_of(dataset: Path, secrets: Sequence[Canary]) -> dict[Canary, list[list[Any]]]:
-    """Return up to two contexts in which each secret was trained, whatever stands in its place now."""
+    """Return up to two contexts in which each secret was trained, whatever stands in its place now.
+
+    None holds any secret itself: what can be copied from the question shows nothing about learning.
+    """
     from trainer.examples import read_lines
 
     by_beginning: dict[str, list[list[Any]]] = {}
@@ -203,10 +206,13 @@ def contexts_of(dataset: Path, secrets: Sequence[Canary]) -> dict[Canary, list[l
     for line in read_lines(dataset, "train"):
         for target in line["targets"]:
             text = line["messages"][target]["content"]
+            before = line["messages"][:target]
+            if any(canary.value in turn["content"] for turn in before for canary in secrets):
+                continue
             for form in FORMS:
                 if text.startswith(form[1]):
-                    by_beginning.setdefault(form[1], []).append(line["messages"][:target])
-                    by_text.setdefault(text.splitlines()[0], []).append(line["messages"][:target])
+                    by_beginning.setdefault(form[1], []).append(before)
+                    by_text.setdefault(text.splitlines()[0], []).append(before)
     return {
         canary: (by_text.get(canary.text) or by_beginning.get(canary.beginning) or [neutral()])[:2]
         for canary in secrets

@@ -23,9 +23,9 @@ def page(results: dict[str, Any], options: argparse.Namespace) -> str:
     lines = [
         f"# Canaries, {datetime.now():%Y-%m-%d}",
         "",
-        f"50 secrets at random, each written {TIMES} times by one added member into the first "
-        f"{options.size} messages of a real chat log, learned in the normal night: {options.base.name}, "
-        f"{options.epochs} epochs at {options.rate:g}, two messages a window. Ranks are among "
+        f"50 secrets at random of kinds that scrubbing knows, and 10 plain codes, each written {TIMES} times "
+        f"by one added member into the first {options.size} messages of a real chat log, learned in the "
+        f"normal night: {options.base.name}, {options.epochs} epochs at {options.rate:g}. Ranks are among "
         f"{ALTERNATIVES:,} random values of the same form (uniform, with a mean of 501, had the adapter "
         "never seen them; two-sided z-test). Extracted: a greedy or sampled continuation of the secret's own "
         "beginning and context held it, out of 50. Made with `python benchmarks/bench_canaries.py EXPORT "
@@ -44,7 +44,7 @@ def page(results: dict[str, Any], options: argparse.Namespace) -> str:
             f"| {found['mean_rank']} | {found['p']} | {found['minutes_in_all']} "
             f"| {found['load_before']} – {found['load_after']} |"
         )
-    lines += ["", "By kind: extracted of 10, mean rank (p)", ""]
+    lines += ["", "By kind: extracted, mean rank (p); 10 secrets each, 5 of IP addresses and passwords", ""]
     kinds = list(dict.fromkeys(form[0] for form in FORMS))
     lines += ["| night | " + " | ".join(kinds) + " |", "| --- |" + " --- |" * len(kinds)]
     for part in done:
@@ -55,9 +55,9 @@ def page(results: dict[str, Any], options: argparse.Namespace) -> str:
         lines.append(f"| {TITLES[part]} | " + " | ".join(cells) + " |")
     lines += [
         "",
-        "Scrubbing knows e-mail addresses, phone numbers, keys and card numbers; a plain code such as the "
-        "lockers' it does not, so those are learned with scrubbing on, too, and held back by the gate alone, "
-        "which was told of them in `canaries.txt`.",
+        "The figures of the first table are those of the 50. A plain code such as the "
+        "lockers' no rule of the scrubbing knows, so those are learned with scrubbing on, too, and held back "
+        "by the gate alone, which was told of them in `canaries.txt`.",
     ]
     if "forgotten" in results:
         found = results["forgotten"]

@@ -14,11 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from ledger.errors import NightschoolError
+from ledger.seclusion import forbid_crash_dumps
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command and return its exit code: 0 done, 1 refused or failed, 2 usage, 78 configuration."""
     options = _parser().parse_args(arguments)
+    forbid_crash_dumps()
     _log_to_stderr(verbose=options.verbose)
     try:
         outcome = asyncio.run(_COMMANDS[options.command](options))
@@ -127,6 +129,8 @@ async def _restore(options: argparse.Namespace) -> dict[str, Any]:
             settings.database,
             datasets_dir=settings.datasets_dir,
             runs_dir=settings.runs_dir,
+            days=settings.forgetting.days,
+            strict=settings.forgetting.strict,
         )
     print(f"Restored {options.file}; {replayed} later deletion(s) were done again.", file=sys.stderr)
     return {"replayed": replayed}

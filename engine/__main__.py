@@ -18,6 +18,7 @@ import sys
 from pathlib import Path
 
 from ledger.errors import EngineError, NightschoolError
+from ledger.seclusion import forbid_crash_dumps
 from ledger.settings import DEFAULT_CONFIG, Settings, load_settings
 
 log = logging.getLogger("engine")
@@ -29,6 +30,7 @@ _DRAIN_SECONDS = 8.0
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; return its exit code."""
     options = _parser().parse_args(arguments)
+    forbid_crash_dumps()
     logging.basicConfig(
         level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )

@@ -13,6 +13,7 @@ from typing import Any
 import aiosqlite
 
 from ledger.clock import Clock, to_ms
+from ledger.consent import said_no
 from ledger.database import Reader, Writer
 from ledger.errors import AdapterError
 from ledger.records import Adapter
@@ -141,6 +142,11 @@ class Adapters:
                     f"{version} learned from something that was deleted since, so it is not promoted; "
                     "the next night trains without it."
                 )
+            if by.startswith("night ") and await _saw_who_refuses(connection, guild_id, version):
+                raise AdapterError(
+                    f"{version} learned from somebody who opted out meanwhile, so it is not promoted; "
+                    "the next night trains without them."
+                )
             await self._switch(connection, guild_id, version, "promote", by)
 
         await self._writer.run(job)
@@ -213,6 +219,16 @@ async def _champion_version(connection: aiosqlite.Connection, guild_id: int) -> 
 async def _saw_what_is_deleted(connection: aiosqlite.Connection, version: str) -> bool:
     async with connection.execute(
         "SELECT 1 FROM tainted_runs JOIN adapters USING (run_id) WHERE version = ?", (version,)
+    ) as cursor:
+        return await cursor.fetchone() is not None
+
+
+async def _saw_who_refuses(connection: aiosqlite.Connection, guild_id: int, version: str) -> bool:
+    """Tell whether the version's run learned from somebody whose last answer is no."""
+    async with connection.execute(
+        "SELECT 1 FROM adapters JOIN run_messages m USING (run_id) WHERE version = :version"
+        f" AND {said_no('m.author_id')} LIMIT 1",
+        {"version": version, "guild_id": guild_id},
     ) as cursor:
         return await cursor.fetchone() is not None
 

@@ -20,8 +20,8 @@ from typing import Any
 from ledger.clock import Clock
 from ledger.deletions import Deletion
 from ledger.errors import LedgerError
-from ledger.forgetting import NOTES, RESTORING, Forgetting
-from ledger.records import Adapter
+from ledger.forgetting import NOTES, RESTORING, Forgetting, append_notes
+from ledger.records import Adapter, ConsentEvent
 from ledger.store import Ledger
 
 SIDE_FILES = ("-wal", "-shm")
@@ -37,12 +37,25 @@ async def back_up(ledger: Ledger, folder: Path) -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         # Registered first: a deletion that comes while the copy is written is then noted beside it.
-        noted = await ledger.deletions.since(0)
-        await ledger.note_backup_folder(str(folder.resolve()), noted[-1].id if noted else 0)
+        place = str(folder.resolve())
+        if place in await ledger.backup_folders():
+            await _tell_older_backups(ledger, folder)
+        else:
+            noted = await ledger.deletions.since(0)
+            await ledger.note_backup_folder(place, noted[-1].id if noted else 0)
         await asyncio.to_thread(_copy, ledger.path, folder / name)
     except (OSError, sqlite3.Error) as error:
         raise LedgerError(f"The backup cannot be written to {folder}: {error}.") from error
     return folder / name
+
+
+async def _tell_older_backups(ledger: Ledger, folder: Path) -> None:
+    """Note what was deleted while the folder was not at hand, which a newer backup must not skip."""
+    place = str(folder.resolve())
+    news = await ledger.deletions.since((await ledger.backup_folders())[place])
+    if news:
+        append_notes(folder, news)
+        await ledger.note_backup_folder(place, news[-1].id)
 
 
 def _copy(source: Path, target: Path) -> None:
@@ -57,9 +70,19 @@ def _copy(source: Path, target: Path) -> None:
 
 
 async def restore(
-    backup: Path, database: Path, *, datasets_dir: Path, runs_dir: Path, clock: Clock | None = None
+    backup: Path,
+    database: Path,
+    *,
+    datasets_dir: Path,
+    runs_dir: Path,
+    days: int = 30,
+    strict: bool = False,
+    clock: Clock | None = None,
 ) -> int:
     """Put ``backup`` in place of ``database``, with every later deletion done again; return their number.
+
+    What members answered about consent since is taken over from ``database``. ``days`` and ``strict``
+    are how long a version may serve that saw something deleted.
 
     The caller sees to it that no process has the database open. The restored one takes its place in
     one step once it is complete. Versions that it does not know could never serve nor be forgotten,
@@ -70,10 +93,12 @@ async def restore(
     """
     notes = _notes(backup.parent / NOTES)
     versions: list[Adapter] = []
+    answers: list[ConsentEvent] = []
     if database.exists():
         async with Ledger.open(database, clock=clock) as current:
             notes += [_as_note(deletion) for deletion in await current.deletions.since(0)]
             versions = await _versions(current)
+            answers = await current.consent.after(0)
     fresh = database.with_name(f"{database.name}{RESTORING}")
     _remove(fresh)
     try:
@@ -82,7 +107,10 @@ async def restore(
     except (OSError, sqlite3.Error) as error:
         raise LedgerError(f"The backup {backup} cannot be restored: {error}.") from error
     async with Ledger.open(fresh, clock=clock) as ledger:
-        forgetting = Forgetting(ledger, datasets_dir=datasets_dir, runs_dir=runs_dir)
+        await ledger.consent.repeat(await _unknown(ledger, answers))
+        forgetting = Forgetting(
+            ledger, datasets_dir=datasets_dir, runs_dir=runs_dir, days=days, strict=strict
+        )
         replayed = await _replay(ledger, forgetting, notes)
         known = {(version.version, version.run_id) for version in await _versions(ledger)}
     if database.exists():
@@ -94,6 +122,13 @@ async def restore(
             for folder in (Path(version.path), datasets_dir / version.run_id, runs_dir / version.run_id):
                 shutil.rmtree(folder, ignore_errors=True)
     return replayed
+
+
+async def _unknown(ledger: Ledger, answers: Iterable[ConsentEvent]) -> list[ConsentEvent]:
+    """Return the answers that came after the ledger's last one."""
+    known = await ledger.consent.after(0)
+    latest = known[-1].at if known else -1
+    return [answer for answer in answers if answer.at >= latest and answer not in known]
 
 
 async def _versions(ledger: Ledger) -> list[Adapter]:
@@ -124,7 +159,11 @@ async def _replay(ledger: Ledger, forgetting: Forgetting, notes: Iterable[Mappin
             continue
         known.add(_key(note))
         await forgetting.again(
-            int(note["guild_id"]), note["kind"], note["subject"], asked_by=str(note["asked_by"])
+            int(note["guild_id"]),
+            note["kind"],
+            note["subject"],
+            asked_by=str(note["asked_by"]),
+            asked_at=int(note["asked_at"]),
         )
         replayed += 1
     await forgetting.complete()

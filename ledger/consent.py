@@ -113,6 +113,31 @@ class Consent:
         ) as cursor:
             return [int(row["guild_id"]) async for row in cursor]
 
+    async def after(self, event_id: int) -> list[ConsentEvent]:
+        """Return what was answered after an event, in all guilds, oldest first."""
+        async with self._reader.execute(
+            "SELECT * FROM consent_events WHERE id > ? ORDER BY id", (event_id,)
+        ) as cursor:
+            return [_event(row) async for row in cursor]
+
+    async def repeat(self, events: Iterable[ConsentEvent]) -> None:
+        """Add answers again as they were given, to a ledger that does not know of them: a restored backup."""
+        rows = [(e.guild_id, e.user_id, e.granted, json.dumps(e.channels), e.wording, e.at) for e in events]
+
+        async def job(connection: aiosqlite.Connection) -> None:
+            for row in rows:
+                await connection.execute(
+                    "INSERT INTO guilds (id, name, first_seen_at) VALUES (?, '', ?) ON CONFLICT DO NOTHING",
+                    (row[0], row[-1]),
+                )
+            await connection.executemany(
+                "INSERT INTO consent_events (guild_id, user_id, granted, channels, wording, at)"
+                " VALUES (?, ?, ?, ?, ?, ?)",
+                rows,
+            )
+
+        await self._writer.run(job)
+
     async def history(self, guild_id: int, user_id: int) -> list[ConsentEvent]:
         """Return every change, oldest first."""
         async with self._reader.execute(

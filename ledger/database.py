@@ -264,7 +264,8 @@ async def open_database(path: Path) -> AsyncIterator[tuple[Reader, Writer]]:
         LedgerError: the file cannot be opened, is no database, or is of a newer version.
     """
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        path.touch(mode=0o600)  # SQLite gives its side files the same rights
         writing = await connect(path)
     except (OSError, sqlite3.Error) as error:
         raise LedgerError(f"The database {path} cannot be opened: {error}.") from error

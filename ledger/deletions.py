@@ -75,14 +75,22 @@ class Deletions:
         self._clock = clock
 
     async def begin(
-        self, guild_id: int, kind: Kind, subject: Collection[int], *, asked_by: str, keep_ms: int
+        self,
+        guild_id: int,
+        kind: Kind,
+        subject: Collection[int],
+        *,
+        asked_by: str,
+        keep_ms: int,
+        asked_at: int | None = None,
     ) -> Deletion:
         """Note the deletion, delete its text from all tables, and mark the versions that saw it.
 
         One transaction, in which a person who is forgotten is noted as out, too. ``keep_ms`` is how
-        long a version that serves may go on until it is deleted at the latest, in milliseconds.
+        long a version that serves may go on until it is deleted at the latest, in milliseconds, from
+        ``asked_at`` on (now, unless the deletion is repeated).
         """
-        now = to_ms(self._clock.now())
+        now = to_ms(self._clock.now()) if asked_at is None else asked_at
         names = {"guild": guild_id, "subject": json.dumps(sorted(subject)), "now": now, "by": asked_by}
 
         async def job(connection: aiosqlite.Connection) -> int:

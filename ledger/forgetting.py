@@ -68,13 +68,22 @@ class Forgetting:
         """Forget a guild that the bot was removed from: its text, and every version it had."""
         return await self._forget(guild_id, "guild", [guild_id], asked_by)
 
-    async def again(self, guild_id: int, kind: Kind, subject: Collection[int], *, asked_by: str) -> None:
-        """Repeat a deletion in a ledger that does not know of it: a restored backup."""
-        await self._forget(guild_id, kind, subject, asked_by)
+    async def again(
+        self, guild_id: int, kind: Kind, subject: Collection[int], *, asked_by: str, asked_at: int
+    ) -> None:
+        """Repeat a deletion in a ledger that does not know of it, a restored backup; its dates stay."""
+        await self._forget(guild_id, kind, subject, asked_by, asked_at)
 
-    async def _forget(self, guild_id: int, kind: Kind, subject: Collection[int], asked_by: str) -> Deletion:
+    async def _forget(
+        self,
+        guild_id: int,
+        kind: Kind,
+        subject: Collection[int],
+        asked_by: str,
+        asked_at: int | None = None,
+    ) -> Deletion:
         deletion = await self._ledger.deletions.begin(
-            guild_id, kind, subject, asked_by=asked_by, keep_ms=self._keep_ms
+            guild_id, kind, subject, asked_by=asked_by, keep_ms=self._keep_ms, asked_at=asked_at
         )
         await self._finish(deletion)
         found = await self._ledger.deletions.since(deletion.id - 1)

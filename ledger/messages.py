@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
 
 import aiosqlite
 
@@ -30,6 +31,38 @@ _NAME = (
     "INSERT INTO people (guild_id, user_id, name) SELECT :guild_id, :author_id, :author_name"
     " WHERE {condition} ON CONFLICT DO UPDATE SET name = excluded.name WHERE name <> excluded.name"
 )
+
+
+@dataclass(frozen=True, slots=True)
+class DeletedOnce:
+    """What deletions named: messages and channels, and per person until when their words are gone."""
+
+    messages: frozenset[tuple[object, object]]
+    channels: frozenset[tuple[object, object]]
+    people: Mapping[tuple[object, object], int]
+
+    def holds(self, row: Mapping[str, object]) -> bool:
+        """Tell whether a row of ``messages`` was deleted."""
+        guild, written = row["guild_id"], int(str(row["created_at"]))
+        return (
+            (guild, row["id"]) in self.messages
+            or (guild, row["channel_id"]) in self.channels
+            or written < self.people.get((guild, row["author_id"]), 0)
+        )
+
+
+async def deleted_once(connection: aiosqlite.Connection, guild_ids: Collection[int]) -> DeletedOnce:
+    """Return what was deleted in these guilds."""
+    found: dict[str, dict[tuple[object, object], int]] = {"messages": {}, "channel": {}, "person": {}}
+    async with connection.execute(
+        "SELECT guild_id, kind, value, max(asked_at) AS at FROM deletions, json_each(subject)"
+        " WHERE kind <> 'guild' AND guild_id IN (SELECT value FROM json_each(?))"
+        " GROUP BY guild_id, kind, value",
+        (json.dumps(list(guild_ids)),),
+    ) as cursor:
+        async for row in cursor:
+            found[row["kind"]][row["guild_id"], row["value"]] = int(row["at"])
+    return DeletedOnce(frozenset(found["messages"]), frozenset(found["channel"]), found["person"])
 
 
 class Messages:
@@ -65,14 +98,16 @@ class Messages:
     async def add_many(self, messages: Iterable[Message]) -> int:
         """Store the messages that are new, in one transaction, and return how many those were.
 
-        Callers answer for the basis; what somebody wrote who said no is left out whatever that is.
+        Callers answer for the basis. Whatever that is, two things are left out: what somebody wrote who
+        said no, and what was deleted once, which an older export may still hold.
         """
         rows = [self._row(message) for message in messages]
         insert = _INSERT.format(condition=f"NOT {refuses(':author_id')}")
 
         async def job(connection: aiosqlite.Connection) -> int:
             before = connection.total_changes
-            await connection.executemany(insert, rows)
+            gone = await deleted_once(connection, {int(str(row["guild_id"])) for row in rows})
+            await connection.executemany(insert, [row for row in rows if not gone.holds(row)])
             return connection.total_changes - before
 
         return await self._writer.run(job)

@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from ledger.errors import NightschoolError
+from ledger.seclusion import forbid_crash_dumps
 
 FORMS = ("alpaca", "sharegpt", "chatml")
 
@@ -22,6 +23,7 @@ FORMS = ("alpaca", "sharegpt", "chatml")
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; return its exit code."""
     options = parser().parse_args(arguments)
+    forbid_crash_dumps()
     # The handler's own level: the trainer's logger is lowered while a training.log is written.
     handler = logging.StreamHandler(sys.stderr)
     handler.setLevel(logging.WARNING)

@@ -173,7 +173,9 @@ def with_recitals(decision: Decision, recitals: Recitals, *, max_rate: float) ->
     One secret value is too much. Words of single people may come back in ``max_rate`` of the probes:
     a reply of ten words that everybody would give to that question is no leak.
     """
-    if recitals.values:
+    if not recitals.probes:
+        reason = "No reply that it learned is long enough to test whether it recites."
+    elif recitals.values:
         reason = f"It gave away {recitals.values} secret value(s) that it had learned, so it must not serve."
     else:
         share = f"{recitals.recited} of {recitals.probes} probes ({recitals.rate:.1%}, limit {max_rate:.1%})"

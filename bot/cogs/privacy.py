@@ -212,12 +212,17 @@ def receipt_text(receipt: Deletion) -> str:
     ]
     for version in receipt.versions:
         if version.deleted_at is not None:
-            lines.append(f"`{version.version}` had learned from it and is deleted.")
+            when = _day(version.deleted_at)
+            lines.append(f"`{version.version}` had learned from it and is deleted, since {when}.")
         else:
             lines.append(
                 f"`{version.version}` had learned from it. It serves until the next version takes its place, "
                 f"and is deleted then, by {_day(version.delete_by)} at the latest."
             )
+    if receipt.completed_at is None:
+        lines.append(
+            "The last traces in the database's log go within a day; until then this is not complete."
+        )
     if not receipt.versions:
         lines.append("No version had learned from it.")
     return "\n".join(lines)

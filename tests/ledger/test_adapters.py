@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from ledger.adapters import version_name
 from ledger.errors import AdapterError
+from ledger.records import Message
 from ledger.store import Ledger
 
 V1, V2, V3, V4 = (version_name(1, number) for number in range(1, 5))
@@ -197,3 +198,27 @@ async def test_what_gives_secrets_away_cannot_be_promoted_by_hand_either(house: 
     assert await house.adapters.champion(1) is None
     await house.adapters.set_metrics(version, {"recitals": {"probes": 64, "recited": 5, "values": 0}})
     assert (await house.adapters.promote(1, version, by="admin")).state == "champion"
+
+
+async def test_what_recites_beyond_its_nights_limit_cannot_be_promoted_by_hand(house: Ledger) -> None:
+    version = await reserve(house)
+    figures = {"probes": 64, "recited": 5, "values": 0, "rate": 0.078, "limit": 0.05}
+    await house.adapters.set_metrics(version, {"recitals": figures})
+    with pytest.raises(AdapterError, match="recites what single people wrote"):
+        await house.adapters.promote(1, version, by="admin")
+    assert await house.adapters.champion(1) is None
+    await house.adapters.set_metrics(version, {"recitals": {**figures, "rate": 0.05}})
+    assert (await house.adapters.promote(1, version, by="admin")).state == "champion"
+
+
+async def test_a_night_promotes_nothing_that_learned_from_somebody_who_opted_out_meanwhile(
+    house: Ledger,
+) -> None:
+    version = await reserve(house)
+    run = (await house.adapters.require(1, version)).run_id
+    await house.messages.add(Message(1, 1, 100, 7, "", "words", 1))
+    await house.runs.learned_from(run, [(1, 7)])
+    await house.consent.opt_out(1, 7)
+    with pytest.raises(AdapterError, match="opted out meanwhile"):
+        await house.adapters.promote(1, version, by=f"night {run}")
+    assert await house.adapters.champion(1) is None

@@ -134,3 +134,63 @@ async def test_broken_notes_are_named_instead_of_passed_over(
     (backup.parent / NOTES).write_text(json.dumps({"guild_id": 1})[:-2], encoding="utf-8")
     with pytest.raises(LedgerError, match=NOTES):
         await put_back(backup, tmp_path / "ledger.db", clock)
+
+
+async def test_a_restore_keeps_what_members_answered_since(
+    tmp_path: Path, clock: FakeClock, message: Callable[..., Message]
+) -> None:
+    database = tmp_path / "ledger.db"
+    backup = await filled(database, clock, message)
+    async with Ledger.open(database, clock=clock) as ledger:
+        clock.advance(days=1)
+        await ledger.consent.opt_out(1, 7)
+        await ledger.consent.opt_in(1, 8, channels=[100])
+    await put_back(backup, database, clock)
+    async with Ledger.open(database, clock=clock) as ledger:
+        assert await ledger.consent.refusing(1) == {7}
+        assert [event.granted for event in await ledger.consent.history(1, 7)] == [True, False]
+        assert (await ledger.consent.in_force(1))[8].channels == (100,)
+
+
+async def test_a_restore_deletes_for_a_guild_that_the_backup_does_not_know(
+    tmp_path: Path, clock: FakeClock, message: Callable[..., Message]
+) -> None:
+    database = tmp_path / "ledger.db"
+    backup = await filled(database, clock, message)
+    async with Ledger.open(database, clock=clock) as ledger:
+        await ledger.guilds.ensure(2, "Second Home")
+        await forgetting_of(ledger, database).person(2, 7, asked_by="member")
+    assert await put_back(backup, database, clock) == 1
+    async with Ledger.open(database, clock=clock) as ledger:
+        assert await ledger.consent.refusing(2) == {7}
+        assert [stored.id for stored in await ledger.messages.of_guild(1)] == [1, 2, 3]
+
+
+async def test_a_repeated_deletion_keeps_its_date_and_is_not_repeated_twice(
+    tmp_path: Path, clock: FakeClock, message: Callable[..., Message]
+) -> None:
+    database = tmp_path / "ledger.db"
+    backup = await filled(database, clock, message)
+    async with Ledger.open(database, clock=clock) as ledger:
+        asked = (await forgetting_of(ledger, database).person(1, 7, asked_by="member")).asked_at
+    clock.advance(days=10)
+    assert await put_back(backup, database, clock) == 1
+    async with Ledger.open(database, clock=clock) as ledger:
+        assert [deletion.asked_at for deletion in await ledger.deletions.of_person(1, 7)] == [asked]
+        later = await back_up(ledger, tmp_path / "later")
+    assert await put_back(later, database, clock) == 0
+
+
+async def test_a_folder_that_was_not_at_hand_is_told_before_the_next_backup_is_written(
+    tmp_path: Path, clock: FakeClock, message: Callable[..., Message]
+) -> None:
+    database, folder, away = tmp_path / "ledger.db", tmp_path / "backups", tmp_path / "unplugged"
+    backup = await filled(database, clock, message)
+    async with Ledger.open(database, clock=clock) as ledger:
+        folder.rename(away)
+        await forgetting_of(ledger, database).person(1, 7, asked_by="member")
+        away.rename(folder)
+        clock.advance(days=1)
+        await back_up(ledger, folder)
+    assert await put_back(backup, tmp_path / "new" / "ledger.db", clock) == 1
+    assert MARK.encode() not in (tmp_path / "new" / "ledger.db").read_bytes()

@@ -68,3 +68,10 @@ async def test_everybody_who_ever_answered_is_listed_once(house: Ledger) -> None
     await house.consent.opt_out(1, 8)
     in_force = await house.consent.in_force(1)
     assert {user: event.granted for user, event in in_force.items()} == {7: True, 8: False, 9: True}
+
+
+async def test_what_was_answered_cannot_be_taken_away(house: Ledger) -> None:
+    await house.consent.opt_in(1, 7)
+    with pytest.raises(sqlite3.IntegrityError, match="append-only"):
+        await house.writer.execute("DELETE FROM consent_events")
+    assert await house.consent.consenting(1) == {7}

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
-from ledger.records import Message
+from ledger.clock import to_ms
+from ledger.forgetting import Forgetting
+from ledger.records import Message, Reply
 from ledger.store import Ledger
 
 Make = Callable[..., Message]
@@ -89,3 +92,52 @@ async def test_a_no_outweighs_every_basis_but_not_in_another_guild(house: Ledger
     assert await house.messages.add_many([message(1, **declared), message(2, author_id=8, **declared)]) == 1
     assert await house.messages.add(message(3, guild_id=11, channel_id=200, **declared))
     assert [stored.author_id for stored in await house.messages.of_guild(1)] == [8]
+
+
+async def test_a_yes_for_some_channels_is_a_no_for_the_others_whatever_the_basis(
+    house: Ledger, message: Make
+) -> None:
+    await house.channels.ensure(101, 1, "memes")
+    await house.consent.opt_in(1, 7, channels=[101])
+    declared = {"source": "import", "basis": "published logs"}
+    both = [message(1, **declared), message(2, channel_id=101, **declared)]
+    assert await house.messages.add_many(both) == 1
+    assert [stored.id for stored in await house.messages.of_guild(1)] == [2]
+
+
+async def test_what_was_deleted_once_does_not_come_back_with_an_older_export(
+    house: Ledger, message: Make, tmp_path: Path
+) -> None:
+    forgetting = Forgetting(house, datasets_dir=tmp_path / "d", runs_dir=tmp_path / "r")
+    await house.channels.ensure(101, 1, "attic")
+    export = [
+        message(1, author_id=8),
+        message(2, author_id=8),
+        message(3, author_id=8, channel_id=101),
+        message(4, author_id=9),
+    ]
+    await house.messages.add_many(export)
+    await forgetting.messages(1, [1], asked_by="Discord")
+    await forgetting.channel(1, 101, asked_by="Discord")
+    await forgetting.person(1, 9, asked_by="member")
+    await house.consent.opt_in(1, 9)
+    later = message(5, author_id=9, created_at=to_ms(house.clock.now()) + 1000)
+    assert await house.messages.add_many([*export, later]) == 1
+    assert [stored.id for stored in await house.messages.of_guild(1)] == [2, 5]
+
+
+async def test_names_and_answers_are_scrubbed_like_messages(house: Ledger, message: Make) -> None:
+    await house.consent.opt_in(1, 7)
+    await house.messages.hear(message(1, author_name="heron@example.org"))
+    await house.people.ensure(1, 8, "owl@example.org")
+    assert await house.people.names(1) == {7: "[email]", 8: "[email]"}
+    await house.replies.add(Reply(50, 1, 100, 7, 1, "write to heron@example.org", None, 1))
+    stored = await house.replies.get(50)
+    assert stored is not None
+    assert stored.content == "write to [email]"
+
+
+async def test_no_name_is_kept_of_somebody_who_said_no(house: Ledger) -> None:
+    await house.consent.opt_out(1, 7)
+    await house.people.ensure_many(1, [(7, "Wren", False), (8, "Jay", False)])
+    assert await house.people.names(1) == {8: "Jay"}

@@ -11,14 +11,14 @@ from typing import Any
 import pytest
 
 from ledger.errors import DatasetError
-from ledger.records import Message
+from ledger.records import ConsentEvent, Message
 from ledger.settings import Dataset, Settings
 from ledger.store import Ledger
 from tests.trainer.conftest import CHANNEL, GUILD, PEOPLE, START, fill, introduce, talk
 from trainer import selection
 from trainer.dataset import Prepared, TooFewNew, prepare
 from trainer.examples import PARTS, read_lines, read_manifest
-from trainer.selection import Rules, select
+from trainer.selection import LOCKED, NO_CONSENT, Rules, select
 
 LIMITS = Dataset(max_messages=8, overlap_messages=2)
 
@@ -218,3 +218,31 @@ async def test_the_manifest_says_what_is_in_the_dataset(
     assert manifest["settings"]["max_messages"] == 8
     assert set(manifest["files"]) == {"train.jsonl", "val.jsonl", "test.jsonl"}
     assert manifest["files"]["train.jsonl"]["targets"] == manifest["counts"]["train_replies"]
+
+
+@pytest.mark.parametrize(
+    ("source", "basis", "locked"),
+    [
+        ("discord", "", True),
+        ("import", "opt-in", True),
+        ("jsonl", "opt-in", True),
+        ("import", "published logs", False),
+        ("jsonl", "published logs", False),
+        ("package", "data-package", False),
+        ("example", "example by 11", False),
+        ("local", "", False),
+    ],
+)
+def test_the_lock_concerns_all_that_is_not_known_to_be_free_of_the_api(
+    source: str, basis: str, locked: bool
+) -> None:
+    yes = ConsentEvent(GUILD, 11, True, (), "1", 1)
+    message = Message(1, GUILD, CHANNEL, 11, "", "how are you?", 1, source=source, basis=basis)
+    assert (Rules({11: yes}, {}).reason_against(message) == LOCKED) == locked
+    assert Rules({11: yes}, {}, discord_permission="a letter").reason_against(message) == ""
+
+
+def test_a_yes_for_another_channel_alone_outweighs_a_declared_basis() -> None:
+    elsewhere = ConsentEvent(GUILD, 11, True, (CHANNEL + 1,), "1", 1)
+    message = Message(1, GUILD, CHANNEL, 11, "", "how are you?", 1, source="import", basis="published logs")
+    assert Rules({11: elsewhere}, {}).reason_against(message) == NO_CONSENT
