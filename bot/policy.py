@@ -25,6 +25,11 @@ def privacy_page(settings: Settings) -> str:
         "retention_days": str(settings.retention.days),
         "adapters_kept": str(settings.retention.adapters_kept),
         "adapter_days": str(settings.retention.adapter_days),
+        "leavers": (
+            f"forgotten after {settings.retention.forget_leavers_after_days} days"
+            if settings.retention.forget_leavers_after_days
+            else "what they shared is kept for as long as anybody's, unless they have it erased"
+        ),
         "forgetting_days": "0" if settings.forgetting.strict else str(settings.forgetting.days),
     }
     for name, value in values.items():

@@ -12,6 +12,8 @@ from typing import Any
 
 import discord
 
+from ledger.records import LOCKED
+
 COLOURS = {
     "promoted": discord.Colour.green(),
     "kept": discord.Colour.gold(),
@@ -34,8 +36,6 @@ FIGURES = 400
 FOOTER = 300
 QUESTION = 160
 REPLY = 350
-LOCKED = "locked by policy until Discord permits it"
-"""Reason under which the night counts what the policy lock left out."""
 UNLOCK = (
     "To change that: write Discord's permission to `[policy] discord_permission`, or have members import "
     "their own data packages."

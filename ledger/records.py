@@ -16,6 +16,9 @@ Stage = Literal[
 ]
 AdapterState = Literal["candidate", "champion", "previous", "retired", "deleted"]
 
+LOCKED = "locked by policy until Discord permits it"
+"""Reason under which a night counts what the policy lock left out."""
+
 FINAL_STAGES: frozenset[str] = frozenset({"promoted", "kept", "skipped", "failed", "cancelled"})
 
 

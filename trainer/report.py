@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from trainer.selection import LOCKED
+from ledger.records import LOCKED
 
 UNLOCK = (
     "What is locked came through Discord's API. To learn from it, write Discord's permission to `[policy] "

@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from ledger.prompts import readable
-from ledger.records import ConsentEvent, Message
+from ledger.records import LOCKED, ConsentEvent, Message
 
 LIVE_SOURCE = "discord"
 """Source of what the bot heard itself."""
@@ -21,7 +21,6 @@ OPEN_SOURCES = frozenset({"package", "example", "local"})
 PERSONAL_BASES = frozenset({"", "opt-in", "data-package"})
 """Bases that are the person's own consent; any other is an operator's declaration."""
 
-LOCKED = "locked by policy until Discord permits it"
 NO_CONSENT = "no consent in force"
 OPTED_OUT = "opted out"
 BOT = "written by bots"
@@ -103,4 +102,4 @@ def select(messages: Iterable[Message], rules: Rules) -> tuple[list[Message], Co
     return kept, left_out
 
 
-__all__ = ["Rules", "select"]
+__all__ = ["LOCKED", "Rules", "select"]

@@ -220,3 +220,9 @@ async def test_a_night_that_was_missed_is_made_up_when_the_bot_is_there_again(
         await until(lambda: 7 in house.services.nights.last)
         assert house.services.nights.last[7].trigger == MADE_UP
         assert house.guild.id not in house.services.nights.last
+
+
+async def test_the_admins_are_told_what_the_daily_round_deleted(house: House) -> None:
+    await house.bot.tell_admins(house.guild.id, "Deleted by age or date: 3 messages.")
+    assert house.said(house.office) == ["🧹 Deleted by age or date: 3 messages."]
+    await house.bot.tell_admins(404, "nobody reads this")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from bot.housekeeping import Housekeeping
 from ledger.forgetting import Forgetting
 from ledger.records import Message
-from ledger.retention import Retention
+from ledger.retention import Retention, Swept
 from ledger.store import Ledger
 from tests.conftest import FakeClock
 
@@ -85,3 +86,47 @@ async def test_a_sweep_completes_what_was_cut_off(house: Ledger, tmp_path: Path)
     await house.deletions.begin(1, "person", [7], asked_by="member", keep_ms=0)
     await keeper(house, tmp_path, days=0).sweep()
     assert await house.deletions.unfinished() == []
+
+
+async def test_the_daily_round_goes_on_after_a_fault_and_tells_each_guild_its_own_counts(
+    house: Ledger, tmp_path: Path, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    housekeeping, told = keeper(house, tmp_path, days=0), list[tuple[int, str]]()
+    await house.guilds.ensure(2, "Second Home")
+    await house.channels.ensure(200, 2, "hall")
+    await house.messages.add(Message(9, 2, 200, 9, "", "words", 1_770_000_000_000))
+    clock.advance(days=400)
+    sweep, rounds = housekeeping.sweep, 0
+
+    async def failing_once() -> Swept:
+        nonlocal rounds
+        rounds += 1
+        if rounds == 1:
+            raise OSError("the disk is away")
+        return await sweep()
+
+    async def tell(guild_id: int, text: str) -> None:
+        told.append((guild_id, text))
+
+    monkeypatch.setattr(housekeeping, "sweep", failing_once)
+    work = asyncio.create_task(housekeeping.daily(Here(), tell, pause_seconds=0.001))
+    async with asyncio.timeout(20):
+        while rounds < 3:
+            await asyncio.sleep(0.005)
+    work.cancel()
+    assert told == [
+        (1, "Deleted by age or date: 2 messages, 0 answers, versions: none."),
+        (2, "Deleted by age or date: 1 messages, 0 answers, versions: none."),
+    ]
+
+
+async def test_somebody_who_opted_out_and_left_is_forgotten_too(
+    house: Ledger, tmp_path: Path, clock: FakeClock
+) -> None:
+    here, housekeeping = Here(), keeper(house, tmp_path, days=1)
+    await house.consent.opt_out(1, 7)
+    here.answers[7] = False
+    await housekeeping.see_leavers(here)
+    clock.advance(days=1)
+    assert await housekeeping.see_leavers(here) == [(1, 7)]
+    assert await house.messages.of_author(1, 7) == []

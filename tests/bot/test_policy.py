@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bot.policy import MISSING, intent_review, policy, privacy_page
-from ledger.settings import Operator, Policy, Retention, Settings
+from ledger.settings import Forgetting, Operator, Policy, Retention, Settings
 
 
 def test_the_page_has_no_gap_left_and_says_what_the_settings_say() -> None:
@@ -32,3 +32,14 @@ def test_the_command_prints_both() -> None:
     text = policy(Settings())
     assert "# Privacy" in text
     assert "privileged intent review" in text
+
+
+def test_strict_forgetting_and_leavers_are_said_by_both_texts_as_they_are_set() -> None:
+    usual = Settings()
+    strict = Settings(forgetting=Forgetting(strict=True), retention=Retention(forget_leavers_after_days=14))
+    assert "after 30 days at the latest" in intent_review(usual)
+    assert "deleted at once" in intent_review(strict)
+    assert "after 30 days" not in intent_review(strict)
+    assert "kept for as long as anybody's" in privacy_page(usual)
+    for text in (privacy_page(strict), intent_review(strict)):
+        assert "forgotten after 14 days" in text

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.report import TITLES, clipped, plain, progress_bar, report_embeds, report_file
+from ledger.records import LOCKED
 
 OUTCOME: dict[str, Any] = {
     "run": "g7-20260302T030000",
@@ -179,3 +180,13 @@ def test_a_progress_bar_has_its_width(share: float, width: int) -> None:
 def test_a_text_is_clipped_with_an_ellipsis() -> None:
     assert clipped("abc", 3) == "abc"
     assert clipped("abcd", 3) == "ab…"
+
+
+def test_a_report_says_how_the_policy_lock_opens_where_it_left_something_out() -> None:
+    outcome = {"stage": "promoted", "counts": {"messages": 9, "left_out": {LOCKED: 4}}}
+    [embed] = report_embeds(outcome)
+    [field] = [field for field in embed.fields if field.name == "Learned from"]
+    assert "left out: 4" in str(field.value)
+    assert "`[policy] discord_permission`" in str(field.value)
+    [open_one] = report_embeds({"stage": "promoted", "counts": {"messages": 9, "left_out": {}}})
+    assert "discord_permission" not in str(open_one.to_dict())

@@ -11,7 +11,7 @@ import pytest
 from ledger.clock import to_ms
 from ledger.forgetting import DAY_MS, Forgetting
 from ledger.records import Message, Reply
-from ledger.retention import Retention
+from ledger.retention import Retention, Swept
 from ledger.store import Ledger
 
 
@@ -94,3 +94,19 @@ async def test_a_second_look_finds_nothing(
     await house.messages.add(message(1, created_at=0))
     assert await retention.sweep()
     assert not await retention.sweep()
+
+
+async def test_the_newest_retired_ones_are_kept_besides_those_that_serve(
+    house: Ledger, retention: Retention, tmp_path: Path
+) -> None:
+    retired = [await version(house, tmp_path) for _ in range(3)]
+    for _ in range(2):
+        await version(house, tmp_path, promote=True)
+    assert (await retention.sweep()).versions == (retired[0],)
+
+
+def test_each_guild_is_told_of_its_own_alone() -> None:
+    swept = Swept({1: 3, 11: 4}, {1: 2}, 0, ("g1-v000001", "g11-v000001"))
+    assert swept.guilds == [1, 11]
+    assert swept.of_guild(1) == "Deleted by age or date: 3 messages, 2 answers, versions: g1-v000001."
+    assert swept.of_guild(11) == "Deleted by age or date: 4 messages, 0 answers, versions: g11-v000001."

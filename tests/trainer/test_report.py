@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from ledger.records import LOCKED
 from trainer.outcome import Outcome
 from trainer.progress import Bars, JsonLines, Stopwatch
 from trainer.report import markdown, write_report
@@ -126,3 +127,11 @@ def test_bars_on_a_terminal_show_stage_loss_speed_and_time_left(capsys: pytest.C
     shown = capsys.readouterr().err
     assert "fit" in shown
     assert "loss 4.568  412 tokens/s  1:02:03 left" in " ".join(shown.split("\n"))
+
+
+def test_a_report_says_how_the_policy_lock_opens_where_it_left_something_out() -> None:
+    facts = {"run": "r", "guild": 1, "counts": {"messages": 9, "left_out": {LOCKED: 4}}}
+    page = markdown(facts)
+    assert f"| left out: {LOCKED} | 4 |" in page
+    assert "`[policy] discord_permission`" in page
+    assert "discord_permission" not in markdown({**facts, "counts": {"messages": 9}})

@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trainer.verdict import MIN_CONVERSATIONS, Decision, Tally, judge, paired_bootstrap, total
+from trainer.leakage import Recitals
+from trainer.verdict import (
+    MIN_CONVERSATIONS,
+    Decision,
+    Tally,
+    judge,
+    paired_bootstrap,
+    total,
+    with_recitals,
+)
 
 GENERAL = Tally(3000.0, 1000)
 
@@ -159,3 +169,23 @@ def test_perplexity_is_the_exponential_of_total_over_total() -> None:
     assert added.perplexity == pytest.approx(math.e)
     assert added.accuracy == pytest.approx(8 / 12)
     assert Tally(1e6, 1).perplexity == math.inf
+
+
+@pytest.mark.parametrize(
+    ("recitals", "verdict", "reason"),
+    [
+        (Recitals(100, 5, 0), "promote", "in 5 of 100 probes (5.0%, limit 5.0%)"),
+        (Recitals(100, 6, 0), "keep", "in 6 of 100 probes (6.0%, limit 5.0%)"),
+        (Recitals(100, 1, 1), "keep", "gave away 1 secret value(s)"),
+        (Recitals(0, 0, 0), "promote", "No reply that it learned is long enough to test"),
+    ],
+)
+def test_the_gate_only_turns_a_verdict_to_keep_and_says_why(
+    recitals: Recitals, verdict: str, reason: str
+) -> None:
+    good = Decision("promote", ("better",), None, 0.0)
+    judged = with_recitals(good, recitals, max_rate=0.05)
+    assert judged.verdict == verdict
+    assert judged.reasons[0] == "better"
+    assert reason in judged.reasons[1]
+    assert with_recitals(replace(good, verdict="keep"), recitals, max_rate=1.0).verdict == "keep"

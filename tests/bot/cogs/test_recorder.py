@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 import simcord
 
 from ledger.records import Message
-from tests.bot.house import House, StandInEngine, open_house, settings_for
+from tests.bot.house import House, StandInEngine, open_house, settings_for, until
 
 MARK = "zebrafish-marzipan"
 
@@ -313,3 +314,74 @@ async def test_two_servers_know_nothing_of_each_other(house: House) -> None:
     await twin.send(lobby, "hello")
     assert await kept(house) == []
     assert [m.content for m in await house.services.ledger.messages.of_guild(other.id)] == ["hello"]
+
+
+async def test_what_the_bot_quotes_of_somebody_who_did_not_agree_is_in_no_later_answer(
+    house: House, engine: StandInEngine
+) -> None:
+    engine.pieces = lambda body: [turn["content"] for turn in body["messages"][1:]]
+    await house.ben.slash(house.general, "ask", question=f"what is {MARK}?")
+    await house.quiet()
+    await house.ask(house.ann, "what was that about?", reply_to=house.last()[0])
+    gone = await house.ask(house.ben, f"and who is {MARK}?")
+    await house.ben.delete(gone)
+    await house.ask(house.ann, "and that?", reply_to=house.last()[-1])
+    assert MARK in house.said()[-1], "the model repeats what it read"
+    assert [reply.content for reply in await house.services.ledger.replies.of_guild(house.guild.id)] == [
+        ""
+    ] * 4
+    assert MARK.encode() not in house.disk()
+
+
+async def test_an_answer_whose_question_is_deleted_while_it_is_written_is_kept_without_its_text(
+    house: House, engine: StandInEngine
+) -> None:
+    engine.pieces = lambda body: [turn["content"] for turn in body["messages"][1:]]
+    engine.step = asyncio.Semaphore(0)
+    question = await house.ann.send(house.general, f"{house.me} do you like {MARK}?")
+    await until(lambda: engine.asked)
+    await house.ann.delete(question)
+    engine.step.release()
+    await house.quiet()
+    assert [reply.content for reply in await house.services.ledger.replies.of_guild(house.guild.id)] == [""]
+    assert MARK.encode() not in house.disk()
+
+
+async def test_a_deleted_channel_takes_its_archived_threads_with_it(house: House) -> None:
+    room = house.guild.create_text_channel("room")
+    thread = house.env.backend.create_thread(room.id, "side talk", owner_id=house.ann.id)
+    await house.env.settle()
+    [side] = room.threads
+    await house.ann.send(side, f"here is {MARK}")
+    # Discord drops an archived thread from what it tells a bot, and says nothing when its channel goes.
+    guild = house.bot.get_guild(house.guild.id)
+    assert guild is not None
+    guild._threads.pop(thread.id)
+    house.env.backend.delete_channel(room.id)
+    await house.env.settle()
+    assert await kept(house) == []
+    assert MARK.encode() not in house.disk()
+
+
+async def test_a_threads_title_is_not_stored(house: House) -> None:
+    house.env.backend.create_thread(house.general.id, f"all about {MARK}", owner_id=house.ben.id)
+    await house.env.settle()
+    [side] = house.general.threads
+    await house.ann.send(side, "hello")
+    channel = await house.services.ledger.channels.get(side.id)
+    assert channel is not None
+    assert (channel.name, channel.parent_id) == ("general", house.general.id)
+    assert MARK.encode() not in house.disk()
+
+
+async def test_an_edit_in_a_channel_that_is_ignored_now_removes_the_message(house: House) -> None:
+    message = await house.ann.send(house.general, "hello")
+    await house.boss.slash(house.general, "channel ignore")
+    await house.ann.edit(message, f"hello {MARK}")
+    assert await kept(house) == []
+    assert MARK.encode() not in house.disk()
+
+
+async def test_what_was_said_is_in_no_cache_of_the_client(house: House) -> None:
+    await house.ann.send(house.general, MARK)
+    assert not house.bot.cached_messages
