@@ -11,6 +11,7 @@ import discord
 from discord import app_commands
 from discord.ext import commands
 
+from bot.catching_up import CatchingUp
 from bot.cogs.adapter import AdapterCog
 from bot.cogs.channel import ChannelCog
 from bot.cogs.chat import ChatCog
@@ -66,6 +67,7 @@ class NightschoolBot(commands.Bot):
         s = self.services
         recorder = RecorderCog(self, ledger=s.ledger, forgetting=s.forgetting, source=self._source)
         await self.add_cog(recorder)
+        self.catching_up = CatchingUp(self, ledger=s.ledger, forgetting=s.forgetting, recorder=recorder)
         await self.add_cog(
             ChatCog(
                 self,
@@ -138,13 +140,19 @@ class NightschoolBot(commands.Bot):
 
     async def on_ready(self) -> None:
         for guild in self.guilds:
-            await self.services.ledger.guilds.ensure(guild.id, guild.name)
+            await self._joined(guild)
         log.info("connected as %s to %d guild(s)", self.user, len(self.guilds))
+        # A session that begins anew was told nothing of what happened before it.
+        self.services.background.run(self.catching_up.look(), name="catching-up")
         # Nights that were due while the bot was off are made up now that it knows its guilds.
         await self.services.schedule.tick()
 
+    async def _joined(self, guild: discord.Guild) -> None:
+        assert self.user is not None  # noqa: S101 - no event comes before the login
+        await self.services.ledger.guilds.joined(guild.id, guild.name, self.user.id)
+
     async def on_guild_join(self, guild: discord.Guild) -> None:
-        await self.services.ledger.guilds.ensure(guild.id, guild.name)
+        await self._joined(guild)
 
     async def on_guild_available(self, guild: discord.Guild) -> None:
         await self.services.ledger.guilds.ensure(guild.id, guild.name)

@@ -78,6 +78,7 @@ async def delete_rows(
     if kind == "guild":
         await delete("DELETE FROM people WHERE guild_id = :guild")
         await delete("UPDATE runs SET reasons = '[]', error = NULL WHERE guild_id = :guild")
+        await delete("UPDATE guilds SET joined_as = NULL WHERE id = :guild")
     return {**counts, "quotes": quotes} if quotes else counts
 
 

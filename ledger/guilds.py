@@ -32,6 +32,19 @@ class Guilds:
             (guild_id, name, to_ms(self._clock.now())),
         )
 
+    async def joined(self, guild_id: int, name: str, account: int) -> None:
+        """Note that the bot is a member, under the account ``account``."""
+        await self.ensure(guild_id, name)
+        await self._writer.execute(
+            "UPDATE guilds SET joined_as = ? WHERE id = ? AND joined_as IS NOT ?",
+            (account, guild_id, account),
+        )
+
+    async def joined_by(self, account: int) -> set[int]:
+        """Return the guilds that this account was last seen as a member of."""
+        async with self._reader.execute("SELECT id FROM guilds WHERE joined_as = ?", (account,)) as cursor:
+            return {int(row["id"]) async for row in cursor}
+
     async def all(self) -> dict[int, str]:
         """Return every guild's name by id."""
         async with self._reader.execute("SELECT id, name FROM guilds ORDER BY id") as cursor:

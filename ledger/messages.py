@@ -140,6 +140,18 @@ class Messages:
         ) as cursor:
             return [_message(row) async for row in cursor]
 
+    async def heard(self, guild_id: int) -> dict[int, list[int]]:
+        """Return what came from Discord itself, answers included: message ids in order, by channel."""
+        found: dict[int, list[int]] = {}
+        async with self._reader.execute(
+            "SELECT channel_id, id FROM messages WHERE guild_id = :guild AND source = 'discord' UNION ALL"
+            " SELECT channel_id, message_id FROM replies WHERE guild_id = :guild ORDER BY 1, 2",
+            {"guild": guild_id},
+        ) as cursor:
+            async for row in cursor:
+                found.setdefault(int(row["channel_id"]), []).append(int(row["id"]))
+        return found
+
     async def of_author(self, guild_id: int, user_id: int) -> list[Message]:
         """Return everything that is stored of one person in one guild, oldest first."""
         async with self._reader.execute(

@@ -96,7 +96,10 @@ class RecorderCog(commands.Cog):
     @commands.Cog.listener()
     async def on_raw_message_edit(self, payload: discord.RawMessageUpdateEvent) -> None:
         """Forget the old words like those of a deleted message, and keep the new ones in their place."""
-        message = payload.message
+        await self.edited(payload.message)
+
+    async def edited(self, message: discord.Message) -> None:
+        """Follow an edit, if it is one."""
         if message.guild is None or message.edited_at is None or message.author.bot:
             return
         async with self._in_order:
@@ -116,13 +119,14 @@ class RecorderCog(commands.Cog):
 
     @commands.Cog.listener()
     async def on_raw_message_delete(self, payload: discord.RawMessageDeleteEvent) -> None:
-        await self._delete(payload.guild_id, {payload.message_id})
+        await self.deleted(payload.guild_id, {payload.message_id})
 
     @commands.Cog.listener()
     async def on_raw_bulk_message_delete(self, payload: discord.RawBulkMessageDeleteEvent) -> None:
-        await self._delete(payload.guild_id, payload.message_ids)
+        await self.deleted(payload.guild_id, payload.message_ids)
 
-    async def _delete(self, guild_id: int | None, message_ids: set[int]) -> None:
+    async def deleted(self, guild_id: int | None, message_ids: set[int]) -> None:
+        """Forget messages that are gone in Discord."""
         if guild_id is not None:
             async with self._in_order:
                 await self.forgetting.messages(guild_id, message_ids, asked_by="Discord")

@@ -9,3 +9,7 @@ ALTER TABLE channels ADD COLUMN parent_id INTEGER;
 
 -- The first message of the answer that this one goes on with; the text stands there.
 ALTER TABLE replies ADD COLUMN part_of INTEGER;
+
+-- The account that the bot is a member with; NULL where it is none. A bot that was away can tell by it
+-- that a guild removed it meanwhile.
+ALTER TABLE guilds ADD COLUMN joined_as INTEGER;

@@ -1,0 +1,86 @@
+"""What Discord did not tell, because the bot was away: the store is compared with what is still there."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from ledger.records import Message
+from tests.bot.house import House, StandInEngine, open_house, settings_for
+
+MARK = "zebrafish-marzipan"
+
+
+@pytest.fixture
+async def house(tmp_path: Path, engine: StandInEngine) -> AsyncIterator[House]:
+    async with open_house(settings_for(tmp_path, engine.url)) as opened:
+        await opened.ann.slash(opened.general, "privacy opt-in")
+        yield opened
+
+
+async def texts(house: House) -> list[str]:
+    return [message.content for message in await house.services.ledger.messages.of_guild(house.guild.id)]
+
+
+async def test_messages_and_answers_that_were_deleted_meanwhile_are_forgotten(house: House) -> None:
+    sent = [await house.ann.send(house.general, f"{MARK if n % 3 else 'stays'} {n}") for n in range(130)]
+    await house.ask(house.ann, "hello")
+    answer = house.last()[-1]
+    stored = house.env.backend.messages[house.general.id]
+    for message in (*(m for n, m in enumerate(sent) if n % 3), answer):
+        del stored[message.id]
+    assert len(await texts(house)) == 131
+    await house.bot.catching_up.look()
+    assert await texts(house) == [*(f"stays {n}" for n in range(0, 130, 3)), "hello"]
+    assert await house.services.ledger.replies.of_guild(house.guild.id) == []
+    assert MARK.encode() not in house.disk()
+    before = await house.services.ledger.deletions.newest(house.guild.id)
+    await house.bot.catching_up.look()
+    assert await house.services.ledger.deletions.newest(house.guild.id) == before
+
+
+async def test_what_was_edited_meanwhile_is_followed_and_what_was_not_is_left_alone(house: House) -> None:
+    edited = await house.ann.send(house.general, f"I hate {MARK}")
+    await house.ann.send(house.general, "and stew")
+    raw = house.env.backend.messages[house.general.id][edited.id]
+    raw.content = "I love soup"
+    raw.edited_timestamp = house.env.backend.messages[house.general.id][edited.id].timestamp
+    await house.bot.catching_up.look()
+    assert await texts(house) == ["I love soup", "and stew"]
+    assert MARK.encode() not in house.disk()
+
+
+async def test_a_channel_that_is_gone_is_forgotten(house: House) -> None:
+    ledger = house.services.ledger
+    await ledger.channels.ensure(404, house.guild.id, "gone")
+    await ledger.messages.add(Message(1, house.guild.id, 404, house.ann.id, "ann", MARK, 1))
+    await house.ann.send(house.general, "stays")
+    await house.bot.catching_up.look()
+    assert await texts(house) == ["stays"]
+    assert MARK.encode() not in house.disk()
+
+
+async def test_an_imported_channel_is_not_looked_for(house: House) -> None:
+    ledger = house.services.ledger
+    await ledger.channels.ensure(404, house.guild.id, "old")
+    message = Message(
+        1, house.guild.id, 404, house.ann.id, "ann", "long ago", 1, source="import", basis="ours"
+    )
+    await ledger.messages.add(message)
+    await house.bot.catching_up.look()
+    assert await texts(house) == ["long ago"]
+
+
+async def test_a_server_that_removed_this_account_is_forgotten_and_anothers_is_not(house: House) -> None:
+    ledger, me = house.services.ledger, house.bot.user
+    assert me is not None
+    for guild_id, account in ((901, me.id), (902, me.id + 1)):
+        await ledger.guilds.joined(guild_id, "Elsewhere", account)
+        await ledger.channels.ensure(guild_id, guild_id, "hall")
+        await ledger.messages.add(Message(guild_id, guild_id, guild_id, 7, "", f"{MARK}{guild_id}", 1))
+    await house.bot.catching_up.look()
+    assert f"{MARK}901".encode() not in house.disk()
+    assert [m.content for m in await ledger.messages.of_guild(902)] == [f"{MARK}902"]
+    assert await ledger.guilds.joined_by(me.id) == {house.guild.id}
