@@ -155,7 +155,7 @@ class NightschoolBot(commands.Bot):
         await self._joined(guild)
 
     async def on_guild_available(self, guild: discord.Guild) -> None:
-        await self.services.ledger.guilds.ensure(guild.id, guild.name)
+        await self._joined(guild)
 
     async def on_guild_update(self, before: discord.Guild, after: discord.Guild) -> None:
         await self.services.ledger.guilds.ensure(after.id, after.name)
