@@ -5,6 +5,7 @@ Holds no feature of its own; each cog takes from the services what it needs.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 
 import discord
@@ -25,6 +26,9 @@ from bot.nights import Night
 from bot.services import Services
 
 log = logging.getLogger(__name__)
+
+READY_SECONDS = 60.0
+"""How long the daily round waits for Discord before it goes on without."""
 
 
 def intents() -> discord.Intents:
@@ -88,6 +92,7 @@ class NightschoolBot(commands.Bot):
                 forgetting=s.forgetting,
                 bot_name=s.settings.bot.name,
                 retention_days=s.settings.retention.days,
+                adapter_days=s.settings.retention.adapter_days,
             )
         )
         await self.add_cog(StatusCog(services=s))
@@ -102,11 +107,15 @@ class NightschoolBot(commands.Bot):
         )
         await self.tree.sync()
         s.nights.on_finished(self._tidy_up)
-        s.background.run(s.housekeeping.daily(self.is_member, self.tell_admins), name="housekeeping")
+        s.background.run(s.housekeeping.daily(self.is_member, self._tell_soon), name="housekeeping")
 
     async def _tidy_up(self, night: Night) -> None:
         """Delete what a promotion has freed: versions that learned from something deleted since."""
         await self.services.housekeeping.sweep()
+
+    async def _tell_soon(self, guild_id: int, text: str) -> None:
+        # Not waited for: what has to be deleted must not wait for Discord.
+        self.services.background.run(self.tell_admins(guild_id, text), name="telling")
 
     async def tell_admins(self, guild_id: int, text: str) -> None:
         """Post a text in the guild's admin channel; where there is none, it stands in the log alone."""
@@ -123,7 +132,11 @@ class NightschoolBot(commands.Bot):
 
     async def is_member(self, guild_id: int, user_id: int) -> bool | None:
         """Tell whether the person is in the guild; None when Discord cannot be asked now."""
-        await self.wait_until_ready()  # before that the bot knows no guild
+        try:
+            async with asyncio.timeout(READY_SECONDS):
+                await self.wait_until_ready()  # before that the bot knows no guild
+        except TimeoutError:
+            return None
         guild = self.get_guild(guild_id)
         if guild is None:
             return None

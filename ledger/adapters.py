@@ -66,6 +66,17 @@ class Adapters:
 
         return await self.require(guild_id, await self._writer.run(job))
 
+    async def lie_in(self, adapters_dir: str) -> None:
+        """Note where the versions lie now; a project that was moved took them along.
+
+        A deletion looks there. With the old place it would find nothing, and call that deleted.
+        """
+        await self._writer.execute(
+            "UPDATE adapters SET path = :dir || '/' || guild_id || '/' || version"
+            " WHERE path <> :dir || '/' || guild_id || '/' || version",
+            {"dir": adapters_dir},
+        )
+
     async def set_metrics(self, version: str, metrics: Mapping[str, Any]) -> None:
         """Keep what was measured on the version."""
         await self._writer.execute(

@@ -201,8 +201,8 @@ class Forgetting:
 
 def append_notes(folder: Path, deletions: Collection[Deletion]) -> None:
     """Append deletions to the folder's notes and force them to the disk."""
-    if not folder.is_dir():
-        raise FileNotFoundError(folder)
+    if not any(folder.glob("ledger-*")):
+        raise FileNotFoundError(f"{folder} holds no backup: its disk is not there, or they were moved")
     with (folder / NOTES).open("a", encoding="utf-8") as file:
         _drop_torn_line(folder / NOTES)
         for deletion in deletions:

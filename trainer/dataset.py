@@ -18,7 +18,7 @@ from typing import Any
 
 from ledger.conversations import disentangle
 from ledger.errors import DatasetError
-from ledger.records import Conversation, Message
+from ledger.records import Channel, Conversation, Message
 from ledger.settings import Dataset
 from ledger.store import Ledger
 from trainer.examples import sha256
@@ -77,13 +77,19 @@ async def gather(ledger: Ledger, guild_id: int, *, discord_permission: str) -> M
         rules=Rules(
             consent=await ledger.consent.in_force(guild_id),
             bots=await ledger.people.bots(guild_id),
-            ignored_channels=frozenset(channel.id for channel in channels if channel.mode == "ignore"),
+            ignored_channels=_ignored(channels),
             discord_permission=discord_permission,
         ),
         channels={channel.id: channel.name for channel in channels},
         names=await ledger.people.names(guild_id),
         seen=frozenset(await ledger.runs.seen_messages(guild_id)),
     )
+
+
+def _ignored(channels: Sequence[Channel]) -> frozenset[int]:
+    """Return the channels that an admin does not want learned from, with their threads."""
+    own = {channel.id for channel in channels if channel.mode == "ignore"}
+    return frozenset(own | {channel.id for channel in channels if channel.parent_id in own})
 
 
 def permitted(material: Material) -> set[int]:

@@ -6,9 +6,11 @@ Every command concerns the person who runs it and nobody else, but for two that 
 
 from __future__ import annotations
 
+import asyncio
+import gzip
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 
 import discord
@@ -21,8 +23,11 @@ from bot.report import clipped, plain
 from ledger.clock import from_ms
 from ledger.deletions import Deletion
 from ledger.forgetting import DAY_MS, Forgetting
-from ledger.records import ConsentEvent, Message
+from ledger.records import Adapter, ConsentEvent, Message
 from ledger.store import Ledger
+
+PLAIN_BYTES = 8 * 1024 * 1024
+"""A larger export is packed: Discord takes 10 MiB."""
 
 
 @app_commands.guild_only()
@@ -39,12 +44,14 @@ class PrivacyCog(
         forgetting: Forgetting,
         bot_name: str,
         retention_days: int,
+        adapter_days: int,
     ) -> None:
         self.bot = bot
         self.ledger = ledger
         self.forgetting = forgetting
         self.bot_name = bot_name
         self.retention_days = retention_days
+        self.adapter_days = adapter_days
 
     async def cog_load(self) -> None:
         self.bot.add_view(ConsentNotice(self.ledger))
@@ -59,6 +66,9 @@ class PrivacyCog(
         embed = discord.Embed(title="What I keep about you here", description=WORDS)
         embed.add_field(name="Learning from you", value=answer_text(event))
         embed.add_field(name="Messages kept", value=kept_text(messages, self.retention_days))
+        answers = await self.ledger.replies.asked_by(guild.id, user_id)
+        reactions = await self.ledger.replies.reactions_of(guild.id, user_id)
+        embed.add_field(name="Answers to you, reactions", value=f"{len(answers):,}, {len(reactions):,}")
         embed.add_field(
             name="Versions that learned from you",
             value=clipped("\n".join(versions) or "none", 1024),
@@ -73,10 +83,17 @@ class PrivacyCog(
         lines = []
         for adapter in await self.ledger.adapters.of_guild(guild_id):
             if adapter.run_id in runs and adapter.state != "deleted":
-                until = f", deleted by {_day(due[adapter.version])}" if adapter.version in due else ""
                 serves = ", serves now" if adapter.state == "champion" else ""
-                lines.append(f"`{adapter.version}`{serves}{until}")
+                lines.append(f"`{adapter.version}`{serves}{self._until(adapter, due)}")
         return lines
+
+    def _until(self, adapter: Adapter, due: Mapping[str, int]) -> str:
+        """Say until when a version is kept."""
+        if adapter.version in due:
+            return f", deleted by {_day(due[adapter.version])}"
+        last = _day(adapter.created_at + self.adapter_days * DAY_MS)
+        waits = " or, while it serves or may be returned to, longer" if adapter.state != "retired" else ""
+        return f", until {last} at the latest{waits}; `/privacy forget-me` takes you out earlier"
 
     @app_commands.command(name="opt-in", description="Let the bot learn from what you write here.")
     @app_commands.describe(channel="Only this channel (repeat for more); all of them if left out")
@@ -138,6 +155,7 @@ class PrivacyCog(
     async def export(self, interaction: discord.Interaction) -> None:
         guild = guild_of(interaction)
         user_id = interaction.user.id
+        await interaction.response.defer(ephemeral=True, thinking=True)
         content = {
             "guild": guild.id,
             "user": user_id,
@@ -148,10 +166,12 @@ class PrivacyCog(
             "forgotten": [asdict(d) for d in await self.ledger.deletions.of_person(guild.id, user_id)],
             "runs": await self.ledger.runs.runs_with_author(guild.id, user_id),
         }
-        file = discord.File(
-            io.BytesIO(json.dumps(content, ensure_ascii=False, indent=1).encode()), "my-nightschool-data.json"
+        raw, name = json.dumps(content, ensure_ascii=False, indent=1).encode(), "my-nightschool-data.json"
+        if len(raw) > PLAIN_BYTES:
+            raw, name = await asyncio.to_thread(gzip.compress, raw), f"{name}.gz"
+        await interaction.edit_original_response(
+            content="Everything I keep about you:", attachments=[discord.File(io.BytesIO(raw), name)]
         )
-        await interaction.response.send_message("Everything I keep about you:", file=file, ephemeral=True)
 
 
 class Forget(SafeView):

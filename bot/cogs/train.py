@@ -85,6 +85,10 @@ class TrainCog(commands.GroupCog, group_name="train", group_description="Train t
         guild = guild_of(interaction)
         await self.ledger.guilds.ensure(guild.id, guild.name)
         user = interaction.user
+        if user.id in await self.ledger.consent.refusing(guild.id):
+            raise app_commands.CheckFailure(
+                "You said that I shall not learn from you, so I don't. `/privacy opt-in` changes that."
+            )
         await add_example(
             self.ledger,
             guild.id,

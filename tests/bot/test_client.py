@@ -40,8 +40,8 @@ class Case:
 CASES = {
     "ask": Case("Good evening.", {"question": "hello?"}, open_to_all=True, everybody_sees_it=True),
     "privacy status": Case("What I keep about you", open_to_all=True),
-    "privacy opt-in": Case("From now on I listen", open_to_all=True),
     "privacy opt-out": Case("I keep nothing more", open_to_all=True),
+    "privacy opt-in": Case("From now on I listen", open_to_all=True),
     "privacy forget-me": Case("Erase every message of yours", open_to_all=True),
     "privacy export": Case("Everything I keep about you", open_to_all=True),
     "privacy receipt": Case("not asked to be forgotten", open_to_all=True),

@@ -222,3 +222,9 @@ async def test_a_night_promotes_nothing_that_learned_from_somebody_who_opted_out
     with pytest.raises(AdapterError, match="opted out meanwhile"):
         await house.adapters.promote(1, version, by=f"night {run}")
     assert await house.adapters.champion(1) is None
+
+
+async def test_versions_are_looked_for_where_they_lie_after_a_move(house: Ledger) -> None:
+    version = await reserve(house)
+    await house.adapters.lie_in("/elsewhere/adapters")
+    assert (await house.adapters.require(1, version)).path == f"/elsewhere/adapters/1/{version}"

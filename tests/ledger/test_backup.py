@@ -194,3 +194,20 @@ async def test_a_folder_that_was_not_at_hand_is_told_before_the_next_backup_is_w
         await back_up(ledger, folder)
     assert await put_back(backup, tmp_path / "new" / "ledger.db", clock) == 1
     assert MARK.encode() not in (tmp_path / "new" / "ledger.db").read_bytes()
+
+
+async def test_an_empty_folder_where_the_disk_is_not_mounted_takes_no_note(
+    tmp_path: Path, clock: FakeClock, message: Callable[..., Message]
+) -> None:
+    database, folder, disk = tmp_path / "ledger.db", tmp_path / "backups", tmp_path / "disk"
+    backup = await filled(database, clock, message)
+    async with Ledger.open(database, clock=clock) as ledger:
+        folder.rename(disk)
+        folder.mkdir()
+        forgetting = forgetting_of(ledger, database)
+        await forgetting.person(1, 7, asked_by="member")
+        assert list(folder.iterdir()) == []
+        folder.rmdir()
+        disk.rename(folder)
+        await forgetting.note_beside_backups()
+    assert await put_back(backup, tmp_path / "new" / "ledger.db", clock) == 1

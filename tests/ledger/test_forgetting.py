@@ -195,6 +195,7 @@ async def test_folders_with_backups_are_told_once_they_are_there(
     await forgetting.person(1, 7, asked_by="member")
     assert not folder.exists()
     folder.mkdir()
+    (folder / "ledger-20260302T120000Z.db").touch()
     await forgetting.note_beside_backups()
     await forgetting.note_beside_backups()
     notes = [json.loads(line) for line in (folder / NOTES).read_text(encoding="utf-8").splitlines()]

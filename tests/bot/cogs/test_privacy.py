@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import gzip
+import hashlib
 import json
 from typing import Any
 
+import pytest
 import simcord
 
 from bot.client import NightschoolBot
+from bot.cogs import privacy
+from bot.cogs.notice import WORDS
+from ledger.consent import WORDING_VERSION
 from tests.bot.house import House, text_of
 
 MARK = "zebrafish-marzipan"
@@ -189,3 +195,58 @@ async def test_an_admin_who_lost_the_right_meanwhile_erases_nobody(house: House)
     pressed = await house.boss.click(asked.response, label="Erase it all")
     assert "may manage this server" in text_of(pressed)
     assert await house.services.ledger.messages.count(house.guild.id) == 1
+
+
+def test_other_words_are_another_version_of_the_wording() -> None:
+    known = {"2026-11-1": "d5464269f657aead"}
+    assert hashlib.sha256(WORDS.encode()).hexdigest()[:16] == known[WORDING_VERSION]
+
+
+async def test_the_status_says_what_is_kept_until_when_and_how_to_undo_it(house: House) -> None:
+    await opted_in(house, house.ann)
+    message = await house.ann.send(house.general, "I love soup")
+    await house.ask(house.ann, "hello")
+    version = await house.candidate()
+    ledger = house.services.ledger
+    [run] = await ledger.runs.of_guild(house.guild.id)
+    await ledger.runs.learned_from(run.id, [(message.id, house.ann.id)])
+    text = text_of(await house.ann.slash(house.general, "privacy status"))
+    assert f"`{version}`, until <t:" in text
+    assert "2, the newest until <t:" in text
+    assert '"1, 0"' in text
+    for command in ("opt-out", "export", "forget-me"):
+        assert f"/privacy {command}" in text
+
+
+async def test_consent_for_a_second_channel_comes_to_the_first_and_a_yes_for_all_can_be_narrowed(
+    house: House,
+) -> None:
+    kitchen, attic = (house.guild.create_text_channel(name) for name in ("kitchen", "attic"))
+    for channel in (house.general, kitchen):
+        await house.ann.slash(house.general, "privacy opt-in", channel=channel)
+    for channel in (house.general, kitchen, attic):
+        await house.ann.send(channel, f"said in {channel.id}")
+    stored = await house.services.ledger.messages.of_guild(house.guild.id)
+    assert {m.channel_id for m in stored} == {house.general.id, kitchen.id}
+    await house.ann.slash(house.general, "privacy opt-in")
+    await house.ann.slash(house.general, "privacy opt-in", channel=attic)
+    consent = house.services.ledger.consent
+    assert await consent.allows(house.guild.id, house.ann.id, attic.id)
+    assert not await consent.allows(house.guild.id, house.ann.id, house.general.id)
+
+
+async def test_a_large_export_comes_packed(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(privacy, "PLAIN_BYTES", 10)
+    result = await house.ann.slash(house.general, "privacy export")
+    assert result.response is not None
+    [file] = result.response.attachments
+    assert file.filename.endswith(".json.gz")
+    content = json.loads(gzip.decompress(house.env.backend.cdn.get(file.url) or b""))
+    assert content["user"] == house.ann.id
+
+
+async def test_an_admin_who_said_no_teaches_nothing(house: House) -> None:
+    await house.boss.slash(house.general, "privacy opt-out")
+    told = await house.boss.slash(house.general, "train teach", question="who?", answer=MARK)
+    assert "I shall not learn from you" in text_of(told)
+    assert MARK.encode() not in house.disk()
