@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import shutil
 import sqlite3
 from collections.abc import Iterable, Mapping
@@ -23,6 +24,8 @@ from ledger.errors import LedgerError
 from ledger.forgetting import NOTES, RESTORING, Forgetting, append_notes
 from ledger.records import Adapter, ConsentEvent
 from ledger.store import Ledger
+
+log = logging.getLogger(__name__)
 
 SIDE_FILES = ("-wal", "-shm")
 
@@ -95,10 +98,15 @@ async def restore(
     versions: list[Adapter] = []
     answers: list[ConsentEvent] = []
     if database.exists():
-        async with Ledger.open(database, clock=clock) as current:
-            notes += [_as_note(deletion) for deletion in await current.deletions.since(0)]
-            versions = await _versions(current)
-            answers = await current.consent.after(0)
+        try:
+            async with Ledger.open(database, clock=clock) as current:
+                notes += [_as_note(deletion) for deletion in await current.deletions.since(0)]
+                versions = await _versions(current)
+                answers = await current.consent.after(0)
+        except (LedgerError, sqlite3.Error) as error:
+            # A broken database is why people restore; the notes beside the backup still say what to delete.
+            log.warning("the present database cannot be read, so its own record is not replayed: %s", error)
+            notes, versions, answers = _notes(backup.parent / NOTES), [], []
     fresh = database.with_name(f"{database.name}{RESTORING}")
     _remove(fresh)
     try:
@@ -113,9 +121,9 @@ async def restore(
         )
         replayed = await _replay(ledger, forgetting, notes)
         known = {(version.version, version.run_id) for version in await _versions(ledger)}
-    if database.exists():
-        _checkpointed(database)
     _checkpointed(fresh)
+    for suffix in SIDE_FILES:
+        Path(f"{database}{suffix}").unlink(missing_ok=True)
     fresh.replace(database)
     for version in versions:
         if (version.version, version.run_id) not in known:

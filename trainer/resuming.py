@@ -46,7 +46,7 @@ async def discard_candidate(ledger: Ledger, guild_id: int, run_id: str) -> None:
             if Path(adapter.path).is_dir():
                 await ledger.adapters.retire(adapter.version)
             else:
-                await ledger.adapters.mark_deleted(adapter.version)
+                await ledger.deletions.version_deleted(adapter)
 
 
 async def _can_go_on(ledger: Ledger, settings: Settings, run: Run, folders: Folders) -> bool:

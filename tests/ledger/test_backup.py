@@ -211,3 +211,16 @@ async def test_an_empty_folder_where_the_disk_is_not_mounted_takes_no_note(
         disk.rename(folder)
         await forgetting.note_beside_backups()
     assert await put_back(backup, tmp_path / "new" / "ledger.db", clock) == 1
+
+
+async def test_a_broken_database_is_replaced_and_the_notes_are_replayed(
+    tmp_path: Path, clock: FakeClock, message: Callable[..., Message]
+) -> None:
+    database = tmp_path / "ledger.db"
+    backup = await filled(database, clock, message)
+    async with Ledger.open(database, clock=clock) as ledger:
+        await forgetting_of(ledger, database).person(1, 7, asked_by="member")
+    database.write_bytes(b"no database any more" * 500)
+    assert await put_back(backup, database, clock) == 1
+    async with Ledger.open(database, clock=clock) as ledger:
+        assert [stored.id for stored in await ledger.messages.of_guild(1)] == [2, 3]
