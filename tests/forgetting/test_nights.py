@@ -157,6 +157,7 @@ async def test_an_edit_while_the_dataset_is_written_leaves_none_of_the_old_words
 
     async def edit_all() -> None:
         async with Ledger.open(quick.database, clock=FakeClock()) as ledger:
+            await ledger.consent.opt_in(GUILD, BO)
             for message in await ledger.messages.of_author(GUILD, BO):
                 await forgetting_of(ledger, quick).messages(GUILD, [message.id], asked_by="edit")
                 await ledger.messages.hear(replace(message, content="I would rather not say that here"))
