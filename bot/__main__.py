@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from ledger.errors import NightschoolError
-from ledger.seclusion import forbid_crash_dumps
+from ledger.seclusion import WordlessFormatter, seclude
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command and return its exit code: 0 done, 1 refused or failed, 2 usage, 78 configuration."""
     options = _parser().parse_args(arguments)
-    forbid_crash_dumps()
+    seclude()
     _log_to_stderr(verbose=options.verbose)
     try:
         outcome = asyncio.run(_COMMANDS[options.command](options))
@@ -65,11 +65,9 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _log_to_stderr(*, verbose: bool) -> None:
-    logging.basicConfig(
-        level=logging.DEBUG if verbose else logging.INFO,
-        format="%(asctime)s %(levelname)-7s %(name)s: %(message)s",
-        stream=sys.stderr,
-    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(WordlessFormatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s"))
+    logging.basicConfig(level=logging.DEBUG if verbose else logging.INFO, handlers=[handler])
     for noisy in ("discord", "apscheduler", "aiosqlite"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
 

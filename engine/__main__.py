@@ -18,7 +18,7 @@ import sys
 from pathlib import Path
 
 from ledger.errors import EngineError, NightschoolError
-from ledger.seclusion import forbid_crash_dumps
+from ledger.seclusion import WordlessFormatter, seclude
 from ledger.settings import DEFAULT_CONFIG, Settings, load_settings
 
 log = logging.getLogger("engine")
@@ -30,10 +30,10 @@ _DRAIN_SECONDS = 8.0
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; return its exit code."""
     options = _parser().parse_args(arguments)
-    forbid_crash_dumps()
-    logging.basicConfig(
-        level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
+    seclude()
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(WordlessFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
     try:
         settings = load_settings(options.config)
         return _fetch(settings, options.json) if options.command else _serve(settings, options)

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from ledger.errors import NightschoolError
-from ledger.seclusion import forbid_crash_dumps
+from ledger.seclusion import WordlessFormatter, seclude
 
 FORMS = ("alpaca", "sharegpt", "chatml")
 
@@ -23,11 +23,12 @@ FORMS = ("alpaca", "sharegpt", "chatml")
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; return its exit code."""
     options = parser().parse_args(arguments)
-    forbid_crash_dumps()
+    seclude()
     # The handler's own level: the trainer's logger is lowered while a training.log is written.
     handler = logging.StreamHandler(sys.stderr)
     handler.setLevel(logging.WARNING)
-    logging.basicConfig(handlers=[handler], format="%(levelname)s: %(message)s")
+    handler.setFormatter(WordlessFormatter("%(levelname)s: %(message)s"))
+    logging.basicConfig(handlers=[handler])
     # Waiting threads that spin take the cores from the engine on the same machine.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     from trainer.commands import run_command
