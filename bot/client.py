@@ -156,9 +156,13 @@ class NightschoolBot(commands.Bot):
             await self._joined(guild)
         log.info("connected as %s to %d guild(s)", self.user, len(self.guilds))
         # A session that begins anew was told nothing of what happened before it.
-        self.services.background.run(self.catching_up.look(), name="catching-up")
+        self.services.background.run(self.catch_up(), name="catching-up")
         # Nights that were due while the bot was off are made up now that it knows its guilds.
         await self.services.schedule.tick()
+
+    async def catch_up(self) -> None:
+        """Look for what Discord did not tell."""
+        await self.catching_up.look()
 
     async def _joined(self, guild: discord.Guild) -> None:
         assert self.user is not None  # noqa: S101 - no event comes before the login

@@ -251,11 +251,14 @@ async def open_house(
     clock: Clock | None = None,
     trainer: Path | None = None,
     secrets: Secrets | None = None,
+    played_again: bool = False,
 ) -> AsyncIterator[House]:
     """Open the services, connect the bot to a local Discord, and let people in.
 
     The services come first: work that they own must not be counted as the bot's by the simulation,
     which waits for such work after every action. ``trainer`` is a script to run as the trainer.
+    ``played_again`` says that the Discord of before is not there: it is empty at first, and the bot would
+    take all that it remembers for deleted.
     """
     config = settings.root / "config.toml"
     clock = clock or FakeClock(NOON)
@@ -263,8 +266,14 @@ async def open_house(
         if trainer is not None:
             services.nights._command = trainer_command(trainer)
         bot = NightschoolBot(services)
+        if played_again:
+            bot.catch_up = _nothing  # type: ignore[method-assign]
         async with connected(bot) as env:
             yield _furnished(env, bot, services)
+
+
+async def _nothing() -> None:
+    """Look for nothing."""
 
 
 @asynccontextmanager

@@ -118,7 +118,7 @@ async def day(
         settings = write_config(root, base, engine.url, strict=strict)
         script.write_text(TRAINER.format(mark=MARK), encoding="utf-8")
         with bot_log(root / "logs" / "bot.log"):
-            async with open_house(settings, clock=clock, trainer=script) as house:
+            async with open_house(settings, clock=clock, trainer=script, played_again=True) as house:
                 yield await _played(house, root, clock, engine)
 
 
