@@ -127,8 +127,8 @@ def in_child(root: Path, prepare: Callable[[], None] = lambda: None) -> int:
             prepare()
             asyncio.run(_forget(root))
             status = 0
-        except BaseException:
-            traceback.print_exc()  # pytest shows it: nobody else would ever hear of it
+        except BaseException:  # noqa: BLE001 - nobody else would ever hear of it
+            traceback.print_exc()
         finally:
             sys.stderr.flush()
             os._exit(status)
