@@ -58,7 +58,7 @@ RULES: tuple[Rule, ...] = (
     Rule("token", credentials.private_keys, False),
     Rule("webhook", invitations.webhooks, True),
     Rule("discord-token", credentials.discord_tokens, False),
-    Rule("token", tokens.known, True),
+    Rule("token", tokens.known, False),
     Rule("password", passwords.in_addresses, False),
     Rule("token", tokens.named, True),
     Rule("password", passwords.named, False),

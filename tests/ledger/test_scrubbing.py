@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import string
 import subprocess
 import sys
@@ -58,6 +59,22 @@ def test_a_web_address_stays_and_only_the_secrets_in_it_go() -> None:
     assert scrub("postgres://app:" + "n3stb0x-9" + "@db.example.org/app").text == (
         "postgres://app:[password]@db.example.org/app"
     )
+
+
+@pytest.mark.parametrize(
+    ("prefix", "length"),
+    [("AKIA", 16), ("ghp_", 36), ("glpat-", 20), ("AIza", 35), ("sk_live_", 24), ("hf_", 34), ("npm_", 36)],
+)
+def test_a_key_in_an_issuers_form_goes_though_no_digit_fell_to_it(prefix: str, length: int) -> None:
+    """One key of Amazon's in 28 has none, and a message may have none besides."""
+    draw = random.Random(prefix)
+    key = prefix + "".join(draw.choices(string.ascii_uppercase, k=length))
+    assert scrub(f"the backup runs with {key}").text == "the backup runs with [token]"
+
+
+def test_kisses_are_no_key_of_slacks() -> None:
+    assert scrub("xoxo-from-the-whole-reading-club").found == {}
+    assert scrub("xoxb-" + "2940117-kEstrel").found == {"token": 1}
 
 
 def test_discords_own_markup_and_message_links_stay() -> None:
