@@ -21,7 +21,8 @@ _KNOWN = re.compile(
     |xox[abeoprs]-(?=[\w-]*\d)[\w-]{10,250}|xapp-\d-[\w-]{20,250}        # Slack; not "xoxo-" in words
     |AIza[\w-]{35}(?![\w-])|ya29\.[\w-]{20,500}|GOCSPX-[\w-]{20,40}     # Google
     |(?:sk|rk|pk)_(?:live|test)_[A-Za-z0-9]{16,247}|whsec_[\w+/=]{16,100}   # Stripe
-    |sk-(?:proj-|ant-|or-|svcacct-)(?=[\w-]*\d)[\w-]{20,250}|sk-[A-Za-z0-9]{32,64}(?![\w-])   # OpenAI, Anthropic
+    |sk-(?:proj-|ant-|or-|svcacct-)(?=[\w-]*\d)[\w-]{20,250}                  # OpenAI, Anthropic
+    |sk-[A-Za-z0-9]{32,64}(?![\w-])                                     # OpenAI, DeepSeek
     |hf_[A-Za-z0-9]{30,40}|npm_[A-Za-z0-9]{36}|pypi-AgE[\w-]{50,250}    # Hugging Face, npm, PyPI
     |SG\.[\w-]{16,32}\.[\w-]{16,64}|SK[0-9a-f]{32}(?!\w)|key-[0-9a-f]{32}(?!\w)   # SendGrid, Twilio, Mailgun
     |\d{8,10}:AA[\w-]{32,35}(?![\w-])                                   # Telegram
