@@ -16,13 +16,12 @@ from aiohttp import web
 
 from engine.protocol import ChatRequest, LoadRequest, Refusal, Reply, UnloadRequest, parse, sse, usage
 from engine.requests import Failed, Finished, Piece
-from engine.serving import Flow, Serving
+from engine.serving import GUILD_HEADER, Flow, Serving
 
 log = logging.getLogger(__name__)
 
 HOST = "127.0.0.1"
 MAX_BODY_BYTES = 1024 * 1024
-GUILD_HEADER = "X-Nightschool-Guild"
 _SERVING: web.AppKey[Serving] = web.AppKey("serving", Serving)
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]

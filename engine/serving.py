@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 BASE = "base"
 _UNLOAD_GRACE_SECONDS = 0.25
+GUILD_HEADER = "X-Nightschool-Guild"
+"""Header of a request that names the guild it is made for."""
 _VERSION = re.compile(r"g(?P<guild>\d+)-v\d{6,}")
 
 
@@ -71,10 +73,10 @@ class Serving:
         }
 
     def adapter_of(self, model: str, guild: str | None) -> str | None:
-        """Return the adapter that ``model`` names, None for the base; ``guild`` is who asks, if told.
+        """Return the adapter that ``model`` names, None for the base; ``guild`` is who asks.
 
         Raises:
-            Refusal: 403 for another guild's adapter, 404 for an unknown name.
+            Refusal: 403 for the adapter of another guild than the one that asks, 404 for an unknown name.
         """
         if model in (BASE, self.base.name):
             return None
@@ -210,14 +212,21 @@ class Flow:
 
 
 def check_owner(model: str, guild: str | None) -> None:
-    """Refuse an adapter to another guild than its own; ``guild`` is None where nobody said who asks.
+    """Refuse an adapter to everybody but its own guild; ``guild`` is None where nobody said who asks.
 
     Raises:
         Refusal: 403.
     """
     match = _VERSION.fullmatch(model)
-    if guild is not None and match is not None and match["guild"] != guild:
-        raise Refusal(403, f"The adapter {model} belongs to another server.", param="model")
+    if match is None or match["guild"] == guild:
+        return
+    if guild is None:
+        raise Refusal(
+            403,
+            f"The adapter {model} belongs to one server: say in the header {GUILD_HEADER} that you ask for it.",
+            param="model",
+        )
+    raise Refusal(403, f"The adapter {model} belongs to another server.", param="model")
 
 
 def _checked_weights(folder: Path, name: str, fingerprint: str) -> Weights:

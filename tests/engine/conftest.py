@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -94,6 +95,12 @@ def start_generator(tiny_base: Path, tokenizer: Any) -> Iterator[Callable[..., G
         generator.close(0.0)
 
 
+def of_its_guild(version: object) -> dict[str, str]:
+    """Return the header with which the guild of an adapter version asks; none for the base."""
+    match = re.match(r"g(\d+)-v", str(version))
+    return {"X-Nightschool-Guild": match[1]} if match else {}
+
+
 @dataclass(frozen=True, slots=True)
 class Running:
     """A real engine process: where it is, its token, and where its adapters lie."""
@@ -104,9 +111,10 @@ class Running:
     process: subprocess.Popen[str]
 
     def call(self, path: str, body: object = None, **headers: str) -> tuple[int, str]:
-        """Send a request with the token; return status and body."""
+        """Send a request with the token, for the guild of the adapter it is about; return status and body."""
         data = None if body is None else json.dumps(body).encode()
-        headers = {"Authorization": f"Bearer {self.token}", **headers}
+        version = (body.get("lora_name") or body.get("model")) if isinstance(body, dict) else None
+        headers = {"Authorization": f"Bearer {self.token}", **of_its_guild(version), **headers}
         request = urllib.request.Request(self.url + path, data=data, headers=headers)  # noqa: S310
         try:
             with urllib.request.urlopen(request, timeout=30) as response:  # noqa: S310

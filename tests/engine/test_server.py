@@ -11,7 +11,7 @@ from typing import Any
 import openai
 import pytest
 
-from tests.engine.conftest import Running, engine_process
+from tests.engine.conftest import Running, engine_process, of_its_guild
 
 FIRST, SECOND = "g1-v000001", "g2-v000001"
 Adapters = Callable[..., Path]
@@ -41,7 +41,7 @@ def question(text: str = "where is the umbrella?") -> list[Any]:
 
 
 def ask(client: openai.OpenAI, model: str = "base", text: str = "where is it?", **options: Any) -> Any:
-    settings = {"max_tokens": 16, "temperature": 0, **options}
+    settings = {"max_tokens": 16, "temperature": 0, "extra_headers": of_its_guild(model), **options}
     return client.chat.completions.create(model=model, messages=question(text), **settings)
 
 
@@ -91,7 +91,11 @@ async def test_eight_at_once_on_two_adapters_each_get_their_own_answer(
     answers = await asyncio.gather(
         *(
             together.chat.completions.create(
-                model=model, messages=question(text), max_tokens=24, temperature=0
+                model=model,
+                messages=question(text),
+                max_tokens=24,
+                temperature=0,
+                extra_headers=of_its_guild(model),
             )
             for model, text in asked
         )
@@ -135,6 +139,12 @@ def test_an_adapter_is_only_for_its_own_guild(engine: Running, client: openai.Op
         ask(client, FIRST, extra_headers={"X-Nightschool-Guild": "2"})
     header = {"X-Nightschool-Guild": "2"}
     assert engine.call("/v1/unload_lora_adapter", {"lora_name": FIRST}, **header)[0] == 403
+
+
+def test_who_does_not_say_for_which_guild_they_ask_gets_the_base_alone(client: openai.OpenAI) -> None:
+    ask(client, "base", extra_headers={})
+    with pytest.raises(openai.PermissionDeniedError, match="X-Nightschool-Guild"):
+        ask(client, FIRST, extra_headers={})
 
 
 def test_a_prompt_that_is_too_long_is_refused_with_openais_code(client: openai.OpenAI) -> None:
@@ -257,7 +267,11 @@ async def test_twenty_swaps_under_load_fail_no_request_and_leave_nothing_behind(
         while len(route) < len(names):
             name = route[-1]
             answer = await client.chat.completions.create(
-                model=name, messages=question(f"member {number}"), max_tokens=30, temperature=0
+                model=name,
+                messages=question(f"member {number}"),
+                max_tokens=30,
+                temperature=0,
+                extra_headers=of_its_guild(name),
             )
             assert answer.usage is not None
             answered.append(name)
