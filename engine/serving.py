@@ -223,7 +223,7 @@ def check_owner(model: str, guild: str | None) -> None:
     if guild is None:
         raise Refusal(
             403,
-            f"The adapter {model} belongs to one server: say in the header {GUILD_HEADER} that you ask for it.",
+            f"The adapter {model} belongs to one server: name it in the header {GUILD_HEADER}.",
             param="model",
         )
     raise Refusal(403, f"The adapter {model} belongs to another server.", param="model")

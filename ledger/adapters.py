@@ -13,7 +13,7 @@ from typing import Any
 import aiosqlite
 
 from ledger.clock import Clock, to_ms
-from ledger.consent import said_no
+from ledger.consent import refuses
 from ledger.database import Reader, Writer
 from ledger.errors import AdapterError
 from ledger.records import Adapter
@@ -235,10 +235,10 @@ async def _saw_what_is_deleted(connection: aiosqlite.Connection, version: str) -
 
 
 async def _saw_who_refuses(connection: aiosqlite.Connection, guild_id: int, version: str) -> bool:
-    """Tell whether the version's run learned from somebody whose last answer is no."""
+    """Tell whether the version's run learned from somebody whose last answer is no, there or everywhere."""
     async with connection.execute(
         "SELECT 1 FROM adapters JOIN run_messages m USING (run_id) WHERE version = :version"
-        f" AND {said_no('m.author_id')} LIMIT 1",
+        f" AND {refuses('m.author_id', channel='m.channel_id')} LIMIT 1",
         {"version": version, "guild_id": guild_id},
     ) as cursor:
         return await cursor.fetchone() is not None

@@ -106,7 +106,6 @@ class Deletions:
                 names,
             )
             deletion_id = int(cursor.lastrowid or 0)
-            # Before the rows go: a channel's or a guild's messages are known by them alone.
             await mark_runs(connection, kind, {**names, "id": deletion_id, "until": now + keep_ms})
             if kind == "person":
                 await connection.executemany(

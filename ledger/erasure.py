@@ -37,8 +37,7 @@ async def mark_runs(connection: aiosqlite.Connection, kind: Kind, names: dict[st
     seen = {
         "person": "m.author_id IN (SELECT value FROM json_each(:subject))",
         "messages": "m.message_id IN (SELECT value FROM json_each(:subject))",
-        "channel": "m.message_id IN (SELECT id FROM messages WHERE guild_id = :guild"
-        " AND channel_id IN (SELECT value FROM json_each(:subject)))",
+        "channel": "m.channel_id IN (SELECT value FROM json_each(:subject))",
         "guild": "1",
     }[kind]
     await connection.execute(

@@ -118,12 +118,13 @@ class Channels:
         ) as cursor:
             return [_channel(row) async for row in cursor]
 
-    async def set_mode(self, channel_id: int, guild_id: int, name: str, mode: ChannelMode) -> None:
+    async def set_mode(
+        self, channel_id: int, guild_id: int, name: str, mode: ChannelMode, *, parent_id: int | None = None
+    ) -> None:
         """Note what an admin wants the bot to do in the channel, adding it if it is new."""
+        await self.ensure(channel_id, guild_id, name, mode=mode, parent_id=parent_id)
         await self._writer.execute(
-            "INSERT INTO channels (id, guild_id, name, mode, chosen) VALUES (?, ?, ?, ?, 1)"
-            " ON CONFLICT (id) DO UPDATE SET mode = excluded.mode, name = excluded.name, chosen = 1",
-            (channel_id, guild_id, name, mode),
+            "UPDATE channels SET mode = ?, chosen = 1 WHERE id = ?", (mode, channel_id)
         )
 
 

@@ -9,13 +9,13 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import aiosqlite
 
 from ledger.consent import agrees, refuses
 from ledger.database import Reader, Writer, older_deleted
-from ledger.records import Message
+from ledger.records import OPT_IN, Message
 from ledger.scrubbing import scrub
 
 _SELECT = (
@@ -83,7 +83,7 @@ class Messages:
         Whether they do is looked up in the transaction that writes: nobody who is forgotten meanwhile
         comes back.
         """
-        row, condition = self._row(message), agrees(":author_id")
+        row, condition = self._row(replace(message, basis=OPT_IN)), agrees(":author_id")
 
         async def job(connection: aiosqlite.Connection) -> bool:
             await connection.execute(_NAME.format(condition=condition), row)

@@ -19,6 +19,9 @@ AdapterState = Literal["candidate", "champion", "previous", "retired", "deleted"
 LOCKED = "locked by policy until Discord permits it"
 """Reason under which a night counts what the policy lock left out."""
 
+OPT_IN = "opt-in"
+"""Basis of what is kept because its author agreed."""
+
 FINAL_STAGES: frozenset[str] = frozenset({"promoted", "kept", "skipped", "failed", "cancelled"})
 
 
@@ -38,6 +41,7 @@ class Message:
     mentions: tuple[int, ...] = ()
     source: str = "discord"
     basis: str = ""
+    """Why it may be kept: the author's own consent, or what an operator declared; empty: it is not stored."""
     is_bot: bool = False
     adapter_version: str | None = None
 

@@ -81,18 +81,18 @@ class Runs:
         return await self.require(run_id)
 
     async def learned_from(self, run_id: str, messages: Iterable[tuple[int, int]]) -> int:
-        """Keep the (message id, author id) pairs that the run trains on; never their text.
+        """Keep the (message id, author id) pairs that the run trains on, and where; never their text.
 
         Return how many of the messages are not stored any more: 0, unless somebody had them deleted
         between reading and this. A deletion that comes later finds the run by these pairs.
         """
-        rows = [(run_id, message_id, author_id) for message_id, author_id in messages]
+        rows = [(run_id, message_id, author_id, message_id) for message_id, author_id in messages]
 
         async def job(connection: aiosqlite.Connection) -> int:
             await connection.execute("DELETE FROM run_messages WHERE run_id = ?", (run_id,))
             await connection.executemany(
-                "INSERT INTO run_messages (run_id, message_id, author_id) VALUES (?, ?, ?)"
-                " ON CONFLICT DO NOTHING",
+                "INSERT INTO run_messages (run_id, message_id, author_id, channel_id)"
+                " VALUES (?, ?, ?, (SELECT channel_id FROM messages WHERE id = ?)) ON CONFLICT DO NOTHING",
                 rows,
             )
             async with connection.execute(

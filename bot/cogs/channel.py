@@ -7,8 +7,13 @@ from discord import app_commands
 from discord.ext import commands
 
 from bot.cogs.errors import admin_check
+from bot.cogs.recorder import place_name
 from ledger.records import ChannelMode
 from ledger.store import Ledger
+
+Talk = discord.TextChannel | discord.VoiceChannel | discord.StageChannel
+Place = Talk | discord.ForumChannel | discord.Thread
+"""Wherever members can write: text and voice chats, forums with all their posts, single threads."""
 
 SAID = {
     "listen": "{channel}: I learn from members who agreed, and answer when I'm spoken to.",
@@ -31,31 +36,28 @@ class ChannelCog(commands.GroupCog, group_name="channel", group_description="Whe
 
     @app_commands.command(description="Learn here from members who agreed; answer when spoken to.")
     @app_commands.describe(channel="Which channel; this one if left out")
-    async def listen(
-        self, interaction: discord.Interaction, channel: discord.TextChannel | None = None
-    ) -> None:
+    async def listen(self, interaction: discord.Interaction, channel: Place | None = None) -> None:
         await self._set(interaction, channel, "listen")
 
     @app_commands.command(description="Answer every message here.")
     @app_commands.describe(channel="Which channel; this one if left out")
-    async def answer(
-        self, interaction: discord.Interaction, channel: discord.TextChannel | None = None
-    ) -> None:
+    async def answer(self, interaction: discord.Interaction, channel: Place | None = None) -> None:
         await self._set(interaction, channel, "answer")
 
     @app_commands.command(description="Neither learn nor answer here.")
     @app_commands.describe(channel="Which channel; this one if left out")
-    async def ignore(
-        self, interaction: discord.Interaction, channel: discord.TextChannel | None = None
-    ) -> None:
+    async def ignore(self, interaction: discord.Interaction, channel: Place | None = None) -> None:
         await self._set(interaction, channel, "ignore")
 
-    async def _set(
-        self, interaction: discord.Interaction, channel: discord.TextChannel | None, mode: ChannelMode
-    ) -> None:
+    async def _set(self, interaction: discord.Interaction, channel: Place | None, mode: ChannelMode) -> None:
         chosen = channel or interaction.channel
-        if interaction.guild is None or not isinstance(chosen, discord.TextChannel | discord.Thread):
-            raise app_commands.CheckFailure("That works in text channels only.")
+        if interaction.guild is None or not isinstance(chosen, Place):
+            raise app_commands.CheckFailure(
+                "That works where members can write: in channels, threads and forums."
+            )
         await self.ledger.guilds.ensure(interaction.guild.id, interaction.guild.name)
-        await self.ledger.channels.set_mode(chosen.id, interaction.guild.id, chosen.name, mode)
+        parent_id = chosen.parent_id if isinstance(chosen, discord.Thread) else None
+        await self.ledger.channels.set_mode(
+            chosen.id, interaction.guild.id, place_name(chosen), mode, parent_id=parent_id
+        )
         await interaction.response.send_message(SAID[mode].format(channel=chosen.mention), ephemeral=True)

@@ -224,6 +224,19 @@ async def test_a_night_promotes_nothing_that_learned_from_somebody_who_opted_out
     assert await house.adapters.champion(1) is None
 
 
+async def test_a_night_promotes_nothing_from_a_channel_that_was_taken_back_meanwhile(house: Ledger) -> None:
+    version = await reserve(house)
+    run = (await house.adapters.require(1, version)).run_id
+    await house.consent.opt_in(1, 7)
+    await house.messages.add(Message(1, 1, 100, 7, "", "words", 1))
+    await house.runs.learned_from(run, [(1, 7)])
+    await house.consent.opt_in(1, 7, channels=[101])
+    with pytest.raises(AdapterError, match="opted out meanwhile"):
+        await house.adapters.promote(1, version, by=f"night {run}")
+    await house.consent.opt_in(1, 7, channels=[100, 101])
+    assert (await house.adapters.promote(1, version, by=f"night {run}")).state == "champion"
+
+
 async def test_versions_are_looked_for_where_they_lie_after_a_move(house: Ledger) -> None:
     version = await reserve(house)
     await house.adapters.lie_in("/elsewhere/adapters")

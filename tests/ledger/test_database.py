@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -18,6 +19,15 @@ from ledger.errors import LedgerError
 from ledger.records import Message
 from ledger.store import Ledger
 
+OF_VERSION_5 = (
+    "INSERT INTO guilds (id, name, first_seen_at) VALUES (1, 'yard', 1)",
+    "INSERT INTO channels (id, guild_id, name, mode) VALUES (100, 1, 'lounge', 'listen')",
+    "INSERT INTO messages (id, guild_id, channel_id, author_id, content, created_at, source, basis) VALUES"
+    " (5, 1, 100, 7, 'heard', 1, 'discord', ''), (6, 1, 100, 7, 'theirs', 1, 'export', 'ours')",
+    "INSERT INTO runs (id, guild_id, stage, trigger, created_at) VALUES ('a', 1, 'kept', 'test', 1)",
+    "INSERT INTO run_messages (run_id, message_id, author_id) VALUES ('a', 5, 7), ('a', 9, 7)",
+)
+"""What a database of the fifth version may hold."""
 ROOT = Path(__file__).resolve().parents[2]
 
 OPEN_AND_WRITE = """
@@ -242,6 +252,26 @@ async def test_a_migration_that_fails_leaves_the_version_it_found(
         assert tables == ["first"]
         assert connection.execute("PRAGMA user_version").fetchone() == (1,)
     connection.close()
+
+
+async def test_an_older_database_learns_on_what_basis_and_where_its_words_were_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    older = tmp_path / "migrations"
+    older.mkdir()
+    for number, file in migrations():
+        if number < 6:
+            shutil.copy(file, older)
+    path = tmp_path / "data" / "ledger.db"
+    with monkeypatch.context() as patch:
+        patch.setattr("ledger.database.MIGRATIONS", older)
+        async with open_database(path) as (_, writer):
+            for statement in OF_VERSION_5:
+                await writer.execute(statement)
+    async with Ledger.open(path) as ledger:
+        assert {m.id: m.basis for m in await ledger.messages.of_guild(1)} == {5: "opt-in", 6: "ours"}
+        async with ledger.reader.execute("SELECT message_id, channel_id FROM run_messages") as cursor:
+            assert [tuple(row) async for row in cursor] == [(5, 100), (9, None)]
 
 
 async def test_deleted_text_is_in_no_byte_of_the_file_after_a_checkpoint(

@@ -219,3 +219,17 @@ async def test_forgetting_somebody_unknown_stores_their_wish_and_nothing_else(
     receipt = await forgetting.person(1, 404, asked_by="member")
     assert receipt.counts == {"messages": 0, "replies": 0, "reactions": 0}
     assert await house.consent.refusing(1) == {404}
+
+
+async def test_a_deleted_channel_reaches_versions_whose_messages_were_too_old_to_be_kept(
+    house: Ledger, forgetting: Forgetting, message: Callable[..., Message], tmp_path: Path
+) -> None:
+    await house.channels.ensure(101, 1, "elsewhere")
+    await house.messages.add_many([message(1), message(2, channel_id=101)])
+    elsewhere = await learned(house, tmp_path, (2, 7))
+    there = await learned(house, tmp_path, (1, 7), (2, 7))
+    await house.messages.delete_older(10**13)
+    receipt = await forgetting.channel(1, 100, asked_by="Discord")
+    assert receipt.counts["messages"] == 0
+    assert [version.version for version in receipt.versions] == [there.version]
+    assert not await house.deletions.is_tainted(elsewhere.run_id)

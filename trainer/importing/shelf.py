@@ -7,14 +7,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ledger.records import Message
+from ledger.records import OPT_IN, Message
 from ledger.store import Ledger
 from trainer.importing.addressing import Voices
 from trainer.importing.drafts import Draft, Place, Skipped
 from trainer.importing.gate import COMMAND, Gate
 from trainer.importing.report import ImportReport
 
-OPT_IN_BASIS = "opt-in"
 PACKAGE_BASIS = "data-package"
 
 
@@ -88,7 +87,7 @@ class Shelf:
         named = self._voices.of(draft.place).addressed(message.content)
         mentions = dict.fromkeys((*message.mentions, *named))
         mentions.pop(message.author_id, None)
-        basis = self._basis or (PACKAGE_BASIS if source == "package" else OPT_IN_BASIS)
+        basis = self._basis or (PACKAGE_BASIS if source == "package" else OPT_IN)
         return replace(message, mentions=tuple(mentions), source=source, basis=basis)
 
     async def _ensure(self, place: Place) -> None:
