@@ -69,7 +69,13 @@ class NightschoolBot(commands.Bot):
 
     async def setup_hook(self) -> None:
         s = self.services
-        recorder = RecorderCog(self, ledger=s.ledger, forgetting=s.forgetting, source=self._source)
+        recorder = RecorderCog(
+            self,
+            ledger=s.ledger,
+            forgetting=s.forgetting,
+            background=s.background,
+            source=self._source,
+        )
         await self.add_cog(recorder)
         self.catching_up = CatchingUp(self, ledger=s.ledger, forgetting=s.forgetting, recorder=recorder)
         await self.add_cog(
@@ -108,6 +114,7 @@ class NightschoolBot(commands.Bot):
         await self.tree.sync()
         s.nights.on_finished(self._tidy_up)
         s.background.run(s.housekeeping.daily(self.is_member, self._tell_soon), name="housekeeping")
+        s.background.run(s.housekeeping.see_through(), name="unfinished deletions")
 
     async def _tidy_up(self, night: Night) -> None:
         """Delete what a promotion has freed: versions that learned from something deleted since."""

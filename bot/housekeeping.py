@@ -72,6 +72,22 @@ class Housekeeping:
                     forgotten.append((guild_id, user_id))
         return forgotten
 
+    async def see_through(self, *, pause_seconds: float = 60.0) -> None:
+        """Go on with deletions that could not be completed at once, for as long as the bot runs.
+
+        Their rows are gone; what waits are files, or bytes in a database that another process was reading.
+        """
+        while True:
+            await asyncio.sleep(pause_seconds)
+            try:
+                # A deletion that has just begun is being worked on by whoever began it.
+                before = to_ms(self._ledger.clock.now()) - round(pause_seconds * 1000)
+                if any(d.asked_at <= before for d in await self._ledger.deletions.unfinished()):
+                    async with self._one_at_a_time:
+                        await self._forgetting.complete()
+            except (NightschoolError, OSError, sqlite3.Error) as error:
+                log.error("a deletion cannot be completed yet, and is tried again: %s", error)
+
     async def daily(self, is_member: IsMember, tell: Tell, *, pause_seconds: float = 86_400.0) -> None:
         """Sweep now and then once a day, for as long as the bot runs, and tell each guild what went."""
         while True:

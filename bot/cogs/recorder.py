@@ -1,21 +1,32 @@
 """What is said, kept for those who agreed: new messages, edits, deletions, reactions.
 
-Never writes text of anybody without consent, of bots, webhooks, or direct messages.
+Never writes text of anybody without consent, of bots, webhooks, or direct messages. What is deleted or
+edited in Discord is followed until it is done: Discord does not tell of it twice.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
+import sqlite3
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 import discord
 from discord.ext import commands
 
+from bot.background import Background
 from bot.context import record
 from ledger.clock import to_ms
+from ledger.errors import NightschoolError
 from ledger.forgetting import Forgetting
 from ledger.records import ChannelMode
 from ledger.store import Ledger
+
+log = logging.getLogger(__name__)
+
+RETRY_SECONDS = 60.0
+"""How soon a deletion is tried again that the disk or another process had kept from being done."""
 
 GuildChannel = discord.abc.GuildChannel | discord.Thread
 
@@ -54,8 +65,17 @@ def place_name(channel: GuildChannel) -> str:
 class RecorderCog(commands.Cog):
     """Listens."""
 
-    def __init__(self, bot: commands.Bot, *, ledger: Ledger, forgetting: Forgetting, source: str) -> None:
+    def __init__(
+        self,
+        bot: commands.Bot,
+        *,
+        ledger: Ledger,
+        forgetting: Forgetting,
+        background: Background,
+        source: str,
+    ) -> None:
         self.bot = bot
+        self._background = background
         self.ledger = ledger
         self.forgetting = forgetting
         self.source = source
@@ -102,12 +122,14 @@ class RecorderCog(commands.Cog):
         """Follow an edit, if it is one."""
         if message.guild is None or message.edited_at is None or message.author.bot:
             return
-        async with self._in_order:
-            await self._replace(message, message.guild, to_ms(message.edited_at))
+        guild, edited_at = message.guild, to_ms(message.edited_at)
+        await self._follow(lambda: self._replace(message, guild, edited_at))
 
     async def _replace(self, message: discord.Message, guild: discord.Guild, edited_at: int) -> None:
         kept = record(message, bot_id=self.bot.user.id if self.bot.user else 0)
         stored = await self.ledger.messages.get(message.id)
+        if stored is not None and (stored.edited_at or 0) > edited_at:
+            return  # a later edit came first, while this one could not be followed
         channel = message.channel
         listened = isinstance(channel, GuildChannel) and await channel_mode(self.ledger, channel) != "ignore"
         allowed = listened and await self.ledger.consent.allows(guild.id, message.author.id, channel.id)
@@ -128,23 +150,43 @@ class RecorderCog(commands.Cog):
     async def deleted(self, guild_id: int | None, message_ids: set[int]) -> None:
         """Forget messages that are gone in Discord."""
         if guild_id is not None:
-            async with self._in_order:
-                await self.forgetting.messages(guild_id, message_ids, asked_by="Discord")
+            await self._follow(lambda: self.forgetting.messages(guild_id, message_ids, asked_by="Discord"))
 
     @commands.Cog.listener()
     async def on_guild_channel_delete(self, channel: discord.abc.GuildChannel) -> None:
-        async with self._in_order:
-            await self.forgetting.channel(channel.guild.id, channel.id, asked_by="Discord")
+        await self._follow(lambda: self.forgetting.channel(channel.guild.id, channel.id, asked_by="Discord"))
 
     @commands.Cog.listener()
     async def on_raw_thread_delete(self, payload: discord.RawThreadDeleteEvent) -> None:
-        async with self._in_order:
-            await self.forgetting.channel(payload.guild_id, payload.thread_id, asked_by="Discord")
+        await self._follow(
+            lambda: self.forgetting.channel(payload.guild_id, payload.thread_id, asked_by="Discord")
+        )
 
     @commands.Cog.listener()
     async def on_guild_remove(self, guild: discord.Guild) -> None:
-        async with self._in_order:
-            await self.forgetting.guild(guild.id, asked_by="Discord")
+        await self._follow(lambda: self.forgetting.guild(guild.id, asked_by="Discord"))
+
+    async def _follow(self, work: Callable[[], Awaitable[object]]) -> None:
+        """Do ``work`` in its turn; where that fails, again and again until it is done."""
+        if not await self._done(work):
+            self._background.run(self._until_done(work), name="following Discord")
+
+    async def _until_done(self, work: Callable[[], Awaitable[object]]) -> None:
+        done = False
+        while not done:
+            await asyncio.sleep(RETRY_SECONDS)
+            done = await self._done(work)
+
+    async def _done(self, work: Callable[[], Awaitable[object]]) -> bool:
+        try:
+            async with self._in_order:
+                await work()
+        except (NightschoolError, OSError, sqlite3.Error) as error:
+            # The text of a stranger's exception may quote what it failed on.
+            reason = error if isinstance(error, NightschoolError) else type(error).__name__
+            log.error("what was deleted in Discord cannot be forgotten yet, and is tried again: %s", reason)
+            return False
+        return True
 
     @commands.Cog.listener()
     async def on_guild_channel_update(

@@ -27,6 +27,7 @@ from bot.services import Services, open_services
 from ledger.clock import Clock
 from ledger.settings import Bot, Engine, Model, Schedule, Secrets, Settings
 from tests.conftest import FakeClock
+from tests.searching import holding
 
 NOON = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
 BASE = "stand-in/base"
@@ -238,10 +239,9 @@ class House:
         adapter = await ledger.adapters.reserve(guild.id, run.id, adapters_dir=folder, base_model=BASE)
         return adapter.version
 
-    def disk(self) -> bytes:
-        """Return the bytes of the database and of everything SQLite keeps beside it."""
-        folder = self.services.ledger.path.parent
-        return b"".join(path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file())
+    def on_disk(self, text: str) -> bool:
+        """Tell whether the text stands in the database, or in anything that SQLite keeps beside it."""
+        return bool(holding(text, self.services.ledger.path.parent))
 
 
 @asynccontextmanager

@@ -35,7 +35,7 @@ async def test_messages_and_answers_that_were_deleted_meanwhile_are_forgotten(ho
     await house.bot.catching_up.look()
     assert await texts(house) == [*(f"stays {n}" for n in range(0, 130, 3)), "hello"]
     assert await house.services.ledger.replies.of_guild(house.guild.id) == []
-    assert MARK.encode() not in house.disk()
+    assert not house.on_disk(MARK)
     before = await house.services.ledger.deletions.newest(house.guild.id)
     await house.bot.catching_up.look()
     assert await house.services.ledger.deletions.newest(house.guild.id) == before
@@ -49,7 +49,7 @@ async def test_what_was_edited_meanwhile_is_followed_and_what_was_not_is_left_al
     raw.edited_timestamp = house.env.backend.messages[house.general.id][edited.id].timestamp
     await house.bot.catching_up.look()
     assert await texts(house) == ["I love soup", "and stew"]
-    assert MARK.encode() not in house.disk()
+    assert not house.on_disk(MARK)
 
 
 async def test_a_channel_that_is_gone_is_forgotten(house: House) -> None:
@@ -59,7 +59,7 @@ async def test_a_channel_that_is_gone_is_forgotten(house: House) -> None:
     await house.ann.send(house.general, "stays")
     await house.bot.catching_up.look()
     assert await texts(house) == ["stays"]
-    assert MARK.encode() not in house.disk()
+    assert not house.on_disk(MARK)
 
 
 async def test_an_imported_channel_is_not_looked_for(house: House) -> None:
@@ -81,6 +81,6 @@ async def test_a_server_that_removed_this_account_is_forgotten_and_anothers_is_n
         await ledger.channels.ensure(guild_id, guild_id, "hall")
         await ledger.messages.add(Message(guild_id, guild_id, guild_id, 7, "", f"{MARK}{guild_id}", 1))
     await house.bot.catching_up.look()
-    assert f"{MARK}901".encode() not in house.disk()
+    assert not house.on_disk(f"{MARK}901")
     assert [m.content for m in await ledger.messages.of_guild(902)] == [f"{MARK}902"]
     assert 901 not in await ledger.guilds.joined_by(me.id)

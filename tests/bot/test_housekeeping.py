@@ -130,3 +130,29 @@ async def test_somebody_who_opted_out_and_left_is_forgotten_too(
     clock.advance(days=1)
     assert await housekeeping.see_leavers(here) == [(1, 7)]
     assert await house.messages.of_author(1, 7) == []
+
+
+async def test_a_deletion_that_could_not_be_completed_at_once_is_within_minutes(
+    house: Ledger, tmp_path: Path, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    housekeeping = keeper(house, tmp_path, days=0)
+    attempts = 0
+
+    async def busy_twice() -> bool:
+        nonlocal attempts
+        attempts += 1
+        if attempts == 1:
+            raise OSError("the disk is away")
+        return attempts > 2
+
+    await house.deletions.begin(1, "person", [7], asked_by="member", keep_ms=0)
+    work = asyncio.create_task(housekeeping.see_through(pause_seconds=0.01))
+    await asyncio.sleep(0.1)
+    assert len(await house.deletions.unfinished()) == 1, "whoever began it may still be at work"
+    monkeypatch.setattr(house, "scour", busy_twice)
+    clock.advance(seconds=61)
+    async with asyncio.timeout(20):
+        while await house.deletions.unfinished():
+            await asyncio.sleep(0.005)
+    work.cancel()
+    assert attempts == 3

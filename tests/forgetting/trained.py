@@ -25,6 +25,7 @@ from ledger.settings import Settings, load_settings
 from ledger.store import Ledger
 from tests.bot.house import House, StandInEngine, open_house, stand_in_engine
 from tests.conftest import ROOT, FakeClock
+from tests.searching import holding as holding
 
 MARK = "quetzalmarmalade7731"
 """Stands in each of ann's messages, and in nobody else's."""
@@ -239,17 +240,3 @@ def moved(template: Path, root: Path) -> Path:
         connection.commit()
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     return root
-
-
-def holding(mark: str, *folders: Path) -> list[Path]:
-    """Return every file below the folders whose bytes hold the mark.
-
-    Searched by another process: a database that this one closed by itself would lose SQLite's locks.
-    """
-    there = [str(folder) for folder in folders if folder.exists()]
-    if not there:
-        return []
-    command = ["grep", "-rlaF", "-e", mark, "--", *there]
-    search = subprocess.run(command, text=True, capture_output=True, check=False)
-    assert search.returncode <= 1, search.stderr
-    return [path for line in sorted(search.stdout.splitlines()) if (path := Path(line)).name != "trainer.py"]

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import AsyncIterator
+from contextlib import closing
 from pathlib import Path
 
 import discord
 import pytest
 import simcord
 
+from bot.cogs.recorder import RecorderCog
 from ledger.records import Message
 from tests.bot.house import House, StandInEngine, open_house, settings_for, until
 
@@ -74,7 +77,7 @@ async def test_nothing_of_somebody_who_did_not_agree_reaches_the_disk(
     await house.ben.send(house.general, MARK)
     assert any(MARK in said for said in house.said())
     assert len(await house.services.ledger.replies.of_guild(house.guild.id)) >= 4
-    assert MARK.encode() not in house.disk()
+    assert not house.on_disk(MARK)
 
 
 async def test_what_somebody_wrote_before_they_agreed_is_not_kept_when_they_edit_it_later(
@@ -84,7 +87,7 @@ async def test_what_somebody_wrote_before_they_agreed_is_not_kept_when_they_edit
     await house.ben.slash(house.general, "privacy opt-in")
     await house.ben.edit(early, f"still too early {MARK}")
     assert await texts(house) == []
-    assert MARK.encode() not in house.disk()
+    assert not house.on_disk(MARK)
 
 
 async def test_the_answer_to_somebody_who_agreed_is_kept_with_its_version(house: House) -> None:
@@ -108,7 +111,7 @@ async def test_an_edit_replaces_the_text_and_its_old_words_leave_the_disk(house:
     [stored] = await kept(house)
     assert stored.content == "I love soup"
     assert stored.edited_at is not None
-    assert MARK.encode() not in house.disk()
+    assert not house.on_disk(MARK)
 
 
 async def test_a_pin_or_a_preview_is_no_edit(house: House) -> None:
@@ -130,7 +133,7 @@ async def test_an_edit_to_nothing_and_an_edit_after_opting_out_remove_the_messag
     await house.ann.slash(house.general, "privacy opt-out")
     await house.ann.edit(two, "three")
     assert await texts(house) == []
-    assert MARK.encode() not in house.disk()
+    assert not house.on_disk(MARK)
 
 
 async def test_deleted_messages_leave_the_disk_one_by_one_and_in_bulk(house: House) -> None:
@@ -140,7 +143,7 @@ async def test_deleted_messages_leave_the_disk_one_by_one_and_in_bulk(house: Hou
     house.env.backend.bulk_delete_messages(house.general.id, [message.id for message in sent[1:]])
     await house.env.settle()
     assert await kept(house) == []
-    assert MARK.encode() not in house.disk()
+    assert not house.on_disk(MARK)
 
 
 async def test_a_message_that_is_deleted_the_moment_it_is_sent_is_not_kept(house: House) -> None:
@@ -149,7 +152,7 @@ async def test_a_message_that_is_deleted_the_moment_it_is_sent_is_not_kept(house
         house.env.backend.delete_message(house.general.id, message.id)
         await house.env.settle()
     assert await kept(house) == []
-    assert MARK.encode() not in house.disk()
+    assert not house.on_disk(MARK)
 
 
 async def test_a_channel_that_is_deleted_the_moment_something_is_said_in_it_is_not_kept(house: House) -> None:
@@ -160,7 +163,7 @@ async def test_a_channel_that_is_deleted_the_moment_something_is_said_in_it_is_n
         house.env.backend.delete_channel(room.id)
         await house.env.settle()
     assert await kept(house) == []
-    assert MARK.encode() not in house.disk()
+    assert not house.on_disk(MARK)
 
 
 async def test_a_deleted_answer_is_deleted_here(house: House) -> None:
@@ -185,7 +188,7 @@ async def test_a_deleted_channel_takes_its_messages_threads_and_answers_with_it(
     await house.env.settle()
     assert await texts(house) == ["this stays"]
     assert await house.services.ledger.replies.of_guild(house.guild.id) == []
-    assert MARK.encode() not in house.disk()
+    assert not house.on_disk(MARK)
 
 
 async def test_a_thread_follows_its_channel_and_a_deleted_thread_is_forgotten(house: House) -> None:
@@ -197,7 +200,7 @@ async def test_a_thread_follows_its_channel_and_a_deleted_thread_is_forgotten(ho
     house.env.backend.delete_channel(thread.id)
     await house.env.settle()
     assert await kept(house) == []
-    assert MARK.encode() not in house.disk()
+    assert not house.on_disk(MARK)
 
 
 async def test_a_thread_falls_silent_together_with_its_channel(house: House) -> None:
@@ -215,13 +218,13 @@ async def test_a_thread_falls_silent_together_with_its_channel(house: House) -> 
 async def test_an_ignored_channel_is_not_recorded(house: House) -> None:
     await house.boss.slash(house.general, "channel ignore")
     await house.ann.send(house.general, MARK)
-    assert MARK.encode() not in house.disk()
+    assert not house.on_disk(MARK)
 
 
 async def test_a_private_channel_is_not_recorded_unless_an_admin_says_so(house: House) -> None:
     cellar = hidden_from_members(house)
     await house.ann.send(cellar, MARK)
-    assert MARK.encode() not in house.disk()
+    assert not house.on_disk(MARK)
     await house.services.ledger.channels.set_mode(cellar.id, house.guild.id, "cellar", "listen")
     await house.ann.send(cellar, "now it is fine")
     assert await texts(house) == ["now it is fine"]
@@ -242,7 +245,7 @@ async def test_a_channel_that_becomes_private_is_not_recorded_any_more(house: Ho
     await house.env.settle()
     await house.ann.send(house.general, MARK)
     assert await texts(house) == ["still public"]
-    assert MARK.encode() not in house.disk()
+    assert not house.on_disk(MARK)
 
 
 async def test_bots_webhooks_and_direct_messages_are_never_recorded(house: House) -> None:
@@ -256,7 +259,7 @@ async def test_bots_webhooks_and_direct_messages_are_never_recorded(house: House
     await house.ann.slash(house.general, "ask", question=f"{MARK} as a command")
     await house.quiet()
     assert await kept(house) == []
-    assert MARK.encode() not in house.disk()
+    assert not house.on_disk(MARK)
 
 
 async def test_a_message_without_text_and_a_service_message_are_not_recorded(house: House) -> None:
@@ -298,7 +301,7 @@ async def test_a_server_that_removes_the_bot_is_forgotten(house: House) -> None:
     version = await house.promoted()
     house.env.backend.remove_guild(house.guild.id)
     await house.env.settle()
-    assert MARK.encode() not in house.disk()
+    assert not house.on_disk(MARK)
     adapters = house.services.ledger.adapters
     assert await adapters.champion(house.guild.id) is None
     assert (await adapters.require(house.guild.id, version)).state == "deleted"
@@ -310,7 +313,7 @@ async def test_two_servers_know_nothing_of_each_other(house: House) -> None:
     await house.env.settle()
     twin = other.add_member(house.ann.user)
     await twin.send(lobby, MARK)
-    assert MARK.encode() not in house.disk()
+    assert not house.on_disk(MARK)
     await twin.slash(lobby, "privacy opt-in")
     await twin.send(lobby, "hello")
     assert await kept(house) == []
@@ -331,7 +334,7 @@ async def test_what_the_bot_quotes_of_somebody_who_did_not_agree_is_in_no_later_
     # The answer to what was deleted is gone; the other three stand without their text.
     replies = await house.services.ledger.replies.of_guild(house.guild.id)
     assert [reply.content for reply in replies] == ["", "", ""]
-    assert MARK.encode() not in house.disk()
+    assert not house.on_disk(MARK)
 
 
 async def test_an_answer_whose_question_is_deleted_while_it_is_written_is_kept_without_its_text(
@@ -345,7 +348,7 @@ async def test_an_answer_whose_question_is_deleted_while_it_is_written_is_kept_w
     engine.step.release()
     await house.quiet()
     assert [reply.content for reply in await house.services.ledger.replies.of_guild(house.guild.id)] == [""]
-    assert MARK.encode() not in house.disk()
+    assert not house.on_disk(MARK)
 
 
 async def test_a_deleted_channel_takes_its_archived_threads_with_it(house: House) -> None:
@@ -361,7 +364,7 @@ async def test_a_deleted_channel_takes_its_archived_threads_with_it(house: House
     house.env.backend.delete_channel(room.id)
     await house.env.settle()
     assert await kept(house) == []
-    assert MARK.encode() not in house.disk()
+    assert not house.on_disk(MARK)
 
 
 async def test_a_threads_title_is_not_stored(house: House) -> None:
@@ -372,7 +375,7 @@ async def test_a_threads_title_is_not_stored(house: House) -> None:
     channel = await house.services.ledger.channels.get(side.id)
     assert channel is not None
     assert (channel.name, channel.parent_id) == ("general", house.general.id)
-    assert MARK.encode() not in house.disk()
+    assert not house.on_disk(MARK)
 
 
 async def test_an_edit_in_a_channel_that_is_ignored_now_removes_the_message(house: House) -> None:
@@ -380,9 +383,44 @@ async def test_an_edit_in_a_channel_that_is_ignored_now_removes_the_message(hous
     await house.boss.slash(house.general, "channel ignore")
     await house.ann.edit(message, f"hello {MARK}")
     assert await kept(house) == []
-    assert MARK.encode() not in house.disk()
+    assert not house.on_disk(MARK)
 
 
 async def test_what_was_said_is_in_no_cache_of_the_client(house: House) -> None:
     await house.ann.send(house.general, MARK)
     assert not house.bot.cached_messages
+
+
+async def test_what_was_deleted_while_the_database_was_locked_is_forgotten_as_soon_as_it_is_not(
+    house: House, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("bot.cogs.recorder.RETRY_SECONDS", 0.02)
+    ledger = house.services.ledger
+    await ledger.writer.execute("PRAGMA busy_timeout = 1")
+    said = await house.ann.send(house.general, MARK)
+    meant = await house.ann.send(house.general, f"{MARK} again")
+    with closing(sqlite3.connect(ledger.path, isolation_level=None)) as another:
+        another.execute("BEGIN IMMEDIATE")
+        await house.ann.delete(said)
+        await house.ann.edit(meant, "harmless")
+        await house.env.settle()
+        assert await texts(house) == [MARK, f"{MARK} again"]
+        another.execute("ROLLBACK")
+    async with asyncio.timeout(10):
+        while await texts(house) != ["harmless"]:
+            await asyncio.sleep(0.005)
+    assert not house.on_disk(MARK)
+    assert "is tried again" in caplog.text
+    assert MARK not in caplog.text
+
+
+async def test_an_edit_that_comes_late_does_not_undo_a_later_one(house: House) -> None:
+    said = await house.ann.send(house.general, "first")
+    await house.ann.edit(said, "second")
+    late = await house.bot.get_channel(house.general.id).fetch_message(said.id)  # type: ignore[union-attr]
+    await house.env.advance_time(5.0)
+    await house.ann.edit(said, "third")
+    recorder = house.bot.get_cog("RecorderCog")
+    assert isinstance(recorder, RecorderCog)
+    await recorder.edited(late)
+    assert await texts(house) == ["third"]
