@@ -75,6 +75,7 @@ async def open_services(
                 ledger,
                 forgetting,
                 datasets_dir=settings.datasets_dir,
+                runs_dir=settings.runs_dir,
                 days=settings.retention.days,
                 adapters_kept=settings.retention.adapters_kept,
                 adapter_days=settings.retention.adapter_days,

@@ -52,6 +52,7 @@ class Retention:
         forgetting: Forgetting,
         *,
         datasets_dir: Path,
+        runs_dir: Path,
         days: int,
         adapters_kept: int,
         adapter_days: int,
@@ -59,6 +60,7 @@ class Retention:
         self._ledger = ledger
         self._forgetting = forgetting
         self._datasets_dir = datasets_dir
+        self._runs_dir = runs_dir
         self._days = days
         self._adapters_kept = adapters_kept
         self._adapter_days = adapter_days
@@ -77,10 +79,13 @@ class Retention:
         return Swept(messages, replies, datasets, tuple(versions))
 
     def _old_datasets(self, before: int) -> int:
-        """Remove datasets that hold text which may not be stored any more, by their time of writing."""
+        """Remove datasets that hold text which may not be stored any more, by their time of writing.
+
+        What was fitted on one by hand is no version, so no other rule would ever end it.
+        """
         old = [
             folder
-            for folder in self._datasets_dir.glob("*")
+            for folder in (*self._datasets_dir.glob("*"), *self._runs_dir.glob("fit-*"))
             if folder.is_dir() and folder.stat().st_mtime * 1000 < before
         ]
         for folder in old:

@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import os
 import re
+import shutil
 import signal
 import sys
 import threading
@@ -15,6 +16,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from ledger.errors import DatasetError
 from ledger.settings import Settings, load_settings
 from trainer import record, telling
 from trainer.console import finish, ledger_of
@@ -99,14 +101,20 @@ def _prepare(settings: Settings, options: argparse.Namespace) -> int:
         async with ledger_of(settings, options) as ledger:
             guild = await ledger.guilds.the_only(options.guild)
             name = f"g{guild}-by-hand-{ledger.clock.now():%Y%m%dT%H%M%S}"
-            return await prepare(
-                ledger,
-                guild,
-                options.out or settings.datasets_dir / name,
-                settings.dataset,
-                bot_name=settings.bot.name,
-                discord_permission=settings.policy.discord_permission,
-            )
+            while True:
+                known = await ledger.deletions.newest(guild)
+                prepared = await prepare(
+                    ledger,
+                    guild,
+                    options.out or settings.datasets_dir / name,
+                    settings.dataset,
+                    bot_name=settings.bot.name,
+                    discord_permission=settings.policy.discord_permission,
+                )
+                if await ledger.deletions.newest(guild) == known:
+                    return prepared
+                # Something was deleted while it was written: it is written again, without that.
+                shutil.rmtree(prepared.directory, ignore_errors=True)
 
     prepared = asyncio.run(work())
     result = {"dataset": str(prepared.directory), "counts": prepared.counts}
@@ -117,17 +125,30 @@ def _fit(settings: Settings, options: argparse.Namespace) -> int:
     from trainer.builders import base_of, recipe_of
     from trainer.finetune import fit
 
+    begun = options.dataset.is_dir()
     out = options.out or settings.runs_dir / f"fit-{options.dataset.resolve().name}" / "adapter"
-    with _stoppable() as cancelled, _reporter(options) as reporter:
-        result = fit(
-            options.dataset,
-            out,
-            base=base_of(settings),
-            recipe=recipe_of(settings),
-            work_dir=out.parent / f"{out.name}-work",
-            version=f"by-hand-{out.parent.name}",
-            reporter=reporter,
-            cancelled=cancelled,
+    work = out.parent / f"{out.name}-work"
+    try:
+        with _stoppable() as cancelled, _reporter(options) as reporter:
+            result = fit(
+                options.dataset,
+                out,
+                base=base_of(settings),
+                recipe=recipe_of(settings),
+                work_dir=work,
+                version=f"by-hand-{out.parent.name}",
+                reporter=reporter,
+                cancelled=cancelled,
+            )
+    finally:
+        forgotten = begun and not options.dataset.is_dir()
+        if forgotten:
+            for folder in (out, work):
+                shutil.rmtree(folder, ignore_errors=True)
+    if forgotten:
+        raise DatasetError(
+            f"The dataset {options.dataset} was deleted while it was learned from, since somebody's words "
+            "in it were: what had been learned is deleted, too. Prepare it again."
         )
     figures = {"adapter": str(out), **result.figures()}
     return finish(options, figures, [f"Wrote {out}.", *telling.figures(result.figures())])

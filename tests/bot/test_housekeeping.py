@@ -29,7 +29,13 @@ async def house(ledger: Ledger) -> Ledger:
 def keeper(ledger: Ledger, tmp_path: Path, *, days: int) -> Housekeeping:
     forgetting = Forgetting(ledger, datasets_dir=tmp_path / "d", runs_dir=tmp_path / "r")
     retention = Retention(
-        ledger, forgetting, datasets_dir=tmp_path / "d", days=180, adapters_kept=2, adapter_days=365
+        ledger,
+        forgetting,
+        datasets_dir=tmp_path / "d",
+        runs_dir=tmp_path / "r",
+        days=180,
+        adapters_kept=2,
+        adapter_days=365,
     )
     return Housekeeping(ledger, forgetting, retention, leavers_after_days=days)
 

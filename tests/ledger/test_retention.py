@@ -22,6 +22,7 @@ def retention(house: Ledger, tmp_path: Path) -> Retention:
         house,
         Forgetting(house, datasets_dir=datasets, runs_dir=runs),
         datasets_dir=datasets,
+        runs_dir=runs,
         days=180,
         adapters_kept=2,
         adapter_days=365,
@@ -56,14 +57,26 @@ async def test_text_goes_on_its_day_and_not_before(
     assert b"xylophone" not in left
 
 
-async def test_old_datasets_go(house: Ledger, retention: Retention, tmp_path: Path) -> None:
+async def test_old_datasets_go_with_what_was_fitted_on_them_by_hand(
+    house: Ledger, retention: Retention, tmp_path: Path
+) -> None:
     now = house.clock.now().timestamp()
-    for name, age in (("g1-old", 181), ("g1-young", 179)):
-        folder = tmp_path / "datasets" / name
+    folders = [
+        (tmp_path / "datasets" / "g1-old", 181),
+        (tmp_path / "datasets" / "g1-young", 179),
+        (tmp_path / "runs" / "fit-g1-old", 181),
+        (tmp_path / "runs" / "fit-g1-young", 179),
+        (tmp_path / "runs" / "g1-a-nights", 181),
+    ]
+    for folder, age in folders:
         folder.mkdir(parents=True)
         os.utime(folder, (now - age * 86_400,) * 2)
-    assert (await retention.sweep()).datasets == 1
-    assert [folder.name for folder in (tmp_path / "datasets").iterdir()] == ["g1-young"]
+    assert (await retention.sweep()).datasets == 2
+    assert [folder.name for folder, _ in folders if folder.is_dir()] == [
+        "g1-young",
+        "fit-g1-young",
+        "g1-a-nights",
+    ]
 
 
 async def test_retired_versions_beyond_the_newest_few_go_and_serving_ones_stay(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,10 +14,12 @@ from typing import Any
 
 import pytest
 
+from ledger.forgetting import Forgetting
 from ledger.settings import load_settings
 from ledger.store import Ledger
 from tests.trainer.conftest import GUILD, fill
 from trainer.__main__ import main
+from trainer.dataset import prepare
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -143,6 +146,52 @@ async def test_the_stages_one_by_one(
     out = tmp_path / "exported"
     assert await _in_thread(config, "export", str(dataset), "--form", "sharegpt", "--out", str(out)) == 0
     assert "train" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("everything", [False, True])
+async def test_a_dataset_by_hand_is_written_again_without_what_was_deleted_meanwhile(
+    config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, everything: bool
+) -> None:
+    settings, written = load_settings(config), list[set[int]]()
+
+    async def interrupted(ledger: Ledger, guild: int, *arguments: Any, **options: Any) -> Any:
+        prepared = await prepare(ledger, guild, *arguments, **options)
+        seen = [number for number, _ in prepared.learned_from]
+        if not written:
+            forgetting = Forgetting(ledger, datasets_dir=settings.datasets_dir, runs_dir=settings.runs_dir)
+            gone = seen if everything else seen[:1]
+            assert await forgetting.messages(guild, gone, asked_by="Discord") is not None
+        written.append(set(seen))
+        return prepared
+
+    monkeypatch.setattr("trainer.dataset.prepare", interrupted)
+    out = tmp_path / "by-hand"
+    assert await _in_thread(config, "prepare", "--out", str(out)) == (1 if everything else 0)
+    assert out.is_dir() != everything
+    if not everything:
+        assert min(written[0]) not in written[1]
+        assert len(written) == 2
+
+
+async def test_what_was_fitted_by_hand_goes_with_its_dataset(
+    config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from trainer import finetune
+
+    fit, settings = finetune.fit, load_settings(config)
+    assert await _in_thread(config, "prepare", "--json") == 0
+    dataset = Path(last(capsys)["dataset"])
+
+    def interrupted(*arguments: Any, **options: Any) -> Any:
+        result = fit(*arguments, **options)
+        assert (settings.runs_dir / f"fit-{dataset.name}" / "adapter").is_dir()
+        shutil.rmtree(dataset)
+        return result
+
+    monkeypatch.setattr(finetune, "fit", interrupted)
+    assert await _in_thread(config, "fit", str(dataset)) == 1
+    assert "what had been learned is deleted, too" in capsys.readouterr().err
+    assert not any(path.is_file() for path in settings.runs_dir.rglob("*"))
 
 
 def test_a_stopped_night_ends_cleanly_and_is_written_down_as_cancelled(config: Path) -> None:
