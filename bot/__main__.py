@@ -125,6 +125,7 @@ async def _restore(options: argparse.Namespace) -> dict[str, Any]:
         replayed = await restore(
             options.file,
             settings.database,
+            adapters_dir=settings.adapters_dir,
             datasets_dir=settings.datasets_dir,
             runs_dir=settings.runs_dir,
             days=settings.forgetting.days,

@@ -76,12 +76,14 @@ class Housekeeping:
         """Go on with deletions that could not be completed at once, for as long as the bot runs.
 
         Their rows are gone; what waits are files, or bytes in a database that another process was reading.
+        Backups are told meanwhile what was answered about consent.
         """
         while True:
             await asyncio.sleep(pause_seconds)
             try:
                 # A deletion that has just begun is being worked on by whoever began it.
                 before = to_ms(self._ledger.clock.now()) - round(pause_seconds * 1000)
+                await self._forgetting.note_beside_backups()
                 if any(d.asked_at <= before for d in await self._ledger.deletions.unfinished()):
                     async with self._one_at_a_time:
                         await self._forgetting.complete()

@@ -113,6 +113,12 @@ class Consent:
         ) as cursor:
             return [int(row["guild_id"]) async for row in cursor]
 
+    async def newest(self) -> int:
+        """Return the number of the last answer, in any guild; 0 when there was none."""
+        async with self._reader.execute("SELECT coalesce(max(id), 0) FROM consent_events") as cursor:
+            row = await cursor.fetchone()
+        return int(row[0]) if row else 0
+
     async def after(self, event_id: int) -> list[ConsentEvent]:
         """Return what was answered after an event, in all guilds, oldest first."""
         async with self._reader.execute(

@@ -13,14 +13,12 @@ Each step can be repeated. A process that is killed in between leaves the deleti
 
 from __future__ import annotations
 
-import json
 import logging
-import os
 import shutil
 from collections.abc import Collection
-from dataclasses import asdict
 from pathlib import Path
 
+from ledger import notes
 from ledger.clock import to_ms
 from ledger.deletions import Deletion
 from ledger.erasure import Kind
@@ -30,8 +28,6 @@ from ledger.store import Ledger
 log = logging.getLogger(__name__)
 
 DAY_MS = 86_400_000
-NOTES = "deletions.jsonl"
-"""File beside backups that a restore replays; identifiers, no text."""
 RESTORING = ".restoring"
 """What the name of a database ends in that is being restored, and may hold what was forgotten since."""
 
@@ -185,35 +181,10 @@ class Forgetting:
         await self._ledger.deletions.version_deleted(adapter)
 
     async def note_beside_backups(self) -> None:
-        """Write deletions that are not noted yet into every folder that holds backups."""
-        for folder, noted in (await self._ledger.backup_folders()).items():
-            news = await self._ledger.deletions.since(noted)
-            if not news:
-                continue
+        """Tell every folder that holds backups what was deleted, and answered about consent, since."""
+        for folder in await self._ledger.backup_folders():
             try:
-                append_notes(Path(folder), news)
+                await notes.tell(self._ledger, folder)
             except OSError as error:
                 # A disk that is not plugged in: the note is written as soon as it is there again.
-                log.warning("deletions cannot be noted in %s yet: %s", folder, error)
-                continue
-            await self._ledger.note_backup_folder(folder, news[-1].id)
-
-
-def append_notes(folder: Path, deletions: Collection[Deletion]) -> None:
-    """Append deletions to the folder's notes and force them to the disk."""
-    if not any(folder.glob("ledger-*")):
-        raise FileNotFoundError(f"{folder} holds no backup: its disk is not there, or they were moved")
-    with (folder / NOTES).open("a", encoding="utf-8") as file:
-        _drop_torn_line(folder / NOTES)
-        for deletion in deletions:
-            row = {key: value for key, value in asdict(deletion).items() if key not in ("versions", "counts")}
-            file.write(json.dumps(row) + "\n")
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _drop_torn_line(path: Path) -> None:
-    """Cut off what a killed process left of its last line; the note is written anew."""
-    whole = path.read_bytes()
-    if whole and not whole.endswith(b"\n"):
-        os.truncate(path, whole.rfind(b"\n") + 1)
+                log.warning("deletions cannot be noted in %s yet: %s", folder.path, error)

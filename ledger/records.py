@@ -91,6 +91,15 @@ class ConsentEvent:
 
 
 @dataclass(frozen=True, slots=True)
+class BackupFolder:
+    """A folder that holds backups, and the last deletion and the last answer that are noted there."""
+
+    path: str
+    deletions_up_to: int
+    answers_up_to: int
+
+
+@dataclass(frozen=True, slots=True)
 class Reply:
     """One of the bot's own replies. ``content`` is empty where not all that it was made of may be kept."""
 

@@ -146,6 +146,11 @@ class Runs:
             raise LedgerError(f"There is no run {run_id!r}; list them with: python -m trainer runs.")
         return run
 
+    async def ids(self) -> set[str]:
+        """Return the ids of all runs of all guilds."""
+        async with self._reader.execute("SELECT id FROM runs") as cursor:
+            return {str(row["id"]) async for row in cursor}
+
     async def of_guild(self, guild_id: int, *, limit: int = 20) -> list[Run]:
         """Return the guild's runs, newest first."""
         async with self._reader.execute(

@@ -17,6 +17,7 @@ from ledger.database import Reader, Writer, checkpoint, open_database, rewrite
 from ledger.deletions import Deletions
 from ledger.guilds import Channels, Guilds, People
 from ledger.messages import Messages
+from ledger.records import BackupFolder
 from ledger.replies import Replies
 from ledger.residue import has_residue
 from ledger.runs import Runs
@@ -92,15 +93,18 @@ class Ledger:
             return await self.checkpoint()
         return True
 
-    async def backup_folders(self) -> dict[str, int]:
-        """Return the folders that hold backups, each with the last deletion that is noted there."""
-        async with self.reader.execute("SELECT path, noted_up_to FROM backup_folders") as cursor:
-            return {str(row["path"]): int(row["noted_up_to"]) async for row in cursor}
+    async def backup_folders(self) -> list[BackupFolder]:
+        """Return the folders that hold backups."""
+        async with self.reader.execute(
+            "SELECT path, noted_up_to, answers_noted_up_to FROM backup_folders ORDER BY path"
+        ) as cursor:
+            return [BackupFolder(*row) async for row in cursor]
 
-    async def note_backup_folder(self, folder: str, noted_up_to: int) -> None:
-        """Remember that ``folder`` holds backups, and up to which deletion it has been told."""
+    async def note_backup_folder(self, folder: BackupFolder) -> None:
+        """Remember that a folder holds backups, and up to what it has been told."""
         await self.writer.execute(
-            "INSERT INTO backup_folders (path, noted_up_to) VALUES (?, ?)"
-            " ON CONFLICT (path) DO UPDATE SET noted_up_to = max(noted_up_to, excluded.noted_up_to)",
-            (folder, noted_up_to),
+            "INSERT INTO backup_folders (path, noted_up_to, answers_noted_up_to) VALUES (?, ?, ?)"
+            " ON CONFLICT (path) DO UPDATE SET noted_up_to = max(noted_up_to, excluded.noted_up_to),"
+            " answers_noted_up_to = max(answers_noted_up_to, excluded.answers_noted_up_to)",
+            (folder.path, folder.deletions_up_to, folder.answers_up_to),
         )

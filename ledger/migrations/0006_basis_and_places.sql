@@ -5,3 +5,6 @@ UPDATE messages SET basis = 'opt-in' WHERE basis = '' AND source IN ('discord', 
 -- deleted, and what learned from it has to go all the same.
 ALTER TABLE run_messages ADD COLUMN channel_id INTEGER;
 UPDATE run_messages SET channel_id = (SELECT channel_id FROM messages WHERE id = message_id);
+
+-- Up to which answer about consent each folder with backups was told.
+ALTER TABLE backup_folders ADD COLUMN answers_noted_up_to INTEGER NOT NULL DEFAULT 0;

@@ -24,7 +24,8 @@ import pytest
 
 from ledger.backup import back_up
 from ledger.deletions import Deletion, Deletions
-from ledger.forgetting import NOTES, Forgetting
+from ledger.forgetting import Forgetting
+from ledger.notes import NOTES
 from ledger.records import Message, Reply
 from ledger.store import Ledger
 from tests.conftest import FakeClock

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from ledger.backup import back_up, restore
-from ledger.forgetting import NOTES
+from ledger.notes import NOTES
 from ledger.settings import load_settings
 from tests.bot.house import until
 from tests.conftest import ROOT, FakeClock
@@ -180,8 +180,15 @@ async def walked(path: str, root: Path, base: Path) -> Found:
 
 async def restored(backup: Path, database: Path, clock: FakeClock) -> None:
     data = database.parent
-    runs = data.parent / "models" / "runs"
-    await restore(backup, database, datasets_dir=data / "datasets", runs_dir=runs, clock=clock)
+    models = data.parent / "models"
+    await restore(
+        backup,
+        database,
+        adapters_dir=models / "adapters",
+        datasets_dir=data / "datasets",
+        runs_dir=models / "runs",
+        clock=clock,
+    )
 
 
 async def settled(today: Day, least: int) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,7 +12,8 @@ import pytest
 
 from ledger.backup import back_up, restore
 from ledger.errors import LedgerError
-from ledger.forgetting import NOTES, Forgetting
+from ledger.forgetting import Forgetting
+from ledger.notes import NOTES
 from ledger.records import Message
 from ledger.store import Ledger
 from tests.conftest import FakeClock
@@ -37,7 +40,12 @@ def forgetting_of(ledger: Ledger, path: Path) -> Forgetting:
 async def put_back(backup: Path, database: Path, clock: FakeClock) -> int:
     folder = database.parent
     return await restore(
-        backup, database, datasets_dir=folder / "datasets", runs_dir=folder / "runs", clock=clock
+        backup,
+        database,
+        adapters_dir=folder / "adapters",
+        datasets_dir=folder / "datasets",
+        runs_dir=folder / "runs",
+        clock=clock,
     )
 
 
@@ -224,3 +232,111 @@ async def test_a_broken_database_is_replaced_and_the_notes_are_replayed(
     assert await put_back(backup, database, clock) == 1
     async with Ledger.open(database, clock=clock) as ledger:
         assert [stored.id for stored in await ledger.messages.of_guild(1)] == [2, 3]
+
+
+async def test_an_opt_out_reaches_a_backup_though_the_database_is_lost(
+    tmp_path: Path, clock: FakeClock, message: Callable[..., Message]
+) -> None:
+    database = tmp_path / "ledger.db"
+    backup = await filled(database, clock, message)
+    async with Ledger.open(database, clock=clock) as ledger:
+        clock.advance(days=1)
+        await ledger.consent.opt_out(1, 7)
+        await ledger.consent.opt_in(1, 8, channels=[100])
+        for _ in range(2):
+            await forgetting_of(ledger, database).note_beside_backups()
+    assert len((backup.parent / NOTES).read_text(encoding="utf-8").splitlines()) == 2
+    fresh = tmp_path / "new machine" / "ledger.db"
+    assert await put_back(backup, fresh, clock) == 0
+    async with Ledger.open(fresh, clock=clock) as ledger:
+        assert await ledger.consent.refusing(1) == {7}
+        assert (await ledger.consent.in_force(1))[8].channels == (100,)
+        assert len(await ledger.messages.of_author(1, 7)) == 1, "an opt-out alone deletes nothing"
+
+
+async def test_a_yes_after_forgetting_is_in_force_after_a_restore(
+    tmp_path: Path, clock: FakeClock, message: Callable[..., Message]
+) -> None:
+    database = tmp_path / "ledger.db"
+    backup = await filled(database, clock, message)
+    async with Ledger.open(database, clock=clock) as ledger:
+        clock.advance(days=1)
+        await forgetting_of(ledger, database).person(1, 7, asked_by="member")
+        clock.advance(days=1)
+        await ledger.consent.opt_in(1, 7)
+        before = await ledger.consent.history(1, 7)
+        await forgetting_of(ledger, database).note_beside_backups()
+    for target in (database, tmp_path / "new machine" / "ledger.db"):
+        assert await put_back(backup, target, clock) == 1
+        async with Ledger.open(target, clock=clock) as ledger:
+            assert await ledger.consent.history(1, 7) == before
+            assert await ledger.messages.of_author(1, 7) == []
+
+
+async def test_nothing_is_restored_under_a_process_that_has_the_database_open(
+    tmp_path: Path, clock: FakeClock, message: Callable[..., Message]
+) -> None:
+    database = tmp_path / "ledger.db"
+    backup = await filled(database, clock, message)
+    hold = (
+        "import sqlite3, sys\n"
+        "connection = sqlite3.connect(sys.argv[1])\n"
+        "connection.execute('SELECT * FROM guilds').fetchall()\n"
+        "print('open', flush=True)\n"
+        "sys.stdin.read()\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", hold, str(database)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == b"open\n"
+        with pytest.raises(LedgerError, match="open: stop the bot"):
+            await put_back(backup, database, clock)
+    assert await put_back(backup, database, clock) == 0
+
+
+@pytest.mark.parametrize("broken", [False, True])
+async def test_versions_and_runs_that_the_backup_does_not_know_go(
+    tmp_path: Path, clock: FakeClock, message: Callable[..., Message], broken: bool
+) -> None:
+    database, adapters = tmp_path / "ledger.db", tmp_path / "adapters"
+
+    async def a_night(ledger: Ledger) -> list[Path]:
+        run = await ledger.runs.create(1, "night")
+        version = await ledger.adapters.reserve(1, run.id, adapters_dir=str(adapters), base_model="tiny")
+        folders = [Path(version.path), tmp_path / "datasets" / run.id, tmp_path / "runs" / run.id]
+        for folder in folders:
+            folder.mkdir(parents=True)
+        (folders[0] / "manifest.json").write_text(json.dumps({"run": run.id}), encoding="utf-8")
+        return folders
+
+    await filled(database, clock, message)
+    async with Ledger.open(database, clock=clock) as ledger:
+        kept = await a_night(ledger)
+        clock.advance(days=1)
+        backup = await back_up(ledger, tmp_path / "backups")
+        gone = await a_night(ledger)
+    kept.append(tmp_path / "datasets" / "g1-by-hand-20260302T120000")
+    kept[-1].mkdir()
+    if broken:
+        database.write_bytes(b"no database any more" * 500)
+    await put_back(backup, database, clock)
+    assert all(folder.is_dir() for folder in kept)
+    assert not any(folder.exists() for folder in gone)
+
+
+async def test_another_runs_files_go_though_the_backup_knows_a_version_of_that_name(
+    tmp_path: Path, clock: FakeClock, message: Callable[..., Message]
+) -> None:
+    database = tmp_path / "ledger.db"
+    await filled(database, clock, message)
+    async with Ledger.open(database, clock=clock) as ledger:
+        run = await ledger.runs.create(1, "night")
+        version = await ledger.adapters.reserve(
+            1, run.id, adapters_dir=str(tmp_path / "adapters"), base_model="tiny"
+        )
+        backup = await back_up(ledger, tmp_path / "backups")
+    Path(version.path).mkdir(parents=True)
+    (Path(version.path) / "manifest.json").write_text('{"run": "g1-20270101T000000"}', encoding="utf-8")
+    await put_back(backup, database, clock)
+    assert not Path(version.path).exists()

@@ -10,8 +10,9 @@ import pytest
 
 from ledger.clock import to_ms
 from ledger.errors import AdapterError
-from ledger.forgetting import DAY_MS, NOTES, Forgetting
-from ledger.records import Adapter, Message, Reply
+from ledger.forgetting import DAY_MS, Forgetting
+from ledger.notes import NOTES
+from ledger.records import Adapter, BackupFolder, Message, Reply
 from ledger.store import Ledger
 
 
@@ -190,7 +191,7 @@ async def test_folders_with_backups_are_told_once_they_are_there(
     house: Ledger, forgetting: Forgetting, tmp_path: Path, message: Callable[..., Message]
 ) -> None:
     folder = tmp_path / "backups"
-    await house.note_backup_folder(str(folder), 0)
+    await house.note_backup_folder(BackupFolder(str(folder), 0, 0))
     await house.messages.add(message(1, "my xylophone"))
     await forgetting.person(1, 7, asked_by="member")
     assert not folder.exists()
