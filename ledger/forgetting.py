@@ -42,6 +42,7 @@ class Forgetting:
         self._datasets_dir = datasets_dir
         self._runs_dir = runs_dir
         self._keep_ms = 0 if strict else days * DAY_MS
+        self._away: set[str] = set()
 
     async def person(self, guild_id: int, user_id: int, *, asked_by: str) -> Deletion:
         """Forget everything of one person in one guild, and note that they are out."""
@@ -185,6 +186,9 @@ class Forgetting:
         for folder in await self._ledger.backup_folders():
             try:
                 await notes.tell(self._ledger, folder)
+                self._away.discard(folder.path)
             except OSError as error:
                 # A disk that is not plugged in: the note is written as soon as it is there again.
-                log.warning("deletions cannot be noted in %s yet: %s", folder.path, error)
+                if folder.path not in self._away:
+                    log.warning("deletions cannot be noted in %s yet: %s", folder.path, error)
+                self._away.add(folder.path)

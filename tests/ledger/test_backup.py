@@ -205,7 +205,7 @@ async def test_a_folder_that_was_not_at_hand_is_told_before_the_next_backup_is_w
 
 
 async def test_an_empty_folder_where_the_disk_is_not_mounted_takes_no_note(
-    tmp_path: Path, clock: FakeClock, message: Callable[..., Message]
+    tmp_path: Path, clock: FakeClock, message: Callable[..., Message], caplog: pytest.LogCaptureFixture
 ) -> None:
     database, folder, disk = tmp_path / "ledger.db", tmp_path / "backups", tmp_path / "disk"
     backup = await filled(database, clock, message)
@@ -214,7 +214,9 @@ async def test_an_empty_folder_where_the_disk_is_not_mounted_takes_no_note(
         folder.mkdir()
         forgetting = forgetting_of(ledger, database)
         await forgetting.person(1, 7, asked_by="member")
+        await forgetting.note_beside_backups()
         assert list(folder.iterdir()) == []
+        assert caplog.text.count("cannot be noted") == 1, "it is asked every minute, and said once"
         folder.rmdir()
         disk.rename(folder)
         await forgetting.note_beside_backups()
