@@ -17,6 +17,7 @@ import time
 import traceback
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,16 +25,20 @@ import pytest
 
 from ledger.backup import back_up
 from ledger.deletions import Deletion, Deletions
+from ledger.erasure import Kind
 from ledger.forgetting import Forgetting
 from ledger.notes import NOTES
 from ledger.records import Message, Reply
 from ledger.store import Ledger
 from tests.conftest import FakeClock
-from tests.forgetting.trained import holding
+from tests.searching import holding
 
 MARK, OTHERS = "quetzalmarmalade7731", "everybody else's words"
 GUILD, ELSEWHERE, ANN, BEN = 1, 11, 7, 8
-KILLS = 100
+LOUNGE, KITCHEN, HALL = 100, 101, 200
+HERS = range(1, 61, 2)
+"""Ann's messages, all in the lounge; those in between are ben's, in the kitchen."""
+KILLS, ATTEMPTS = 100, 300
 STEPS = (
     (Deletions, "begin"),
     (Forgetting, "_remove"),
@@ -49,19 +54,61 @@ STEPS = (
 """What a deletion consists of; it is killed behind each call of each."""
 
 
+@dataclass(frozen=True)
+class Case:
+    """What is deleted, and whether the version that serves must go at once."""
+
+    kind: Kind
+    strict: bool
+
+    def __str__(self) -> str:
+        return f"{self.kind}{', strict' if self.strict else ''}"
+
+    async def delete(self, forgetting: Forgetting) -> None:
+        """Delete ann's words the way that this case is about."""
+        match self.kind:
+            case "person":
+                await forgetting.person(GUILD, ANN, asked_by="member")
+            case "messages":
+                await forgetting.messages(GUILD, HERS, asked_by="Discord")
+            case "channel":
+                await forgetting.channel(GUILD, LOUNGE, asked_by="Discord")
+            case "guild":
+                await forgetting.guild(GUILD, asked_by="Discord")
+
+    @property
+    def states(self) -> dict[str, str]:
+        """What becomes of the three versions, of which the second never saw anything of ann's."""
+        if self.kind == "guild":
+            return dict.fromkeys(("g1-v000001", "g1-v000002", "g1-v000003"), "deleted")
+        served = ("champion", "deleted") if self.strict else ("previous", "champion")
+        return dict(zip(("g1-v000001", "g1-v000002", "g1-v000003"), ("deleted", *served), strict=True))
+
+
+CASES = [
+    Case(kind, strict) for kind in ("person", "messages", "channel", "guild") for strict in (False, True)
+]
+PERSON = CASES[0]
+
+
 @asynccontextmanager
-async def opened(root: Path) -> AsyncIterator[tuple[Ledger, Forgetting]]:
+async def opened(root: Path, *, strict: bool = False) -> AsyncIterator[tuple[Ledger, Forgetting]]:
     """Open the ledger in ``root`` as the bot does."""
     async with Ledger.open(root / "data" / "ledger.db", clock=FakeClock()) as ledger:
         yield (
             ledger,
-            Forgetting(ledger, datasets_dir=root / "data" / "datasets", runs_dir=root / "models" / "runs"),
+            Forgetting(
+                ledger,
+                datasets_dir=root / "data" / "datasets",
+                runs_dir=root / "models" / "runs",
+                strict=strict,
+            ),
         )
 
 
 @pytest.fixture(scope="module")
 def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A server with ann's and ben's words, and three versions: two that saw hers, one that did not."""
+    """Two servers with versions: one where ann and ben talk, and two of three saw hers; and ben's own."""
     root = tmp_path_factory.mktemp("kills") / "template"
     asyncio.run(_furnish(root))
     return root
@@ -70,39 +117,40 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 async def _furnish(root: Path) -> None:
     draw = random.Random(20)
     async with opened(root) as (ledger, _):
-        for guild_id, channel_id in ((GUILD, 100), (ELSEWHERE, 200)):
+        for guild_id, channel_id in ((GUILD, LOUNGE), (GUILD, KITCHEN), (ELSEWHERE, HALL)):
             await ledger.guilds.ensure(guild_id, "Lantern Yard")
-            await ledger.channels.ensure(channel_id, guild_id, "lounge")
+            await ledger.channels.ensure(channel_id, guild_id, "room")
             for person in (ANN, BEN):
                 await ledger.people.ensure(guild_id, person, f"member {person}")
                 await ledger.consent.opt_in(guild_id, person)
         await ledger.messages.add_many(
-            Message(
-                n,
-                GUILD,
-                100,
-                ANN if n % 2 else BEN,
-                "",
-                f"{MARK if n % 2 else OTHERS} " * draw.randint(1, 120),
-                n,
-            )
+            Message(n, GUILD, LOUNGE, ANN, "", f"{MARK} " * draw.randint(1, 120), n)
+            if n in HERS
+            else Message(n, GUILD, KITCHEN, BEN, "", f"{OTHERS} " * draw.randint(1, 120), n)
             for n in range(1, 61)
         )
-        await ledger.messages.add(Message(500, ELSEWHERE, 200, BEN, "", OTHERS, 1))
-        await ledger.replies.add(Reply(900, GUILD, 100, ANN, 1, f"you said {MARK}", None, 1))
-        await ledger.replies.add(Reply(901, GUILD, 100, BEN, 2, OTHERS, None, 1))
+        await ledger.messages.add(Message(500, ELSEWHERE, HALL, BEN, "", OTHERS, 1))
+        await ledger.replies.add(Reply(900, GUILD, LOUNGE, ANN, 1, f"you said {MARK}", None, 1))
+        await ledger.replies.add(Reply(901, GUILD, KITCHEN, BEN, 2, OTHERS, None, 1))
         await back_up(ledger, root / "backups")
-        for number, author in enumerate((ANN, BEN, ANN), start=1):
-            run = await ledger.runs.create(GUILD, "night")
+        for guild_id, number, author in (
+            (GUILD, 1, ANN),
+            (GUILD, 2, BEN),
+            (GUILD, 3, ANN),
+            (ELSEWHERE, 500, BEN),
+        ):
+            run = await ledger.runs.create(guild_id, "night")
             await ledger.runs.learned_from(run.id, [(number, author)])
-            adapter = await ledger.adapters.reserve(GUILD, run.id, adapters_dir="adapters", base_model="tiny")
+            adapter = await ledger.adapters.reserve(
+                guild_id, run.id, adapters_dir="adapters", base_model="tiny"
+            )
             text = MARK if author == ANN else OTHERS
             for folder in (root / "data" / "datasets" / run.id, root / "models" / "runs" / run.id):
                 folder.mkdir(parents=True)
                 (folder / "train.jsonl").write_text(text, encoding="utf-8")
             (root / adapter.path).mkdir(parents=True)
             (root / adapter.path / "adapter_model.safetensors").write_text(text, encoding="utf-8")
-            await ledger.adapters.promote(GUILD, adapter.version, by="night")
+            await ledger.adapters.promote(guild_id, adapter.version, by="night")
             await ledger.runs.advance(run.id, "promoted")
         await ledger.writer.execute("UPDATE backup_folders SET path = 'backups'")
 
@@ -119,14 +167,14 @@ def fresh(template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ca
     return copy
 
 
-def in_child(root: Path, prepare: Callable[[], None] = lambda: None) -> int:
-    """Start a process that forgets ann; return its id."""
+def in_child(root: Path, case: Case = PERSON, prepare: Callable[[], None] = lambda: None) -> int:
+    """Start a process that deletes; return its id."""
     child = os.fork()
     if child == 0:
         status = 1
         try:
             prepare()
-            asyncio.run(_forget(root))
+            asyncio.run(_delete(root, case))
             status = 0
         except BaseException:  # noqa: BLE001 - nobody else would ever hear of it
             traceback.print_exc()
@@ -136,9 +184,9 @@ def in_child(root: Path, prepare: Callable[[], None] = lambda: None) -> int:
     return child
 
 
-async def _forget(root: Path) -> None:
-    async with opened(root) as (_, forgetting):
-        await forgetting.person(GUILD, ANN, asked_by="member")
+async def _delete(root: Path, case: Case) -> None:
+    async with opened(root, strict=case.strict) as (_, forgetting):
+        await case.delete(forgetting)
 
 
 def ended(child: int) -> int:
@@ -172,54 +220,111 @@ def die_behind_step(number: int) -> None:
         setattr(owner, name, staticmethod(wrapped(original)) if static else wrapped(original))
 
 
-async def restart(root: Path) -> bool:
-    """Start again, as the bot does, and check everything; tell whether the deletion had begun."""
-    async with opened(root) as (ledger, forgetting):
+class Watched:
+    """A child that tells when its deletion begins and when that is done."""
+
+    def __init__(self, root: Path, case: Case) -> None:
+        self._told, telling = os.pipe()
+        self.child = in_child(root, case, lambda: self._tell(telling))
+        os.close(telling)
+        assert os.read(self._told, 1) == b"b"
+
+    @staticmethod
+    def _tell(telling: int) -> None:
+        begin, complete = Deletions.begin, Deletions.complete
+
+        async def begin_telling(*arguments: Any, **options: Any) -> Deletion:
+            os.write(telling, b"b")
+            return await begin(*arguments, **options)
+
+        async def complete_telling(*arguments: Any) -> None:
+            await complete(*arguments)
+            os.write(telling, b"c")
+
+        Deletions.begin = begin_telling  # type: ignore[method-assign]
+        Deletions.complete = complete_telling  # type: ignore[method-assign]
+
+    def seconds(self) -> float:
+        """Wait for the deletion's end; return how long it took."""
+        began = time.monotonic()
+        assert os.read(self._told, 1) == b"c"
+        took = time.monotonic() - began
+        assert ended(self.child) == 0
+        os.close(self._told)
+        return took
+
+    def kill(self) -> bool:
+        """Kill it; tell whether its deletion was under way still."""
+        os.kill(self.child, signal.SIGKILL)
+        killed = ended(self.child) == -signal.SIGKILL
+        completed = os.read(self._told, 1) == b"c"
+        os.close(self._told)
+        return killed and not completed
+
+
+async def restart(root: Path, case: Case) -> tuple[bool, bool]:
+    """Start again, as the bot does, and check everything.
+
+    Return whether the deletion was on record, and whether it was left unfinished.
+    """
+    async with opened(root, strict=case.strict) as (ledger, forgetting):
+        unfinished = bool(await ledger.deletions.unfinished())
         await forgetting.complete()
         deletions = await ledger.deletions.of_guild(GUILD)
-        allowed = await ledger.consent.allows(GUILD, ANN, 100)
-        await _others_are_whole(root, ledger)
+        await _others_are_whole(root, ledger, case, begun=bool(deletions))
+        allowed = await ledger.consent.allows(GUILD, ANN, LOUNGE)
+        hers = len(await ledger.messages.of_author(GUILD, ANN))
+        states = {each.version: each.state for each in await ledger.adapters.of_guild(GUILD)}
         if not deletions:
-            assert allowed, "opted out, and no deletion is on record"
-            assert len(await ledger.messages.of_author(GUILD, ANN)) == 30
-            return False
-        assert not allowed
+            assert (allowed, hers) == (True, 30), "a part of it, and no deletion is on record"
+            assert sorted(states.values()) == ["champion", "previous", "retired"]
+            return False, False
+        assert (allowed, hers) == (case.kind != "person", 0)
+        assert states == case.states
         [receipt] = deletions
-        _receipt_is_complete(root, receipt)
+        _receipt_is_complete(root, receipt, case)
         assert await ledger.deletions.unfinished() == []
-    # The one that serves (the third) stays until its date: it is the only file with her words.
-    left = {file.relative_to(root).as_posix() for file in holding(MARK, root / "data", root / "models")}
-    assert left == set()
-    assert [file.parent.name for file in holding(MARK, root / "adapters")] == ["g1-v000003"]
-    return True
+    assert holding(MARK, root / "data", root / "models") == []
+    # The one that serves stays until its date, unless it has to go at once: the only file with her words.
+    serving = {version for version, state in case.states.items() if state == "champion"} - {"g1-v000002"}
+    assert {file.parent.name for file in holding(MARK, root / "adapters")} == serving
+    return True, unfinished
 
 
-async def _others_are_whole(root: Path, ledger: Ledger) -> None:
-    assert len(await ledger.messages.of_author(GUILD, BEN)) == 30
+async def _others_are_whole(root: Path, ledger: Ledger, case: Case, *, begun: bool) -> None:
+    gone = begun and case.kind == "guild"
+    assert len(await ledger.messages.of_author(GUILD, BEN)) == (0 if gone else 30)
+    assert ((await ledger.replies.get(901)) is None) == gone
     assert len(await ledger.messages.of_guild(ELSEWHERE)) == 1
-    assert (await ledger.replies.get(901)) is not None
-    assert await ledger.consent.allows(GUILD, BEN, 100)
-    assert await ledger.consent.allows(ELSEWHERE, ANN, 200)
-    clean = await ledger.adapters.require(GUILD, "g1-v000002")
-    assert clean.state == "previous"
-    for folder in (root / clean.path, root / "data" / "datasets" / clean.run_id):
-        assert holding(OTHERS, folder)
+    assert await ledger.consent.allows(GUILD, BEN, KITCHEN)
+    assert await ledger.consent.allows(ELSEWHERE, ANN, HALL)
+    clean = [await ledger.adapters.require(ELSEWHERE, "g11-v000001")]
+    assert clean[0].state == "champion"
+    if not gone:
+        clean.append(await ledger.adapters.require(GUILD, "g1-v000002"))
+    for version in clean:
+        for folder in (root / version.path, root / "data" / "datasets" / version.run_id):
+            assert holding(OTHERS, folder)
 
 
-def _receipt_is_complete(root: Path, receipt: Deletion) -> None:
+def _receipt_is_complete(root: Path, receipt: Deletion, case: Case) -> None:
+    whole = case.kind == "guild"
     assert receipt.completed_at is not None
-    assert receipt.counts == {"messages": 30, "replies": 1, "reactions": 0}
+    assert receipt.counts == {"messages": 60 if whole else 30, "replies": 2 if whole else 1, "reactions": 0}
     deleted = {version.version: version.deleted_at is not None for version in receipt.versions}
-    assert deleted == {"g1-v000001": True, "g1-v000003": False}
+    saw = case.states if whole else ("g1-v000001", "g1-v000003")
+    assert deleted == {version: case.states[version] == "deleted" for version in saw}
     notes = [json.loads(line) for line in (root / "backups" / NOTES).read_text(encoding="utf-8").splitlines()]
-    assert {(note["kind"], tuple(note["subject"])) for note in notes} == {("person", (ANN,))}
+    subject = {"person": [ANN], "messages": [*HERS], "channel": [LOUNGE], "guild": [GUILD]}[case.kind]
+    assert {(note["kind"], *note["subject"]) for note in notes} == {(case.kind, *subject)}
 
 
-def test_killed_behind_each_of_its_steps_it_completes(fresh: Callable[[int], Path]) -> None:
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_killed_behind_each_of_its_steps_it_completes(fresh: Callable[[int], Path], case: Case) -> None:
     for number in range(1, 100):
         root = fresh(number)
-        code = ended(in_child(root, lambda number=number: die_behind_step(number)))  # type: ignore[misc]
-        assert asyncio.run(restart(root)), "begun is what it is from its first step on"
+        code = ended(in_child(root, case, lambda number=number: die_behind_step(number)))  # type: ignore[misc]
+        assert asyncio.run(restart(root, case))[0], "begun is what it is from its first step on"
         if code == 0:
             break
         assert code == -signal.SIGKILL
@@ -229,21 +334,21 @@ def test_killed_behind_each_of_its_steps_it_completes(fresh: Callable[[int], Pat
 def test_killed_a_hundred_times_at_random_nothing_remains_and_nothing_else_is_lost(
     fresh: Callable[[int], Path],
 ) -> None:
-    began = time.monotonic()
-    assert ended(in_child(fresh(-1))) == 0
-    whole = time.monotonic() - began
+    lengths = [Watched(fresh(-number - 1), case).seconds() for number, case in enumerate(CASES)]
     draw = random.Random(7)
-    killed = begun = 0
-    for number in range(KILLS):
-        root = fresh(number)
-        child = in_child(root)
-        time.sleep(draw.uniform(0, whole))
-        os.kill(child, signal.SIGKILL)
-        killed += ended(child) == -signal.SIGKILL
-        begun += asyncio.run(restart(root))
+    killed = attempts = unfinished = 0
+    while killed < KILLS:
+        attempts += 1
+        assert attempts <= ATTEMPTS, f"{killed} of {attempts} were killed while they deleted"
+        root, number = fresh(attempts), killed % len(CASES)
+        watched = Watched(root, CASES[number])
+        time.sleep(draw.uniform(0, lengths[number]))
+        if watched.kill():
+            killed += 1
+            unfinished += asyncio.run(restart(root, CASES[number]))[1]
         shutil.rmtree(root.absolute())
-    assert killed > KILLS // 2, "most children lived until they were killed"
-    assert begun > 0, "some were killed in the middle"
+    print(f"{killed} killed in {attempts} attempts, {unfinished} of them begun and not finished")
+    assert unfinished >= KILLS // 2, "the others were killed before a word was deleted"
 
 
 def test_two_processes_that_forget_at_once_do_not_hinder_each_other(fresh: Callable[[int], Path]) -> None:
@@ -254,7 +359,7 @@ def test_two_processes_that_forget_at_once_do_not_hinder_each_other(fresh: Calla
     async def look() -> None:
         async with opened(root) as (ledger, forgetting):
             await forgetting.complete()
-            await _others_are_whole(root, ledger)
+            await _others_are_whole(root, ledger, PERSON, begun=True)
             receipts = await ledger.deletions.of_person(GUILD, ANN)
             assert all(receipt.completed_at is not None for receipt in receipts)
             assert sorted(receipt.counts["messages"] for receipt in receipts) == [0, 30]
@@ -283,7 +388,7 @@ def test_a_note_that_was_torn_off_is_written_anew(fresh: Callable[[int], Path]) 
     root = fresh(0)
     whole = json.dumps({"guild_id": 1, "kind": "messages", "subject": [5], "asked_by": "x", "asked_at": 1})
     (root / "backups" / NOTES).write_text(f'{whole}\n{{"guild_id": 1, "ki', encoding="utf-8")
-    asyncio.run(_forget(root))
+    asyncio.run(_delete(root, PERSON))
     lines = (root / "backups" / NOTES).read_text(encoding="utf-8").splitlines()
     assert [json.loads(line)["kind"] for line in lines] == ["messages", "person"]
 
