@@ -6,6 +6,7 @@ A path is walked once, on a copy of the trained server, and its cells look at wh
 from __future__ import annotations
 
 import asyncio
+import json
 import shutil
 import sqlite3
 from collections.abc import Awaitable, Callable, Mapping
@@ -20,7 +21,7 @@ from ledger.notes import NOTES
 from ledger.settings import load_settings
 from tests.bot.house import until
 from tests.conftest import ROOT, FakeClock
-from tests.forgetting.trained import MARK, MORNING, Day, day, holding, moved
+from tests.forgetting.trained import MARK, MORNING, UNASKED, Day, day, holding, moved
 
 Walk = Callable[[Day], Awaitable[None]]
 
@@ -115,6 +116,8 @@ class Found:
     """Moment to, for each place with versions, whether the one that serves and the other are there."""
     noted: bool = False
     in_restored: bool = False
+    unasked_read: bool = False
+    unasked_written: list[str] = field(default_factory=list)
 
 
 def searched(root: Path) -> dict[str, bool]:
@@ -157,12 +160,14 @@ async def walked(path: str, root: Path, base: Path) -> Found:
         found.after = searched(root)
         found.after["bot memory"] = MARK in repr(today.house.services.nights.last)
         await look_at_versions(today, "after", found)
+        found.unasked_read = UNASKED in json.dumps(today.engine.asked)
         notes = backup.parent / NOTES
         found.noted = notes.is_file() and '"kind"' in notes.read_text(encoding="utf-8")
         if path != RESTORED:
             clock.advance(days=31)
             await today.house.services.housekeeping.sweep()
             await look_at_versions(today, "later", found)
+    found.unasked_written = [file.name for file in holding(UNASKED, root)]
     scratch = shutil.copytree(backup.parent, root.parent / "elsewhere")
     await restored(scratch / backup.name, root.parent / "elsewhere" / "data" / "ledger.db", clock)
     found.in_restored = bool(holding(MARK, scratch / "data"))
@@ -253,8 +258,44 @@ def test_the_cell_is_true(path: str, place: str, walk: Callable[[str], Found]) -
         assert found.after[place] == (cell == "stays" and found.before[place])
         if cell == "never":
             assert not found.before.get(place, False)
-        elif place in ("rows", "free pages", "datasets"):
+        elif place in ("rows", "WAL", "free pages", "datasets"):
             assert found.before[place], "the test would pass without a deletion"
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_nothing_of_somebody_who_was_never_asked_is_written_anywhere(
+    path: str, walk: Callable[[str], Found]
+) -> None:
+    found = walk(path)
+    assert found.unasked_read, "the engine was asked with his words"
+    assert found.unasked_written == []
+
+
+@pytest.mark.parametrize(
+    ("place", "file"),
+    {
+        "WAL": "data/ledger.db-wal",
+        "free pages": "data/ledger.db",
+        "datasets": "data/datasets/g1-x/train.jsonl",
+        "caches": "caches/datasets/a.arrow",
+        "TensorBoard": "models/runs/g1-x/tensorboard/events",
+        "run folders": "models/runs/g1-x/work/checkpoint-1/state.json",
+        "logs": "logs/trainer.log",
+        "reports": "models/adapters/1/g1-v000001/report.md",
+    }.items(),
+)
+def test_each_place_is_looked_into(place: str, file: str, tmp_path: Path) -> None:
+    """A cell that says "never" would be worth nothing if its place were not found."""
+    planted = tmp_path / file
+    planted.parent.mkdir(parents=True, exist_ok=True)
+    with closing(sqlite3.connect(tmp_path / "ledger.db")) as connection:
+        connection.execute("CREATE TABLE t (x)")
+    database = tmp_path / "data" / "ledger.db"
+    database.parent.mkdir(exist_ok=True)
+    (tmp_path / "ledger.db").rename(database)
+    with planted.open("ab") as bytes_of_it:
+        bytes_of_it.write(f"\0{MARK}\0".encode())
+    assert {name for name, there in searched(tmp_path).items() if there} == {place}
 
 
 def check_versions(place: str, cell: str, found: Found) -> None:

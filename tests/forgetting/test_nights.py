@@ -160,7 +160,8 @@ async def test_an_edit_while_the_dataset_is_written_leaves_none_of_the_old_words
             await ledger.consent.opt_in(GUILD, BO)
             for message in await ledger.messages.of_author(GUILD, BO):
                 await forgetting_of(ledger, quick).messages(GUILD, [message.id], asked_by="edit")
-                await ledger.messages.hear(replace(message, content="I would rather not say that here"))
+                edited = replace(message, content="I would rather not say that here", source="local")
+                await ledger.messages.hear(edited)
 
     def write_and_edit(directory: Path, *arguments: Any) -> None:
         original(directory, *arguments)

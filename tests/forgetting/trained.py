@@ -29,6 +29,8 @@ from tests.searching import holding as holding
 
 MARK = "quetzalmarmalade7731"
 """Stands in each of ann's messages, and in nobody else's."""
+UNASKED = "ocelotbramble2290"
+"""Stands in what the boss says, who was never asked; his words are read for an answer, and kept nowhere."""
 MORNING = datetime(2026, 1, 3, 12, 0, tzinfo=UTC)
 CONVERSATIONS = 14
 HOUR = 3600.0
@@ -139,11 +141,12 @@ async def _played(house: House, root: Path, clock: FakeClock, engine: StandInEng
         if place is room:
             hers.append(await house.ann.send(room, f"A bicycle and the {MARK} lamp {number}, I think."))
         else:
-            await house.boss.send(place, "nothing of mine is kept")
+            await house.boss.send(place, f"nothing of mine is kept, {UNASKED}")
         await house.ben.send(place, f"Thank you, that helps a lot with lamp {number}.")
         await house.env.advance_time(HOUR)
     hers.append(await house.ask(house.ann, f"do you know {MARK}?", channel=room))
     await house.ask(house.ben, "good evening")
+    await house.ask(house.boss, f"what is {UNASKED}?")
     return Day(house, room, tuple(hers), root, clock, engine)
 
 
