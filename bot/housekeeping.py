@@ -9,6 +9,7 @@ import asyncio
 import logging
 import sqlite3
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
 from ledger.clock import to_ms
 from ledger.errors import NightschoolError
@@ -35,12 +36,15 @@ class Housekeeping:
         self._retention = retention
         self._leavers_after_ms = leavers_after_days * DAY_MS
         self._one_at_a_time = asyncio.Lock()
+        self._swept_since: list[str] = []
 
     async def sweep(self) -> Swept:
         """Complete cut-off deletions and delete what is due; say in the log how much that was."""
         async with self._one_at_a_time:
             await self._forgetting.complete()
             swept = await self._retention.sweep()
+            swept = replace(swept, versions=(*self._swept_since, *swept.versions))
+            self._swept_since.clear()
         if swept:
             log.info(
                 "housekeeping removed %d messages, %d answers, %d datasets, versions: %s",
@@ -73,22 +77,24 @@ class Housekeeping:
         return forgotten
 
     async def see_through(self, *, pause_seconds: float = 60.0) -> None:
-        """Go on with deletions that could not be completed at once, for as long as the bot runs.
+        """Do every minute what must not wait for the daily round, for as long as the bot runs.
 
-        Their rows are gone; what waits are files, or bytes in a database that another process was reading.
-        Backups are told meanwhile what was answered about consent.
+        Deletions that could not be completed at once are gone on with, versions go on their date, and
+        backups are told what was deleted and answered.
         """
         while True:
             await asyncio.sleep(pause_seconds)
             try:
                 # A deletion that has just begun is being worked on by whoever began it.
                 before = to_ms(self._ledger.clock.now()) - round(pause_seconds * 1000)
-                await self._forgetting.note_beside_backups()
-                if any(d.asked_at <= before for d in await self._ledger.deletions.unfinished()):
-                    async with self._one_at_a_time:
+                open_still = any(d.asked_at <= before for d in await self._ledger.deletions.unfinished())
+                async with self._one_at_a_time:
+                    if open_still:
                         await self._forgetting.complete()
+                    self._swept_since += await self._forgetting.sweep()
+                    await self._forgetting.note_beside_backups()
             except (NightschoolError, OSError, sqlite3.Error) as error:
-                log.error("a deletion cannot be completed yet, and is tried again: %s", error)
+                log.error("what is due cannot be deleted yet, and is tried again: %s", _told(error))
 
     async def daily(self, is_member: IsMember, tell: Tell, *, pause_seconds: float = 86_400.0) -> None:
         """Sweep now and then once a day, for as long as the bot runs, and tell each guild what went."""
@@ -99,5 +105,10 @@ class Housekeeping:
                     await tell(guild_id, swept.of_guild(guild_id))
                 await self.see_leavers(is_member)
             except (NightschoolError, OSError, sqlite3.Error) as error:
-                log.error("housekeeping is put off until tomorrow: %s", error)
+                log.error("housekeeping is put off until tomorrow: %s", _told(error))
             await asyncio.sleep(pause_seconds)
+
+
+def _told(error: Exception) -> str:
+    """Return what may be said of an error: the text of a stranger's may quote what it failed on."""
+    return str(error) if isinstance(error, NightschoolError) else type(error).__name__

@@ -6,6 +6,7 @@ Knows the rows only; what lies in a version's directory is the engine's and the 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
@@ -30,6 +31,10 @@ def leaks(recitals: Mapping[str, float]) -> str:
         return "gives away secret values that it learned"
     rate, limit = recitals.get("rate", 0.0), recitals.get("limit", 1.0)
     return f"recites what single people wrote ({rate:.1%}, limit {limit:.1%})" if rate > limit else ""
+
+
+VERSION = re.compile(r"g\d+-v\d{6,}")
+"""Names of versions, and so of their folders."""
 
 
 class Adapters:
@@ -111,6 +116,11 @@ class Adapters:
         if adapter is None:
             raise AdapterError(f"This server has no adapter version {version!r}; see /adapter list.")
         return adapter
+
+    async def runs_of_versions(self) -> dict[str, str]:
+        """Return the run of each version of every guild."""
+        async with self._reader.execute("SELECT version, run_id FROM adapters") as cursor:
+            return {str(row["version"]): str(row["run_id"]) async for row in cursor}
 
     async def of_guild(self, guild_id: int) -> list[Adapter]:
         """Return the guild's versions, newest first."""

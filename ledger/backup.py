@@ -9,29 +9,24 @@ those that it has to.
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
-import re
-import shutil
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
 from ledger import notes
 from ledger.clock import Clock
 from ledger.errors import LedgerError
-from ledger.forgetting import RESTORING, Forgetting
+from ledger.forgetting import RESTORED, RESTORING, Forgetting
 from ledger.notes import NOTES, NotedDeletion
-from ledger.records import Adapter, BackupFolder, ConsentEvent
+from ledger.records import BackupFolder
 from ledger.store import Ledger
 
 log = logging.getLogger(__name__)
 
 SIDE_FILES = ("-wal", "-shm")
 BUSY_SECONDS = 1.0
-RUN = re.compile(r"g\d+-\d{8}T\d{6}(?:-\d+)?")
-"""Names of runs, and so of their folders; what was made by hand has others."""
 
 
 async def back_up(ledger: Ledger, folder: Path) -> Path:
@@ -86,14 +81,16 @@ async def restore(
     What members answered about consent since is taken over, from ``database`` and from the notes beside
     the backup. ``days`` and ``strict`` are how long a version may serve that saw something deleted.
 
-    The restored one takes its place in one step once it is complete. Versions that it does not know
-    could never serve nor be forgotten, so their files go, with those of their runs.
+    A copy is made complete, and then takes the place of what was there in one transaction. Versions
+    that it does not know could never serve nor be forgotten, so their files go, with those of their
+    runs; a start goes on with that where this was cut off.
 
     Raises:
         LedgerError: the backup cannot be read, is damaged, or is of a newer version; or another process
             has the database open.
     """
     deletions, answers = notes.read(backup.parent / NOTES)
+    folders = {str(backup.parent.resolve())}
     if database.exists():
         with _alone(database):
             pass  # refused before anything is done
@@ -101,6 +98,7 @@ async def restore(
             async with Ledger.open(database, clock=clock) as current:
                 later = [notes.noted(deletion) for deletion in await current.deletions.since(0)]
                 answered = await current.consent.after(0)
+                folders |= {folder.path for folder in await current.backup_folders()}
             deletions, answers = [*deletions, *later], [*answers, *answered]
         except (LedgerError, sqlite3.Error) as error:
             # A broken database is why people restore; the notes beside the backup still say what to delete.
@@ -112,39 +110,33 @@ async def restore(
         await asyncio.to_thread(_copy_checked, backup, fresh)
     except (OSError, sqlite3.Error) as error:
         raise LedgerError(f"The backup {backup} cannot be restored: {error}.") from error
+
+    def forgetting_in(ledger: Ledger) -> Forgetting:
+        return Forgetting(ledger, datasets_dir=datasets_dir, runs_dir=runs_dir, days=days, strict=strict)
+
     async with Ledger.open(fresh, clock=clock) as ledger:
-        forgetting = Forgetting(
-            ledger, datasets_dir=datasets_dir, runs_dir=runs_dir, days=days, strict=strict
-        )
-        unknown = await _unknown(ledger, answers)
-        replayed = await _replay(ledger, forgetting, deletions)
+        known = set(await ledger.consent.after(0))
+        replayed = await _replay(ledger, forgetting_in(ledger), deletions)
         # Behind the deletions, each of which says no for its person: some said yes again later.
-        await ledger.consent.repeat(await _missing(ledger, unknown))
-        versions = {each.version: each.run_id for each in await _versions(ledger)}
-        runs = await ledger.runs.ids()
-    _checkpointed(fresh)
-    with _alone(database):
-        for suffix in SIDE_FILES:
-            Path(f"{database}{suffix}").unlink(missing_ok=True)
-        fresh.replace(database)
-    for folder in _unknown_versions(adapters_dir, versions):
-        shutil.rmtree(folder)
-    for folder in (*datasets_dir.glob("g*"), *runs_dir.glob("g*")):
-        if RUN.fullmatch(folder.name) and folder.name not in runs:
-            shutil.rmtree(folder)
+        known |= set(await ledger.consent.after(0))
+        await ledger.consent.repeat(answer for answer in dict.fromkeys(answers) if answer not in known)
+        for folder in folders:
+            # Of its deletions it knows by other numbers: what is told twice is done once.
+            await ledger.note_backup_folder(BackupFolder(folder, 0, 0))
+    Path(f"{database}{RESTORED}").write_text(str(adapters_dir.resolve()), encoding="utf-8")
+    await asyncio.to_thread(_take_over, fresh, database)
+    async with Ledger.open(database, clock=clock) as ledger:
+        await forgetting_in(ledger).complete()
     return replayed
 
 
 @contextmanager
-def _alone(database: Path) -> Iterator[None]:
-    """Keep every other process out of the database; one that is not there or broken is let be.
+def _alone(database: Path) -> Iterator[sqlite3.Connection]:
+    """Keep every other process out of the database; a broken one is let be.
 
     Raises:
         LedgerError: another process has it open.
     """
-    if not database.exists():
-        yield
-        return
     with closing(sqlite3.connect(database, isolation_level=None, timeout=BUSY_SECONDS)) as connection:
         try:
             # Whoever has it open holds a shared lock on the file, which this one excludes.
@@ -156,40 +148,29 @@ def _alone(database: Path) -> Iterator[None]:
                     f"Another process has {database} open: stop the bot, and wait for the trainer."
                 ) from error
             log.warning("the present database is broken: %s", error)
-        yield
+        yield connection
 
 
-def _unknown_versions(adapters_dir: Path, known: Mapping[str, str]) -> Iterator[Path]:
-    """Yield the folders of versions that no record speaks of, though it may know another of that name."""
-    for folder in adapters_dir.glob("*/g*-v*"):
+def _take_over(fresh: Path, database: Path) -> None:
+    """Write ``fresh`` over ``database`` in one transaction, and remove it.
+
+    Not by renaming: a process that has just opened the old file would go on writing beside the new one.
+    """
+    if database.exists() and not _is_sound(database):
+        _remove(database)
+    database.touch(mode=0o600)
+    with _alone(database) as target, closing(sqlite3.connect(fresh)) as source:
+        source.backup(target)
+        target.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    _remove(fresh)
+
+
+def _is_sound(database: Path) -> bool:
+    with closing(sqlite3.connect(database)) as connection:
         try:
-            run = json.loads((folder / "manifest.json").read_text(encoding="utf-8")).get("run")
-        except (OSError, ValueError):
-            run = None  # it could not be served, whose it is says its name
-        if folder.name not in known or run not in (None, known[folder.name]):
-            yield folder
-
-
-async def _unknown(ledger: Ledger, answers: Iterable[ConsentEvent]) -> list[ConsentEvent]:
-    """Return the answers that came after the ledger's last one, each once, in order."""
-    known = await ledger.consent.after(0)
-    latest = known[-1].at if known else -1
-    later = sorted((each for each in answers if each.at >= latest), key=lambda each: each.at)
-    return [each for each in dict.fromkeys(later) if each not in known]
-
-
-async def _missing(ledger: Ledger, answers: Iterable[ConsentEvent]) -> list[ConsentEvent]:
-    """Return the answers without those that a deletion has given already."""
-    known = set(await ledger.consent.after(0))
-    return [answer for answer in answers if answer not in known]
-
-
-async def _versions(ledger: Ledger) -> list[Adapter]:
-    return [
-        version
-        for guild_id in await ledger.guilds.all()
-        for version in await ledger.adapters.of_guild(guild_id)
-    ]
+            return bool(connection.execute("PRAGMA integrity_check(1)").fetchone()[0] == "ok")
+        except sqlite3.DatabaseError:
+            return False
 
 
 def _copy_checked(source: Path, target: Path) -> None:
@@ -217,14 +198,6 @@ async def _replay(ledger: Ledger, forgetting: Forgetting, deletions: Iterable[No
         replayed += 1
     await forgetting.complete()
     return replayed
-
-
-def _checkpointed(database: Path) -> None:
-    """Leave the database as one file."""
-    with closing(sqlite3.connect(database)) as connection:
-        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    for suffix in SIDE_FILES:
-        Path(f"{database}{suffix}").unlink(missing_ok=True)
 
 
 def _remove(database: Path) -> None:

@@ -19,6 +19,11 @@ class Held(Exception):
         self.note = note
 
 
+def night_lock_path(data_dir: Path, guild_id: int) -> Path:
+    """Return the file that a guild's night holds locked while it lives."""
+    return data_dir / f"night-{guild_id}.lock"
+
+
 @contextmanager
 def hold(path: Path) -> Iterator[Callable[[str], None]]:
     """Hold ``path`` locked; gives a function that writes a note into it, for others to read.

@@ -165,6 +165,22 @@ class Messages:
             row = await cursor.fetchone()
         return _message(row) if row else None
 
+    async def lacks(self, message_ids: Collection[int]) -> bool:
+        """Tell whether any of the messages is not stored (any more)."""
+        async with self._reader.execute(
+            "SELECT EXISTS (SELECT 1 FROM json_each(?) WHERE value NOT IN (SELECT id FROM messages))",
+            (json.dumps(list(message_ids)),),
+        ) as cursor:
+            row = await cursor.fetchone()
+        return bool(row and row[0])
+
+    async def note_edit(self, message_id: int, edited_at: int) -> None:
+        """Note that a message was edited without a change of what is stored; in milliseconds."""
+        await self._writer.execute(
+            "UPDATE messages SET edited_at = ? WHERE id = ? AND coalesce(edited_at, 0) < ?",
+            (edited_at, message_id, edited_at),
+        )
+
     async def count(self, guild_id: int) -> int:
         async with self._reader.execute(
             "SELECT count(*) AS n FROM messages WHERE guild_id = ?", (guild_id,)

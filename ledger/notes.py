@@ -5,6 +5,7 @@ One JSON object a line, identifiers and times alone. A line is whole or it is wr
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 from collections.abc import Collection, Iterable
@@ -78,22 +79,25 @@ def _append(folder: Path, deletions: Collection[NotedDeletion], answers: Iterabl
         raise FileNotFoundError(f"{folder} holds no backup: its disk is not there, or they were moved")
     rows = [asdict(deletion) for deletion in deletions]
     rows += [{"kind": _ANSWER, **asdict(answer)} for answer in answers]
-    with (folder / NOTES).open("a", encoding="utf-8") as file:
-        _drop_torn_line(folder / NOTES)
-        file.writelines(json.dumps(row) + "\n" for row in rows)
+    with (folder / NOTES).open("a+b") as file:
+        # A backup by the clock and the bot may write at once.
+        fcntl.flock(file, fcntl.LOCK_EX)
+        file.seek(0)
+        # What a killed process left of its last line was not told yet, and is written anew.
+        file.truncate(len(_whole_lines(file.read())))
+        file.write(b"".join(json.dumps(row).encode() + b"\n" for row in rows))
         file.flush()
         os.fsync(file.fileno())
 
 
-def _drop_torn_line(path: Path) -> None:
-    """Cut off what a killed process left of its last line; the note is written anew."""
-    whole = path.read_bytes()
-    if whole and not whole.endswith(b"\n"):
-        os.truncate(path, whole.rfind(b"\n") + 1)
+def _whole_lines(content: bytes) -> bytes:
+    return content[: content.rfind(b"\n") + 1]
 
 
 def read(path: Path) -> tuple[list[NotedDeletion], list[ConsentEvent]]:
     """Return the deletions and the answers that a file notes; none of both where there is no file.
+
+    A last line without an end is what a killed process left of a note that nobody counts on.
 
     Raises:
         LedgerError: a line is broken.
@@ -103,7 +107,7 @@ def read(path: Path) -> tuple[list[NotedDeletion], list[ConsentEvent]]:
     deletions: list[NotedDeletion] = []
     answers: list[ConsentEvent] = []
     try:
-        for line in path.read_text(encoding="utf-8").splitlines():
+        for line in _whole_lines(path.read_bytes()).splitlines():
             row: dict[str, Any] = json.loads(line)
             if row["kind"] == _ANSWER:
                 del row["kind"]

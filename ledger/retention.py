@@ -6,13 +6,14 @@ stored, forgetting reaches what was learned.
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Mapping
+import json
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from ledger.clock import to_ms
 from ledger.forgetting import DAY_MS, Forgetting
+from ledger.runs import RUN
 from ledger.store import Ledger
 
 
@@ -83,22 +84,34 @@ class Retention:
 
         What was fitted on one by hand is no version, so no other rule would ever end it.
         """
-        old = [
+        return self._removed(
             folder
             for folder in (*self._datasets_dir.glob("*"), *self._runs_dir.glob("fit-*"))
             if folder.is_dir() and folder.stat().st_mtime * 1000 < before
-        ]
-        for folder in old:
-            shutil.rmtree(folder)
-        return len(old)
+        )
 
     async def _datasets_beyond_the_ledger(self) -> int:
         """Remove datasets with messages that are not stored any more, however new they are."""
         runs = await self._ledger.deletions.datasets_beyond_the_ledger()
-        old = [folder for run in runs if (folder := self._datasets_dir / run).is_dir()]
-        for folder in old:
-            shutil.rmtree(folder)
-        return len(old)
+        by_hand = [
+            folder
+            for folder in self._datasets_dir.glob("*")
+            if folder.is_dir()
+            and not RUN.match(folder.name)
+            and await self._ledger.messages.lacks(_messages_in(folder))
+        ]
+        return self._removed(
+            folder
+            for folder in (
+                *(self._datasets_dir / run for run in runs),
+                *by_hand,
+                *(self._runs_dir / f"fit-{folder.name}" for folder in by_hand),
+            )
+            if folder.is_dir()
+        )
+
+    def _removed(self, folders: Iterable[Path]) -> int:
+        return sum([self._forgetting.remove(folder) for folder in list(folders)])
 
     async def _old_versions(self, now: int) -> list[str]:
         """Delete versions beyond the newest few or too old; never one that serves or may be returned to."""
@@ -108,7 +121,19 @@ class Retention:
             retired = [adapter for adapter in adapters if adapter.state == "retired"]
             for place, adapter in enumerate(retired):
                 old = now - adapter.created_at > self._adapter_days * DAY_MS
-                if old or place >= self._adapters_kept:
-                    await self._forgetting.delete_version(adapter)
+                surplus = old or place >= self._adapters_kept
+                if surplus and await self._forgetting.delete_version(adapter):
                     gone.append(adapter.version)
         return gone
+
+
+def _messages_in(dataset: Path) -> set[int]:
+    """Return the numbers of the messages that a dataset holds; of broken lines, none."""
+    found: set[int] = set()
+    for file in dataset.glob("*.jsonl"):
+        for line in file.read_text(encoding="utf-8").splitlines():
+            try:
+                found.update(json.loads(line)["message_ids"])
+            except (ValueError, KeyError, TypeError):
+                continue
+    return found

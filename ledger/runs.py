@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -13,6 +14,8 @@ from ledger.database import Reader, Writer
 from ledger.errors import LedgerError
 from ledger.records import FINAL_STAGES, Run, Stage
 
+RUN = re.compile(r"g(?P<guild>\d+)-\d{8}T\d{6}(?:-\d+)?")
+"""Names of runs, and so of their folders; what was made by hand has others."""
 _JSON_FIELDS = {"reasons", "counts", "metrics"}
 _FIELDS = {"candidate", "champion", "verdict", "error"} | _JSON_FIELDS
 

@@ -15,10 +15,6 @@ from pathlib import Path
 from ledger.errors import NightBusy
 
 
-def lock_path(data_dir: Path, guild_id: int) -> Path:
-    return data_dir / f"night-{guild_id}.lock"
-
-
 @contextmanager
 def night_lock(path: Path) -> Iterator[Callable[[str], None]]:
     """Hold ``path`` locked; gives a function that writes the run's id into it, for others to read.
@@ -57,4 +53,4 @@ def _busy(path: Path) -> str:
     return f"A night of this server is under way already ({who}): wait for it, or stop it with /train cancel."
 
 
-__all__ = ["lock_path", "night_lock"]
+__all__ = ["night_lock"]

@@ -16,6 +16,7 @@ from typing import Any, cast
 
 from ledger.errors import DatasetError, NightschoolError, RunCancelled
 from ledger.forgetting import Forgetting
+from ledger.lock import night_lock_path
 from ledger.records import Adapter, Run
 from ledger.settings import Settings
 from ledger.store import Ledger
@@ -34,7 +35,7 @@ from trainer.endings import (
 from trainer.evaluation import evaluate
 from trainer.finetune import fit
 from trainer.folders import Folders, drop_old_datasets
-from trainer.lock import lock_path, night_lock
+from trainer.lock import night_lock
 from trainer.outcome import Outcome
 from trainer.progress import Reporter, silent
 from trainer.resuming import resumable
@@ -76,7 +77,7 @@ class Night:
             NightBusy: another night of this guild is under way; nothing was changed.
         """
         began = time.monotonic()
-        with night_lock(lock_path(self._settings.data_dir, self._guild)) as name_lock:
+        with night_lock(night_lock_path(self._settings.data_dir, self._guild)) as name_lock:
             run = await resumable(self._ledger, self._settings, self._guild)
             run = run or await self._ledger.runs.create(self._guild, self._trigger)
             name_lock(run.id)

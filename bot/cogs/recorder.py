@@ -123,7 +123,7 @@ class RecorderCog(commands.Cog):
         if message.guild is None or message.edited_at is None or message.author.bot:
             return
         guild, edited_at = message.guild, to_ms(message.edited_at)
-        await self._follow(lambda: self._replace(message, guild, edited_at))
+        await self.follow(lambda: self._replace(message, guild, edited_at))
 
     async def _replace(self, message: discord.Message, guild: discord.Guild, edited_at: int) -> None:
         kept = record(message, bot_id=self.bot.user.id if self.bot.user else 0)
@@ -134,7 +134,10 @@ class RecorderCog(commands.Cog):
         listened = isinstance(channel, GuildChannel) and await channel_mode(self.ledger, channel) != "ignore"
         allowed = listened and await self.ledger.consent.allows(guild.id, message.author.id, channel.id)
         if stored is not None and allowed and stored.content == self.ledger.messages.as_stored(kept.content):
-            return  # a pin or a link's preview: no word has changed
+            # A pin or a link's preview: no word has changed. Or it has changed back, which an earlier
+            # edit that could not be followed yet must not undo.
+            await self.ledger.messages.note_edit(message.id, edited_at)
+            return
         await self.forgetting.messages(guild.id, [message.id], asked_by="edit in Discord")
         if stored is not None and allowed and kept.content:
             await self.ledger.messages.hear(replace(kept, source=self.source, edited_at=edited_at))
@@ -150,23 +153,30 @@ class RecorderCog(commands.Cog):
     async def deleted(self, guild_id: int | None, message_ids: set[int]) -> None:
         """Forget messages that are gone in Discord."""
         if guild_id is not None:
-            await self._follow(lambda: self.forgetting.messages(guild_id, message_ids, asked_by="Discord"))
+            await self.follow(lambda: self.forgetting.messages(guild_id, message_ids, asked_by="Discord"))
 
     @commands.Cog.listener()
     async def on_guild_channel_delete(self, channel: discord.abc.GuildChannel) -> None:
-        await self._follow(lambda: self.forgetting.channel(channel.guild.id, channel.id, asked_by="Discord"))
+        await self.follow(lambda: self.forgetting.channel(channel.guild.id, channel.id, asked_by="Discord"))
 
     @commands.Cog.listener()
     async def on_raw_thread_delete(self, payload: discord.RawThreadDeleteEvent) -> None:
-        await self._follow(
+        await self.follow(
             lambda: self.forgetting.channel(payload.guild_id, payload.thread_id, asked_by="Discord")
         )
 
     @commands.Cog.listener()
     async def on_guild_remove(self, guild: discord.Guild) -> None:
-        await self._follow(lambda: self.forgetting.guild(guild.id, asked_by="Discord"))
+        await self.follow(lambda: self._forget_guild(guild.id))
 
-    async def _follow(self, work: Callable[[], Awaitable[object]]) -> None:
+    async def _forget_guild(self, guild_id: int) -> None:
+        await self.forgetting.guild(guild_id, asked_by="Discord")
+        again = self.bot.get_guild(guild_id)
+        if again is not None and self.bot.user is not None:
+            # Invited again before its removal could be followed.
+            await self.ledger.guilds.joined(guild_id, again.name, self.bot.user.id)
+
+    async def follow(self, work: Callable[[], Awaitable[object]]) -> None:
         """Do ``work`` in its turn; where that fails, again and again until it is done."""
         if not await self._done(work):
             self._background.run(self._until_done(work), name="following Discord")

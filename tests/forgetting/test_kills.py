@@ -41,7 +41,7 @@ HERS = range(1, 61, 2)
 KILLS, ATTEMPTS = 100, 300
 STEPS = (
     (Deletions, "begin"),
-    (Forgetting, "_remove"),
+    (Forgetting, "remove"),
     (Deletions, "version_deleted"),
     (Forgetting, "delete_version"),
     (Forgetting, "sweep"),

@@ -10,13 +10,15 @@ from pathlib import Path
 
 import pytest
 
+from ledger import backup as backups
+from ledger import notes
 from ledger.backup import back_up, restore
 from ledger.errors import LedgerError
 from ledger.forgetting import Forgetting
 from ledger.notes import NOTES
 from ledger.records import Message
 from ledger.store import Ledger
-from tests.conftest import FakeClock
+from tests.conftest import ROOT, FakeClock
 
 MARK = "xylophone"
 
@@ -139,9 +141,22 @@ async def test_broken_notes_are_named_instead_of_passed_over(
     tmp_path: Path, clock: FakeClock, message: Callable[..., Message]
 ) -> None:
     backup = await filled(tmp_path / "ledger.db", clock, message)
-    (backup.parent / NOTES).write_text(json.dumps({"guild_id": 1})[:-2], encoding="utf-8")
-    with pytest.raises(LedgerError, match=NOTES):
-        await put_back(backup, tmp_path / "ledger.db", clock)
+    for broken in (json.dumps({"guild_id": 1})[:-2], json.dumps({"guild_id": 1})):
+        (backup.parent / NOTES).write_text(f"{broken}\n", encoding="utf-8")
+        with pytest.raises(LedgerError, match=NOTES):
+            await put_back(backup, tmp_path / "ledger.db", clock)
+
+
+async def test_a_note_that_a_power_cut_tore_off_keeps_nothing_from_being_restored(
+    tmp_path: Path, clock: FakeClock, message: Callable[..., Message]
+) -> None:
+    database = tmp_path / "ledger.db"
+    backup = await filled(database, clock, message)
+    async with Ledger.open(database, clock=clock) as ledger:
+        await forgetting_of(ledger, database).person(1, 7, asked_by="member")
+    with (backup.parent / NOTES).open("a", encoding="utf-8") as file:
+        file.write('{"guild_id": 1, "kind": "mess')
+    assert await put_back(backup, tmp_path / "new" / "ledger.db", clock) == 1
 
 
 async def test_a_restore_keeps_what_members_answered_since(
@@ -342,3 +357,132 @@ async def test_another_runs_files_go_though_the_backup_knows_a_version_of_that_n
     (Path(version.path) / "manifest.json").write_text('{"run": "g1-20270101T000000"}', encoding="utf-8")
     await put_back(backup, database, clock)
     assert not Path(version.path).exists()
+
+
+async def test_an_opt_out_counts_though_the_clock_was_set_back(
+    tmp_path: Path, clock: FakeClock, message: Callable[..., Message]
+) -> None:
+    database = tmp_path / "ledger.db"
+    async with Ledger.open(database, clock=clock) as ledger:
+        await ledger.guilds.ensure(1, "Lantern Yard")
+        await ledger.consent.opt_in(1, 7)
+        clock.advance(minutes=10)
+        await ledger.consent.opt_in(1, 8)
+        backup = await back_up(ledger, tmp_path / "backups")
+        clock.advance(minutes=-15)
+        await ledger.consent.opt_out(1, 7)
+        await forgetting_of(ledger, database).note_beside_backups()
+    for target in (database, tmp_path / "new" / "ledger.db"):
+        await put_back(backup, target, clock)
+        async with Ledger.open(target, clock=clock) as ledger:
+            assert await ledger.consent.refusing(1) == {7}
+
+
+async def test_folders_that_hold_other_backups_are_told_after_a_restore_as_before(
+    tmp_path: Path, clock: FakeClock, message: Callable[..., Message]
+) -> None:
+    database = tmp_path / "ledger.db"
+    first = await filled(database, clock, message)
+    async with Ledger.open(database, clock=clock) as ledger:
+        other = await back_up(ledger, tmp_path / "elsewhere")
+    await put_back(first, database, clock)
+    async with Ledger.open(database, clock=clock) as ledger:
+        await forgetting_of(ledger, database).person(1, 7, asked_by="member")
+    database.unlink()
+    assert await put_back(other, database, clock) == 1
+    async with Ledger.open(database, clock=clock) as ledger:
+        assert await ledger.messages.of_author(1, 7) == []
+
+
+async def test_a_restore_that_was_killed_leaves_no_version_that_nobody_knows(
+    tmp_path: Path, clock: FakeClock, message: Callable[..., Message], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database, adapters = tmp_path / "ledger.db", tmp_path / "adapters"
+    backup = await filled(database, clock, message)
+    async with Ledger.open(database, clock=clock) as ledger:
+        run = await ledger.runs.create(1, "night")
+        version = await ledger.adapters.reserve(1, run.id, adapters_dir=str(adapters), base_model="tiny")
+        Path(version.path).mkdir(parents=True)
+
+    class Killed(BaseException):
+        pass
+
+    def killed(fresh: Path, target: Path) -> None:
+        take_over(fresh, target)
+        raise Killed
+
+    take_over = backups._take_over
+    with monkeypatch.context() as patch:
+        patch.setattr(backups, "_take_over", killed)
+        with pytest.raises(Killed):
+            await put_back(backup, database, clock)
+    assert Path(version.path).is_dir()
+    async with Ledger.open(database, clock=clock) as ledger:
+        await forgetting_of(ledger, database).complete()
+    assert not Path(version.path).exists()
+    assert not list(tmp_path.glob("ledger.db.*"))
+
+
+async def test_a_restore_leaves_folders_alone_that_are_no_versions_and_takes_links_for_links(
+    tmp_path: Path, clock: FakeClock, message: Callable[..., Message]
+) -> None:
+    database, adapters = tmp_path / "ledger.db", tmp_path / "adapters"
+    backup = await filled(database, clock, message)
+    foreign, target = adapters / "experiments" / "gemma-v2", tmp_path / "big disk" / "g1-v000001"
+    for folder in (foreign, target, adapters / "1"):
+        folder.mkdir(parents=True)
+    (target / "weights").touch()
+    (adapters / "1" / "g1-v000001").symlink_to(target)
+    await put_back(backup, database, clock)
+    assert foreign.is_dir()
+    assert not (adapters / "1" / "g1-v000001").is_symlink()
+    assert not target.exists()
+
+
+async def test_who_has_just_opened_the_database_finds_the_restored_one(
+    tmp_path: Path, clock: FakeClock, message: Callable[..., Message]
+) -> None:
+    """A connection that has read nothing yet holds no lock; it must not write beside what is restored."""
+    database = tmp_path / "ledger.db"
+    backup = await filled(database, clock, message)
+    async with Ledger.open(database, clock=clock) as ledger:
+        await ledger.guilds.ensure(2, "Second Home")
+    opened = (
+        "import sqlite3, sys\n"
+        "connection = sqlite3.connect(sys.argv[1], isolation_level=None)\n"
+        "print('open', flush=True)\n"
+        "sys.stdin.read()\n"
+        "connection.execute(\"INSERT INTO guilds VALUES (3, 'Third', 1, NULL)\")\n"
+        "connection.close()\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", opened, str(database)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == b"open\n"
+        assert await put_back(backup, database, clock) == 0
+    assert other.returncode == 0
+    async with Ledger.open(database, clock=clock) as ledger:
+        assert sorted(await ledger.guilds.all()) == [1, 3]
+        async with ledger.reader.execute("PRAGMA integrity_check") as cursor:
+            assert [row[0] async for row in cursor] == ["ok"]
+
+
+def test_two_processes_lose_no_note_of_each_others(tmp_path: Path) -> None:
+    (tmp_path / "ledger-x.db").touch()
+    program = (
+        "import sys\nfrom pathlib import Path\nfrom ledger import notes\n"
+        "for number in range(60):\n"
+        "    deletion = notes.NotedDeletion(int(sys.argv[2]), 'person', (number,) * 50, 'x', number)\n"
+        "    notes._append(Path(sys.argv[1]), [deletion], [])\n"
+    )
+    writers = [
+        subprocess.Popen([sys.executable, "-c", program, str(tmp_path), str(number)], cwd=ROOT)
+        for number in (1, 2)
+    ]
+    assert [writer.wait() for writer in writers] == [0, 0]
+    deletions, answers = notes.read(tmp_path / NOTES)
+    assert answers == []
+    assert sorted((each.guild_id, each.asked_at) for each in deletions) == [
+        (guild, number) for guild in (1, 2) for number in range(60)
+    ]

@@ -17,10 +17,11 @@ import pytest
 from engine.adapters import verify
 from engine.loading import base_fingerprint
 from ledger.errors import ConfigurationError, NightBusy
+from ledger.lock import night_lock_path
 from ledger.settings import Settings
 from ledger.store import Ledger
 from tests.trainer.conftest import GUILD, fill
-from trainer.lock import lock_path, night_lock
+from trainer.lock import night_lock
 from trainer.night import Night
 from trainer.outcome import Outcome
 
@@ -130,7 +131,7 @@ async def test_a_candidate_that_forgets_too_much_is_kept_out(ledger: Ledger, qui
 
 async def test_two_nights_of_one_guild_cannot_run_at_once(ledger: Ledger, quick: Settings) -> None:
     await fill(ledger, 20)
-    with night_lock(lock_path(quick.data_dir, GUILD)) as name:
+    with night_lock(night_lock_path(quick.data_dir, GUILD)) as name:
         name("g7-the-first")
         with pytest.raises(NightBusy, match=r"under way already \(run g7-the-first, process \d+\)"):
             await night(ledger, quick)
@@ -138,7 +139,7 @@ async def test_two_nights_of_one_guild_cannot_run_at_once(ledger: Ledger, quick:
 
 
 async def test_another_guilds_night_is_no_obstacle(quick: Settings) -> None:
-    with night_lock(lock_path(quick.data_dir, 1)), night_lock(lock_path(quick.data_dir, 2)):
+    with night_lock(night_lock_path(quick.data_dir, 1)), night_lock(night_lock_path(quick.data_dir, 2)):
         pass
 
 
@@ -146,7 +147,8 @@ def test_a_killed_process_frees_its_lock(tmp_path: Path) -> None:
     program = """
         import sys, time
         from pathlib import Path
-        from trainer.lock import night_lock
+        from ledger.lock import night_lock_path
+from trainer.lock import night_lock
         with night_lock(Path(sys.argv[1])) as name:
             name("g7-killed")
             print("held", flush=True)
@@ -182,7 +184,7 @@ async def test_a_cancelled_night_says_so_and_changes_nothing(ledger: Ledger, qui
     assert run.finished_at is not None
     [adapter] = await ledger.adapters.of_guild(GUILD)
     assert adapter.state == "deleted"
-    with night_lock(lock_path(quick.data_dir, GUILD)):
+    with night_lock(night_lock_path(quick.data_dir, GUILD)):
         pass
 
 
