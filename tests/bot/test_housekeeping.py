@@ -162,3 +162,27 @@ async def test_a_deletion_that_could_not_be_completed_at_once_is_within_minutes(
             await asyncio.sleep(0.005)
     work.cancel()
     assert attempts == 3
+
+
+async def test_a_version_goes_on_its_date_and_the_admins_are_told_with_the_next_round(
+    house: Ledger, tmp_path: Path, clock: FakeClock
+) -> None:
+    housekeeping = keeper(house, tmp_path, days=0)
+    run = await house.runs.create(1, "night")
+    await house.runs.learned_from(run.id, [(7, 7)])
+    adapter = await house.adapters.reserve(1, run.id, adapters_dir=str(tmp_path / "a"), base_model="tiny")
+    await house.adapters.promote(1, adapter.version, by="test")
+    forgetting = Forgetting(house, datasets_dir=tmp_path / "d", runs_dir=tmp_path / "r")
+    await forgetting.person(1, 7, asked_by="member")
+    work = asyncio.create_task(housekeeping.see_through(pause_seconds=0.005))
+    clock.advance(days=30, minutes=-1)
+    await asyncio.sleep(0.1)
+    assert await house.adapters.champion(1) is not None
+    clock.advance(minutes=1)
+    async with asyncio.timeout(20):
+        while await house.adapters.champion(1) is not None:
+            await asyncio.sleep(0.005)
+    await asyncio.sleep(0.05)
+    work.cancel()
+    assert (await housekeeping.sweep()).versions == (adapter.version,)
+    assert (await housekeeping.sweep()).versions == ()

@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from ledger import forgetting as forgetting_module
 from ledger.clock import to_ms
 from ledger.errors import AdapterError
 from ledger.forgetting import DAY_MS, Forgetting
+from ledger.lock import hold, night_lock_path
 from ledger.notes import NOTES
 from ledger.records import Adapter, BackupFolder, Message, Reply
 from ledger.store import Ledger
@@ -234,3 +236,54 @@ async def test_a_deleted_channel_reaches_versions_whose_messages_were_too_old_to
     assert receipt.counts["messages"] == 0
     assert [version.version for version in receipt.versions] == [there.version]
     assert not await house.deletions.is_tainted(elsewhere.run_id)
+
+
+async def test_a_folder_that_cannot_be_removed_keeps_nothing_else_from_being_forgotten(
+    house: Ledger,
+    forgetting: Forgetting,
+    tmp_path: Path,
+    message: Callable[..., Message],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    await house.messages.add_many([message(1), message(3, "xylophone", guild_id=11, channel_id=200)])
+    adapter = await learned(house, tmp_path, (1, 7), promote=False)
+    dataset, remove = tmp_path / "datasets" / adapter.run_id, forgetting_module._remove
+
+    def not_that_one(folder: Path) -> None:
+        if folder == dataset:
+            raise PermissionError(13, "Permission denied")
+        remove(folder)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(forgetting_module, "_remove", not_that_one)
+        first = await forgetting.person(1, 7, asked_by="member")
+        second = await forgetting.person(11, 7, asked_by="member")
+        assert await forgetting.complete() == 1
+    assert (first.completed_at is None, second.completed_at is None) == (True, False)
+    assert b"xylophone" not in house.path.read_bytes()
+    assert await state(house, adapter) == "candidate", "it is not told to be deleted while a part is there"
+    assert not Path(adapter.path).exists()
+    assert caplog.text.count("do it by hand") == 1
+    assert await forgetting.complete() == 1
+    assert not dataset.exists()
+    assert await state(house, adapter) == "deleted"
+    assert await house.deletions.unfinished() == []
+
+
+async def test_the_dataset_of_a_night_that_died_unrecorded_goes_and_that_of_a_living_one_stays(
+    house: Ledger, forgetting: Forgetting, tmp_path: Path
+) -> None:
+    for guild_id in (1, 11):
+        run = await house.runs.create(guild_id, "night")
+        for name in (run.id, f"{run.id}.unfinished"):
+            (tmp_path / "datasets" / name).mkdir(parents=True)
+    recorded = await house.runs.create(1, "night")
+    await house.runs.learned_from(recorded.id, [(1, 7)])
+    (tmp_path / "datasets" / recorded.id).mkdir()
+    with hold(night_lock_path(house.path.parent, 11)):
+        await forgetting.sweep()
+    left = {folder.name for folder in (tmp_path / "datasets").iterdir()}
+    assert left == {recorded.id, run.id, f"{run.id}.unfinished"}
+    await forgetting.sweep()
+    assert {folder.name for folder in (tmp_path / "datasets").iterdir()} == {recorded.id}

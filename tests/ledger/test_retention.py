@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -123,3 +124,18 @@ def test_each_guild_is_told_of_its_own_alone() -> None:
     assert swept.guilds == [1, 11]
     assert swept.of_guild(1) == "Deleted by age or date: 3 messages, 2 answers, versions: g1-v000001."
     assert swept.of_guild(11) == "Deleted by age or date: 4 messages, 0 answers, versions: g11-v000001."
+
+
+async def test_a_dataset_by_hand_goes_with_the_first_message_in_it_that_is_too_old(
+    house: Ledger, retention: Retention, message: Callable[..., Message], tmp_path: Path
+) -> None:
+    now = to_ms(house.clock.now())
+    await house.messages.add_many([message(1, created_at=now - 181 * DAY_MS), message(2, created_at=now)])
+    kept, gone = tmp_path / "datasets" / "g1-by-hand-kept", tmp_path / "datasets" / "g1-by-hand-gone"
+    fitted = tmp_path / "runs" / "fit-g1-by-hand-gone"
+    for folder in (kept, gone, fitted):
+        folder.mkdir(parents=True)
+    for folder, ids in ((kept, [2]), (gone, [2, 1])):
+        (folder / "train.jsonl").write_text(json.dumps({"message_ids": ids}) + "\n", encoding="utf-8")
+    assert (await retention.sweep()).datasets == 2
+    assert (kept.is_dir(), gone.is_dir(), fitted.is_dir()) == (True, False, False)
