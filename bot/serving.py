@@ -17,6 +17,7 @@ from types import TracebackType
 from typing import Self
 
 from bot.engine_client import BASE, EngineClient
+from ledger.adapters import VERSION
 from ledger.errors import AdapterError, EngineError
 from ledger.records import Adapter
 from ledger.store import Ledger
@@ -129,14 +130,33 @@ class Serving:
             self._routes.clear()
             self._draining.clear()
             self._refused.clear()
+            await self._unload_strangers()
         champions = await self._ledger.adapters.champions()
         for guild_id, adapter in champions.items():
             if self._routes.get(guild_id) != adapter.version and adapter.version not in self._refused:
                 await self._switch(guild_id, adapter)
-        for guild_id in self._routes.keys() - champions.keys():
-            self._draining.add(self._routes.pop(guild_id))
+        for guild_id, version in list(self._routes.items()):
+            champion = champions.get(guild_id)
+            # Where the engine refuses the champion, what served goes on; but not beyond its own end.
+            stays = champion is not None and (
+                champion.version == version or await self._ledger.deletions.may_serve(version)
+            )
+            if not stays:
+                self._draining.add(self._routes.pop(guild_id))
         await self._unload_drained()
         self._seen_generation = generation
+
+    async def _unload_strangers(self) -> None:
+        """Have an engine that was there before drop our guilds' versions that this object did not load.
+
+        One may have been deleted since, and after a restore another one may come to have its name.
+        """
+        ours = await self._ledger.guilds.all()
+        for name in await self._engine.models():
+            version = VERSION.fullmatch(name)
+            guild_id = int(version["guild"]) if version else None
+            if guild_id in ours:
+                await self._engine.unload(name, guild_id=guild_id)
 
     async def _switch(self, guild_id: int, adapter: Adapter) -> None:
         try:

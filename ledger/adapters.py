@@ -33,7 +33,7 @@ def leaks(recitals: Mapping[str, float]) -> str:
     return f"recites what single people wrote ({rate:.1%}, limit {limit:.1%})" if rate > limit else ""
 
 
-VERSION = re.compile(r"g\d+-v\d{6,}")
+VERSION = re.compile(r"g(?P<guild>\d+)-v\d{6,}")
 """Names of versions, and so of their folders."""
 
 

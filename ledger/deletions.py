@@ -181,6 +181,16 @@ class Deletions:
             row = await cursor.fetchone()
         return bool(row and row[0])
 
+    async def may_serve(self, version: str) -> bool:
+        """Tell whether a version that the engine holds may go on answering: its files and time are not up."""
+        async with self._reader.execute(
+            "SELECT EXISTS (SELECT 1 FROM adapters WHERE version = :version AND state <> 'deleted' AND"
+            " run_id NOT IN (SELECT run_id FROM tainted_runs WHERE delete_by <= :now))",
+            {"version": version, "now": to_ms(self._clock.now())},
+        ) as cursor:
+            row = await cursor.fetchone()
+        return bool(row and row[0])
+
     async def tainted(self) -> list[Tainted]:
         """Return each adapter version of such a run whose files still exist."""
         async with self._reader.execute(

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import aiohttp
 import pytest
 
 from bot.engine_client import BASE, Address, EngineClient, Sampling
 from bot.serving import Serving
+from ledger.forgetting import Forgetting
 from ledger.store import Ledger
 from tests.bot.house import BASE as BASE_NAME
 from tests.bot.house import RealEngine, StandInEngine, until
@@ -262,3 +264,33 @@ async def test_the_real_engine_refuses_an_altered_version_and_the_old_one_serves
         assert "altered" in str(serving.refusal(new))
         await ledger.adapters.serve_base(OTHER, by="test")
         await serving.sync()
+
+
+async def test_what_had_to_go_answers_no_longer_though_the_engine_refuses_what_should_serve_instead(
+    ledger: Ledger, engine: StandInEngine, serving: Serving, tmp_path: Path, clock: FakeClock
+) -> None:
+    clean, tainted = await version(ledger), await version(ledger)
+    await ledger.runs.learned_from((await ledger.adapters.require(GUILD, tainted)).run_id, [(1, 70)])
+    await serving.sync()
+    engine.refused[clean] = "was made for another base model"
+    forgetting = Forgetting(ledger, datasets_dir=tmp_path / "d", runs_dir=tmp_path / "r")
+    await forgetting.person(GUILD, 70, asked_by="member")
+    await serving.sync()
+    assert serving.version(GUILD) == tainted, "it may serve until its date"
+    clock.advance(days=30)
+    await forgetting.sweep()
+    await serving.sync()
+    assert serving.version(GUILD) is None
+    assert engine.loaded == set()
+
+
+async def test_an_engine_that_was_there_before_drops_what_this_bot_did_not_load(
+    ledger: Ledger, engine: StandInEngine
+) -> None:
+    old, new = await version(ledger), await version(ledger)
+    engine.loaded |= {old, new, "g99-v000001", "somebody-elses"}
+    async with client_of(engine.url) as client, Serving(ledger, client) as serving:
+        await serving.sync()
+        assert serving.version(GUILD) == new
+    assert engine.loaded == {new, "g99-v000001", "somebody-elses"}
+    assert engine.calls.index(f"unload {new}") < engine.calls.index(f"load {new}")
