@@ -12,39 +12,50 @@ import logging
 from bisect import bisect_right
 from collections.abc import Sequence
 
+import aiohttp
 import discord
 
 from bot.cogs.recorder import RecorderCog
 from ledger.clock import to_ms
-from ledger.forgetting import Forgetting
+from ledger.errors import NightschoolError
 from ledger.store import Ledger
 
 log = logging.getLogger(__name__)
 
 PAGE = 100
 """Messages that Discord gives at once."""
+RETRY_SECONDS = 600.0
+"""How soon what could not be looked at is looked at again."""
+Readable = discord.TextChannel | discord.VoiceChannel | discord.StageChannel | discord.Thread
+"""What holds messages in a guild."""
 
 
 class CatchingUp:
     """Compares what is stored with what Discord still has."""
 
-    def __init__(
-        self, client: discord.Client, *, ledger: Ledger, forgetting: Forgetting, recorder: RecorderCog
-    ) -> None:
+    def __init__(self, client: discord.Client, *, ledger: Ledger, recorder: RecorderCog) -> None:
         self._client = client
         self._ledger = ledger
-        self._forgetting = forgetting
         self._recorder = recorder
         self._one_at_a_time = asyncio.Lock()
 
-    async def look(self) -> None:
-        """Forget what is gone, and follow what was edited."""
+    async def look(self) -> bool:
+        """Forget what is gone, and follow what was edited; tell whether everything could be looked at."""
         async with self._one_at_a_time:
             await self._guilds()
+            seen = True
             for guild in list(self._client.guilds):
                 if not guild.unavailable:
                     for channel_id, ids in (await self._ledger.messages.heard(guild.id)).items():
-                        await self._channel(guild, channel_id, ids)
+                        seen &= await self._channel(guild, channel_id, ids)
+            return seen
+
+    async def until_seen(self) -> None:
+        """Look again and again until everything could be looked at."""
+        seen = await self.look()
+        while not seen:
+            await asyncio.sleep(RETRY_SECONDS)
+            seen = await self.look()
 
     async def _guilds(self) -> None:
         """Forget guilds that this very account was a member of; another account was never asked to leave."""
@@ -52,20 +63,26 @@ class CatchingUp:
         here = {guild.id for guild in self._client.guilds}
         for guild_id in await self._ledger.guilds.joined_by(self._client.user.id) - here:
             log.info("guild %d removed the bot while it was away", guild_id)
-            await self._forgetting.guild(guild_id, asked_by="Discord")
+            await self._recorder.guild_removed(guild_id)
 
-    async def _channel(self, guild: discord.Guild, channel_id: int, ids: Sequence[int]) -> None:
+    async def _channel(self, guild: discord.Guild, channel_id: int, ids: Sequence[int]) -> bool:
+        """Compare one channel; tell whether that need not be tried again."""
         try:
             channel = guild.get_channel_or_thread(channel_id) or await self._client.fetch_channel(channel_id)
-            if isinstance(channel, discord.abc.Messageable):
+            # Without the right to read it Discord shows an empty history, and nothing is gone for that.
+            if isinstance(channel, Readable) and channel.permissions_for(guild.me).read_message_history:
                 await self._messages(guild.id, channel, ids)
         except discord.NotFound:
-            await self._forgetting.channel(guild.id, channel_id, asked_by="Discord")
-        except discord.HTTPException as error:
-            # Without the right to read there is nothing to compare with; the next session tries again.
-            log.warning("channel %d cannot be compared with Discord (%d)", channel_id, error.status)
+            await self._recorder.channel_deleted(guild.id, channel_id)
+        except discord.Forbidden:
+            log.warning("channel %d may not be read, and so not be compared with Discord", channel_id)
+        except (discord.DiscordException, aiohttp.ClientError, TimeoutError, NightschoolError) as error:
+            reason = error if isinstance(error, NightschoolError) else type(error).__name__
+            log.warning("channel %d cannot be compared with Discord yet: %s", channel_id, reason)
+            return False
+        return True
 
-    async def _messages(self, guild_id: int, channel: discord.abc.Messageable, ids: Sequence[int]) -> None:
+    async def _messages(self, guild_id: int, channel: Readable, ids: Sequence[int]) -> None:
         """Compare stored messages, ``ids`` in order, with the channel's history."""
         place = 0
         while place < len(ids):

@@ -77,7 +77,7 @@ class NightschoolBot(commands.Bot):
             source=self._source,
         )
         await self.add_cog(recorder)
-        self.catching_up = CatchingUp(self, ledger=s.ledger, forgetting=s.forgetting, recorder=recorder)
+        self.catching_up = CatchingUp(self, ledger=s.ledger, recorder=recorder)
         await self.add_cog(
             ChatCog(
                 self,
@@ -169,7 +169,7 @@ class NightschoolBot(commands.Bot):
 
     async def catch_up(self) -> None:
         """Look for what Discord did not tell."""
-        await self.catching_up.look()
+        await self.catching_up.until_seen()
 
     async def _joined(self, guild: discord.Guild) -> None:
         assert self.user is not None  # noqa: S101 - no event comes before the login

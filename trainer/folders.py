@@ -10,8 +10,6 @@ from ledger.errors import AdapterError
 
 DATASETS_KEPT = 3
 """Datasets of a guild that stay for looking into; each holds members' words, so older ones go."""
-
-
 CANARIES = "canaries.txt"
 """Strings that must never come out of a model; what recites one is not promoted."""
 
@@ -40,6 +38,24 @@ class Folders:
         shutil.rmtree(self.dataset, ignore_errors=True)
 
 
+def clear_place(final: Path, run: str) -> None:
+    """Remove what another run left in a version's place: a restored database counts versions anew.
+
+    Raises:
+        OSError: it cannot be removed.
+    """
+    from engine.adapters import read_manifest
+
+    if not final.exists():
+        return
+    try:
+        whose = read_manifest(final).fields.get("run")
+    except AdapterError:
+        whose = None  # it could never be served
+    if whose != run:
+        shutil.rmtree(final)
+
+
 def put_in_place(fitted: Path, final: Path) -> None:
     """Move a finished adapter directory to its version's place, where it never changes again.
 
@@ -62,10 +78,10 @@ def drop_old_datasets(datasets_dir: Path, guild_id: int) -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-__all__ = ["Folders", "drop_old_datasets", "put_in_place"]
-
-
 def canaries(data_dir: Path) -> list[str]:
     """Return the secrets that an operator planted: lines of ``canaries.txt``, if there is one."""
     path = data_dir / CANARIES
     return path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+
+
+__all__ = ["Folders", "canaries", "clear_place", "drop_old_datasets", "put_in_place"]

@@ -34,7 +34,7 @@ from trainer.endings import (
 )
 from trainer.evaluation import evaluate
 from trainer.finetune import fit
-from trainer.folders import Folders, drop_old_datasets
+from trainer.folders import Folders, clear_place, drop_old_datasets
 from trainer.lock import night_lock
 from trainer.outcome import Outcome
 from trainer.progress import Reporter, silent
@@ -128,6 +128,7 @@ class Night:
             self._guild, run.id, adapters_dir=str(self._settings.adapters_dir), base_model=self._base.name
         )
         outcome.candidate = candidate.version
+        clear_place(Path(candidate.path), run.id)
         history = await self._fit(run, folders, candidate, champion, outcome)
         await stop_if_forgotten(self._ledger, run.id)
         decision = await self._evaluate(run, folders, candidate, champion, outcome)

@@ -123,7 +123,7 @@ class RecorderCog(commands.Cog):
         if message.guild is None or message.edited_at is None or message.author.bot:
             return
         guild, edited_at = message.guild, to_ms(message.edited_at)
-        await self.follow(lambda: self._replace(message, guild, edited_at))
+        await self._follow(lambda: self._replace(message, guild, edited_at))
 
     async def _replace(self, message: discord.Message, guild: discord.Guild, edited_at: int) -> None:
         kept = record(message, bot_id=self.bot.user.id if self.bot.user else 0)
@@ -153,21 +153,27 @@ class RecorderCog(commands.Cog):
     async def deleted(self, guild_id: int | None, message_ids: set[int]) -> None:
         """Forget messages that are gone in Discord."""
         if guild_id is not None:
-            await self.follow(lambda: self.forgetting.messages(guild_id, message_ids, asked_by="Discord"))
+            await self._follow(lambda: self.forgetting.messages(guild_id, message_ids, asked_by="Discord"))
 
     @commands.Cog.listener()
     async def on_guild_channel_delete(self, channel: discord.abc.GuildChannel) -> None:
-        await self.follow(lambda: self.forgetting.channel(channel.guild.id, channel.id, asked_by="Discord"))
+        await self.channel_deleted(channel.guild.id, channel.id)
 
     @commands.Cog.listener()
     async def on_raw_thread_delete(self, payload: discord.RawThreadDeleteEvent) -> None:
-        await self.follow(
-            lambda: self.forgetting.channel(payload.guild_id, payload.thread_id, asked_by="Discord")
-        )
+        await self.channel_deleted(payload.guild_id, payload.thread_id)
+
+    async def channel_deleted(self, guild_id: int, channel_id: int) -> None:
+        """Forget what was said in a channel or thread that is gone in Discord."""
+        await self._follow(lambda: self.forgetting.channel(guild_id, channel_id, asked_by="Discord"))
 
     @commands.Cog.listener()
     async def on_guild_remove(self, guild: discord.Guild) -> None:
-        await self.follow(lambda: self._forget_guild(guild.id))
+        await self.guild_removed(guild.id)
+
+    async def guild_removed(self, guild_id: int) -> None:
+        """Forget a guild that the bot is no member of any more."""
+        await self._follow(lambda: self._forget_guild(guild_id))
 
     async def _forget_guild(self, guild_id: int) -> None:
         await self.forgetting.guild(guild_id, asked_by="Discord")
@@ -176,7 +182,7 @@ class RecorderCog(commands.Cog):
             # Invited again before its removal could be followed.
             await self.ledger.guilds.joined(guild_id, again.name, self.bot.user.id)
 
-    async def follow(self, work: Callable[[], Awaitable[object]]) -> None:
+    async def _follow(self, work: Callable[[], Awaitable[object]]) -> None:
         """Do ``work`` in its turn; where that fails, again and again until it is done."""
         if not await self._done(work):
             self._background.run(self._until_done(work), name="following Discord")

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import aiohttp
+import discord
 import pytest
 
 from ledger.records import Message
@@ -84,3 +86,49 @@ async def test_a_server_that_removed_this_account_is_forgotten_and_anothers_is_n
     assert not house.on_disk(f"{MARK}901")
     assert [m.content for m in await ledger.messages.of_guild(902)] == [f"{MARK}902"]
     assert 901 not in await ledger.guilds.joined_by(me.id)
+
+
+async def test_a_history_that_may_not_be_read_is_not_taken_for_an_empty_one(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Discord answers without any message then, and not with a refusal."""
+    await house.ann.send(house.general, "stays")
+
+    async def nothing(*arguments: object, **options: object) -> AsyncIterator[discord.Message]:
+        for message in ():
+            yield message
+
+    monkeypatch.setattr(discord.TextChannel, "history", nothing)
+    may_see = discord.Permissions(view_channel=True)
+    with monkeypatch.context() as patch:
+        patch.setattr(discord.TextChannel, "permissions_for", lambda channel, member: may_see)
+        assert await house.bot.catching_up.look()
+        assert await texts(house) == ["stays"]
+    assert await house.bot.catching_up.look()
+    assert await texts(house) == [], "with the right to read it, an empty history is one"
+
+
+async def test_one_channel_that_cannot_be_asked_for_now_keeps_no_other_from_being_compared(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bot.catching_up.RETRY_SECONDS", 0.01)
+    ledger = house.services.ledger
+    await ledger.channels.ensure(5, house.guild.id, "gone")
+    await ledger.messages.add(Message(1, house.guild.id, 5, house.ann.id, "ann", f"{MARK} one", 1))
+    sent = await house.ann.send(house.general, f"{MARK} two")
+    del house.env.backend.messages[house.general.id][sent.id]
+    fetch, asked = house.bot.fetch_channel, 0
+
+    async def hiccup(channel_id: int) -> object:
+        nonlocal asked
+        asked += 1
+        if asked == 1:
+            raise aiohttp.ClientConnectionError
+        return await fetch(channel_id)
+
+    monkeypatch.setattr(house.bot, "fetch_channel", hiccup)
+    assert not await house.bot.catching_up.look()
+    assert await texts(house) == [f"{MARK} one"]
+    asked = 0
+    await house.bot.catching_up.until_seen()
+    assert (asked, await texts(house)) == (2, [])

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from engine.adapters import verify
+from engine.adapters import verify, write_manifest
 from engine.loading import base_fingerprint
 from ledger.errors import ConfigurationError, NightBusy
 from ledger.lock import night_lock_path
@@ -147,8 +147,7 @@ def test_a_killed_process_frees_its_lock(tmp_path: Path) -> None:
     program = """
         import sys, time
         from pathlib import Path
-        from ledger.lock import night_lock_path
-from trainer.lock import night_lock
+        from trainer.lock import night_lock
         with night_lock(Path(sys.argv[1])) as name:
             name("g7-killed")
             print("held", flush=True)
@@ -325,3 +324,19 @@ async def test_the_small_real_model_learns_a_sample_days_talk(
     outcome = await night(ledger, real)
     assert outcome.stage == "promoted", (outcome.error, outcome.reasons)
     assert outcome.scores["candidate"]["nll"] < outcome.scores["base"]["nll"] - 0.1
+
+
+async def test_what_another_run_left_in_a_versions_place_is_not_taken_for_its_own(
+    ledger: Ledger, quick: Settings
+) -> None:
+    """A database that was restored counts versions anew, and a folder of a later one may lie there still."""
+    await fill(ledger)
+    place = quick.adapters_dir / str(GUILD) / f"g{GUILD}-v000001"
+    place.mkdir(parents=True)
+    (place / "adapter_config.json").write_text("{}", encoding="utf-8")
+    (place / "adapter_model.safetensors").write_bytes(b"what somebody forgotten said")
+    write_manifest(place, version=place.name, base_fingerprint="0" * 64, run=f"g{GUILD}-20300101T000000")
+    outcome = await night(ledger, changed(quick, "training", epochs=1))
+    assert outcome.error is None
+    manifest = verify(place, base_fingerprint=base_fingerprint(quick.base_model()))
+    assert manifest.fields["run"] == outcome.run

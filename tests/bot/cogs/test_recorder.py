@@ -7,12 +7,15 @@ import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import discord
 import pytest
 import simcord
 
 from bot.cogs.recorder import RecorderCog
+from ledger.deletions import Deletion
+from ledger.errors import LedgerError
 from ledger.records import Message
 from tests.bot.house import House, StandInEngine, open_house, settings_for, until
 
@@ -424,3 +427,49 @@ async def test_an_edit_that_comes_late_does_not_undo_a_later_one(house: House) -
     assert isinstance(recorder, RecorderCog)
     await recorder.edited(late)
     assert await texts(house) == ["third"]
+
+
+async def test_an_edit_back_is_not_undone_by_an_earlier_one_that_comes_late(house: House) -> None:
+    said = await house.ann.send(house.general, "hello")
+    await house.services.ledger.writer.execute("UPDATE messages SET content = 'hello', edited_at = NULL")
+    await house.env.advance_time(5.0)
+    raw = house.env.backend.messages[house.general.id][said.id]
+    await house.ann.edit(said, MARK)
+    late = await house.bot.get_channel(house.general.id).fetch_message(said.id)  # type: ignore[union-attr]
+    # As if that edit could not be followed: what is stored is the text before it.
+    await house.services.ledger.writer.execute("UPDATE messages SET content = 'hello', edited_at = NULL")
+    await house.env.advance_time(5.0)
+    await house.ann.edit(said, "hello")
+    assert raw.content == "hello"
+    recorder = house.bot.get_cog("RecorderCog")
+    assert isinstance(recorder, RecorderCog)
+    await recorder.edited(late)
+    assert await texts(house) == ["hello"]
+
+
+async def test_a_server_that_invites_the_bot_again_before_its_removal_was_followed_is_known(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bot.cogs.recorder.RETRY_SECONDS", 0.05)
+    ledger, me = house.services.ledger, house.bot.user
+    assert me is not None
+    await house.ann.send(house.general, MARK)
+    begin, calls = ledger.deletions.begin, 0
+
+    async def failing_once(*arguments: Any, **options: Any) -> Deletion:
+        nonlocal calls
+        calls += 1
+        if calls == 1:
+            raise LedgerError("The disk is full.")
+        return await begin(*arguments, **options)
+
+    monkeypatch.setattr(ledger.deletions, "begin", failing_once)
+    recorder = house.bot.get_cog("RecorderCog")
+    assert isinstance(recorder, RecorderCog)
+    await recorder.guild_removed(house.guild.id)
+    assert await texts(house) == [MARK]
+    async with asyncio.timeout(10):
+        while house.guild.id not in await ledger.guilds.joined_by(me.id) or await texts(house):
+            await asyncio.sleep(0.01)
+    assert calls == 2
+    assert len(await ledger.deletions.of_guild(house.guild.id)) == 1
