@@ -26,7 +26,7 @@ from ledger.adapters import VERSION
 from ledger.clock import to_ms
 from ledger.deletions import Deletion
 from ledger.erasure import Kind
-from ledger.errors import NightschoolError
+from ledger.errors import AdapterError, NightschoolError
 from ledger.lock import Held, hold, night_lock_path
 from ledger.records import Adapter
 from ledger.runs import RUN
@@ -145,7 +145,7 @@ class Forgetting:
         )
         gone &= await self._remove_unknown(deletion.guild_id)
         if deletion.kind == "guild":
-            await self._remove_versions(deletion.guild_id)
+            gone &= await self._remove_versions(deletion.guild_id)
         await self.sweep()
         await self.note_beside_backups()
         if not await self._ledger.scour():
@@ -154,13 +154,13 @@ class Forgetting:
         elif gone:
             await self._ledger.deletions.complete(deletion.id)
 
-    async def _remove_versions(self, guild_id: int) -> None:
-        """Delete every version of a guild that is gone, whatever it saw."""
+    async def _remove_versions(self, guild_id: int) -> bool:
+        """Delete every version of a guild that is gone, whatever it saw; tell whether all are gone."""
         if await self._ledger.adapters.champion(guild_id) is not None:
             await self._ledger.adapters.serve_base(guild_id, by="forgetting")
-        for adapter in await self._ledger.adapters.of_guild(guild_id):
-            if adapter.state != "deleted":
-                await self.delete_version(adapter)
+        versions = await self._ledger.adapters.of_guild(guild_id)
+        left = [adapter for adapter in versions if adapter.state != "deleted"]
+        return all([await self.delete_version(adapter) for adapter in left])
 
     async def _remove_unknown(self, guild_id: int) -> bool:
         """Remove this guild's datasets, and what was fitted on them, of which no list says whose words it is.
@@ -231,13 +231,18 @@ class Forgetting:
 
     async def _fall_back(self, champion: Adapter) -> None:
         marked = {tainted.adapter.version for tainted in await self._ledger.deletions.tainted()}
-        served = await self._ledger.adapters.once_served(champion.guild_id)
-        clean = [version for version in served if version not in marked]
-        if clean:
-            await self._ledger.adapters.promote(champion.guild_id, clean[0], by="forgetting")
-        else:
-            await self._ledger.adapters.serve_base(champion.guild_id, by="forgetting")
-        log.info("%s had to go; %s serves", champion.version, clean[0] if clean else "the bare base")
+        for version in await self._ledger.adapters.once_served(champion.guild_id):
+            if version in marked:
+                continue
+            try:
+                await self._ledger.adapters.promote(champion.guild_id, version, by="forgetting")
+            except AdapterError as error:
+                log.warning("%s cannot serve in place of %s: %s", version, champion.version, error)
+                continue
+            log.info("%s had to go; %s serves", champion.version, version)
+            return
+        await self._ledger.adapters.serve_base(champion.guild_id, by="forgetting")
+        log.info("%s had to go; the bare base serves", champion.version)
 
     async def delete_version(self, adapter: Adapter) -> bool:
         """Remove a version's files and its run's, and note that they are gone, if they are."""

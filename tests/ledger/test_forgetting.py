@@ -287,3 +287,20 @@ async def test_the_dataset_of_a_night_that_died_unrecorded_goes_and_that_of_a_li
     assert left == {recorded.id, run.id, f"{run.id}.unfinished"}
     await forgetting.sweep()
     assert {folder.name for folder in (tmp_path / "datasets").iterdir()} == {recorded.id}
+
+
+async def test_what_may_not_be_promoted_any_more_is_passed_over_on_the_way_back(
+    house: Ledger, tmp_path: Path, message: Callable[..., Message]
+) -> None:
+    await house.messages.add_many([message(1), message(2, author_id=8), message(4, author_id=8)])
+    older = await learned(house, tmp_path, (4, 8))
+    leaky = await learned(house, tmp_path, (2, 8))
+    hers = await learned(house, tmp_path, (1, 7))
+    await house.adapters.set_metrics(leaky.version, {"recitals": {"probes": 64, "recited": 1, "values": 1}})
+    strict = Forgetting(house, datasets_dir=tmp_path / "datasets", runs_dir=tmp_path / "runs", strict=True)
+    receipt = await strict.person(1, 7, asked_by="member")
+    assert receipt.completed_at is not None
+    champion = await house.adapters.champion(1)
+    assert champion is not None
+    assert champion.version == older.version
+    assert await state(house, hers) == "deleted"
