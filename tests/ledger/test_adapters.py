@@ -237,6 +237,17 @@ async def test_a_night_promotes_nothing_from_a_channel_that_was_taken_back_meanw
     assert (await house.adapters.promote(1, version, by=f"night {run}")).state == "champion"
 
 
+async def test_what_once_served_is_told_by_its_last_promotion_and_not_by_its_number(house: Ledger) -> None:
+    for _ in range(4):
+        await reserve(house)
+    for version in (V2, V3, V1, V2, V4):
+        await house.adapters.promote(1, version, by="test")
+    assert await house.adapters.once_served(1) == [V4, V2, V1, V3]
+    await house.adapters.mark_deleted(V2)
+    assert await house.adapters.once_served(1) == [V4, V1, V3]
+    assert await house.adapters.once_served(11) == []
+
+
 async def test_versions_are_looked_for_where_they_lie_after_a_move(house: Ledger) -> None:
     version = await reserve(house)
     await house.adapters.lie_in("/elsewhere/adapters")

@@ -140,6 +140,23 @@ async def test_a_champion_that_nothing_replaces_goes_on_its_date(
     assert await state(house, clean) == "champion"
 
 
+async def test_a_champion_that_has_to_go_makes_room_for_the_clean_version_that_served_last(
+    house: Ledger, forgetting: Forgetting, tmp_path: Path
+) -> None:
+    clean = [await learned(house, tmp_path, (80, 8), promote=False) for _ in range(3)]
+    marked = await learned(house, tmp_path, (70, 7), promote=False)
+    # By number, by their first promotion or from the oldest on, another one of them would come first.
+    for place in (1, 2, 0, 1):
+        await house.adapters.promote(1, clean[place].version, by="night")
+    await house.adapters.promote(1, marked.version, by="night")
+    champion = await learned(house, tmp_path, (70, 7))
+    await forgetting.person(1, 7, asked_by="member")
+    house.clock.advance(days=30)  # type: ignore[attr-defined]
+    assert await forgetting.sweep() == [champion.version]
+    assert await state(house, clean[1]) == "champion"
+    assert [await state(house, gone) for gone in (marked, champion)] == ["deleted", "deleted"]
+
+
 async def test_strict_forgetting_falls_back_to_the_bare_base_at_once(house: Ledger, tmp_path: Path) -> None:
     strict = Forgetting(house, datasets_dir=tmp_path / "datasets", runs_dir=tmp_path / "runs", strict=True)
     champion = await learned(house, tmp_path, (70, 7))
