@@ -106,10 +106,15 @@ async def _policy(options: argparse.Namespace) -> dict[str, Any]:
 
 async def _backup(options: argparse.Namespace) -> dict[str, Any]:
     from ledger.backup import back_up
+    from ledger.errors import LedgerError
     from ledger.settings import load_settings
     from ledger.store import Ledger
 
-    async with Ledger.open(load_settings(options.config).database) as ledger:
+    database = load_settings(options.config).database
+    if not database.is_file():
+        # Opening it would make an empty one, whose backup is good for nothing.
+        raise LedgerError(f"There is no database at {database} yet; look at --config and [paths] data.")
+    async with Ledger.open(database) as ledger:
         path = await back_up(ledger, options.folder)
     print(f"Backed up to {path}.", file=sys.stderr)
     return {"path": str(path)}

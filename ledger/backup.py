@@ -27,6 +27,8 @@ log = logging.getLogger(__name__)
 
 SIDE_FILES = ("-wal", "-shm")
 BUSY_SECONDS = 1.0
+LEDGER_TABLES = {"guilds", "consent_events", "messages"}
+"""Tables that every version of the ledger has; without them a file is something else."""
 
 
 async def back_up(ledger: Ledger, folder: Path) -> Path:
@@ -55,7 +57,7 @@ async def back_up(ledger: Ledger, folder: Path) -> Path:
 
 
 def _copy(source: Path, target: Path) -> None:
-    unfinished = target.with_suffix(".unfinished")
+    unfinished = target.with_name(f"{target.name}.unfinished")
     unfinished.unlink(missing_ok=True)
     with closing(sqlite3.connect(source)) as reading, closing(sqlite3.connect(unfinished)) as writing:
         reading.backup(writing)
@@ -178,10 +180,15 @@ def _copy_checked(source: Path, target: Path) -> None:
         raise FileNotFoundError(f"there is no file {source}")
     _copy(source, target)
     with closing(sqlite3.connect(target)) as connection:
-        verdict = connection.execute("PRAGMA integrity_check(1)").fetchone()[0]
+        verdict = " ".join(connection.execute("PRAGMA integrity_check(1)").fetchone()[0].split())
+        tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
+    # To SQLite an empty file is a database, and migrations would make an empty ledger of it.
+    fault = "" if tables >= LEDGER_TABLES else "it is no ledger"
     if verdict != "ok":
+        fault = f"it is damaged ({verdict})"
+    if fault:
         target.unlink()
-        raise sqlite3.DatabaseError(f"it is damaged ({verdict})")
+        raise sqlite3.DatabaseError(fault)
 
 
 async def _replay(ledger: Ledger, forgetting: Forgetting, deletions: Iterable[NotedDeletion]) -> int:

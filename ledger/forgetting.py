@@ -100,9 +100,9 @@ class Forgetting:
 
         What is left of a restore that was cut off goes, too: it holds what was not deleted again yet.
         """
-        cut_off = f"{self._ledger.path}{RESTORING}"
-        for path in (cut_off, f"{cut_off}-wal", f"{cut_off}-shm"):
-            Path(path).unlink(missing_ok=True)
+        database = self._ledger.path
+        for path in database.parent.glob(f"{database.name}{RESTORING}*"):
+            path.unlink(missing_ok=True)
         await self._remove_unknown_versions()
         unfinished = await self._ledger.deletions.unfinished()
         for deletion in unfinished:

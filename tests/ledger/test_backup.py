@@ -19,6 +19,7 @@ from ledger.notes import NOTES
 from ledger.records import Message
 from ledger.store import Ledger
 from tests.conftest import ROOT, FakeClock
+from tests.searching import holding
 
 MARK = "xylophone"
 
@@ -97,6 +98,35 @@ async def test_the_notes_beside_a_backup_suffice_when_the_database_is_lost(
         assert [stored.id for stored in await ledger.messages.of_guild(1)] == [3]
 
 
+class Killed(BaseException):
+    """Stands in for the end of the process."""
+
+
+@pytest.mark.parametrize("where", ["pathlib.Path.rename", "ledger.backup._replay"])
+async def test_what_a_killed_restore_leaves_goes_at_the_next_start(
+    tmp_path: Path,
+    clock: FakeClock,
+    message: Callable[..., Message],
+    monkeypatch: pytest.MonkeyPatch,
+    where: str,
+) -> None:
+    def die(*arguments: object) -> None:
+        raise Killed
+
+    database = tmp_path / "ledger.db"
+    backup = await filled(database, clock, message)
+    async with Ledger.open(database, clock=clock) as ledger:
+        await forgetting_of(ledger, database).person(1, 7, asked_by="member")
+    with monkeypatch.context() as patch:
+        patch.setattr(where, die)
+        with pytest.raises(Killed):
+            await put_back(backup, database, clock)
+    assert holding(MARK, tmp_path) != [backup], "it is there while nobody cleans up"
+    async with Ledger.open(database, clock=clock) as ledger:
+        await forgetting_of(ledger, database).complete()
+    assert holding(MARK, tmp_path) == [backup]
+
+
 async def test_restoring_twice_deletes_again_both_times(
     tmp_path: Path, clock: FakeClock, message: Callable[..., Message]
 ) -> None:
@@ -118,9 +148,8 @@ async def test_a_broken_backup_is_refused_and_nothing_is_lost(
     await filled(database, clock, message)
     broken = tmp_path / "broken.db"
     broken.write_bytes(content)
-    if content:
-        with pytest.raises(LedgerError, match="cannot be restored"):
-            await put_back(broken, database, clock)
+    with pytest.raises(LedgerError, match="cannot be restored"):
+        await put_back(broken, database, clock)
     with pytest.raises(LedgerError, match="cannot be restored"):
         await put_back(tmp_path / "missing.db", database, clock)
     async with Ledger.open(database, clock=clock) as ledger:
