@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ from discord import app_commands
 
 from bot.cogs.errors import ADMINS_ONLY
 from bot.schedule import MADE_UP
+from ledger.records import Message
 from ledger.settings import Schedule
 from ledger.store import Ledger
 from tests.bot.house import NOON, House, StandInEngine, open_house, settings_for, text_of, until
@@ -220,6 +223,69 @@ async def test_a_night_that_was_missed_is_made_up_when_the_bot_is_there_again(
         await until(lambda: 7 in house.services.nights.last)
         assert house.services.nights.last[7].trigger == MADE_UP
         assert house.guild.id not in house.services.nights.last
+
+
+def let_pass(seconds: float) -> None:
+    """Let the event loop's time pass at once: whatever sleeps no longer than this wakes up."""
+    loop = asyncio.get_running_loop()
+    time = loop.time
+    loop.time = lambda: time() + seconds  # type: ignore[method-assign]
+
+
+async def gone(ledger: Ledger, guild_id: int) -> None:
+    """Wait until no message of the guild is left."""
+    async with asyncio.timeout(10):
+        while await ledger.messages.count(guild_id):
+            await asyncio.sleep(0.005)
+
+
+@asynccontextmanager
+async def swept_house(root: Path, engine: StandInEngine) -> AsyncIterator[House]:
+    """A house whose ledger held an old message when it was opened, and does not any more."""
+    settings, clock = settings_for(root, engine.url), FakeClock(NOON)
+    async with Ledger.open(settings.database, clock=clock) as ledger:
+        await ledger.guilds.ensure(7, "a server that was there yesterday")
+        await ledger.channels.ensure(70, 7, "lounge")
+        await ledger.messages.add(Message(1, 7, 70, 9, "", "an old word", 1))
+    async with open_house(settings, clock=clock) as house:
+        await gone(house.services.ledger, 7)
+        await asyncio.sleep(0.1)  # what is left of the round
+        yield house
+
+
+async def test_the_daily_round_runs_at_start_and_again_after_a_day(
+    tmp_path: Path, engine: StandInEngine
+) -> None:
+    async with swept_house(tmp_path, engine) as house:
+        ledger = house.services.ledger
+        await ledger.guilds.ensure(house.guild.id, house.guild.name)
+        await ledger.channels.ensure(house.general.id, house.guild.id, "general")
+        await ledger.messages.add(Message(2, house.guild.id, house.general.id, 9, "", "an old word", 1))
+        let_pass(86_400 - 60)
+        await asyncio.sleep(0.1)
+        assert await ledger.messages.count(house.guild.id) == 1
+        for _ in range(2 * 24):  # on a slow machine the round may have begun to wait only now
+            let_pass(3600)
+            await asyncio.sleep(0.01)
+        await gone(ledger, house.guild.id)
+        await until(lambda: house.said(house.office))
+        assert house.said(house.office) == [
+            "🧹 Deleted by age or date: 1 messages, 0 answers, versions: none."
+        ]
+
+
+async def test_a_deletion_that_stays_unfinished_is_gone_on_with_after_a_minute(
+    tmp_path: Path, engine: StandInEngine
+) -> None:
+    async with swept_house(tmp_path, engine) as house:
+        deletions = house.services.ledger.deletions
+        await deletions.begin(7, "person", [9], asked_by="member", keep_ms=0, asked_at=1)
+        await asyncio.sleep(0.1)
+        assert len(await deletions.unfinished()) == 1
+        let_pass(60)
+        async with asyncio.timeout(10):
+            while await deletions.unfinished():
+                await asyncio.sleep(0.005)
 
 
 async def test_the_admins_are_told_what_the_daily_round_deleted(house: House) -> None:

@@ -18,6 +18,7 @@ from bot.login import NO_TOKEN
 from bot.run import only_bot, run
 from ledger.errors import ConfigurationError, LedgerError, NightschoolError
 from ledger.settings import Secrets, Settings
+from ledger.store import Ledger
 from tests.bot.discord_server import TOKEN, DiscordServer, discord_server
 from tests.bot.house import ROOT, StandInEngine, settings_for, until
 
@@ -51,6 +52,26 @@ async def test_the_bot_connects_and_stops_cleanly_on_sigterm(
     left = [each for each in asyncio.all_tasks() if each.get_name() == "discord"]
     assert left == []
     assert "Task was destroyed" not in caplog.text
+
+
+async def test_a_deletion_that_was_cut_off_is_completed_before_the_bot_turns_to_discord(
+    settings: Settings, discord_here: DiscordServer
+) -> None:
+    async with Ledger.open(settings.database) as ledger:
+        await ledger.guilds.ensure(1, "Lantern Yard")
+        run_id = (await ledger.runs.create(1, "test")).id
+        await ledger.runs.learned_from(run_id, [(70, 7)])
+        # The first transaction alone, as a process that is killed right after it leaves things.
+        await ledger.deletions.begin(1, "person", [7], asked_by="member", keep_ms=0)
+    dataset = settings.datasets_dir / run_id
+    dataset.mkdir(parents=True)
+    # It never gets in, so nothing but the start itself can have done it.
+    with pytest.raises(ConfigurationError, match="DISCORD_TOKEN"):
+        await running(settings, "MTIz.wrong.token")
+    assert discord_here.asked == ["GET /users/@me"]
+    assert not dataset.exists()
+    async with Ledger.open(settings.database) as ledger:
+        assert await ledger.deletions.unfinished() == []
 
 
 async def test_a_wrong_token_is_a_configuration_error_with_the_fix(
