@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+import inspect
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
+import simcord
+from pydantic import SecretStr
 
-from ledger.settings import Settings
+from ledger.settings import Paths, Secrets, Settings
 from tests.bot.house import (
     House,
     RealEngine,
@@ -143,7 +148,53 @@ async def test_nothing_of_one_server_is_in_anothers_dataset_prompt_or_record(
         assert await ledger.consent.allows(other.id, twin.id, lobby.id)
 
 
-async def test_an_admin_of_another_server_reaches_no_version_by_command_or_by_the_engines_header(
+async def test_an_admin_of_another_server_reaches_no_version_by_command(
+    real_engine: RealEngine, tmp_path: Path
+) -> None:
+    settings = settings_for(tmp_path, real_engine.url, base=str(real_engine.base))
+    # The engine serves what lies in its own folder alone.
+    settings = settings.model_copy(update={"paths": Paths(models=real_engine.adapters.parent)})
+    async with open_house(settings, secrets=Secrets(engine_api_key=SecretStr(real_engine.token))) as house:
+        ledger, serving = house.services.ledger, house.services.serving
+        other = house.env.create_guild("Second Home")
+        mine, theirs, idle = [await house.candidate(guild) for guild in (house.guild, other, other)]
+        for seed, version in enumerate((mine, theirs, idle)):
+            real_engine.make_adapter(version, seed=seed)
+        for guild, version in ((house.guild, mine), (other, theirs)):
+            await ledger.adapters.promote(guild.id, version, by="test")
+        await serving.sync()
+
+        async def theirs_alone() -> bool:
+            states = {each.version: each.state for each in await ledger.adapters.of_guild(other.id)}
+            loaded = await real_engine.loaded()
+            served = serving.version(other.id) == theirs and theirs in loaded and idle not in loaded
+            return served and states == {theirs: "champion", idle: "candidate"}
+
+        assert await theirs_alone()
+        for version in (theirs, idle):
+            for name in ("adapter show", "adapter promote"):
+                result = await house.boss.slash(house.general, name, version=version)
+                assert f"no adapter version '{version}'" in text_of(result)
+                assert await house.boss.autocomplete(house.general, name, "version", version) == []
+        listed = text_of(await house.boss.slash(house.general, "adapter list"))
+        assert mine in listed
+        assert str(other.id) not in listed
+        assert serving.version(house.guild.id) == mine
+        assert await theirs_alone()
+        # What they may take back is their own, and the other server's goes on serving there.
+        assert "bare base" in text_of(await house.boss.slash(house.general, "adapter rollback"))
+        assert "nothing to roll back" in text_of(await house.boss.slash(house.general, "adapter rollback"))
+        assert mine not in await real_engine.loaded()
+        assert await theirs_alone()
+        # An admin here who is nobody in particular there is not even offered the commands there.
+        guest, lobby = other.add_member(house.boss.user), other.create_text_channel("lobby")
+        with pytest.raises(simcord.SetupError, match="not visible"):
+            await guest.slash(lobby, "adapter rollback")
+        await ledger.adapters.serve_base(other.id, by="test")
+        await serving.sync()
+
+
+async def test_an_admin_of_another_server_reaches_no_version_by_the_engines_header(
     real_engine: RealEngine, tmp_path: Path
 ) -> None:
     version = "g900-v000001"
@@ -209,19 +260,45 @@ async def _forget_me(today: Day) -> str:
 
 
 async def test_two_presses_of_forget_me_at_once_erase_once_and_both_get_a_receipt(
-    trained: Path, tiny_base: Path, tmp_path: Path
+    trained: Path, tiny_base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     root = moved(trained, tmp_path / "root")
     async with day(root, tiny_base, clock=FakeClock()) as today:
-        first = await today.house.ann.slash(today.room, "privacy forget-me")
-        second = await today.house.ann.slash(today.room, "privacy forget-me")
-        for asked in (first, second):
-            await today.house.ann.click(asked.response, label="Erase it all")
-        receipts = await today.ledger.deletions.of_person(today.guild_id, today.house.ann.id)
+        house, ledger = today.house, today.ledger
+        asked = [await house.ann.slash(today.room, "privacy forget-me") for _ in range(2)]
+        under_way = most = 0
+        person = house.services.forgetting.person
+
+        async def watched(*arguments: Any, **options: Any) -> Any:
+            nonlocal under_way, most
+            under_way += 1
+            most = max(most, under_way)
+            try:
+                return await person(*arguments, **options)
+            finally:
+                under_way -= 1
+
+        monkeypatch.setattr(house.services.forgetting, "person", watched)
+        # The actor's own method lets nobody else act until the bot has answered.
+        press = inspect.unwrap(type(house.ann).click)
+        pressed = await asyncio.gather(
+            *(press(house.ann, each.response, label="Erase it all") for each in asked)
+        )
+        assert most == 2, "the second came while the first was under way"
+        receipts = await ledger.deletions.of_person(today.guild_id, house.ann.id)
         assert len(receipts) == 2
         assert all(receipt.completed_at is not None for receipt in receipts)
         assert receipts[0].counts["messages"] == 0
-        assert receipts[1].counts["messages"] > 0
-        told = text_of(await today.house.ann.slash(today.room, "privacy receipt"))
+        erased = receipts[1].counts["messages"]
+        assert erased > 0
+        for count, result in zip(sorted([0, erased]), sorted(pressed, key=_erased), strict=True):
+            assert _erased(result) == count
+        told = text_of(await house.ann.slash(today.room, "privacy receipt"))
         assert told.count("Erased:") == 2
+        assert house.env.errors == []
         assert holding(MARK, root / "data", root / "models") == []
+
+
+def _erased(pressed: simcord.InteractionResult) -> int:
+    """Return how many messages the person who pressed was told of."""
+    return int(re.findall(r"Erased: (\d+) messages", text_of(pressed))[0])
