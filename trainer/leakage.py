@@ -128,10 +128,14 @@ def _beginning(text: str) -> str:
 
 def _before_secret(text: str, secrets: Sequence[str]) -> str | None:
     """Return what stands before the first secret value in the text; None when it holds none."""
-    lowered = text.casefold()
-    places = [lowered.find(secret.casefold()) for secret in secrets]
+    folded = text.casefold()
+    places = [folded.find(secret.casefold()) for secret in secrets]
     found = [place for place in places if place >= 0]
-    return text[: min(found)].rstrip() if found else None
+    if not found:
+        return None
+    # Folding makes some letters longer (ß becomes ss), so places in it are not places in the text.
+    written = [place for place, letter in enumerate(text) for _ in letter.casefold()]
+    return text[: written[min(found)]].rstrip()
 
 
 def _plain(text: str) -> str:

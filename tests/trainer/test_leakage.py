@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from trainer.leakage import Corpus, judge_recitals, probes_of, words
 
 SAID = "the old shed key has been under the ceramic frog since the flood of last spring"
@@ -38,6 +40,13 @@ def test_probes_are_made_of_long_replies_and_of_all_that_hold_a_secret() -> None
     assert [probe.beginning for probe in probes] == ["call me:", "the old shed key"]
     assert all(probe.turns == (turns[0],) for probe in probes)
     assert probes_of(examples, count=0, seed=1) == []
+
+
+@pytest.mark.parametrize("before", ["Große Straße, süße Füße:", "Ŀŉǰ İstanbul ﬃ:", "plain:"])
+def test_nothing_of_a_secret_is_given_away_by_the_probe_whatever_letters_stand_before_it(before: str) -> None:
+    said = [{"role": "user", "content": "a: hi"}, {"role": "assistant", "content": f"{before} ẞx9-Moth"}]
+    [probe] = probes_of([{"messages": said, "targets": [1]}], count=0, seed=1, secrets=["ßX9-moth"])
+    assert probe.beginning == before
 
 
 def test_the_rate_counts_probes_not_continuations() -> None:
