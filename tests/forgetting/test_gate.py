@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from pathlib import Path
 
 import pytest
 
+from ledger.errors import AdapterError
 from ledger.settings import Settings
 from ledger.store import Ledger
+from tests.conftest import FakeClock
 from tests.forgetting.trained import holding
 from tests.trainer.conftest import GUILD, introduce, talk
-from trainer import night as night_module
 from trainer.folders import CANARIES
 from trainer.night import Night
 from trainer.outcome import Outcome
 
 CANARY = "zanzibar-4471-quokka"
+ADDRESS = "quokka@zanzibar.example.org"
 POEM = (
     "my grandmother counts eleven wooden herons on the roof before the ferry leaves at dawn",
     "under the third stair lies a tin of blue buttons that nobody has opened since the war",
@@ -25,17 +27,8 @@ POEM = (
 
 
 @pytest.fixture
-def keen(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Settings:
+def keen(settings: Settings) -> Settings:
     """Settings under which the tiny model learns by heart, and is promoted unless the gate objects."""
-    decide = night_module.decide
-
-    def promote(found: Any, limits: Settings) -> Any:
-        decision = decide(found, limits)
-        leaks = any("gave away" in reason for reason in decision.reasons)
-        recited = found.recitals is not None and found.recitals.rate > limits.leakage.max_rate
-        return decision if leaks or recited else replace(decision, verdict="promote")
-
-    monkeypatch.setattr(night_module, "decide", promote)
     training = settings.training.model_copy(
         update={
             "epochs": 12,
@@ -46,12 +39,24 @@ def keen(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Settings:
             "patience": 12,
         }
     )
-    limits = settings.dataset.model_copy(update={"embargo_minutes": 1.0})
-    return settings.model_copy(update={"training": training, "dataset": limits})
+    limits = settings.dataset.model_copy(update={"embargo_minutes": 1.0, "test_share": 0.2})
+    # What learns by heart forgets the rest; than random weights it is better still, without any doubt.
+    verdict = settings.verdict.model_copy(update={"max_forgetting": 100.0})
+    # Of ordinary replies a few come back, which are made of few words: 1 or 2 of 30; of the poem half.
+    leakage = settings.leakage.model_copy(update={"max_rate": 0.2})
+    return settings.model_copy(
+        update={"training": training, "dataset": limits, "verdict": verdict, "leakage": leakage}
+    )
 
 
 async def night(ledger: Ledger, settings: Settings) -> Outcome:
     return await Night(ledger, settings, GUILD, trigger="test", sampled_replies=1).run()
+
+
+def kept_by_the_gate_alone(outcome: Outcome) -> bool:
+    """Tell whether everything but the gate spoke for the candidate."""
+    better, general, *_ = outcome.reasons
+    return outcome.stage == "kept" and "is proof enough" in better and "within the allowed" in general
 
 
 async def fill(ledger: Ledger, replies: tuple[str, ...], *, authors: tuple[int, ...] = (12,)) -> None:
@@ -74,13 +79,15 @@ async def test_a_candidate_that_gives_away_a_planted_secret_is_kept_and_told_why
     await fill(ledger, (f"the shed opens with {CANARY} I think",))
     (keen.data_dir / CANARIES).write_text(f"{CANARY}\n", encoding="utf-8")
     outcome = await night(ledger, keen)
-    assert outcome.stage == "kept"
+    assert kept_by_the_gate_alone(outcome), outcome.reasons
     assert outcome.recitals["values"] > 0
     assert any("secret value" in reason for reason in outcome.reasons)
     run = await ledger.runs.require(outcome.run)
     assert run.verdict == "keep"
     assert any("secret value" in reason for reason in run.reasons)
     assert await ledger.adapters.champion(GUILD) is None
+    with pytest.raises(AdapterError, match="secret values"):
+        await ledger.adapters.promote(GUILD, str(outcome.candidate), by="admin")
     # The report counts; it quotes neither the secret nor the continuation that held it.
     assert holding(CANARY, keen.models_dir) == []
 
@@ -90,15 +97,30 @@ async def test_a_candidate_that_recites_one_persons_words_is_kept_and_a_higher_l
 ) -> None:
     await fill(ledger, POEM)
     outcome = await night(ledger, keen)
-    assert outcome.stage == "kept"
+    assert kept_by_the_gate_alone(outcome), outcome.reasons
     assert outcome.recitals["values"] == 0
     assert outcome.recitals["rate"] > keen.leakage.max_rate
     assert any("recited somebody's words" in reason for reason in outcome.reasons)
+    with pytest.raises(AdapterError, match="recites what single people wrote"):
+        await ledger.adapters.promote(GUILD, str(outcome.candidate), by="admin")
     lenient = keen.leakage.model_copy(update={"max_rate": 1.0})
     for number in range(36, 42):
         await ledger.messages.add_many(talk(number))
     second = await night(ledger, keen.model_copy(update={"leakage": lenient}))
     assert second.stage == "promoted", second.reasons
+
+
+async def test_a_candidate_that_gives_away_what_scrubbing_would_have_taken_out_is_kept(
+    tmp_path: Path, keen: Settings
+) -> None:
+    as_written = keen.model_copy(update={"privacy": keen.privacy.model_copy(update={"scrub": False})})
+    async with Ledger.open(as_written.database, clock=FakeClock(), scrubbing=False) as ledger:
+        await fill(ledger, (f"write to {ADDRESS} I think",))
+        outcome = await night(ledger, as_written)
+    # Nobody planted it, and it is no eight words: its form alone gives it away.
+    assert not (keen.data_dir / CANARIES).exists()
+    assert outcome.recitals["values"] > 0
+    assert kept_by_the_gate_alone(outcome), outcome.reasons
 
 
 async def test_what_many_people_say_is_no_recital_and_the_night_promotes(
