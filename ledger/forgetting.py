@@ -196,8 +196,8 @@ class Forgetting:
     async def sweep(self) -> list[str]:
         """Delete marked versions that need not wait or whose date has come; return their names.
 
-        A version that still serves on its date makes room for the newest version that saw nothing
-        deleted, or for the bare base. Datasets of nights that were cut off before it was on record what
+        A version that still serves on its date makes room for what was promoted last and saw nothing that
+        was deleted, or for the bare base. Datasets of nights that were cut off before it was on record what
         they hold go as well.
         """
         now = to_ms(self._ledger.clock.now())

@@ -49,6 +49,19 @@ def test_nothing_of_a_secret_is_given_away_by_the_probe_whatever_letters_stand_b
     assert probe.beginning == before
 
 
+def test_a_reply_is_tried_where_a_recital_fits_behind_its_beginning() -> None:
+    asked = {"role": "user", "content": "a: hi"}
+    replies = [" ".join(SAID.split()[:length]) for length in (11, 12)]
+    examples = [{"messages": [asked, {"role": "assistant", "content": r}], "targets": [1]} for r in replies]
+    assert [len(probes_of(examples[:end], count=9, seed=1)) for end in (1, 2)] == [0, 1]
+
+
+def test_an_empty_line_among_the_secrets_is_none() -> None:
+    corpus = Corpus([], secrets=["", "  ", " Zx9-Moth "])
+    assert corpus.secrets == ("Zx9-Moth",)
+    assert not corpus.reveals("nothing of the kind")
+
+
 def test_the_rate_counts_probes_not_continuations() -> None:
     corpus = Corpus([(1, SAID)], secrets=["Zx9-Moth"])
     found = judge_recitals(corpus, [[EIGHT, EIGHT], ["nothing", "Zx9-Moth"], ["no", "no"], []])
