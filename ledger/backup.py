@@ -125,8 +125,13 @@ async def restore(
         for folder in folders:
             # Of its deletions it knows by other numbers: what is told twice is done once.
             await ledger.note_backup_folder(BackupFolder(folder, 0, 0))
-    Path(f"{database}{RESTORED}").write_text(str(adapters_dir.resolve()), encoding="utf-8")
-    await asyncio.to_thread(_take_over, fresh, database)
+    try:
+        Path(f"{database}{RESTORED}").write_text(str(adapters_dir.resolve()), encoding="utf-8")
+        await asyncio.to_thread(_take_over, fresh, database)
+    except (OSError, sqlite3.Error) as error:
+        raise LedgerError(
+            f"The backup {backup} cannot take the place of {database} ({error}), which stays as it was."
+        ) from error
     async with Ledger.open(database, clock=clock) as ledger:
         await forgetting_in(ledger).complete()
     return replayed

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -515,3 +517,36 @@ def test_two_processes_lose_no_note_of_each_others(tmp_path: Path) -> None:
     assert sorted((each.guild_id, each.asked_at) for each in deletions) == [
         (guild, number) for guild in (1, 2) for number in range(60)
     ]
+
+
+async def test_a_disk_that_is_full_leaves_the_database_as_it_was(
+    tmp_path: Path, clock: FakeClock, message: Callable[..., Message], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database = tmp_path / "ledger.db"
+    backup = await filled(database, clock, message)
+    async with Ledger.open(database, clock=clock) as ledger:
+        await ledger.guilds.ensure(2, "Second Home")
+
+    class Full(sqlite3.Connection):
+        def backup(self, target: sqlite3.Connection, **options: Any) -> None:
+            super().backup(target, pages=1, progress=self.fill)
+
+        def fill(self, status: int, remaining: int, total: int) -> None:
+            assert 0 < remaining < total, "in the middle"
+            raise sqlite3.OperationalError("database or disk is full")
+
+    connect = sqlite3.connect
+
+    def opened(path: Any, *arguments: Any, **options: Any) -> sqlite3.Connection:
+        if str(path).endswith(".restoring"):
+            options["factory"] = Full
+        return connect(path, *arguments, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(backups.sqlite3, "connect", opened)
+        with pytest.raises(LedgerError, match="stays as it was"):
+            await put_back(backup, database, clock)
+    async with Ledger.open(database, clock=clock) as ledger:
+        assert sorted(await ledger.guilds.all()) == [1, 2]
+        await forgetting_of(ledger, database).complete()
+    assert not list(tmp_path.glob("ledger.db.*"))
