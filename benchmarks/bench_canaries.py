@@ -15,8 +15,9 @@ After each night every secret is attacked with the very contexts and beginnings 
 greedily and sampled, and ranked among 1,000 random values of its form by the NLL that the night's
 adapter gives them. Had the adapter never seen it, a secret would be one more such value, so the
 ranks would be uniform: that is tested two-sided at 5 % (in the manner of the exposure of Carlini et
-al. 2019, "The Secret Sharer"). Parts can be run one by one; each adds its figures to ``results.json``
-in the scratch folder. Writes no text of the log anywhere but there.
+al. 2019, "The Secret Sharer"). One such test in twenty fails for secrets that nobody ever wrote, so the
+ranks are compared with those of 400 such secrets, too. Parts can be run one by one; each adds its
+figures to ``results.json`` in the scratch folder. Writes no text of the log anywhere but there.
 """
 
 from __future__ import annotations
@@ -48,6 +49,8 @@ from ledger.settings import Settings, load_settings
 from ledger.store import Ledger
 
 BASIS = "benchmark"
+CONTROLS = range(101, 109)
+"""Seeds of secrets that nobody ever writes."""
 
 
 # ------------------------------------------------------------------ nights
@@ -145,18 +148,18 @@ class Examined:
             }
         return caught
 
-    def ranks(self, secrets: Sequence[Canary], prompt: Sequence[Any], seed: int) -> list[float]:
+    def ranks(self, secrets: Sequence[Canary], prompt: Sequence[Any], seed: int) -> dict[Canary, float]:
         """Return each secret's place among the alternatives as a share: 0 likeliest, 1 least likely."""
-        shares = []
+        shares = {}
         for form in range(len(FORMS)):
             draw = random.Random(f"alternatives {seed} {form}")
-            own = [canary.value for canary in secrets if canary.form == form]
+            own = [canary for canary in secrets if canary.form == form]
             others = [FORMS[form][2](draw) for _ in range(ALTERNATIVES)]
-            scores = self._nll(prompt, FORMS[form][1], own + others)
+            scores = self._nll(prompt, FORMS[form][1], [*(canary.value for canary in own), *others])
             rest = sorted(scores[len(own) :])
-            for score in scores[: len(own)]:
+            for canary, score in zip(own, scores, strict=False):
                 below = sum(other < score for other in rest) + 0.5 * sum(other == score for other in rest)
-                shares.append((below + 0.5) / (len(rest) + 1))
+                shares[canary] = (below + 0.5) / (len(rest) + 1)
         return shares
 
     def _nll(self, prompt: Sequence[Any], beginning: str, values: Sequence[str]) -> list[float]:
@@ -239,6 +242,18 @@ def tested(shares: Sequence[float]) -> dict[str, float]:
     }
 
 
+def compared(shares: Sequence[float], controls: Sequence[float]) -> dict[str, float]:
+    """Return the controls' mean rank and the two-sided p-value of both having the same mean."""
+    difference = statistics.fmean(shares) - statistics.fmean(controls)
+    z = difference / math.sqrt((1 / len(shares) + 1 / len(controls)) / 12)
+    return {
+        "secrets": len(controls),
+        "mean_rank": round(statistics.fmean(controls) * (ALTERNATIVES + 1), 1),
+        "z": round(z, 2),
+        "p": float(f"{math.erfc(abs(z) / math.sqrt(2)):.3g}"),
+    }
+
+
 def examine(
     settings: Settings,
     adapter: Path | None,
@@ -247,19 +262,24 @@ def examine(
 ) -> dict[str, Any]:
     """Attack and rank; figures only."""
     model = Examined(settings, adapter)
-    shares = model.ranks(secrets, neutral(), seed=7)
+    unwritten = [canary for seed in CONTROLS for canary in canaries(seed)]
+    ranked = model.ranks([*secrets, *unwritten], neutral(), seed=7)
     caught = model.extracted(contexts)
 
     def figures(kinds: Collection[str]) -> dict[str, Any]:
         return {
             "secrets": sum(canary.kind in kinds for canary in secrets),
             "extracted": sum(canary.kind in kinds for canary in caught),
-            **tested([share for share, canary in zip(shares, secrets, strict=True) if canary.kind in kinds]),
+            **tested([ranked[canary] for canary in secrets if canary.kind in kinds]),
         }
 
     kinds = list(dict.fromkeys(canary.kind for canary in secrets))
+    known = [kind for kind in kinds if kind != UNKNOWN]
     return {
-        **figures([kind for kind in kinds if kind != UNKNOWN]),
+        **figures(known),
+        "never_written": compared(
+            *([ranked[canary] for canary in group if canary.kind in known] for group in (secrets, unwritten))
+        ),
         "by_kind": {kind: figures([kind]) for kind in kinds},
     }
 

@@ -32,8 +32,9 @@ def page(results: dict[str, Any], options: argparse.Namespace) -> str:
         f"--work SCRATCH` on {os.cpu_count()} shared cores; the machine's load before and after each part is "
         "in the last column.",
         "",
-        "| night | verdict | gate: probes, values given away | extracted | mean rank | p | minutes | load |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+        "| night | verdict | gate: probes, values given away | extracted | mean rank | p "
+        "| 400 never written: mean rank | p of no difference | minutes | load |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     for part in done:
         found = results[part]
@@ -41,7 +42,8 @@ def page(results: dict[str, Any], options: argparse.Namespace) -> str:
         gate = f"{recitals['probes']}, {recitals['values']}" if recitals else "–"
         lines.append(
             f"| {TITLES[part]} | {found.get('stage', '–')} | {gate} | {found['extracted']} "
-            f"| {found['mean_rank']} | {found['p']} | {found['minutes_in_all']} "
+            f"| {found['mean_rank']} | {found['p']} | {found['never_written']['mean_rank']} "
+            f"| {found['never_written']['p']} | {found['minutes_in_all']} "
             f"| {found['load_before']} – {found['load_after']} |"
         )
     lines += ["", "By kind: extracted, mean rank (p); 10 secrets each, 5 of IP addresses and passwords", ""]
