@@ -284,7 +284,8 @@ async def restart(root: Path, case: Case) -> tuple[bool, bool]:
         [receipt] = deletions
         _receipt_is_complete(root, receipt, case)
         assert await ledger.deletions.unfinished() == []
-    assert holding(MARK, root / "data", root / "models") == []
+        # While it is open: SQLite empties the log when it closes, which a bot does not do for weeks.
+        assert holding(MARK, root / "data", root / "models") == []
     # The one that serves stays until its date, unless it has to go at once: the only file with her words.
     serving = {version for version, state in case.states.items() if state == "champion"} - {"g1-v000002"}
     assert {file.parent.name for file in holding(MARK, root / "adapters")} == serving
