@@ -1,44 +1,57 @@
 """From a question to an answer that streams into Discord: a bounded queue and its workers.
 
-Knows no Discord event and no prompt rule: it is handed chat turns and a place to write.
+Knows no Discord event and no prompt rule: it is handed a prompt and a place to write. Reading from the
+engine never waits for Discord; the scribe writes (:mod:`bot.talking.scribe`).
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, replace
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Self
 
-from bot.engine_client import EngineClient, EngineRefusal, Sampling
+from bot.engine_client import AT_LIMIT, EngineClient, EngineRefusal, Sampling
 from bot.serving import Serving
-from ledger.errors import EngineBusy, EngineError
+from bot.talking.asides import aside, without_asides
+from bot.talking.manners import Mouth
+from bot.talking.refusing import Courtesy
+from bot.talking.scribe import Draft, Place, Scribes
+from ledger.errors import EngineBusy, EngineError, EngineLoading
 from ledger.prompts import Turn, shortened
 
 log = logging.getLogger(__name__)
 
-BUSY = "I'm talking to a lot of people right now. Ask me again in a moment?"
+BUSY = "I'm talking to a lot of people right now. Whoever got no answer, ask me again in a moment?"
 DOWN = "My head is somewhere else just now: the model isn't running. An admin can look at `/bot status`."
+WAKING = "I'm just waking up. Give me a moment."
 BROKEN = "Something broke on my side, and I lost my words. An admin finds the reason in my log."
+BROKE_OFF = "I lost my train of thought here."
+RESTARTING = "I'm about to restart. Ask me again in a minute?"
+INTERRUPTED = "I was interrupted here by a restart."
+SPEECHLESS = "…I have no words."
 ATTEMPTS = 4
 """How often an answer is asked for; three halvings fit text of which each letter is two tokens."""
-SPEECHLESS = "…I have no words."
+LIVELY = 0.7
+"""The least temperature of a second try: at zero it would be the same again."""
+WAKING_SECONDS = 120.0
+"""How long a question waits for an engine that loads its model."""
+WAKING_POLL_SECONDS = 0.5
+GRACE_SECONDS = 5.0
+"""How long a bot that stops goes on with answers under way; a container is killed after ten."""
 
 
-class Place(Protocol):
-    """Where an answer is written."""
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """What the model is asked; ``names`` are those whose lines it must not write."""
 
-    def typing(self) -> AbstractAsyncContextManager[None]:
-        """Show that an answer is on its way."""
-        ...
-
-    async def show(self, text: str) -> None:
-        """Show the answer so far (the whole text, not only what is new)."""
-        ...
+    turns: Sequence[Turn]
+    names: Collection[str] = ()
 
 
 Answered = Callable[[str, str | None], Awaitable[None]]
@@ -50,9 +63,11 @@ class Question:
 
     guild_id: int | None
     asker_id: int
-    turns: Callable[[], Awaitable[Sequence[Turn]]]
+    prompt: Callable[[], Awaitable[Prompt]]
     place: Place
     answered: Answered
+    id: int = 0
+    """By which it may be withdrawn: that of the message that asks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +77,19 @@ class Refusal:
     text: str
 
 
+@dataclass(slots=True)
+class _Open:
+    """A question that was taken and has no answer yet."""
+
+    question: Question
+    draft: Draft
+    withdrawn: bool = False
+
+
+class _Withdrawn(Exception):  # noqa: N818 - no error: somebody deleted the question
+    pass
+
+
 class Answering:
     """``async with Answering(…) as answering``; then ``answering.ask(question)``."""
 
@@ -69,26 +97,28 @@ class Answering:
         self,
         engine: EngineClient,
         serving: Serving,
+        scribes: Scribes,
         *,
         sampling: Sampling,
         workers: int,
         queue_size: int,
         cooldown_seconds: float,
-        edit_interval_seconds: float,
         monotonic: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._engine = engine
         self._serving = serving
+        self._scribes = scribes
         self._sampling = sampling
         self._worker_count = workers
-        self._queue: asyncio.Queue[Question] = asyncio.Queue(maxsize=queue_size)
-        self._cooldown = cooldown_seconds
-        self._edit_interval = edit_interval_seconds
+        self._queue: asyncio.Queue[_Open] = asyncio.Queue(maxsize=queue_size)
+        self._courtesy = Courtesy(cooldown_seconds, monotonic)
         self._monotonic = monotonic
         self._sleep = sleep
-        self._last_asked: dict[int, float] = {}
         self._workers: list[asyncio.Task[None]] = []
+        self._open: list[_Open] = []
+        self._deliveries: set[asyncio.Task[None]] = set()
+        self._closing = False
 
     async def __aenter__(self) -> Self:
         self._workers = [
@@ -100,9 +130,7 @@ class Answering:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for worker in self._workers:
-            worker.cancel()
-        await asyncio.gather(*self._workers, return_exceptions=True)
+        await self.wind_down(seconds=0.0)
 
     @property
     def waiting(self) -> int:
@@ -110,122 +138,178 @@ class Answering:
         return self._queue.qsize()
 
     async def drained(self) -> None:
-        """Return once every question that was taken has been answered."""
+        """Return once every question that was taken has been answered, and the answer is written."""
         await self._queue.join()
+        while self._deliveries:
+            await asyncio.wait(set(self._deliveries))
+
+    async def wind_down(self, *, seconds: float = GRACE_SECONDS) -> None:
+        """Take no more questions; end the answers under way, or mark where each was interrupted."""
+        self._closing = True
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self.drained()
+        for worker in self._workers:
+            worker.cancel()
+        await asyncio.gather(*self._workers, return_exceptions=True)
+        for left in list(self._open):
+            said = without_asides(left.draft.text)
+            self._deliver(left, said, None, INTERRUPTED if said else RESTARTING)
+        if self._deliveries:
+            await asyncio.wait(set(self._deliveries), timeout=seconds)
+        for delivery in list(self._deliveries):
+            delivery.cancel()
+        await asyncio.gather(*self._deliveries, return_exceptions=True)
 
     def refusal(self, asker_id: int) -> Refusal | None:
         """Tell why a question of this person would not be taken now; None if it would."""
-        asked = self._last_asked.get(asker_id)
-        wait = 0.0 if asked is None else asked + self._cooldown - self._monotonic()
+        if self._closing:
+            return Refusal(RESTARTING)
+        wait = self._courtesy.wait(asker_id)
         if wait > 0:
             return Refusal(f"One at a time! Ask me again in {wait:.0f} s." if wait >= 1 else "")
         return Refusal(BUSY) if self._queue.full() else None
 
     def ask(self, question: Question) -> Refusal | None:
-        """Queue the question, or say why not."""
-        refusal = self.refusal(question.asker_id)
-        if refusal is None:
-            self._queue.put_nowait(question)
-            self._last_asked[question.asker_id] = self._monotonic()
-            self._forget_old_askers(self._monotonic())
-        return refusal
+        """Queue the question, or say why not.
 
-    def _forget_old_askers(self, now: float) -> None:
-        if len(self._last_asked) > 1000:
-            self._last_asked = {
-                asker: asked for asker, asked in self._last_asked.items() if now - asked < self._cooldown
-            }
+        In a channel everybody reads the reason, so that a person is told once to wait, and a channel
+        once that it is too much; then there is silence for a while.
+        """
+        refusal = self.refusal(question.asker_id)
+        if refusal is not None:
+            about = ("channel", question.place.channel) if self._full() else ("person", question.asker_id)
+            return refusal if refusal.text and self._courtesy.says(about) else Refusal("")
+        taken = _Open(question, self._scribes.draft(question.place))
+        self._open.append(taken)
+        self._queue.put_nowait(taken)
+        self._courtesy.asked(question.asker_id)
+        return None
+
+    def _full(self) -> bool:
+        return self._closing or self._queue.full()
+
+    def remark(self, place: Place, text: str) -> None:
+        """Say something about the bot itself; returns at once."""
+        self._track(self._scribes.draft(place).finish(aside(text)), "remark")
+
+    def withdraw(self, question_ids: Collection[int]) -> None:
+        """Answer questions no more that somebody deleted, and take back what was written."""
+        for each in self._open:
+            if each.question.id in question_ids and not each.withdrawn:
+                each.withdrawn = True
+                self._track(each.draft.drop(), "withdrawal")
 
     async def _work(self) -> None:
         while True:
-            question = await self._queue.get()
+            taken = await self._queue.get()
             try:
-                await self._answer(question)
-            except Exception:  # a worker must outlive whatever one answer runs into
-                log.exception("an answer failed")
+                await self._answer(taken)
             finally:
                 self._queue.task_done()
 
-    async def _answer(self, question: Question) -> None:
-        pace = _Pace(question.place, self._edit_interval, self._monotonic, self._sleep)
+    async def _answer(self, taken: _Open) -> None:
+        text, version, note = "", None, ""
         try:
-            async with question.place.typing():
-                turns = await question.turns()
-                text, version = await self._generate(question, turns, pace)
+            text, version = await self._think(taken)
+            note = "" if text else SPEECHLESS
+        except _Withdrawn:
+            self._open.remove(taken)
+            return
         except EngineBusy:
-            await pace.finish(BUSY)
+            note = BUSY
         except EngineError as error:
             # Not its text: a server that repeats what it was asked would put prompts into the log.
             log.warning("no answer: %s %s", type(error).__name__, getattr(error, "status", ""))
-            await pace.finish(DOWN)
+            note = DOWN
         except Exception:  # whatever it is, the person must not wait for an answer that never comes
             log.exception("an answer failed")
-            await pace.finish(BROKEN)
-        else:
-            await pace.finish(text)
-            await question.answered(text, version)
+            note = BROKEN
+        if not text and (text := without_asides(taken.draft.text)):
+            note = BROKE_OFF  # what was written stays
+        self._deliver(taken, text, version, note)
 
-    async def _generate(
-        self, question: Question, turns: Sequence[Turn], pace: _Pace
-    ) -> tuple[str, str | None]:
-        """Stream one answer into its place; return its text and the version that wrote it.
+    def _deliver(self, taken: _Open, text: str, version: str | None, note: str) -> None:
+        if taken in self._open:
+            self._open.remove(taken)
+        self._track(self._delivered(taken, text, version, note), "delivery")
 
-        Asked again where the engine was restarted in between and no longer holds the version, and
-        with the newer half of the context where it found the prompt too long.
+    async def _delivered(self, taken: _Open, text: str, version: str | None, note: str) -> None:
+        """Have the answer written, and then noted as it stands."""
+        if taken.withdrawn:
+            return
+        parts = [text, aside(note) if note else ""]
+        written = await taken.draft.finish("\n".join(part for part in parts if part))
+        stands = text if written else without_asides(taken.draft.shown)
+        if stands:
+            await taken.question.answered(stands, version)
+
+    def _track(self, work: Awaitable[object], name: str) -> None:
+        """Do ``work`` beside the next answer; its failure is logged and concerns no other."""
+        delivery = asyncio.create_task(_done(work, name), name=name)
+        self._deliveries.add(delivery)
+        delivery.add_done_callback(self._deliveries.discard)
+
+    async def _think(self, taken: _Open) -> tuple[str, str | None]:
+        """Return the answer and the version that wrote it; one without a word is asked for once more."""
+        if taken.withdrawn:
+            raise _Withdrawn
+        prompt = await taken.question.prompt()
+        text, version = await self._generate(taken, prompt, self._sampling)
+        if not text:
+            lively = replace(self._sampling, temperature=max(self._sampling.temperature, LIVELY), seed=None)
+            text, version = await self._generate(taken, prompt, lively)
+        return text, version
+
+    async def _generate(self, taken: _Open, prompt: Prompt, sampling: Sampling) -> tuple[str, str | None]:
+        """Stream one answer into its draft; return its text and the version that wrote it.
+
+        Asked again where the engine was restarted in between and no longer holds the version, with the
+        newer half of the context where it found the prompt too long, and when an engine that is
+        loading its model has done so.
         """
-        for attempt in range(ATTEMPTS):
-            async with self._serving.lease(question.guild_id) as (model, version):
+        turns, attempt, awake_by = prompt.turns, 0, self._monotonic() + WAKING_SECONDS
+        while True:
+            async with self._serving.lease(taken.question.guild_id) as (model, version):
                 try:
-                    return await self._stream(question, model, turns, pace), version
-                except EngineRefusal as error:
-                    lost = error.status == 404 and version is not None
-                    if attempt == ATTEMPTS - 1 or not (lost or error.status == 400):
+                    return await self._stream(taken, model, turns, prompt.names, sampling), version
+                except EngineLoading:
+                    if self._monotonic() >= awake_by:
                         raise
-            if lost and version is not None:
+                    loading, lost = True, False
+                except EngineRefusal as error:
+                    attempt += 1
+                    loading, lost = False, error.status == 404 and version is not None
+                    if attempt == ATTEMPTS or not (lost or error.status == 400):
+                        raise
+            if loading:
+                taken.draft.grow(aside(WAKING))
+                await self._sleep(WAKING_POLL_SECONDS)
+            elif lost and version is not None:
                 self._serving.forget(version)
                 await self._serving.sync()
             else:
                 turns = shortened(turns, max_characters=sum(len(turn["content"]) for turn in turns) // 2)
-        raise AssertionError("the last attempt returns or raises")
 
-    async def _stream(self, question: Question, model: str, turns: Sequence[Turn], pace: _Pace) -> str:
-        text = ""
-        async for piece in self._engine.stream(model, turns, self._sampling, guild_id=question.guild_id):
-            text = (text + piece).lstrip()
-            if text:
-                await pace.grow(text)
-        return text.strip() or SPEECHLESS
+    async def _stream(
+        self, taken: _Open, model: str, turns: Sequence[Turn], names: Collection[str], sampling: Sampling
+    ) -> str:
+        mouth, finish = Mouth(names), ""
+        stream = self._engine.stream(model, turns, sampling, guild_id=taken.question.guild_id)
+        async with aclosing(stream) as pieces:
+            async for piece in pieces:
+                if taken.withdrawn:
+                    raise _Withdrawn
+                if text := mouth.say(piece.text):
+                    taken.draft.grow(text)
+                finish = piece.finish or finish
+                if mouth.over:
+                    break
+        return mouth.finish(at_limit=finish == AT_LIMIT)
 
 
-class _Pace:
-    """Writes to a place at most once an interval, the last time included."""
-
-    def __init__(
-        self,
-        place: Place,
-        interval: float,
-        monotonic: Callable[[], float],
-        sleep: Callable[[float], Awaitable[None]],
-    ) -> None:
-        self._place = place
-        self._interval = interval
-        self._monotonic = monotonic
-        self._sleep = sleep
-        self._due = monotonic() + interval
-        self._written = False
-
-    async def grow(self, text: str) -> None:
-        """Write if it is time to."""
-        if self._monotonic() >= self._due:
-            await self._write(text)
-
-    async def finish(self, text: str) -> None:
-        """Write as soon as it is time to."""
-        if self._written and (wait := self._due - self._monotonic()) > 0:
-            await self._sleep(wait)
-        await self._write(text)
-
-    async def _write(self, text: str) -> None:
-        await self._place.show(text)
-        self._written = True
-        self._due = self._monotonic() + self._interval
+async def _done(work: Awaitable[object], name: str) -> None:
+    try:
+        await work
+    except Exception:
+        log.exception("the %s of an answer failed", name)

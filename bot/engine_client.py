@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -44,6 +44,18 @@ class Sampling:
     seed: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A few more words of an answer; ``finish`` says why it ended, with its last piece."""
+
+    text: str
+    finish: str = ""
+
+
+AT_LIMIT = "length"
+"""Why an answer ended that was not allowed to be longer."""
+
+
 class EngineClient:
     """Asks for answers and moves adapters in and out.
 
@@ -64,7 +76,7 @@ class EngineClient:
 
     async def stream(
         self, model: str, turns: Sequence[Turn], sampling: Sampling, *, guild_id: int | None
-    ) -> AsyncIterator[str]:
+    ) -> AsyncGenerator[Piece]:
         """Yield the answer's pieces as they are generated.
 
         Raises:
@@ -179,7 +191,7 @@ def _refusal(status: int, text: str) -> EngineError:
     return EngineRefusal(status, detail)
 
 
-def _piece(data: bytes) -> str:
+def _piece(data: bytes) -> Piece:
     try:
         event = json.loads(data)
     except ValueError as error:
@@ -187,4 +199,6 @@ def _piece(data: bytes) -> str:
     if "error" in event:
         raise EngineError(f"The engine gave up on an answer: {event['error'].get('message', 'no reason')}")
     choices = event.get("choices") or []
-    return str(choices[0]["delta"].get("content") or "") if choices else ""
+    if not choices:
+        return Piece("")
+    return Piece(str(choices[0]["delta"].get("content") or ""), str(choices[0].get("finish_reason") or ""))

@@ -19,7 +19,7 @@ from types import TracebackType
 from typing import Self
 
 from bot.engine_client import Address
-from ledger.errors import EngineError
+from ledger.errors import EngineError, EngineLoading
 
 log = logging.getLogger(__name__)
 
@@ -70,10 +70,13 @@ class EngineProcess:
         """Return where the engine serves.
 
         Raises:
-            EngineError: it is starting, or failed to.
+            EngineLoading: it is starting.
+            EngineError: it failed to.
         """
         if self._address is None:
-            raise EngineError(f"The engine is not up: {self.problem or 'it is still loading the model'}.")
+            if not self.problem:
+                raise EngineLoading("The engine is not up: it is still loading the model.")
+            raise EngineError(f"The engine is not up: {self.problem}.")
         return self._address
 
     async def ready(self) -> None:

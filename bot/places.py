@@ -1,13 +1,13 @@
 """Where answers are written in Discord: under a message, or as the response to a slash command.
 
-Edits at most as often as it is asked to, splits below Discord's limit, and pings nobody.
+Splits below Discord's limit, and pings nobody. Each call is one attempt: what was written before stays,
+and calling again goes on from there.
 """
 
 from __future__ import annotations
 
+import secrets
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import discord
 
@@ -26,6 +26,11 @@ class _Messages(ABC):
         self._heading = heading
         self._gone = False
 
+    @property
+    @abstractmethod
+    def channel(self) -> int:
+        """What shares Discord's limits."""
+
     async def show(self, text: str) -> None:
         """Write the whole text; quietly do nothing once the answer or its channel was deleted."""
         if self._gone:
@@ -35,6 +40,16 @@ class _Messages(ABC):
         except discord.NotFound:
             self._gone = True
             self.messages.clear()
+
+    async def withdraw(self) -> None:
+        """Delete what was written."""
+        while self.messages and not self._gone:
+            try:
+                await self.messages[-1].delete()
+            except discord.NotFound:
+                pass  # somebody was faster
+            self.messages.pop()
+        self._gone = True
 
     async def _write(self, text: str) -> None:
         pieces = split_message(self._heading + text)
@@ -46,9 +61,10 @@ class _Messages(ABC):
                 self.messages[number] = await self._edit(self.messages[number], piece)
                 self._shown[number] = piece
         # A long answer that broke off leaves nothing behind the line that takes its place.
-        for message in self.messages[len(pieces) :]:
-            await message.delete()
-        del self.messages[len(pieces) :], self._shown[len(pieces) :]
+        while len(self.messages) > len(pieces):
+            await self.messages[-1].delete()
+            self.messages.pop()
+            self._shown.pop()
 
     @abstractmethod
     async def _send(self, text: str) -> discord.Message: ...
@@ -62,17 +78,28 @@ class UnderMessage(_Messages):
 
     def __init__(self, message: discord.Message) -> None:
         super().__init__()
-        self._message = message
+        self.message = message
+        # Discord takes a message with a nonce once: one that was written although the connection broke
+        # before it said so is not written again.
+        self._nonce = secrets.token_hex(8)
 
-    def typing(self) -> AbstractAsyncContextManager[None]:
-        return self._message.channel.typing()
+    @property
+    def channel(self) -> int:
+        return self.message.channel.id
+
+    async def signal(self) -> None:
+        """Show typing for ten seconds."""
+        await self.message.channel.typing()
 
     async def _send(self, text: str) -> discord.Message:
+        nonce = f"{self._nonce}-{len(self.messages)}"
         if self.messages:
-            return await self._message.channel.send(text, allowed_mentions=NOBODY)
+            return await self.message.channel.send(text, nonce=nonce, allowed_mentions=NOBODY)
         # The question may have been deleted while the answer was on its way.
-        reference = self._message.to_reference(fail_if_not_exists=False)
-        return await self._message.channel.send(text, reference=reference, allowed_mentions=NOBODY)
+        reference = self.message.to_reference(fail_if_not_exists=False)
+        return await self.message.channel.send(
+            text, reference=reference, nonce=nonce, allowed_mentions=NOBODY
+        )
 
 
 class InResponse(_Messages):
@@ -82,9 +109,13 @@ class InResponse(_Messages):
         super().__init__(heading=heading)
         self._interaction = interaction
 
-    @asynccontextmanager
-    async def typing(self) -> AsyncIterator[None]:
-        yield
+    @property
+    def channel(self) -> int:
+        """An interaction has limits of its own."""
+        return self._interaction.id
+
+    async def signal(self) -> None:
+        """Do nothing: Discord shows "thinking" by itself."""
 
     async def _send(self, text: str) -> discord.Message:
         if self.messages:

@@ -20,6 +20,7 @@ from bot.housekeeping import Housekeeping
 from bot.nights import Nights
 from bot.schedule import Schedule
 from bot.serving import Serving
+from bot.talking.scribe import Scribes
 from ledger.clock import Clock, SystemClock
 from ledger.forgetting import Forgetting
 from ledger.retention import Retention
@@ -37,6 +38,7 @@ class Services:
     engine: EngineClient
     engine_process: EngineProcess | None
     serving: Serving
+    scribes: Scribes
     answering: Answering
     background: Background
     nights: Nights
@@ -104,10 +106,14 @@ async def open_services(
         serving = await stack.enter_async_context(
             Serving(ledger, engine, generation=lambda: own.generation if own else 1)
         )
+        scribes = await stack.enter_async_context(
+            Scribes(interval_seconds=settings.bot.edit_interval_seconds)
+        )
         answering = await stack.enter_async_context(
             Answering(
                 engine,
                 serving,
+                scribes,
                 sampling=Sampling(
                     max_tokens=settings.bot.max_answer_tokens,
                     temperature=settings.bot.temperature,
@@ -116,7 +122,6 @@ async def open_services(
                 workers=settings.engine.max_batch,
                 queue_size=settings.bot.queue_size,
                 cooldown_seconds=settings.bot.cooldown_seconds,
-                edit_interval_seconds=settings.bot.edit_interval_seconds,
             )
         )
         nights = Nights(config, background=background, clock=clock)
@@ -139,6 +144,7 @@ async def open_services(
             engine=engine,
             engine_process=process,
             serving=serving,
+            scribes=scribes,
             answering=answering,
             background=background,
             nights=nights,

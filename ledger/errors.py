@@ -8,7 +8,8 @@
     ├── ModelError              a base model that cannot be loaded
     ├── AdapterError            an adapter version that must not be served
     ├── EngineError             the model server refused or cannot be reached
-    │   └── EngineBusy          it is there, but its queue is full
+    │   ├── EngineBusy          it is there, but its queue is full
+    │   └── EngineLoading       it is starting, and has not loaded its model yet
     ├── NightBusy               another night of the same guild is under way
     └── RunCancelled            somebody stopped the night
 
@@ -61,6 +62,10 @@ class EngineError(NightschoolError):
 
 class EngineBusy(EngineError):
     """The model server is there, but its queue is full."""
+
+
+class EngineLoading(EngineError):
+    """The model server is starting: who waits will be answered."""
 
 
 class NightBusy(NightschoolError):

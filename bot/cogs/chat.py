@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 import discord
 from discord import app_commands
 from discord.ext import commands
 
-from bot.answering import Answering, Question
+from bot.answering import Answering, Prompt, Question
 from bot.cogs.recorder import GuildChannel, RecorderCog, channel_mode
-from bot.context import conversation_before, prompt_turns
+from bot.context import conversation_before, prompt_turns, replied_to
 from bot.places import InResponse, UnderMessage
 from bot.report import plain
 from bot.serving import Serving
+from bot.talking.scribe import Place, Scribes
 from ledger.clock import to_ms
-from ledger.prompts import Turn
+from ledger.prompts import speaker
 from ledger.records import Message, Reply
 from ledger.settings import Settings
 from ledger.store import Ledger
@@ -36,19 +37,28 @@ class ChatCog(commands.Cog):
         *,
         settings: Settings,
         ledger: Ledger,
+        scribes: Scribes,
         answering: Answering,
         serving: Serving,
         recorder: RecorderCog,
+        tell: Callable[[int, str], None] = lambda guild_id, text: None,
     ) -> None:
+        """``tell`` has a text posted where a guild's admins read it, and returns at once."""
         self.bot = bot
+        self._tell = tell
+        self._told_about: set[int] = set()
         self.ledger = ledger
         self.recorder = recorder
+        self.scribes = scribes
         self.answering = answering
         self.serving = serving
         self._name = settings.bot.name
         self._gap_ms = int(settings.dataset.gap_minutes * 60_000)
         self._limit = settings.bot.context_messages
         self._context_tokens = settings.engine.context_tokens - settings.bot.max_answer_tokens
+
+    async def cog_load(self) -> None:
+        self.scribes.refused = self._refused
 
     @property
     def _id(self) -> int:
@@ -57,18 +67,23 @@ class ChatCog(commands.Cog):
 
     @commands.Cog.listener()
     async def on_message(self, message: discord.Message) -> None:
-        if message.author.bot or message.webhook_id is not None or not await self._addressed(message):
+        if message.author.bot or message.webhook_id is not None or not await self.addressed(message):
             return
-        guild_id = await self._guild_of(message)
+        await self.answer(message)
+
+    async def answer(self, message: discord.Message) -> None:
+        """Queue a message that addresses the bot, or say why not."""
+        if not self._may_write(message):
+            return
         place = UnderMessage(message)
         read: set[int] = set()
 
-        async def turns() -> Sequence[Turn]:
-            conversation, names = await conversation_before(
-                message, bot_id=self._id, gap_ms=self._gap_ms, limit=self._limit
+        async def prompt() -> Prompt:
+            conversation = await conversation_before(
+                message, bot_id=self._id, bot_name=self._name, gap_ms=self._gap_ms, limit=self._limit
             )
-            read.update(each.id for each in conversation if each.content)
-            return self._turns(conversation, message.guild, names)
+            read.update(conversation.read)
+            return self._prompt(conversation.messages, message.guild, conversation.names)
 
         async def answered(text: str, version: str | None) -> None:
             if message.guild is not None:
@@ -76,12 +91,50 @@ class ChatCog(commands.Cog):
                 asked = (message.author.id, message.id)
                 await self._keep(place.messages, message.guild, asked, read, text, version)
 
-        question = Question(guild_id, message.author.id, turns, place, answered)
+        guild_id = await self._guild_of(message)
+        question = Question(guild_id, message.author.id, prompt, place, answered, message.id)
         refusal = self.answering.ask(question)
         if refusal is not None and refusal.text:
-            await message.reply(refusal.text, mention_author=False)
+            self.answering.remark(place, refusal.text)
 
-    async def _addressed(self, message: discord.Message) -> bool:
+    @commands.Cog.listener()
+    async def on_raw_message_delete(self, payload: discord.RawMessageDeleteEvent) -> None:
+        self.answering.withdraw({payload.message_id})
+
+    @commands.Cog.listener()
+    async def on_raw_bulk_message_delete(self, payload: discord.RawBulkMessageDeleteEvent) -> None:
+        self.answering.withdraw(payload.message_ids)
+
+    def _may_write(self, message: discord.Message) -> bool:
+        """Tell whether an answer could be written at all; the admins read it where not."""
+        channel = message.channel
+        if message.guild is None or not isinstance(channel, GuildChannel):
+            return True
+        rights = channel.permissions_for(message.guild.me)
+        thread = isinstance(channel, discord.Thread)
+        if rights.send_messages_in_threads if thread else rights.send_messages:
+            return True
+        self.cannot_write(message.guild.id, channel.id, in_thread=thread)
+        return False
+
+    def _refused(self, place: Place, error: Exception) -> None:
+        """Note what Discord said of an answer that was ready: rights may have changed meanwhile."""
+        if not isinstance(place, UnderMessage) or not isinstance(error, discord.Forbidden):
+            return
+        channel, guild = place.message.channel, place.message.guild
+        if guild is not None:
+            self.cannot_write(guild.id, channel.id, in_thread=isinstance(channel, discord.Thread))
+
+    def cannot_write(self, guild_id: int, channel_id: int, *, in_thread: bool) -> None:
+        """Tell the admins, once for each channel, that somebody asked where the bot may not answer."""
+        log.warning("channel %d does not let the bot answer", channel_id)
+        if channel_id not in self._told_about:
+            self._told_about.add(channel_id)
+            right = "Send Messages in Threads" if in_thread else "Send Messages"
+            self._tell(guild_id, f"I was asked in <#{channel_id}>, where I may not answer: I lack *{right}*.")
+
+    async def addressed(self, message: discord.Message) -> bool:
+        """Tell whether a message asks the bot for an answer."""
         if message.type not in (discord.MessageType.default, discord.MessageType.reply):
             return False
         if message.guild is None:
@@ -98,12 +151,12 @@ class ChatCog(commands.Cog):
         )
 
     async def _replies_to_me(self, message: discord.Message) -> bool:
-        reference = message.reference
-        if reference is None or reference.message_id is None:
+        answered = replied_to(message)
+        if answered is None or message.reference is None:
             return False
-        if isinstance(reference.resolved, discord.Message):
-            return reference.resolved.author.id == self._id
-        return await self.ledger.replies.get(reference.message_id) is not None
+        if isinstance(message.reference.resolved, discord.Message):
+            return message.reference.resolved.author.id == self._id
+        return await self.ledger.replies.get(answered) is not None
 
     async def _guild_of(self, message: discord.Message) -> int | None:
         """Return whose adapter answers: in direct messages that of the only server where both are.
@@ -120,10 +173,10 @@ class ChatCog(commands.Cog):
                 shared.append(guild_id)
         return shared[0] if len(shared) == 1 else None
 
-    def _turns(
+    def _prompt(
         self, conversation: Sequence[Message], guild: discord.Guild | None, names: Mapping[int, str]
-    ) -> list[Turn]:
-        return prompt_turns(
+    ) -> Prompt:
+        turns = prompt_turns(
             conversation,
             bot_id=self._id,
             bot_name=self._name,
@@ -131,6 +184,8 @@ class ChatCog(commands.Cog):
             names=names,
             context_tokens=self._context_tokens,
         )
+        speakers = {*names.values(), *(each.author_name for each in conversation), self._name}
+        return Prompt(turns, {speaker(name) for name in speakers})
 
     async def _keep(
         self,
@@ -176,7 +231,8 @@ class ChatCog(commands.Cog):
             return
         await interaction.response.defer(thinking=True)
         # Discord shows that somebody used /ask, but not what was asked.
-        place = InResponse(interaction, heading=f"> {plain(question)}\n")
+        quoted = "\n".join(f"> {line}" for line in plain(question).splitlines())
+        place = InResponse(interaction, heading=f"{quoted}\n")
         guild = interaction.guild
         asked = Message(
             id=interaction.id,
@@ -188,18 +244,18 @@ class ChatCog(commands.Cog):
             created_at=to_ms(interaction.created_at),
         )
 
-        async def turns() -> Sequence[Turn]:
-            return self._turns([asked], guild, {})
+        async def prompt() -> Prompt:
+            return self._prompt([asked], guild, {})
 
         async def answered(text: str, version: str | None) -> None:
             if guild is not None:
                 await self._keep(place.messages, guild, (asked.author_id, None), (), text, version)
 
         late_refusal = self.answering.ask(
-            Question(guild.id if guild else None, interaction.user.id, turns, place, answered)
+            Question(guild.id if guild else None, interaction.user.id, prompt, place, answered)
         )
         if late_refusal is not None:
-            await interaction.edit_original_response(content=late_refusal.text or "One moment!")
+            self.answering.remark(place, late_refusal.text or "One moment!")
 
 
 async def _is_member(guild: discord.Guild, user_id: int) -> bool:

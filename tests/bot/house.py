@@ -55,6 +55,7 @@ class StandInEngine:
     answers: list[tuple[int, str]] = field(default_factory=list)
     """Status and message of the next chat requests, before it answers properly again."""
     breaks_off: bool = False
+    finish: str = "stop"
     longest_prompt: int = 10**9
     step: asyncio.Semaphore | None = None
     """Where set, each piece waits for a release."""
@@ -85,6 +86,8 @@ class StandInEngine:
             event = {"choices": [{"delta": {"content": piece}}]}
             await response.write(b"data: " + json.dumps(event).encode() + b"\n\n")
         if not self.breaks_off:
+            event = {"choices": [{"delta": {}, "finish_reason": self.finish}]}
+            await response.write(b"data: " + json.dumps(event).encode() + b"\n\n")
             await response.write(b"data: [DONE]\n\n")
         return response
 

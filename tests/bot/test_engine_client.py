@@ -10,7 +10,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from bot.engine_client import BASE, Address, EngineClient, EngineRefusal, Sampling
+from bot.engine_client import AT_LIMIT, BASE, Address, EngineClient, EngineRefusal, Sampling
 from ledger.errors import AdapterError, EngineBusy, EngineError
 from ledger.prompts import Turn
 from tests.bot.house import BASE as BASE_NAME
@@ -32,7 +32,7 @@ def client(session: aiohttp.ClientSession, engine: StandInEngine) -> EngineClien
 
 
 async def answer(client: EngineClient, model: str = BASE) -> str:
-    return "".join([piece async for piece in client.stream(model, TURNS, SAMPLING, guild_id=7)])
+    return "".join([piece.text async for piece in client.stream(model, TURNS, SAMPLING, guild_id=7)])
 
 
 def replies(handler: Callable[[web.Request], Awaitable[web.StreamResponse]]) -> web.Application:
@@ -201,3 +201,9 @@ async def test_the_real_engine_says_that_a_prompt_is_too_long(
         async for _ in client.stream(BASE, turns, SAMPLING, guild_id=None):
             pass
     assert refusal.value.status == 400
+
+
+async def test_an_answer_says_why_it_ended(client: EngineClient, engine: StandInEngine) -> None:
+    engine.finish = "length"
+    pieces = [piece async for piece in client.stream(BASE, TURNS, SAMPLING, guild_id=None)]
+    assert [piece.finish for piece in pieces] == ["", "", AT_LIMIT]

@@ -168,7 +168,7 @@ async def main():
     async with aiohttp.ClientSession() as session, EngineProcess(Path(sys.argv[1])) as engine:
         await engine.ready()
         client = EngineClient(session, engine.address)
-        assert "".join([piece async for piece in client.stream("base", turns, sampling, guild_id=None)])
+        assert "".join([piece.text async for piece in client.stream("base", turns, sampling, guild_id=None)])
         print(engine._process.pid, flush=True)
         await asyncio.sleep(120)
 

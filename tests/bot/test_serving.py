@@ -222,7 +222,7 @@ async def test_twenty_swaps_under_load_fail_no_request_and_leave_one_version(
             turns = [{"role": "user", "content": "ann: did anyone feed the sourdough?"}]
             while not stopped.is_set():
                 async with serving.lease(GUILD) as (model, _):
-                    pieces = [p async for p in client.stream(model, turns, SAMPLING, guild_id=GUILD)]
+                    pieces = [p.text async for p in client.stream(model, turns, SAMPLING, guild_id=GUILD)]
                 answers.append((model, "".join(pieces)))
 
         asking = [asyncio.create_task(ask()) for _ in range(3)]

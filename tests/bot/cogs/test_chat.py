@@ -10,7 +10,8 @@ import discord
 import pytest
 from pydantic import SecretStr
 
-from bot.answering import BROKEN, BUSY, DOWN
+from bot.answering import BROKE_OFF, BROKEN, BUSY, DOWN
+from bot.talking.asides import aside
 from ledger.settings import Paths, Secrets
 from tests.bot.house import BASE, House, RealEngine, StandInEngine, open_house, settings_for, text_of, until
 
@@ -171,7 +172,8 @@ async def test_another_bot_and_a_webhook_get_no_answer(house: House, engine: Sta
 
 
 async def test_nobody_is_ever_pinged_even_if_the_model_tries(house: House, engine: StandInEngine) -> None:
-    everyone = f"@everyone @here {house.ben.mention} {house.guild.default_role.mention} " * 60
+    mentions = f"@everyone @here {house.ben.mention} {house.guild.default_role.mention}"
+    everyone = " ".join(f"{number} {mentions}" for number in range(60))
     engine.pieces = lambda body: [everyone]
     await house.ask(house.ann, "hello")
     await house.ann.slash(house.general, "ask", question="and @everyone now?")
@@ -194,7 +196,7 @@ async def test_nobody_is_ever_pinged_even_if_the_model_tries(house: House, engin
 
 
 def content(body: Any) -> str:
-    return str((body.get("data") or body).get("content") or "")
+    return "" if isinstance(body, list) else str((body.get("data") or body).get("content") or "")
 
 
 async def test_a_second_question_within_the_cooldown_is_put_off(
@@ -206,7 +208,7 @@ async def test_a_second_question_within_the_cooldown_is_put_off(
         await house.ask(house.ben, "three")
         result = await house.ann.slash(house.general, "ask", question="four")
     assert len(engine.asked) == 2
-    assert house.said()[1] == "One at a time! Ask me again in 30 s."
+    assert house.said()[1] == aside("One at a time! Ask me again in 30 s.")
     assert result.ephemeral
     assert text_of(result).startswith("One at a time!")
 
@@ -218,14 +220,14 @@ async def test_a_full_queue_gets_a_friendly_line(tmp_path: Path, engine: StandIn
         await until(lambda: engine.asked)
         await house.ben.send(house.general, f"{house.me} two")
         await house.boss.send(house.general, f"{house.me} three")
-        assert house.said() == [BUSY]
+        assert house.said() == [aside(BUSY)]
         result = await house.boss.slash(house.general, "ask", question="three")
         assert text_of(result) == BUSY
         assert result.ephemeral
         for _ in range(4):
             engine.step.release()
         await house.quiet()
-        assert house.said() == [BUSY, "Good evening.", "Good evening."]
+        assert house.said() == [aside(BUSY), "Good evening.", "Good evening."]
 
 
 async def test_an_engine_that_is_down_gives_a_friendly_line(tmp_path: Path) -> None:
@@ -233,34 +235,28 @@ async def test_an_engine_that_is_down_gives_a_friendly_line(tmp_path: Path) -> N
         await house.ask(house.ann, "hello")
         result = await house.ann.slash(house.general, "ask", question="hello")
         await house.quiet()
-        assert house.said()[0] == DOWN
+        assert house.said()[0] == aside(DOWN)
         assert DOWN in text_of(result)
 
 
 async def test_a_busy_engine_gives_a_friendly_line(house: House, engine: StandInEngine) -> None:
     engine.answers = [(503, "full")]
     await house.ask(house.ann, "hello")
-    assert house.said() == [BUSY]
+    assert house.said() == [aside(BUSY)]
 
 
-async def test_an_answer_that_breaks_off_is_taken_back_and_not_recorded(
+async def test_an_answer_that_breaks_off_stays_is_marked_and_recorded_without_the_mark(
     house: House, engine: StandInEngine
 ) -> None:
     engine.breaks_off = True
     await house.ann.slash(house.general, "privacy opt-in")
     await house.ask(house.ann, "hello")
-    assert house.said() == [DOWN]
-    assert await house.services.ledger.replies.of_guild(house.guild.id) == []
-
-
-async def test_nothing_of_a_long_answer_that_breaks_off_is_left_behind(
-    tmp_path: Path, engine: StandInEngine
-) -> None:
-    engine.breaks_off = True
-    engine.pieces = lambda body: ["word " * 900, "and more"]
-    async with open_house(settings_for(tmp_path, engine.url, edit_interval_seconds=0.0)) as house:
-        await house.ask(house.ann, "hello")
-        assert house.said() == [DOWN]
+    assert house.said() == [f"Good evening.\n{aside(BROKE_OFF)}"]
+    [reply] = await house.services.ledger.replies.of_guild(house.guild.id)
+    assert reply.content == "Good evening."
+    engine.breaks_off = False
+    await house.ask(house.ann, "and?")
+    assert engine.asked[-1]["messages"][2] == {"role": "assistant", "content": "Good evening."}
 
 
 async def test_a_version_that_the_engine_lost_in_a_restart_is_loaded_again(
@@ -313,17 +309,117 @@ async def test_the_name_of_somebody_mentioned_cannot_imitate_a_line(
     assert len(prompt(engine).splitlines()) == 1
 
 
-async def test_a_question_that_is_deleted_meanwhile_is_answered_all_the_same(
+async def test_a_question_that_is_deleted_meanwhile_is_not_answered(
     house: House, engine: StandInEngine
 ) -> None:
-    engine.step = asyncio.Semaphore(0)
+    engine.step = asyncio.Semaphore(1)
     question = await house.ann.send(house.general, f"{house.me} hello")
-    await until(lambda: engine.asked)
+    await until(lambda: house.said() == ["Good"])
     await house.ann.delete(question)
     engine.step.release()
-    engine.step.release()
     await house.quiet()
+    assert house.said() == []
+    assert await house.services.ledger.replies.of_guild(house.guild.id) == []
+
+
+async def test_what_others_say_is_never_in_the_bots_mouth(house: House, engine: StandInEngine) -> None:
+    engine.pieces = lambda body: [
+        "Nightschool: Sure",
+        " thing.\n",
+        "ben: and me?\n",
+        "Nightschool: you, too!",
+    ]
+    await house.ben.send(house.general, "the soup is ready")
+    await house.ask(house.ann, "hello there")
+    assert house.said() == ["Sure thing."]
+    shown = [content(r.json) for r in house.env.http_requests if r.json and content(r.json)]
+    assert not any("ben" in text or "Nightschool" in text for text in shown)
+
+
+async def test_a_line_about_the_bot_itself_is_never_read_back(house: House, engine: StandInEngine) -> None:
+    engine.answers = [(503, "full")]
+    await house.ask(house.ann, "hello")
+    assert house.said() == [aside(BUSY)]
+    await house.bot.get_channel(house.general.id).send(DOWN)  # type: ignore[union-attr]  # from before asides
+    await house.ask(house.ann, "and now?")
+    assert prompt(engine) == "ann: hello\nann: and now?"
+
+
+@pytest.mark.parametrize(
+    ("file", "line"), [("kettle.png", "(shows a picture)"), ("list.pdf", "(sends a file)")]
+)
+async def test_a_picture_without_a_word_has_a_line_of_its_own(
+    house: House, engine: StandInEngine, file: str, line: str
+) -> None:
+    await house.ann.send(house.general, house.me, attachments=[(file, b"\x89PNG")])
+    await house.quiet()
+    assert engine.asked[-1]["messages"][1:] == [{"role": "user", "content": f"ann: {line}"}]
+    await house.ann.send(house.general, house.me, attachments=[(file, b"\x89PNG")])
+    await house.quiet()
+    assert [turn["content"] for turn in engine.asked[-1]["messages"][1:]] == [
+        f"ann: {line}",
+        "Good evening.",
+        f"ann: {line}",
+    ]
+
+
+async def test_a_bare_mention_asks_about_what_was_said_before(house: House, engine: StandInEngine) -> None:
+    await house.ben.send(house.general, "what is the capital of the shed?")
+    await house.ann.send(house.general, house.me)
+    await house.quiet()
+    assert prompt(engine) == "ben: what is the capital of the shed?"
+    await house.ann.send(house.general, house.me)
+    await house.quiet()
+    assert engine.asked[-1]["messages"][-1] == {"role": "user", "content": "ann: Nightschool?"}
+
+
+async def test_an_answer_that_is_forwarded_is_not_replied_to(house: House, engine: StandInEngine) -> None:
+    await house.ask(house.ann, "hello there")
+    elsewhere = house.guild.create_text_channel("elsewhere")
+    await house.ben.forward(house.last()[0], elsewhere)
+    await house.quiet()
+    assert house.said(elsewhere) == []
+    assert len(engine.asked) == 1
+
+
+async def test_ask_quotes_every_line_of_its_question(house: House, engine: StandInEngine) -> None:
+    result = await house.ann.slash(house.general, "ask", question="one\ntwo\n> three")
+    await house.quiet()
+    assert text_of(result) == "> one\n> two\n> \\> three\nGood evening."
+    await house.ann.send(house.general, "thanks", reply_to=house.last()[0])
+    await house.quiet()
+    assert engine.asked[-1]["messages"][1]["content"] == "TestBot: Good evening.\nann: thanks"
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("POST", "/channels/*/typing"),
+        ("GET", "/channels/*/messages"),
+        ("GET", "/channels/*/messages/*"),
+    ],
+)
+async def test_typing_and_history_are_optional(
+    house: House, engine: StandInEngine, method: str, path: str
+) -> None:
+    house.env.inject_error(method, path, status=503, times=None)
+    await house.ask(house.ann, "hello there")
     assert house.said() == ["Good evening."]
+    assert prompt(engine) == "ann: hello there"
+
+
+async def test_where_the_bot_may_not_write_the_admins_are_told_once(
+    house: House, engine: StandInEngine
+) -> None:
+    mute = discord.PermissionOverwrite(send_messages=False)
+    hall = house.guild.create_text_channel("hall", overwrites={house.bot.user: mute})
+    for _ in range(2):
+        await house.ask(house.ann, "hello", channel=hall)
+    await until(lambda: house.said(house.office))
+    assert engine.asked == []
+    [told] = house.said(house.office)
+    assert f"<#{hall.id}>" in told
+    assert "Send Messages" in told
 
 
 async def test_an_answer_that_is_deleted_while_it_grows_is_given_up_and_not_recorded(
@@ -379,14 +475,18 @@ async def test_a_long_answer_is_split_and_its_code_block_stays_whole(
 
 
 async def test_a_failure_that_nobody_foresaw_is_told_and_logged(
-    house: House, engine: StandInEngine, caplog: pytest.LogCaptureFixture
+    house: House, engine: StandInEngine, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    house.env.inject_error("GET", "/channels/*/messages", status=400)
+    def broken(body: dict[str, Any]) -> list[str]:
+        raise RuntimeError("nobody foresaw this")
+
+    monkeypatch.setattr("bot.cogs.chat.prompt_turns", broken)
     await house.ask(house.ann, "hello")
-    assert house.said() == [BROKEN]
+    assert house.said() == [aside(BROKEN)]
     assert "an answer failed" in caplog.text
+    monkeypatch.undo()
     await house.ask(house.ann, "hello")
-    assert house.said() == [BROKEN, "Good evening."]
+    assert house.said() == [aside(BROKEN), "Good evening."]
 
 
 async def test_a_channel_that_is_deleted_while_the_bot_answers_is_no_failure(

@@ -340,14 +340,15 @@ async def test_what_the_bot_quotes_of_somebody_who_did_not_agree_is_in_no_later_
     assert not house.on_disk(MARK)
 
 
-async def test_an_answer_whose_question_is_deleted_while_it_is_written_is_kept_without_its_text(
+async def test_an_answer_whose_context_is_deleted_while_it_is_written_is_kept_without_its_text(
     house: House, engine: StandInEngine
 ) -> None:
     engine.pieces = lambda body: [turn["content"] for turn in body["messages"][1:]]
     engine.step = asyncio.Semaphore(0)
-    question = await house.ann.send(house.general, f"{house.me} do you like {MARK}?")
+    before = await house.ann.send(house.general, f"I like {MARK}")
+    await house.ann.send(house.general, f"{house.me} do you?")
     await until(lambda: engine.asked)
-    await house.ann.delete(question)
+    await house.ann.delete(before)
     engine.step.release()
     await house.quiet()
     assert [reply.content for reply in await house.services.ledger.replies.of_guild(house.guild.id)] == [""]

@@ -1,0 +1,289 @@
+"""Writes answers into Discord at the pace that a channel allows, and never holds up who thinks of them.
+
+An answer grows as a :class:`Draft`; one task for each channel writes what there is to write: finished
+answers first, then the first words of others, then what grew longest ago. What passes (an outage, a
+lost connection, a limit) is tried again; what does not is reported in a sentence, and what was written
+stays. Knows no model and no ledger.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from types import TracebackType
+from typing import Protocol, Self
+
+import aiohttp
+import discord
+
+from bot.talking.asides import aside
+
+log = logging.getLogger(__name__)
+
+BACK_OFF = (1.0, 2.0, 5.0, 10.0, 20.0, 40.0, 60.0, 60.0, 60.0)
+"""Seconds before finished words are tried again; behind the last, after some four minutes, they are lost."""
+CROWDED = 1.6
+"""How much slower half-written answers grow where several share a channel: three edits in five seconds
+instead of five, so that two of Discord's five writes are left to finished words."""
+TYPING_SECONDS = 8.0
+"""Discord shows that somebody is typing for ten."""
+CLOSING_SECONDS = 3.0
+"""How long a bot that stops waits for its last words to arrive."""
+AUTOMOD = (200_000, 200_001)
+BLOCKED = "The server's AutoMod held back what I wanted to say."
+REFUSED = "Discord did not take what I wanted to say."
+
+
+class Place(Protocol):
+    """Where an answer is written. Each call is one attempt and raises what Discord answers."""
+
+    @property
+    def channel(self) -> int:
+        """What shares Discord's limits: the channel's id, or an interaction's own."""
+        ...
+
+    async def show(self, text: str) -> None:
+        """Show the answer so far (the whole text, not only what is new)."""
+        ...
+
+    async def signal(self) -> None:
+        """Show for some seconds that an answer is on its way."""
+        ...
+
+    async def withdraw(self) -> None:
+        """Take back what was written."""
+        ...
+
+
+def passes(error: Exception) -> bool:
+    """Tell whether what Discord or the network answered is worth another attempt."""
+    if isinstance(error, discord.HTTPException):
+        return error.status == 429 or error.status >= 500
+    return isinstance(error, aiohttp.ClientError | OSError | TimeoutError | discord.RateLimited)
+
+
+class Draft:
+    """One answer on its way: :meth:`grow` at will, :meth:`finish` or :meth:`drop` once."""
+
+    def __init__(self, place: Place, changed: Callable[[], None]) -> None:
+        self.place = place
+        self._changed = changed
+        self.text = ""
+        self.shown = ""
+        self.finished = False
+        self.dropped = False
+        self.attempts = 0
+        self.due = 0.0
+        self.turn = 0
+        """Counts writes of the channel; the draft with the lowest waited longest."""
+        self.written: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        """Done once the last word stands (True), or cannot be written (False)."""
+
+    def grow(self, text: str) -> None:
+        """Show ``text`` when there is room for it; returns at once."""
+        self.text = text
+        self._changed()
+
+    async def finish(self, text: str) -> bool:
+        """Show ``text`` before anything half-written; tell whether all of it could be written."""
+        self.text = text
+        self.finished = True
+        self._changed()
+        return await asyncio.shield(self.written)
+
+    async def drop(self) -> None:
+        """Take the answer back, as far as it stands."""
+        self.dropped = self.finished = True
+        self._changed()
+        await asyncio.shield(self.written)
+
+
+class Scribes:
+    """``async with Scribes(…) as scribes``; then ``scribes.draft(place)``."""
+
+    def __init__(
+        self,
+        *,
+        interval_seconds: float,
+        monotonic: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        refused: Callable[[Place, Exception], None] = lambda place, error: None,
+    ) -> None:
+        """``refused`` is called where Discord lets nothing be written, such as for want of a permission."""
+        self._interval = interval_seconds
+        self._monotonic = monotonic
+        self._sleep = sleep
+        self.refused = refused
+        self._channels: dict[int, _Scribe] = {}
+        # Whoever asks, the writing is this object's own work and nobody waits for it.
+        self._context = contextvars.copy_context()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        tasks = [scribe.task for scribe in self._channels.values()]
+        if tasks:
+            await asyncio.wait(tasks, timeout=CLOSING_SECONDS)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def draft(self, place: Place) -> Draft:
+        """Begin an answer; where it is written the bot is seen typing until its first words stand."""
+        scribe = self._channels.get(place.channel)
+        if scribe is None:
+            scribe = self._context.copy().run(
+                _Scribe, self._interval, self._monotonic, self._sleep, self._refused
+            )
+            self._channels[place.channel] = scribe
+            scribe.task.add_done_callback(lambda _: self._channels.pop(place.channel, None))
+        return scribe.draft(place)
+
+    def _refused(self, place: Place, error: Exception) -> None:
+        self.refused(place, error)
+
+
+class _Scribe:
+    """One channel's writer; its task ends with its last draft."""
+
+    def __init__(
+        self,
+        interval: float,
+        monotonic: Callable[[], float],
+        sleep: Callable[[float], Awaitable[None]],
+        refused: Callable[[Place, Exception], None],
+    ) -> None:
+        self._interval = interval
+        self._monotonic = monotonic
+        self._sleep = sleep
+        self._refused = refused
+        self._drafts: list[Draft] = []
+        self._changed = asyncio.Event()
+        self._turns = 0
+        self._half_due = 0.0
+        self.task = asyncio.create_task(self._write(), name="scribe")
+        self._typing = asyncio.create_task(self._type(), name="typing")
+
+    def draft(self, place: Place) -> Draft:
+        draft = Draft(place, self._changed.set)
+        self._drafts.append(draft)
+        self._changed.set()
+        return draft
+
+    async def _write(self) -> None:
+        try:
+            while self._drafts:
+                self._changed.clear()
+                now = self._monotonic()
+                draft, wait = self._next(now)
+                if draft is None:
+                    await self._until_changed(wait)
+                elif draft.finished:
+                    await self._finish(draft)
+                else:
+                    await self._grow(draft)
+        finally:
+            self._typing.cancel()
+            for draft in self._drafts:
+                _settle(draft, done=False)
+
+    def _next(self, now: float) -> tuple[Draft | None, float | None]:
+        """Return what to write now; or None, and the seconds until there may be something."""
+        final = [draft for draft in self._drafts if draft.finished]
+        ready = [draft for draft in final if draft.due <= now]
+        if ready:
+            return ready[0], None
+        half = [draft for draft in self._drafts if not draft.finished and draft.text != draft.shown]
+        if half and self._half_due <= now:
+            return min(half, key=lambda draft: (draft.shown != "", draft.turn)), None
+        times = [draft.due for draft in final] + ([self._half_due] if half else [])
+        return None, min(times) - now if times else None
+
+    async def _until_changed(self, wait: float | None) -> None:
+        waiting: set[asyncio.Task[object]] = {asyncio.create_task(self._changed.wait())}
+        if wait is not None:
+            waiting.add(asyncio.create_task(self._nap(wait)))
+        try:
+            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in waiting:
+                task.cancel()
+
+    async def _nap(self, seconds: float) -> None:
+        await self._sleep(seconds)
+
+    async def _grow(self, draft: Draft) -> None:
+        """Write half an answer; what fails is not tried again, since more of it will follow."""
+        self._turns += 1
+        draft.turn = self._turns
+        text = draft.text
+        try:
+            await draft.place.show(text)
+            draft.shown = text
+        except Exception as error:  # noqa: BLE001 - told by kind; the finished answer is tried in earnest
+            log.info("half an answer could not be shown: %s", _kind(error))
+        gap = self._interval * (CROWDED if len(self._drafts) > 1 else 1.0)
+        self._half_due = self._monotonic() + gap
+
+    async def _finish(self, draft: Draft) -> None:
+        try:
+            if draft.dropped:
+                await draft.place.withdraw()
+            elif draft.text != draft.shown:
+                await draft.place.show(draft.text)
+                draft.shown = draft.text
+            self._end(draft, done=True)
+        except Exception as error:  # noqa: BLE001 - each kind has its own end
+            await self._failed(draft, error)
+
+    async def _failed(self, draft: Draft, error: Exception) -> None:
+        """Try again what passes; say in a sentence what does not. What was written stays."""
+        if passes(error) and draft.attempts < len(BACK_OFF):
+            draft.due = self._monotonic() + BACK_OFF[draft.attempts]
+            draft.attempts += 1
+            log.info("an answer could not be written and is tried again: %s", _kind(error))
+            return
+        log.error("an answer could not be written: %s", _kind(error))
+        self._refused(draft.place, error)
+        if isinstance(error, discord.HTTPException) and not passes(error) and not draft.shown:
+            await self._say_why(draft, error)
+        self._end(draft, done=False)
+
+    async def _say_why(self, draft: Draft, error: discord.HTTPException) -> None:
+        """Write one sentence in the answer's place, if Discord takes that."""
+        try:
+            await draft.place.show(aside(BLOCKED if error.code in AUTOMOD else REFUSED))
+        except Exception as second:  # noqa: BLE001 - nothing can be written here: the log and the admins know
+            log.error("nor could the reason be: %s", _kind(second))
+
+    def _end(self, draft: Draft, *, done: bool) -> None:
+        self._drafts.remove(draft)
+        _settle(draft, done=done)
+
+    async def _type(self) -> None:
+        """Show typing while somebody waits for first words; whether that works matters to nobody."""
+        while True:
+            waiting = next((draft for draft in self._drafts if not draft.shown and not draft.finished), None)
+            if waiting is not None:
+                try:
+                    await waiting.place.signal()
+                except (discord.DiscordException, aiohttp.ClientError, OSError, TimeoutError) as error:
+                    log.debug("typing could not be shown: %s", _kind(error))
+            await asyncio.sleep(TYPING_SECONDS)
+
+
+def _settle(draft: Draft, *, done: bool) -> None:
+    if not draft.written.done():
+        draft.written.set_result(done)
+
+
+def _kind(error: Exception) -> str:
+    """Return what may stand in the log: the text of an error may quote the answer."""
+    status = f" {error.status} (code {error.code})" if isinstance(error, discord.HTTPException) else ""
+    return type(error).__name__ + status
