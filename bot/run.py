@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 import os
 import signal
@@ -10,14 +11,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import discord
+
 from bot.client import NightschoolBot
-from bot.login import NO_TOKEN, WRONG_TOKEN, explained, may_be_token
+from bot.login import NO_TOKEN, WRONG_TOKEN, explained, is_unreachable, may_be_token
 from bot.services import open_services
 from ledger.errors import ConfigurationError, LedgerError
 from ledger.lock import Held, hold
 from ledger.settings import Secrets, Settings
 
 log = logging.getLogger(__name__)
+
+LOGIN_DELAYS = (1.0, 2.0, 5.0, 15.0, 60.0)
+"""Seconds between attempts to reach Discord at start; the last is repeated. A PC that boots has no
+network for a while."""
 
 
 async def run(settings: Settings, secrets: Secrets, *, config: Path) -> None:
@@ -26,7 +33,7 @@ async def run(settings: Settings, secrets: Secrets, *, config: Path) -> None:
     Raises:
         ConfigurationError: the token is missing or wrong, or an intent is switched off.
         LedgerError: the database cannot be used.
-        NightschoolError: Discord cannot be reached.
+        NightschoolError: Discord closed the connection for good.
     """
     token = secrets.discord_token.get_secret_value()
     if not token:
@@ -61,13 +68,38 @@ async def _serve(settings: Settings, secrets: Secrets, token: str, *, config: Pa
         for number in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(number, _stop, stopping, number)
         async with bot:
-            serving = asyncio.create_task(bot.start(token), name="discord")
+            serving = asyncio.create_task(_online(bot, token), name="discord")
             await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
             error = serving.exception() if serving.done() else None
+            await services.answering.wind_down()
         serving.cancel()  # it may be waiting for its next attempt to connect
         await asyncio.gather(serving, return_exceptions=True)
     if error is not None:
         raise explained(error) or error
+
+
+async def _online(bot: NightschoolBot, token: str) -> None:
+    """Log in, waiting for a network that is not there yet, and stay connected."""
+    delays = itertools.chain(LOGIN_DELAYS, itertools.repeat(LOGIN_DELAYS[-1]))
+    while True:
+        try:
+            await bot.login(token)
+            break
+        except Exception as error:
+            if not is_unreachable(error):
+                raise
+            delay = next(delays)
+            log.warning("Discord cannot be reached (%s); trying again in %.0f s", type(error).__name__, delay)
+            await _forget_session(bot)
+            await asyncio.sleep(delay)
+    await bot.connect()
+
+
+async def _forget_session(bot: NightschoolBot) -> None:
+    """Close what an attempt to log in left open; the library makes a new one, but only where none is."""
+    await bot.http.close()
+    bot.http.clear()
+    bot.http.connector = discord.utils.MISSING
 
 
 def _stop(stopping: asyncio.Future[None], number: int) -> None:

@@ -29,6 +29,8 @@ class DiscordServer:
     """Where set, the gateway turns every bot away with it."""
     asked: list[str] = field(default_factory=list)
     connected: bool = False
+    commands_status: int = 200
+    synced: bool = False
 
     def app(self) -> web.Application:
         app = web.Application()
@@ -46,7 +48,8 @@ class DiscordServer:
         if path == "GET /oauth2/applications/@me":
             return _json(self._application())
         if path.startswith("PUT /applications/"):
-            return _json([])
+            self.synced = self.commands_status == 200
+            return _json([], status=self.commands_status)
         return _json({"message": "Unknown", "code": 0}, status=404)
 
     def _application(self) -> dict[str, Any]:

@@ -11,12 +11,13 @@ import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import discord
 import pytest
 from pydantic import SecretStr
 
 from bot.login import NO_TOKEN
 from bot.run import only_bot, run
-from ledger.errors import ConfigurationError, LedgerError, NightschoolError
+from ledger.errors import ConfigurationError, LedgerError
 from ledger.settings import Secrets, Settings
 from ledger.store import Ledger
 from tests.bot.discord_server import TOKEN, DiscordServer, discord_server
@@ -44,7 +45,7 @@ async def test_the_bot_connects_and_stops_cleanly_on_sigterm(
     settings: Settings, discord_here: DiscordServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     task = asyncio.create_task(running(settings))
-    await until(lambda: discord_here.connected or task.done())
+    await until(lambda: discord_here.synced or task.done())
     os.kill(os.getpid(), signal.SIGTERM)
     await task
     assert any(asked.startswith("PUT /applications/123/commands") for asked in discord_here.asked)
@@ -105,12 +106,50 @@ async def test_a_missing_token_is_told_before_anything_starts(settings: Settings
     assert not settings.database.exists()
 
 
-async def test_a_discord_that_cannot_be_reached_is_one_sentence(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch
+async def test_a_network_that_is_not_there_yet_is_waited_for(
+    settings: Settings,
+    discord_here: DiscordServer,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    there = discord.http.Route.BASE
+    monkeypatch.setattr("bot.run.LOGIN_DELAYS", (0.01,))
+    monkeypatch.setattr("discord.http.Route.BASE", "http://127.0.0.1:9")
+    task = asyncio.create_task(running(settings))
+    await until(lambda: caplog.text.count("Discord cannot be reached") > 2 or task.done())
+    monkeypatch.setattr("discord.http.Route.BASE", there)
+    await until(lambda: discord_here.connected or task.done())
+    os.kill(os.getpid(), signal.SIGTERM)
+    await task
+
+
+async def test_a_network_that_never_comes_ends_on_sigterm(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr("discord.http.Route.BASE", "http://127.0.0.1:9")
-    with pytest.raises(NightschoolError, match="cannot be reached"):
+    task = asyncio.create_task(running(settings))
+    await until(lambda: "Discord cannot be reached" in caplog.text)
+    os.kill(os.getpid(), signal.SIGTERM)
+    await task
+
+
+async def test_a_token_that_the_gateway_refuses_is_told_like_a_wrong_one(
+    settings: Settings, discord_here: DiscordServer
+) -> None:
+    discord_here.close_code = 4004
+    with pytest.raises(ConfigurationError, match="does not accept DISCORD_TOKEN") as error:
         await running(settings)
+    assert error.value.exit_code == 78
+
+
+async def test_commands_that_cannot_be_sent_do_not_keep_the_bot_out(
+    settings: Settings, discord_here: DiscordServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    discord_here.commands_status = 503
+    task = asyncio.create_task(running(settings))
+    await until(lambda: discord_here.connected and "slash commands could not be sent" in caplog.text)
+    os.kill(os.getpid(), signal.SIGTERM)
+    await task
 
 
 async def test_a_newer_database_is_told_and_left_alone(settings: Settings) -> None:
