@@ -86,7 +86,7 @@ class _Open:
     withdrawn: bool = False
 
 
-class _Withdrawn(Exception):  # noqa: N818 - no error: somebody deleted the question
+class _Withdrawn(Exception):
     pass
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sqlite3
 
 import discord
 from discord import app_commands
@@ -25,9 +26,11 @@ from bot.cogs.train import TrainCog
 from bot.nights import Night
 from bot.services import Services
 from bot.syncing import sync_commands
+from ledger.errors import NightschoolError
 
 log = logging.getLogger(__name__)
 
+OWED_SECONDS = 60.0
 READY_SECONDS = 60.0
 """How long the daily round waits for Discord before it goes on without."""
 
@@ -94,30 +97,40 @@ class NightschoolBot(commands.Bot):
         await self.add_cog(TrainCog(nights=s.nights, ledger=s.ledger, background=s.background))
         await self.add_cog(AdapterCog(ledger=s.ledger, serving=s.serving))
         await self.add_cog(ChannelCog(ledger=s.ledger))
-        await self.add_cog(
-            PrivacyCog(
-                self,
-                ledger=s.ledger,
-                forgetting=s.forgetting,
-                bot_name=s.settings.bot.name,
-                retention_days=s.settings.retention.days,
-                adapter_days=s.settings.retention.adapter_days,
-            )
+        self._privacy = PrivacyCog(
+            self,
+            ledger=s.ledger,
+            forgetting=s.forgetting,
+            bot_name=s.settings.bot.name,
+            retention_days=s.settings.retention.days,
+            adapter_days=s.settings.retention.adapter_days,
         )
+        await self.add_cog(self._privacy)
         await self.add_cog(StatusCog(services=s))
-        await self.add_cog(
-            ReportsCog(
-                self,
-                ledger=s.ledger,
-                serving=s.serving,
-                nights=s.nights,
-                admin_channel=s.settings.bot.admin_channel,
-            )
+        self._reports = ReportsCog(
+            self,
+            ledger=s.ledger,
+            serving=s.serving,
+            nights=s.nights,
+            admin_channel=s.settings.bot.admin_channel,
         )
+        await self.add_cog(self._reports)
         s.background.run(self._sync_commands(), name="slash commands")
         s.nights.on_finished(self._tidy_up)
         s.background.run(s.housekeeping.daily(self.is_member, self._tell_swept), name="housekeeping")
+        s.background.run(self._deliver_owed(), name="what is owed")
         s.background.run(s.housekeeping.see_through(), name="unfinished deletions")
+
+    async def _deliver_owed(self) -> None:
+        """Deliver every minute what could not be delivered at once: reports and receipts."""
+        await self.wait_until_ready()
+        while True:
+            for deliver in (self._reports.deliver_owed, self._privacy.deliver_owed):
+                try:
+                    await deliver()
+                except (NightschoolError, OSError, sqlite3.Error) as error:
+                    log.error("what is owed could not be delivered yet: %s", type(error).__name__)
+            await asyncio.sleep(OWED_SECONDS)
 
     async def _sync_commands(self) -> None:
         await sync_commands(self.tree, self.services.settings.data_dir / "commands.synced")

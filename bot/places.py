@@ -6,6 +6,7 @@ and calling again goes on from there.
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 from abc import ABC, abstractmethod
 
@@ -44,10 +45,8 @@ class _Messages(ABC):
     async def withdraw(self) -> None:
         """Delete what was written."""
         while self.messages and not self._gone:
-            try:
+            with contextlib.suppress(discord.NotFound):  # somebody was faster
                 await self.messages[-1].delete()
-            except discord.NotFound:
-                pass  # somebody was faster
             self.messages.pop()
         self._gone = True
 

@@ -146,6 +146,20 @@ class Deletions:
         """Return the deletions that a restart has to complete, oldest first."""
         return await self._select("WHERE completed_at IS NULL ORDER BY id")
 
+    async def untold(self, *, since: int, until: int) -> list[Deletion]:
+        """Return what members asked for within [since, until] (milliseconds) and have no receipt for."""
+        return await self._select(
+            "WHERE told_at IS NULL AND kind = 'person' AND asked_by = 'member'"
+            " AND asked_at BETWEEN ? AND ? ORDER BY id",
+            (since, until),
+        )
+
+    async def told(self, deletion_id: int) -> None:
+        """Note that who asked has the receipt."""
+        await self._writer.execute(
+            "UPDATE deletions SET told_at = ? WHERE id = ?", (to_ms(self._clock.now()), deletion_id)
+        )
+
     async def of_guild(self, guild_id: int) -> list[Deletion]:
         return await self._select("WHERE guild_id = ? ORDER BY id", (guild_id,))
 

@@ -141,6 +141,7 @@ class Run:
     counts: Mapping[str, Any] = field(default_factory=dict)
     metrics: Mapping[str, Any] = field(default_factory=dict)
     error: str | None = None
+    reported_at: int | None = None
 
     @property
     def finished(self) -> bool:

@@ -162,6 +162,21 @@ class Runs:
         ) as cursor:
             return [_run(row) async for row in cursor]
 
+    async def unreported(self, *, since: int, until: int) -> list[Run]:
+        """Return runs that ended within [since, until] (milliseconds) and no admin has read about."""
+        async with self._reader.execute(
+            "SELECT * FROM runs WHERE reported_at IS NULL AND finished_at BETWEEN ? AND ?"
+            " ORDER BY finished_at",
+            (since, until),
+        ) as cursor:
+            return [_run(row) async for row in cursor]
+
+    async def reported(self, run_id: str) -> None:
+        """Note that the run's report is posted."""
+        await self._writer.execute(
+            "UPDATE runs SET reported_at = ? WHERE id = ?", (to_ms(self._clock.now()), run_id)
+        )
+
     async def unfinished(self, guild_id: int) -> list[Run]:
         """Return runs that were cut off, oldest first."""
         async with self._reader.execute(

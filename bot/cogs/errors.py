@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import secrets
 
+import aiohttp
 import discord
 from discord import app_commands
 
@@ -19,6 +20,8 @@ log = logging.getLogger(__name__)
 
 MESSAGE = 2000
 """Discord's limit for a message, in characters; an error may repeat what somebody typed."""
+UNANSWERED = (discord.DiscordException, aiohttp.ClientError, OSError, TimeoutError)
+"""What keeps an answer from a person: Discord gave up waiting, or cannot be reached."""
 ADMINS_ONLY = "Only people who may manage this server can do that."
 
 
@@ -66,12 +69,49 @@ def sentence(error: Exception) -> str:
 
 
 async def answer_error(interaction: discord.Interaction, error: Exception) -> None:
-    """Reply with the error's sentence, to this person alone."""
+    """Reply with the error's sentence, to this person alone, if Discord still takes a reply."""
     text = clipped(sentence(error), MESSAGE)
-    if interaction.response.is_done():
-        await interaction.followup.send(text, ephemeral=True)
-    else:
-        await interaction.response.send_message(text, ephemeral=True)
+    try:
+        if interaction.response.is_done():
+            await interaction.followup.send(text, ephemeral=True)
+        else:
+            await interaction.response.send_message(text, ephemeral=True)
+    except UNANSWERED as refusal:
+        log.warning("an error could not be told to who caused it: %s", type(refusal).__name__)
+
+
+async def acknowledge(interaction: discord.Interaction, *, thinking: bool = True) -> None:
+    """Tell Discord that an answer will follow; what was asked for is done whatever becomes of this.
+
+    Discord waits three seconds, and a busy network may take longer: then it says 10062, unknown
+    interaction, but the person has pressed. Without ``thinking`` a button's message waits to be edited.
+    """
+    try:
+        await interaction.response.defer(ephemeral=True, thinking=thinking)
+    except UNANSWERED as refusal:
+        log.warning(
+            "an interaction could not be acknowledged and is done all the same: %s", type(refusal).__name__
+        )
+
+
+async def answer(interaction: discord.Interaction, text: str, *, in_place: bool = False) -> bool:
+    """Answer to this person alone; tell whether they can read it.
+
+    ``in_place`` puts the answer where the pressed buttons were.
+    """
+    try:
+        if interaction.response.is_done():
+            await interaction.edit_original_response(
+                content=text, view=None if in_place else discord.utils.MISSING
+            )
+        elif in_place:
+            await interaction.response.edit_message(content=text, view=None)
+        else:
+            await interaction.response.send_message(text, ephemeral=True)
+    except UNANSWERED as refusal:
+        log.warning("an interaction could not be answered: %s", type(refusal).__name__)
+        return False
+    return True
 
 
 class SafeView(discord.ui.View):

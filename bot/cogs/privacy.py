@@ -10,6 +10,7 @@ import asyncio
 import gzip
 import io
 import json
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 
@@ -17,15 +18,22 @@ import discord
 from discord import app_commands
 from discord.ext import commands
 
-from bot.cogs.errors import SafeView, admin_check, guild_of
+from bot.cogs.erasing import EraseButton, asks_to_erase, day, receipt_text
+from bot.cogs.errors import UNANSWERED, acknowledge, admin_check, answer, guild_of
 from bot.cogs.notice import NO, WORDS, YES, ConsentNotice, notice_embed, opt_in, opt_out
 from bot.report import clipped, plain
-from ledger.clock import from_ms
+from ledger.clock import from_ms, to_ms
 from ledger.deletions import Deletion
 from ledger.forgetting import DAY_MS, Forgetting
 from ledger.records import Adapter, ConsentEvent, Message
 from ledger.store import Ledger
 
+log = logging.getLogger(__name__)
+
+OWED_MS = 30 * DAY_MS
+"""How long a receipt is owed that could not be given; `/privacy receipt` shows it for good."""
+ANSWERING_MS = 60_000
+"""A deletion as young as this is being answered by whoever began it."""
 PLAIN_BYTES = 8 * 1024 * 1024
 """A larger export is packed: Discord takes 10 MiB."""
 
@@ -55,6 +63,41 @@ class PrivacyCog(
 
     async def cog_load(self) -> None:
         self.bot.add_view(ConsentNotice(self.ledger))
+        self.bot.add_dynamic_items(EraseButton)
+
+    async def cog_unload(self) -> None:
+        self.bot.remove_dynamic_items(EraseButton)
+
+    async def erase(self, interaction: discord.Interaction, user_id: int) -> None:
+        """Forget a person, whatever becomes of the answer; who asked for themselves is owed the receipt."""
+        guild = guild_of(interaction)
+        await acknowledge(interaction, thinking=False)
+        own = interaction.user.id == user_id
+        asked_by = "member" if own else f"admin {interaction.user.id}"
+        receipt = await self.forgetting.person(guild.id, user_id, asked_by=asked_by)
+        if await answer(interaction, receipt_text(receipt), in_place=True):
+            await self.ledger.deletions.told(receipt.id)
+
+    async def deliver_owed(self) -> None:
+        """Send the receipts that their members could not be given when they asked to be forgotten."""
+        now = to_ms(self.ledger.clock.now())
+        for receipt in await self.ledger.deletions.untold(since=now - OWED_MS, until=now - ANSWERING_MS):
+            if await self._send(receipt):
+                await self.ledger.deletions.told(receipt.id)
+
+    async def _send(self, receipt: Deletion) -> bool:
+        """Send a receipt as a direct message; tell whether that need not be tried again."""
+        guild = self.bot.get_guild(receipt.guild_id)
+        place = plain(guild.name) if guild is not None else "a server"
+        try:
+            user = await self.bot.fetch_user(receipt.subject[0])
+            await user.send(clipped(f"You asked to be forgotten in {place}. {receipt_text(receipt)}", 2000))
+        except (discord.Forbidden, discord.NotFound):
+            log.info("a receipt cannot be sent to its member; /privacy receipt shows it")
+        except UNANSWERED as error:
+            log.warning("a receipt is still owed: %s", type(error).__name__)
+            return False
+        return True
 
     @app_commands.command(description="What is kept about you, and which versions learned from it.")
     async def status(self, interaction: discord.Interaction) -> None:
@@ -90,8 +133,8 @@ class PrivacyCog(
     def _until(self, adapter: Adapter, due: Mapping[str, int]) -> str:
         """Say until when a version is kept."""
         if adapter.version in due:
-            return f", deleted by {_day(due[adapter.version])}"
-        last = _day(adapter.created_at + self.adapter_days * DAY_MS)
+            return f", deleted by {day(due[adapter.version])}"
+        last = day(adapter.created_at + self.adapter_days * DAY_MS)
         waits = " or, while it serves or may be returned to, longer" if adapter.state != "retired" else ""
         return f", until {last} at the latest{waits}; `/privacy forget-me` takes you out earlier"
 
@@ -113,7 +156,7 @@ class PrivacyCog(
     @app_commands.command(description="What was deleted when you were forgotten, and what is still due.")
     async def receipt(self, interaction: discord.Interaction) -> None:
         receipts = await self.ledger.deletions.of_person(guild_of(interaction).id, interaction.user.id)
-        text = "\n\n".join(f"**{_day(each.asked_at)}** {receipt_text(each)}" for each in receipts)
+        text = "\n\n".join(f"**{day(each.asked_at)}** {receipt_text(each)}" for each in receipts)
         await interaction.response.send_message(
             clipped(text or "You have not asked to be forgotten here.", 2000), ephemeral=True
         )
@@ -136,14 +179,14 @@ class PrivacyCog(
         await admin_check(interaction)
         await interaction.response.send_message(
             f"Erase every message of {user.mention} that I keep from this server? This cannot be undone.",
-            view=Forget(self, user.id, asked_by=interaction.user.id),
+            view=asks_to_erase(user.id, asked_by=interaction.user.id),
             ephemeral=True,
             allowed_mentions=discord.AllowedMentions.none(),
         )
 
     @app_commands.command(name="forget-me", description="Erase everything that is kept about you here.")
     async def forget_me(self, interaction: discord.Interaction) -> None:
-        view = Forget(self, interaction.user.id, asked_by=interaction.user.id)
+        view = asks_to_erase(interaction.user.id, asked_by=interaction.user.id)
         await interaction.response.send_message(
             f"Erase every message of yours that I keep from {plain(guild_of(interaction).name)}? "
             "This cannot be undone.",
@@ -174,36 +217,6 @@ class PrivacyCog(
         )
 
 
-class Forget(SafeView):
-    """Asks once more; only the person who ran the command may press."""
-
-    def __init__(self, cog: PrivacyCog, user_id: int, *, asked_by: int) -> None:
-        super().__init__(timeout=300)
-        self._cog = cog
-        self._user_id = user_id
-        self._asked_by = asked_by
-
-    async def interaction_check(self, interaction: discord.Interaction) -> bool:
-        return interaction.user.id == self._asked_by
-
-    @discord.ui.button(label="Erase it all", style=discord.ButtonStyle.danger)
-    async def erase(self, interaction: discord.Interaction, button: discord.ui.Button[Forget]) -> None:
-        if self._user_id != self._asked_by:
-            await admin_check(interaction)  # they may have lost the right since
-        await interaction.response.defer()
-        asked_by = "member" if self._user_id == self._asked_by else f"admin {self._asked_by}"
-        receipt = await self._cog.forgetting.person(
-            guild_of(interaction).id, self._user_id, asked_by=asked_by
-        )
-        await interaction.edit_original_response(content=receipt_text(receipt), view=None)
-        self.stop()
-
-    @discord.ui.button(label="Keep it", style=discord.ButtonStyle.secondary)
-    async def keep(self, interaction: discord.Interaction, button: discord.ui.Button[Forget]) -> None:
-        await interaction.response.edit_message(content="Nothing was erased.", view=None)
-        self.stop()
-
-
 def answer_text(event: ConsentEvent | None) -> str:
     """Return the member's answer about consent, and since when it stands."""
     if event is None:
@@ -219,34 +232,5 @@ def kept_text(messages: Sequence[Message], retention_days: int) -> str:
     """Return how many messages are kept, and until when."""
     if not messages:
         return "none"
-    last = _day(messages[-1].created_at + retention_days * DAY_MS)
+    last = day(messages[-1].created_at + retention_days * DAY_MS)
     return f"{len(messages):,}, the newest until {last}. `/privacy forget-me` erases them now."
-
-
-def receipt_text(receipt: Deletion) -> str:
-    """Return what the member reads once they are forgotten."""
-    counts = receipt.counts
-    lines = [
-        f"Erased: {counts.get('messages', 0):,} messages, {counts.get('replies', 0):,} answers to you and "
-        f"{counts.get('reactions', 0):,} reactions."
-    ]
-    for version in receipt.versions:
-        if version.deleted_at is not None:
-            when = _day(version.deleted_at)
-            lines.append(f"`{version.version}` had learned from it and is deleted, since {when}.")
-        else:
-            lines.append(
-                f"`{version.version}` had learned from it. It serves until the next version takes its place, "
-                f"and is deleted then, by {_day(version.delete_by)} at the latest."
-            )
-    if receipt.completed_at is None:
-        lines.append(
-            "The last traces in the database's log go within a day; until then this is not complete."
-        )
-    if not receipt.versions:
-        lines.append("No version had learned from it.")
-    return "\n".join(lines)
-
-
-def _day(milliseconds: int) -> str:
-    return discord.utils.format_dt(from_ms(milliseconds), "D")

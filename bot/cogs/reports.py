@@ -6,24 +6,34 @@ included; who may press them is checked on every press.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Self
 
 import discord
 from discord.ext import commands
 
 from bot.cogs.adapter import promote, rollback
-from bot.cogs.errors import admin_check, answer_error
+from bot.cogs.errors import UNANSWERED, acknowledge, admin_check, answer, answer_error
 from bot.nights import Night, Nights
 from bot.report import clipped, report_embeds, report_file
 from bot.serving import Serving
 from ledger.adapters import leaks
+from ledger.clock import to_ms
 from ledger.errors import AdapterError
+from ledger.forgetting import DAY_MS
+from ledger.records import Run
 from ledger.store import Ledger
 
 log = logging.getLogger(__name__)
+
+OWED_MS = 7 * DAY_MS
+"""How long a report is owed; older ones stand in `/train history`."""
+REPORTING_MS = 60_000
+"""A night that has just ended is being reported with its samples."""
 
 
 class VersionButton(
@@ -53,12 +63,12 @@ class VersionButton(
         assert isinstance(cog, ReportsCog)  # noqa: S101 - it registered this button
         try:
             await admin_check(interaction)
-            await interaction.response.defer(ephemeral=True, thinking=True)
+            await acknowledge(interaction)
             text = await cog.press(interaction, self.action, self.version)
         except Exception as error:  # noqa: BLE001 - answered like the error of a command
             await answer_error(interaction, error)
             return
-        await interaction.edit_original_response(content=text)
+        await answer(interaction, text)
 
 
 class ReportsCog(commands.Cog):
@@ -72,6 +82,9 @@ class ReportsCog(commands.Cog):
         self.serving = serving
         self.nights = nights
         self.admin_channel = admin_channel
+        self._one_at_a_time = asyncio.Lock()
+        self._unrecorded: list[tuple[int, Mapping[str, Any]]] = []
+        self._complained: set[int] = set()
 
     async def cog_load(self) -> None:
         self.bot.add_dynamic_items(VersionButton)
@@ -82,27 +95,84 @@ class ReportsCog(commands.Cog):
         self.nights.off_finished(self.report)
 
     async def report(self, night: Night) -> None:
-        """Swap what was promoted in, then post the night's report."""
-        await self.serving.sync()
-        guild = self.bot.get_guild(night.guild_id)
+        """Swap what was promoted in, then post the night's report; what fails is owed."""
+        async with self._one_at_a_time:
+            await self.serving.sync()
+            if not await self._post(night.guild_id, night.outcome) and not night.outcome.get("run"):
+                # The ledger knows nothing of a night that could not begin.
+                facts = {key: value for key, value in night.outcome.items() if key != "samples"}
+                self._unrecorded.append((night.guild_id, facts))
+
+    async def deliver_owed(self) -> None:
+        """Post the reports that could not be posted when their nights ended, without their samples.
+
+        Samples quote members: they are shown once and kept nowhere.
+        """
+        async with self._one_at_a_time:
+            waiting, self._unrecorded = self._unrecorded, []
+            for guild_id, outcome in waiting:
+                if not await self._post(guild_id, outcome):
+                    self._unrecorded.append((guild_id, outcome))
+            now = to_ms(self.ledger.clock.now())
+            for run in await self.ledger.runs.unreported(since=now - OWED_MS, until=now - REPORTING_MS):
+                if self.nights.current(run.guild_id) is None:
+                    await self._post(run.guild_id, await self._outcome_of(run))
+
+    async def _outcome_of(self, run: Run) -> dict[str, Any]:
+        """Return what the ledger knows of a night, in the form that the trainer reports it in."""
+        scores = run.metrics.get("scores") or {}
+        adapter = await self.ledger.adapters.get(run.guild_id, run.candidate) if run.candidate else None
+        picture = str(Path(adapter.path) / "loss_curve.png") if adapter is not None else None
+        return {
+            "run": run.id,
+            "stage": run.stage,
+            "candidate": run.candidate,
+            "verdict": run.verdict,
+            "reasons": run.reasons,
+            "counts": run.counts,
+            "error": run.error,
+            "recitals": run.metrics.get("recitals"),
+            "perplexity": {name: score["perplexity"] for name, score in scores.items()},
+            "nll": {name: score["nll"] for name, score in scores.items()},
+            "loss_curve": picture,
+            "seconds": ((run.finished_at or run.created_at) - run.created_at) / 1000,
+        }
+
+    async def _post(self, guild_id: int, outcome: Mapping[str, Any]) -> bool:
+        """Post a report and note that it is there; tell whether it is."""
+        guild = self.bot.get_guild(guild_id)
         channel = discord.utils.get(guild.text_channels, name=self.admin_channel) if guild else None
         if channel is None:
-            log.warning("guild %d has no channel #%s for reports", night.guild_id, self.admin_channel)
-            return
-        file = report_file(night.outcome)
-        content: dict[str, Any] = {"embeds": report_embeds(night.outcome)}
+            self._complain(guild_id, f"there is no channel #{self.admin_channel}")
+            return False
+        try:
+            await channel.send(**self._content(outcome))
+        except UNANSWERED as error:
+            self._complain(guild_id, type(error).__name__)
+            return False
+        self._complained.discard(guild_id)
+        if outcome.get("run"):
+            await self.ledger.runs.reported(str(outcome["run"]))
+        return True
+
+    def _complain(self, guild_id: int, reason: str) -> None:
+        """Say in the log, once, why a report is owed: it is tried again every minute."""
+        if guild_id not in self._complained:
+            self._complained.add(guild_id)
+            log.error("a report for guild %d is still to be posted: %s", guild_id, reason)
+
+    def _content(self, outcome: Mapping[str, Any]) -> dict[str, Any]:
+        file = report_file(outcome)
+        content: dict[str, Any] = {"embeds": report_embeds(outcome)}
         if file is not None:
             content["file"] = file
-        refusal = self.serving.refusal(str(night.outcome.get("candidate")))
+        refusal = self.serving.refusal(str(outcome.get("candidate")))
         if refusal is not None:
             content["content"] = clipped(f"⚠️ What served before goes on serving. {refusal}", 2000)
-        view = _buttons(night.outcome)
+        view = _buttons(outcome)
         if view is not None:
             content["view"] = view
-        try:
-            await channel.send(**content)
-        except discord.HTTPException as error:
-            log.error("the report of guild %d could not be posted: %s", night.guild_id, error)
+        return content
 
     async def press(self, interaction: discord.Interaction, action: str, version: str) -> str:
         """Do what a report's button says; return what the admin should read.

@@ -23,7 +23,7 @@ LONG_REPEAT = 8
 SENTENCE_WORDS = 3
 """A sentence of so many words is a loop the third time, whatever stands between."""
 
-_SENTENCE_END = re.compile(r"[.!?…。！？]+[\"'”’)\]*_`]*(?=\s|$)|```(?=\s|$)")  # noqa: RUF001 - CJK full stops
+_SENTENCE_END = re.compile(r"[.!?…。！？]+[\"'”’)\]*_`]*(?=\s|$)|```(?=\s|$)")
 _LIST_MARK = re.compile(r"(?:^|\n)\s*\d+[.)]$")
 _RUN = re.compile(r"(\S{1,4}?)\1{15,}")
 """Sixteen of the same in a row: "haha…", "!!!!…", a wall of one emoji."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import hashlib
 import json
 from typing import Any
 
+import discord
 import pytest
 import simcord
 
@@ -121,6 +123,74 @@ async def test_forget_me_asks_first_and_no_erases_nothing(house: House) -> None:
     pressed = await house.ann.click(asked.response, label="Keep it")
     assert "Nothing was erased" in text_of(pressed)
     assert await house.services.ledger.messages.count(house.guild.id) == 1
+
+
+async def too_late(house: House, message: discord.Message | None) -> None:
+    """Press where Discord has given up waiting for an answer."""
+    house.env.inject_error("POST", "/interactions/*", status=404, code=10062, times=None)
+    with contextlib.suppress(Exception):  # nobody was answered, which is the point
+        await house.ann.click(message, label="Erase it all")
+    house.env.backend.faults.clear()
+
+
+async def owed(house: House) -> None:
+    house.services.clock.advance(minutes=2)  # type: ignore[attr-defined]
+    await house.bot.get_cog("PrivacyCog").deliver_owed()  # type: ignore[union-attr]
+
+
+async def test_an_erasure_counts_though_its_acknowledgement_comes_too_late_and_the_receipt_follows(
+    house: House,
+) -> None:
+    await opted_in(house, house.ann)
+    await house.ann.send(house.general, MARK)
+    asked = await house.ann.slash(house.general, "privacy forget-me")
+    await too_late(house, asked.response)
+    assert not house.on_disk(MARK)
+    for _ in range(3):
+        await owed(house)
+    [receipt] = house.said(house.ann.user.dm_channel)
+    assert "Erased: 1 messages" in receipt
+    assert "Lantern Yard" in receipt
+
+
+async def test_a_receipt_is_owed_until_discord_takes_it(house: House) -> None:
+    await opted_in(house, house.ann)
+    asked = await house.ann.slash(house.general, "privacy forget-me")
+    await too_late(house, asked.response)
+    house.env.inject_error("POST", "/users/@me/channels", status=503, times=1)
+    await owed(house)
+    assert await house.services.ledger.deletions.untold(since=0, until=2**62)
+    await owed(house)
+    assert len(house.said(house.ann.user.dm_channel)) == 1
+
+
+async def test_who_was_told_at_once_is_not_told_again(house: House) -> None:
+    await opted_in(house, house.ann)
+    asked = await house.ann.slash(house.general, "privacy forget-me")
+    await house.ann.click(asked.response, label="Erase it all")
+    await owed(house)
+    assert await house.services.ledger.deletions.untold(since=0, until=2**62) == []
+
+
+async def test_the_erase_button_works_after_a_restart_of_the_bot(house: House) -> None:
+    await opted_in(house, house.ann)
+    await house.ann.send(house.general, MARK)
+    asked = await house.ann.slash(house.general, "privacy forget-me")
+    await house.env.restart_bot(NightschoolBot(house.services))
+    pressed = await house.ann.click(asked.response, label="Erase it all")
+    assert "Erased: 1 messages" in text_of(pressed)
+    assert not house.on_disk(MARK)
+
+
+async def test_an_opt_out_counts_though_its_acknowledgement_comes_too_late(house: House) -> None:
+    await opted_in(house, house.ann)
+    house.env.inject_error("POST", "/interactions/*", status=404, code=10062, times=None)
+    with contextlib.suppress(Exception):
+        await house.ann.slash(house.general, "privacy opt-out")
+    house.env.backend.faults.clear()
+    event = await house.services.ledger.consent.current(house.guild.id, house.ann.id)
+    assert event is not None
+    assert not event.granted
 
 
 async def test_a_button_pressed_by_another_member_erases_nobody(house: House) -> None:

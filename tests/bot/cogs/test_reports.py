@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -176,12 +177,69 @@ async def test_a_button_whose_version_is_gone_says_so(house: House) -> None:
     assert "deleted" in text_of(pressed)
 
 
-async def test_a_report_that_discord_does_not_take_is_logged_and_no_more(
-    house: House, caplog: pytest.LogCaptureFixture
+async def finished_night(house: House) -> tuple[Any, str]:
+    """Record a night that promoted a version; return its run and the version."""
+    ledger, version = house.services.ledger, await house.candidate()
+    [run] = await ledger.runs.of_guild(house.guild.id)
+    metrics = {"scores": {"candidate": {"perplexity": 12.5, "nll": 2.5}}}
+    ended = await ledger.runs.advance(
+        run.id, "promoted", candidate=version, reasons=["It is better."], metrics=metrics
+    )
+    return ended, version
+
+
+async def owed(house: House) -> None:
+    house.services.clock.advance(minutes=2)  # type: ignore[attr-defined]
+    await house.bot.get_cog("ReportsCog").deliver_owed()  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("status", [403, 503])
+async def test_a_report_that_discord_does_not_take_is_posted_later_and_once(
+    house: House, caplog: pytest.LogCaptureFixture, status: int
 ) -> None:
-    house.env.inject_error("POST", "/channels/*/messages", status=403)
-    assert await night_of(house) is None
-    assert "could not be posted" in caplog.text
+    run, version = await finished_night(house)
+    house.env.inject_error("POST", "/channels/*/messages", status=status, times=2)
+    assert await night_of(house, run=run.id, candidate=version) is None
+    await owed(house)
+    assert caplog.text.count("still to be posted") == 1
+    for _ in range(3):
+        await owed(house)
+    [report] = house.last(house.office)
+    assert labels(report) == ["Roll back"]
+    assert "It is better." in str(report.embeds[0].description)
+    assert "12.50" in str(report.embeds[0].fields[0].value)
+
+
+async def test_a_report_is_owed_across_a_restart_and_for_a_night_that_ended_without_the_bot(
+    house: House,
+) -> None:
+    await finished_night(house)
+    await house.env.restart_bot(NightschoolBot(house.services))
+    await owed(house)
+    assert len(house.last(house.office)) == 1
+    await owed(house)
+    assert len(house.last(house.office)) == 1
+
+
+async def test_a_night_that_could_not_begin_is_reported_once_discord_is_back(house: House) -> None:
+    house.env.inject_error("POST", "/channels/*/messages", status=503)
+    assert await night_of(house, run=None, stage="failed", error="There is no trainer.") is None
+    await owed(house)
+    [report] = house.last(house.office)
+    assert "There is no trainer." in str(report.embeds[0].description)
+    await owed(house)
+    assert len(house.last(house.office)) == 1
+
+
+async def test_a_press_counts_though_its_acknowledgement_comes_too_late(house: House) -> None:
+    version = await house.candidate()
+    report = await night_of(house, stage="kept", candidate=version)
+    house.env.inject_error("POST", "/interactions/*", status=404, code=10062, times=None)
+    with contextlib.suppress(Exception):
+        await house.boss.click(report, label="Promote it anyway")
+    champion = await house.services.ledger.adapters.champion(house.guild.id)
+    assert champion is not None
+    assert champion.version == version
 
 
 async def test_a_cog_that_is_unloaded_reports_no_more(house: House) -> None:

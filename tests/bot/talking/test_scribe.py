@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import AsyncIterator
 from types import SimpleNamespace
 
@@ -117,7 +118,7 @@ async def test_half_written_answers_share_what_a_channel_allows(desk: Desk) -> N
         await desk.clock.sleep(0.1)
     times = [time for time, _ in desk.log]
     assert [text[0] for _, text in desk.log] == list("01234567")  # each has its first words once
-    assert all(later - earlier >= 1.6 - 1e-9 for earlier, later in zip(times, times[1:], strict=False))
+    assert all(later - earlier >= 1.6 - 1e-9 for earlier, later in itertools.pairwise(times))
     await asyncio.gather(*(draft.finish(f"{number} done") for number, draft in enumerate(drafts)))
 
 
@@ -149,7 +150,7 @@ async def test_what_passes_is_tried_again_with_growing_pauses(desk: Desk, error:
     assert await desk.scribes.draft(paper).finish("Good evening.")
     assert paper.shown == ["Good evening."]
     times = [time for time, _ in desk.log]
-    pauses = [later - earlier for earlier, later in zip(times, times[1:], strict=False)]
+    pauses = [later - earlier for earlier, later in itertools.pairwise(times)]
     assert pauses == pytest.approx(BACK_OFF[:4])
     assert desk.refused == []
 
