@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import logging
 import time
+from collections import deque
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
@@ -118,6 +119,7 @@ class Answering:
         self._workers: list[asyncio.Task[None]] = []
         self._open: list[_Open] = []
         self._deliveries: set[asyncio.Task[None]] = set()
+        self._taken: deque[int] = deque(maxlen=1000)
         self._closing = False
 
     async def __aenter__(self) -> Self:
@@ -176,6 +178,8 @@ class Answering:
         In a channel everybody reads the reason, so that a person is told once to wait, and a channel
         once that it is too much; then there is silence for a while.
         """
+        if question.id in self._taken:
+            return Refusal("")  # heard live, and once more when the bot caught up
         refusal = self.refusal(question.asker_id)
         if refusal is not None:
             about = ("channel", question.place.channel) if self._full() else ("person", question.asker_id)
@@ -184,6 +188,8 @@ class Answering:
         self._open.append(taken)
         self._queue.put_nowait(taken)
         self._courtesy.asked(question.asker_id)
+        if question.id:
+            self._taken.append(question.id)
         return None
 
     def _full(self) -> bool:

@@ -81,19 +81,18 @@ class NightschoolBot(commands.Bot):
             source=self._source,
         )
         await self.add_cog(recorder)
-        self.catching_up = CatchingUp(self, ledger=s.ledger, recorder=recorder)
-        await self.add_cog(
-            ChatCog(
-                self,
-                settings=s.settings,
-                ledger=s.ledger,
-                scribes=s.scribes,
-                answering=s.answering,
-                serving=s.serving,
-                recorder=recorder,
-                tell=self.tell_soon,
-            )
+        chat = ChatCog(
+            self,
+            settings=s.settings,
+            ledger=s.ledger,
+            scribes=s.scribes,
+            answering=s.answering,
+            serving=s.serving,
+            recorder=recorder,
+            tell=self.tell_soon,
         )
+        await self.add_cog(chat)
+        self.catching_up = CatchingUp(self, ledger=s.ledger, recorder=recorder, chat=chat)
         await self.add_cog(TrainCog(nights=s.nights, ledger=s.ledger, background=s.background))
         await self.add_cog(AdapterCog(ledger=s.ledger, serving=s.serving))
         await self.add_cog(ChannelCog(ledger=s.ledger))
@@ -122,10 +121,14 @@ class NightschoolBot(commands.Bot):
         s.background.run(s.housekeeping.see_through(), name="unfinished deletions")
 
     async def _deliver_owed(self) -> None:
-        """Deliver every minute what could not be delivered at once: reports and receipts."""
+        """Note every minute what was heard, and deliver what could not be at once: reports, receipts."""
         await self.wait_until_ready()
         while True:
-            for deliver in (self._reports.deliver_owed, self._privacy.deliver_owed):
+            for deliver in (
+                self.catching_up.note_heard,
+                self._reports.deliver_owed,
+                self._privacy.deliver_owed,
+            ):
                 try:
                     await deliver()
                 except (NightschoolError, OSError, sqlite3.Error) as error:
@@ -188,6 +191,13 @@ class NightschoolBot(commands.Bot):
         self.services.background.run(self.catch_up(), name="catching-up")
         # Nights that were due while the bot was off are made up now that it knows its guilds.
         await self.services.schedule.tick()
+
+    async def on_disconnect(self) -> None:
+        self.catching_up.lost()
+
+    async def on_resumed(self) -> None:
+        """Go on listening: Discord has told everything that was said meanwhile."""
+        self.catching_up.resumed()
 
     async def catch_up(self) -> None:
         """Look for what Discord did not tell."""

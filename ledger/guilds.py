@@ -5,7 +5,8 @@ Knows nothing of consent: who may be named here is decided by the callers.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import json
+from collections.abc import Callable, Collection, Iterable
 
 import aiosqlite
 
@@ -44,6 +45,19 @@ class Guilds:
         """Return the guilds that this account was last seen as a member of."""
         async with self._reader.execute("SELECT id FROM guilds WHERE joined_as = ?", (account,)) as cursor:
             return {int(row["id"]) async for row in cursor}
+
+    async def heard(self, guild_ids: Collection[int], until: int) -> None:
+        """Note that everything was heard that was said in these guilds up to ``until`` (milliseconds)."""
+        await self._writer.execute(
+            "UPDATE guilds SET heard_at = ? WHERE id IN (SELECT value FROM json_each(?))",
+            (until, json.dumps(list(guild_ids))),
+        )
+
+    async def heard_until(self, guild_id: int) -> int | None:
+        """Return up to when everything was heard, in milliseconds; None for a guild that is new."""
+        async with self._reader.execute("SELECT heard_at FROM guilds WHERE id = ?", (guild_id,)) as cursor:
+            row = await cursor.fetchone()
+        return int(row["heard_at"]) if row and row["heard_at"] is not None else None
 
     async def all(self) -> dict[int, str]:
         """Return every guild's name by id."""

@@ -108,6 +108,14 @@ class RecorderCog(commands.Cog):
         )
         await self.ledger.messages.hear(replace(kept, source=self.source))
 
+    async def missed(self, message: discord.Message) -> None:
+        """Keep what was said while the bot was away, if its author had agreed by then."""
+        if message.guild is None:
+            return
+        answer = await self.ledger.consent.current(message.guild.id, message.author.id)
+        if answer is not None and answer.granted and answer.at <= to_ms(message.created_at):
+            await self.on_message(message)
+
     async def caught_up(self) -> None:
         """Return once everything that was heard so far is written."""
         async with self._in_order:

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import discord
 import pytest
+import simcord
+from simcord.backend.models import Message as Message_
 
+from ledger.clock import to_ms
 from ledger.records import Message
 from tests.bot.house import House, StandInEngine, open_house, settings_for
 
@@ -132,3 +137,127 @@ async def test_one_channel_that_cannot_be_asked_for_now_keeps_no_other_from_bein
     asked = 0
     await house.bot.catching_up.until_seen()
     assert (asked, await texts(house)) == (2, [])
+
+
+def away(
+    house: House,
+    who: simcord.MemberActor,
+    text: str,
+    *,
+    channel: simcord.ChannelHandle | None = None,
+    minutes_ago: float = 1.0,
+    **fields: Any,
+) -> int:
+    """Have somebody say something that no event tells the bot of; return the message's id."""
+    channel = channel or house.general
+    at = house.services.clock.now() - timedelta(minutes=minutes_ago)
+    number = discord.utils.time_snowflake(at) + len(house.env.backend.messages[channel.id])
+    raw = Message_(
+        id=number, channel_id=channel.id, author_id=who.id, content=text, timestamp=at.isoformat(), **fields
+    )
+    house.env.backend.messages[channel.id][number] = raw
+    here = house.bot.get_channel(channel.id)
+    house.env.backend.channels[channel.id].last_message_id = number
+    here.last_message_id = number  # type: ignore[union-attr]
+    return number
+
+
+async def absent(house: House, **span: float) -> None:
+    """Let the bot have listened until then, and lose its session."""
+    await house.bot.catching_up.look()
+    house.bot.catching_up.lost()
+    until = house.services.clock.now() - timedelta(**span)
+    await house.services.ledger.guilds.heard([house.guild.id], to_ms(until))
+
+
+async def test_what_consenting_members_said_meanwhile_is_kept_once_each(house: House) -> None:
+    house.services.clock.advance(hours=2)  # type: ignore[attr-defined]
+    await absent(house, hours=1)
+    for number in range(5):
+        away(house, house.ann, f"while you were out {number}", minutes_ago=30 - number)
+    away(house, house.ben, MARK)
+    for _ in range(2):
+        await house.bot.catching_up.look()
+    assert await texts(house) == [f"while you were out {number}" for number in range(5)]
+    assert not house.on_disk(MARK)
+
+
+async def test_what_was_said_before_its_author_agreed_is_not_kept(house: House) -> None:
+    house.services.clock.advance(hours=1)  # type: ignore[attr-defined]
+    await absent(house, minutes=50)
+    away(house, house.ben, MARK, minutes_ago=20)
+    house.services.clock.advance(minutes=-10)  # type: ignore[attr-defined]
+    await house.services.ledger.consent.opt_in(house.guild.id, house.ben.id)
+    house.services.clock.advance(minutes=10)  # type: ignore[attr-defined]
+    away(house, house.ben, "now you may", minutes_ago=5)
+    await house.bot.catching_up.look()
+    assert await texts(house) == ["now you may"]
+    assert not house.on_disk(MARK)
+
+
+async def test_an_ignored_channel_is_not_listened_to_late(house: House) -> None:
+    house.services.clock.advance(hours=1)  # type: ignore[attr-defined]
+    await house.boss.slash(house.general, "channel ignore")
+    await absent(house, minutes=50)
+    away(house, house.ann, MARK)
+    await house.bot.catching_up.look()
+    assert not house.on_disk(MARK)
+
+
+async def test_the_bot_listens_back_to_a_limit(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bot.catching_up.MISSED", 3)
+    house.services.clock.advance(days=20)  # type: ignore[attr-defined]
+    await absent(house, days=15)
+    away(house, house.ann, "two weeks ago", minutes_ago=14 * 24 * 60)
+    for number in range(5):
+        away(house, house.ann, f"lately {number}", minutes_ago=50 - number)
+    await house.bot.catching_up.look()
+    assert await texts(house) == ["lately 2", "lately 3", "lately 4"]
+
+
+async def test_of_the_questions_meanwhile_the_newest_is_answered_if_it_is_minutes_old(
+    house: House, engine: StandInEngine
+) -> None:
+    house.services.clock.advance(hours=1)  # type: ignore[attr-defined]
+    await absent(house, minutes=50)
+    me = house.bot.user
+    assert me is not None
+    mention = {"mention_user_ids": [me.id]}
+    away(house, house.ann, f"{house.me} first?", minutes_ago=9, **mention)
+    newest = away(house, house.ben, f"{house.me} second?", minutes_ago=4, **mention)
+    for _ in range(2):
+        await house.bot.catching_up.look()
+        await house.quiet()
+    [answer] = house.last()
+    assert answer.reference is not None
+    assert answer.reference.message_id == newest
+    house.bot.catching_up.lost()
+    house.services.clock.advance(minutes=30)  # type: ignore[attr-defined]
+    away(house, house.ben, f"{house.me} third?", minutes_ago=20, **mention)
+    await house.bot.catching_up.look()
+    await house.quiet()
+    assert len(house.last()) == 1
+
+
+async def test_a_history_that_cannot_be_read_is_read_later(house: House) -> None:
+    house.services.clock.advance(hours=1)  # type: ignore[attr-defined]
+    await absent(house, minutes=50)
+    away(house, house.ann, "wait for me")
+    house.env.inject_error("GET", "/channels/*/messages", status=503, times=1)
+    assert not await house.bot.catching_up.look()
+    await house.bot.catching_up.note_heard()
+    assert await house.bot.catching_up.look()
+    assert await texts(house) == ["wait for me"]
+
+
+async def test_while_the_connection_is_broken_nothing_counts_as_heard(house: House) -> None:
+    guilds = house.services.ledger.guilds
+    await house.bot.catching_up.look()
+    before = await guilds.heard_until(house.guild.id)
+    house.bot.catching_up.lost()
+    house.services.clock.advance(hours=1)  # type: ignore[attr-defined]
+    await house.bot.catching_up.note_heard()
+    assert await guilds.heard_until(house.guild.id) == before
+    house.bot.catching_up.resumed()
+    await house.bot.catching_up.note_heard()
+    assert await guilds.heard_until(house.guild.id) == to_ms(house.services.clock.now())
