@@ -146,8 +146,10 @@ class CatchingUp:
 
     async def until_seen(self) -> None:
         """Look again and again until everything could be looked at."""
-        while not await self._looked():
+        seen = await self._looked()
+        while not seen:
             await asyncio.sleep(RETRY_SECONDS)
+            seen = await self._looked()
 
     async def _looked(self) -> bool:
         try:

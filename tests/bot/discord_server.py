@@ -42,34 +42,20 @@ class DiscordServer:
         path = f"{request.method} /{request.match_info['path']}"
         self.asked.append(path)
         if request.headers.get("Authorization") != f"Bot {TOKEN}":
-            return _json({"message": "401: Unauthorized", "code": 0}, status=401)
+            return answered({"message": "401: Unauthorized", "code": 0}, status=401)
         if path == "GET /users/@me":
-            return _json(ME)
+            return answered(ME)
         if path == "GET /oauth2/applications/@me":
-            return _json(self._application())
+            return answered(application(self.flags))
         if path.startswith("PUT /applications/"):
             self.synced = self.commands_status == 200
-            return _json([], status=self.commands_status)
-        return _json({"message": "Unknown", "code": 0}, status=404)
-
-    def _application(self) -> dict[str, Any]:
-        return {
-            "id": "123",
-            "name": "nightschool",
-            "icon": None,
-            "description": "",
-            "bot_public": True,
-            "bot_require_code_grant": False,
-            "verify_key": "",
-            "flags": self.flags,
-            "owner": ME,
-            "team": None,
-        }
+            return answered([], status=self.commands_status)
+        return answered({"message": "Unknown", "code": 0}, status=404)
 
     async def _gateway(self, request: web.Request) -> web.WebSocketResponse:
         socket = web.WebSocketResponse()
         await socket.prepare(request)
-        await socket.send_json({"op": 10, "d": {"heartbeat_interval": 45_000}})
+        await socket.sendanswered({"op": 10, "d": {"heartbeat_interval": 45_000}})
         async for message in socket:
             if message.type == WSMsgType.TEXT and json.loads(message.data)["op"] == 2:
                 await self._let_in(socket)
@@ -87,14 +73,31 @@ class DiscordServer:
             "resume_gateway_url": "ws://127.0.0.1:9",
             "application": {"id": "123", "flags": self.flags},
         }
-        await socket.send_json({"op": 0, "t": "READY", "s": 1, "d": ready})
+        await socket.sendanswered({"op": 0, "t": "READY", "s": 1, "d": ready})
         self.connected = True
 
 
-def _json(content: object, *, status: int = 200) -> web.Response:
+def answered(content: object, *, status: int = 200) -> web.Response:
+    """Answer as Discord does."""
     # discord.py takes for JSON only what is called so without a character set.
     body = json.dumps(content).encode()
     return web.Response(body=body, status=status, headers={"Content-Type": "application/json"})
+
+
+def application(flags: int = MESSAGE_CONTENT) -> dict[str, Any]:
+    """Return the bot's application."""
+    return {
+        "id": ME["id"],
+        "name": "nightschool",
+        "icon": None,
+        "description": "",
+        "bot_public": True,
+        "bot_require_code_grant": False,
+        "verify_key": "",
+        "flags": flags,
+        "owner": ME,
+        "team": None,
+    }
 
 
 @asynccontextmanager
