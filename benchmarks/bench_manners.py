@@ -229,7 +229,7 @@ async def _ask(
 def judge(
     questions: Sequence[Question], answers: Sequence[dict[str, str]], bot_name: str
 ) -> dict[str, float | int]:
-    """Return the share of each fault and of sane answers, in percent, and how many known answers are right."""
+    """Return the shares of faults and of sane answers in percent, and how many known answers are right."""
     counted: Counter[str] = Counter()
     known = right = 0
     for question, answer in zip(questions, answers, strict=True):
@@ -251,7 +251,10 @@ def judge(
 
 def table(models: dict[str, dict[str, float | int]], questions: int) -> str:
     """Return the shares as a table of Markdown."""
-    lines = [f"| of {questions} answers, % | " + " | ".join(models) + " |", "| --- |" + " --- |" * len(models)]
+    lines = [
+        f"| of {questions} answers, % | " + " | ".join(models) + " |",
+        "| --- |" + " --- |" * len(models),
+    ]
     for fault in (*FAULTS, "echo", "sane"):
         lines.append(f"| {fault} | " + " | ".join(f"{model[fault]:g}" for model in models.values()) + " |")
     known = " | ".join(f"{model['right']} of {model['known']}" for model in models.values())

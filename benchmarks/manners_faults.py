@@ -27,7 +27,7 @@ FAULTS = ("loop", "name in front", "others' lines", "empty", "cut", "off-languag
 
 _STRANGER = re.compile(r"[A-Z][\w'-]{1,30}: ")
 _WORD = re.compile(r"[\w']+")
-_SENTENCE_END = re.compile(r"[.!?…。！？][\"'»”’)\]*_~`]*$|[:;]-?[()DPp/]$|```$")  # noqa: RUF001
+_SENTENCE_END = re.compile(r"[.!?…。！？][\"'»”’)\]*_~`]*$|[:;]-?[()DPp/]$|```$")
 _TELLTALES = {
     "en": "the is are and you i it to of that what not my your with for do have this be was",
     "de": "der die das und ist nicht ich du wie ein eine mit auf für es mir dir geht",

@@ -140,11 +140,14 @@ class Batch:
         """Draw a token for each row; a row that cannot go on breaks off alone."""
         # One value that is no number makes the largest one none, too.
         sound = logits.amax(dim=-1).isfinite().tolist()
-        rows = [row for row, answer in enumerate(answers) if sound[row] or answer.fail(_overflow(answer))]
+        rows = [row for row, fine in enumerate(sound) if fine]
+        for answer, fine in zip(answers, sound, strict=True):
+            if not fine:
+                answer.fail(_overflow(answer))
         try:
             self._draw([answers[row] for row in rows], logits if all(sound) else logits[rows])
         except Exception as error:  # whatever it is, it must not reach the rows that did not cause it
-            log.error("a draw failed (%s); each row draws alone", type(error).__name__)
+            log.exception("a draw failed (%s); each row draws alone", type(error).__name__)
             for row in rows:
                 self._draw_alone(answers[row], logits[row : row + 1])
 
@@ -157,13 +160,14 @@ class Batch:
             try:
                 answer.take(token, self._stop_ids)
             except Exception as error:  # as above
-                log.error("an answer failed (%s)", type(error).__name__)
+                log.exception("an answer failed (%s)", type(error).__name__)
                 answer.fail(broke_off(error))
 
     def _draw_alone(self, answer: Answer, logits: torch.Tensor) -> None:
         try:
             self._draw([answer], logits)
         except Exception as error:  # as above
+            log.exception("an answer's draw failed (%s)", type(error).__name__)
             answer.fail(broke_off(error))
 
     def _forward(

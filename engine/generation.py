@@ -93,6 +93,11 @@ class Generator:
         return len(self._bank.names)
 
     @property
+    def capacity(self) -> int:
+        """Requests that may be there at once, those that wait included."""
+        return self._max_batch + self._max_waiting
+
+    @property
     def load(self) -> tuple[int, int]:
         """Requests that generate or are being read, and requests that wait."""
         with self._wake:
@@ -110,7 +115,7 @@ class Generator:
         with self._wake:
             if self._closing or self._dead:
                 raise EngineError("The engine is stopping; ask again in a moment.")
-            if self._live >= self._max_batch + self._max_waiting:
+            if self._live >= self.capacity:
                 raise EngineBusy(f"{self._max_waiting} requests wait already; try again in a few seconds.")
             self._roster.enter(request.adapter)
             self._live += 1
@@ -152,6 +157,8 @@ class Generator:
         try:
             self._bank.install(name, weights)
         except Exception as error:  # the thread goes on, whatever an adapter is made of
+            if not isinstance(error, AdapterError):
+                log.exception("an adapter could not be installed (%s)", type(error).__name__)
             self._bank.remove(name)
             done.set_exception(error if isinstance(error, AdapterError) else broke_off(error))
             return
@@ -197,7 +204,7 @@ class Generator:
             self.tokens_written += len(self._batch.answers)
             self._let_go(self._batch.drop(lambda answer: answer.over))
         except Exception as error:  # out of memory or anything else: these requests end, the thread does not
-            log.error("a step failed (%s); its requests were broken off", type(error).__name__)
+            log.exception("a step failed (%s); its requests were broken off", type(error).__name__)
             self._break_off(broke_off(error))
 
     def _remove_unused(self) -> None:
@@ -227,7 +234,7 @@ class Generator:
         try:
             done = self._batch.read(self._prefill, self._portion)
         except Exception as error:  # whoever writes already has no part in it
-            log.error("reading failed (%s); its requests were broken off", type(error).__name__)
+            log.exception("reading failed (%s); its requests were broken off", type(error).__name__)
             self._break_off_reading(broke_off(error))
             return
         if done:

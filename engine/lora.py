@@ -193,7 +193,7 @@ class LoraBank:
             slot.up = _joined([pair.up for _, pair in present], 1)
 
     def _mask(self, rows: tuple[str | None, ...], layout: tuple[tuple[str, int], ...]) -> torch.Tensor | None:
-        """Return [rows, 1, columns], true where a column is of another adapter than the row's; None: nowhere."""
+        """Return [rows, 1, columns], true where a column is not of the row's adapter; None: nowhere."""
         if len(layout) == 1 and all(row == layout[0][0] for row in rows):
             return None
         lines = [[row != name for name, rank in layout for _ in range(rank)] for row in rows]
@@ -210,7 +210,7 @@ class LoraBank:
             raise AdapterError(f"{name} does not fit {module}: it was made for another base model.")
 
     def _placed(self, name: str, module: str, pair: Pair) -> Pair:
-        """Return the pair where and as it is computed; looked at after that, since 1e38 is too much for float16."""
+        """Return the pair as it is computed, and looked at as such: 1e38 is too much for float16."""
         sides = [
             side.to(device=self._device, dtype=self._dtype).contiguous() for side in (pair.down, pair.up)
         ]

@@ -203,7 +203,9 @@ def parse(kind: type[Body], raw: bytes) -> Body:
         named = fault.get("ctx", {}).get("field") if fault["type"] == "refused" else None
         field = ".".join(str(part)[:64] for part in fault["loc"])
         message = fault["msg"].removeprefix("Value error, ")
-        raise Refusal(400, f"{field + ': ' if field else ''}{message}.", param=named or field or None) from error
+        raise Refusal(
+            400, f"{field + ': ' if field else ''}{message}.", param=named or field or None
+        ) from error
 
 
 class Reply:
