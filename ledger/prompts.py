@@ -17,6 +17,17 @@ from ledger.records import Message
 _MENTION = re.compile(r"<@[!&]?(\d+)>")
 _CHANNEL = re.compile(r"<#\d+>")
 _EMOJI = re.compile(r"<a?:(\w+):\d+>")
+_CONTROL = re.compile(
+    r"<\|[^|<>\s]{1,64}\|>"  # ChatML, Llama 3, Phi, Zephyr, Cohere: <|im_start|>, <|eot_id|>, <|user|>
+    r"|<\uff5c[^\uff5c<>\s]{1,64}\uff5c>"  # DeepSeek, with full-width bars
+    r"|</?(?:s|bos|eos|pad|unk|mask|cls|sep|sop|eop)>"  # SentencePiece and its heirs
+    r"|<(?:start|end)_of_(?:turn|image|text)>"  # Gemma
+    r"|</?(?:think|tool_call|tool_response|tools|image|audio|fim_(?:prefix|middle|suffix))>"  # Qwen
+    r"|<<?/?SYS>>?"  # Llama 2
+    r"|\[/?(?:INST|SYSTEM_PROMPT|AVAILABLE_TOOLS|TOOL_CALLS|TOOL_RESULTS|IMG|PREFIX|SUFFIX|gMASK)\]",  # Mistral
+    re.IGNORECASE,
+)
+"""What chat templates and tokenizers of the common families take for their own."""
 _BREAKS = re.compile(r"\s*[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]\s*")
 
 
@@ -39,12 +50,21 @@ def readable(content: str, names: Mapping[int, str]) -> str:
     return _EMOJI.sub(r":\1:", _CHANNEL.sub("#channel", content)).strip()
 
 
+def harmless(text: str) -> str:
+    """Return ``text`` without a control token: a blank behind the first character makes plain text of it.
+
+    Done where prompts and examples are made, since an engine elsewhere, such as vLLM, reads a written
+    ``<|im_end|>`` as the end of a turn. Nightschool's own does it again for its base's own tokens.
+    """
+    return _CONTROL.sub(lambda found: f"{found[0][0]} {found[0][1:]}", text)
+
+
 def speaker(name: str) -> str:
     """Return a name that can lead a line: no line break, no colon, at most 32 characters.
 
     A display name is somebody's free text; without this it could imitate other speakers' lines.
     """
-    return " ".join(name.replace(":", " ").split())[:32] or "someone"
+    return harmless(" ".join(name.replace(":", " ").split()))[:32].strip() or "someone"
 
 
 def to_chat(
@@ -68,7 +88,7 @@ def to_chat(
     parts: list[list[int]] = [[]]
     others_spoke = False
     for message in messages:
-        text = readable(message.content, names)
+        text = harmless(readable(message.content, names))
         if not text:
             continue
         others_spoke = others_spoke or message.author_id != chair
