@@ -35,7 +35,9 @@ def test_repetition_divides_what_is_positive_and_multiplies_the_rest_prompt_incl
 
 
 def test_repetition_comes_before_the_others_as_in_vllm() -> None:
-    assert after(die((), (0,), repetition_penalty=2.0, frequency_penalty=0.5, presence_penalty=0.25))[0] == 0.25
+    assert (
+        after(die((), (0,), repetition_penalty=2.0, frequency_penalty=0.5, presence_penalty=0.25))[0] == 0.25
+    )
 
 
 def test_a_bias_is_added_and_end_tokens_wait_for_the_least_length() -> None:
