@@ -11,7 +11,7 @@ import logging
 import socket
 from typing import Any
 
-from aiohttp import web
+from aiohttp import StreamReader, web
 
 from engine.protocol import Refusal
 
@@ -20,6 +20,10 @@ HEADER_SECONDS = 10.0
 """How long a request's headers may take, and how long a connection may stay silent before its first."""
 BODY_SECONDS = 30.0
 """How long a request's body may take: a megabyte on a slow line; the clients are on this machine."""
+KEPT_SECONDS = 75.0
+"""How long a connection is kept for a next request: longer than clients keep theirs (aiohttp: 15 s)."""
+LINGERING_SECONDS = 2.0
+"""How long the rest of a refused request is read, so that its sender can read the answer."""
 
 _quiet = logging.getLogger("engine.http")
 _quiet.setLevel(logging.CRITICAL)  # what strangers send is no error of ours, and may hold words
@@ -28,13 +32,21 @@ _quiet.setLevel(logging.CRITICAL)  # what strangers send is no error of ours, an
 class Connection(web.RequestHandler):
     """aiohttp's handler of a connection, with a time limit on headers and errors as JSON."""
 
-    # aiohttp's classes have slots; these two are ours.
-    __slots__ = ("_header_seconds", "_limit")
+    # aiohttp's classes have slots; these are ours.
+    __slots__ = ("_body", "_header_seconds", "_limit")
 
     def __init__(self, server: web.Server, *, header_seconds: float, **options: Any) -> None:
-        super().__init__(server, logger=_quiet, access_log=_quiet, **options)
+        super().__init__(
+            server,
+            logger=_quiet,
+            access_log=_quiet,
+            keepalive_timeout=KEPT_SECONDS,
+            lingering_time=min(header_seconds, LINGERING_SECONDS),
+            **options,
+        )
         self._header_seconds = header_seconds
         self._limit: asyncio.TimerHandle | None = None
+        self._body: StreamReader | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
@@ -42,11 +54,13 @@ class Connection(web.RequestHandler):
 
     def data_received(self, data: bytes) -> None:
         before = self._request_count
+        in_body = self._body is not None and not self._body.is_eof()
         super().data_received(data)
         if self._request_count > before:
             self._headers_came()
-        elif self._limit is None and self._current_request is None and not self._messages:
-            self._wait_for_headers()  # the next request on a connection that is kept
+            self._body = self._messages[-1][1] if self._messages else None
+        elif self._limit is None and not in_body:
+            self._wait_for_headers()  # the beginning of the next request on a connection that is kept
 
     def connection_lost(self, exc: BaseException | None) -> None:
         self._headers_came()
@@ -78,7 +92,10 @@ class Connection(web.RequestHandler):
 
     def _give_up(self) -> None:
         self._limit = None
-        self.force_close()
+        if self._current_request is None and not self._messages:
+            self.force_close()
+        else:
+            self._wait_for_headers()  # the request before it is still being answered
 
 
 def bind(port: int) -> socket.socket:
