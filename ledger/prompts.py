@@ -24,7 +24,7 @@ _CONTROL = re.compile(
     r"|<(?:start|end)_of_(?:turn|image|text)>"  # Gemma
     r"|</?(?:think|tool_call|tool_response|tools|image|audio|fim_(?:prefix|middle|suffix))>"  # Qwen
     r"|<<?/?SYS>>?"  # Llama 2
-    r"|\[/?(?:INST|SYSTEM_PROMPT|AVAILABLE_TOOLS|TOOL_CALLS|TOOL_RESULTS|IMG|PREFIX|SUFFIX|gMASK)\]",  # Mistral
+    r"|\[/?(?:INST|SYSTEM_PROMPT|AVAILABLE_TOOLS|TOOL_CALLS|TOOL_RESULTS|IMG|gMASK)\]",  # Mistral
     re.IGNORECASE,
 )
 """What chat templates and tokenizers of the common families take for their own."""
