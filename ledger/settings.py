@@ -76,7 +76,7 @@ class Bot(Section):
     """Answers that may wait at once; one more gets a friendly line instead."""
     max_answer_tokens: int = Field(default=200, ge=8)
     """Longest answer, in tokens."""
-    temperature: float = Field(default=0.7, ge=0, le=2)
+    temperature: float = Field(default=0.5, ge=0, le=2)
     """How adventurous answers are; 0 always takes the likeliest word."""
     top_p: float = Field(default=0.9, gt=0, le=1)
     """Share of the likeliest words that an answer is drawn from."""

@@ -26,7 +26,7 @@ async def test_a_mention_is_answered_with_a_reply_to_it(house: House, engine: St
     assert answer.content == "Good evening."
     assert answer.reference is not None
     assert answer.reference.message_id == question.id
-    assert engine.asked[0]["messages"][-1] == {"role": "user", "content": "ann: hello there"}
+    assert engine.asked[0]["messages"][-1] == {"role": "user", "content": "hello there"}
 
 
 async def test_a_reply_to_the_bot_is_answered_without_a_mention(house: House, engine: StandInEngine) -> None:
@@ -96,7 +96,7 @@ async def test_ask_shows_the_question_and_the_answer_to_everybody(
     await house.quiet()
     assert text_of(result) == "> where is the \\*key\\*?\nGood evening."
     assert not result.ephemeral
-    assert prompt(engine) == "ann: where is the *key*?"
+    assert prompt(engine) == "where is the *key*?"
 
 
 async def test_ask_is_not_answered_in_an_ignored_channel(house: House, engine: StandInEngine) -> None:
@@ -123,7 +123,7 @@ async def test_the_prompt_follows_the_reply_chain_and_leaves_another_conversatio
     salt = await house.boss.send(house.general, "how much salt?", reply_to=soup)
     await house.boss.send(house.general, "front or back wheel?", reply_to=bike)
     await house.ask(house.ann, "what do you say?", reply_to=salt)
-    assert prompt(engine) == "ann: the soup needs salt\nboss: how much salt?\nann: what do you say?"
+    assert prompt(engine) == "the soup needs salt\nboss: how much salt?\nann: what do you say?"
 
 
 async def test_a_mention_of_the_bot_does_not_bring_back_what_it_told_somebody_else_before(
@@ -132,7 +132,7 @@ async def test_a_mention_of_the_bot_does_not_bring_back_what_it_told_somebody_el
     await house.ask(house.ann, "what is in the shed?")
     await house.env.advance_time(30 * 60)
     await house.ask(house.ben, "is it raining?")
-    assert prompt(engine) == "ben: is it raining?"
+    assert prompt(engine) == "is it raining?"
 
 
 async def test_two_who_talk_with_the_bot_by_turns_each_go_on_with_their_own(
@@ -157,7 +157,7 @@ async def test_a_reply_chain_reaches_beyond_the_recent_messages(house: House, en
         house.env.backend.create_message(house.general.id, house.ben.id, f"chatter {number}")
     await house.env.settle()
     await house.ask(house.boss, "which colour?", reply_to=old)
-    assert prompt(engine).startswith("ann: the shed is painted green\n")
+    assert prompt(engine).startswith("the shed is painted green\n")
 
 
 async def test_another_bot_and_a_webhook_get_no_answer(house: House, engine: StandInEngine) -> None:
@@ -283,7 +283,7 @@ async def test_a_prompt_that_the_engine_finds_too_long_is_cut_and_sent_again(
     engine.longest_prompt = 350
     await house.ask(house.ann, "the last one")
     assert house.said()[-1] == "Good evening."
-    assert prompt(engine).endswith("ann: the last one")
+    assert prompt(engine).endswith("the last one")
     assert engine.asked[-1]["messages"][0]["role"] == "system"
     assert engine.asked[-1]["messages"][1]["role"] == "user"
 
@@ -295,7 +295,7 @@ async def test_the_prompt_is_cut_to_the_models_length(house: House, engine: Stan
     settings = house.services.settings
     longest = 2.5 * (settings.engine.context_tokens - settings.bot.max_answer_tokens)
     assert sum(len(turn["content"]) for turn in engine.asked[-1]["messages"]) <= longest
-    assert prompt(engine).endswith("ann: the end")
+    assert prompt(engine).endswith("the end")
 
 
 async def test_a_name_cannot_imitate_the_lines_of_others(house: House, engine: StandInEngine) -> None:
@@ -411,7 +411,7 @@ async def test_where_the_bot_may_not_read_the_history_it_answers_the_message_alo
     await house.ann.send(room, "earlier")
     await house.ask(house.ann, "hello", channel=room)
     assert house.said(room) == ["Good evening."]
-    assert prompt(engine) == "ann: hello"
+    assert prompt(engine) == "hello"
 
 
 async def test_the_real_engine_answers_two_people_in_discord_by_the_version_that_serves(
