@@ -255,12 +255,19 @@ def test_a_prompt_that_cannot_be_read_breaks_off_without_those_who_write(
     read = generator._batch.read
 
     def explode(prefill: Any, portion: int) -> bool:
-        if prefill.answers[0].request.prompt == second:
+        if any(answer.request.prompt == second for answer in prefill.answers):
             raise torch.OutOfMemoryError("no")
         return read(prefill, portion)
 
     monkeypatch.setattr(generator._batch, "read", explode)
-    running = ask(generator, first, max_tokens=60)
+    running, begun = Listener(), threading.Event()
+
+    def hear(event: Any) -> None:
+        running(event)
+        begun.set()
+
+    generator.submit(Request(first, 60, hear, sampling=GREEDY))
+    assert begun.wait(10)  # read by now, so that the second prompt is read by itself
     bad = ask(generator, second)
     bad.wait()
     assert isinstance(bad.end, Failed)
