@@ -9,12 +9,13 @@ STAMP := $(VENV)/installed
 SMALL_MODEL := models/base/SmolLM2-135M-Instruct/config.json
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint clean
+.PHONY: help setup demo test fuzz lint clean
 
 help:
 	@echo "make demo    chat with the bot on a local Discord in the browser; no account needed"
 	@echo "             ARGS=--once plays a day and a night unattended and prints the outcome"
 	@echo "make test    run all tests; ARGS are passed on to pytest"
+	@echo "make fuzz    draw 20,000 inputs for each test of tests/fuzz; FUZZ_EXAMPLES says how many"
 	@echo "make lint    check style and types"
 	@echo "make setup   make the environment in $(VENV); the other targets call it"
 	@echo "make clean   remove the environment and all caches, and keep data and models"
@@ -41,6 +42,11 @@ test: setup
 	@test -f $(SMALL_MODEL) || $(RUN) -m engine fetch-small || \
 	  echo "The small model could not be fetched: the tests that need it are skipped."
 	$(RUN) -m pytest -n $(WORKERS) $(ARGS)
+
+# A night's work: five tests of the engine alone are 100,000 inputs.
+FUZZ_EXAMPLES ?= 20000
+fuzz: setup
+	FUZZ_EXAMPLES=$(FUZZ_EXAMPLES) $(RUN) -m pytest tests/fuzz --timeout 14400 $(ARGS)
 
 lint: setup
 	$(RUN) -m ruff check .

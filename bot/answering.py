@@ -40,6 +40,8 @@ ATTEMPTS = 4
 """How often an answer is asked for; three halvings fit text of which each letter is two tokens."""
 LIVELY = 0.7
 """The least temperature of a second try: at zero it would be the same again."""
+STOPS = 16
+"""Stop sequences of a request; which of many names an answer goes on with the mouth finds all the same."""
 WAKING_SECONDS = 120.0
 """How long a question waits for an engine that loads its model."""
 WAKING_POLL_SECONDS = 0.5
@@ -301,7 +303,9 @@ class Answering:
         self, taken: _Open, model: str, turns: Sequence[Turn], names: Collection[str], sampling: Sampling
     ) -> str:
         mouth, finish = Mouth(names), ""
-        stream = self._engine.stream(model, turns, sampling, guild_id=taken.question.guild_id)
+        # The engine need not go on where the mouth would end: it is spared the rest of a transcript.
+        stop = [f"\n{name}:" for name in sorted(names)][:STOPS]
+        stream = self._engine.stream(model, turns, sampling, guild_id=taken.question.guild_id, stop=stop)
         async with aclosing(stream) as pieces:
             async for piece in pieces:
                 if taken.withdrawn:

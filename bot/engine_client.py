@@ -36,12 +36,30 @@ class Address:
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """How an answer is drawn."""
+    """How an answer is drawn; the defaults change nothing, and what changes nothing is not sent."""
 
     max_tokens: int
     temperature: float
     top_p: float
+    top_k: int = 0
+    """Likeliest words that are drawn from; 0: all."""
+    min_p: float = 0.0
+    """Least likelihood of a word, as a share of the likeliest one's."""
+    repetition_penalty: float = 1.0
+    """Divides the scores of what stands in the prompt or the answer already (vLLM's, not OpenAI's)."""
+    frequency_penalty: float = 0.0
+    """Taken off a word's score for each time that the answer holds it."""
+    presence_penalty: float = 0.0
+    """Taken off a word's score once the answer holds it."""
     seed: int | None = None
+
+    def fields(self) -> dict[str, Any]:
+        """Return what a request says: a server that knows OpenAI's fields alone refuses vLLM's."""
+        always = {"max_tokens": self.max_tokens, "temperature": self.temperature, "top_p": self.top_p}
+        neutral = {"top_k": 0, "min_p": 0.0, "repetition_penalty": 1.0}
+        neutral |= {"frequency_penalty": 0.0, "presence_penalty": 0.0}
+        changed = {name: value for name, none in neutral.items() if (value := getattr(self, name)) != none}
+        return always | changed | ({} if self.seed is None else {"seed": self.seed})
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +93,18 @@ class EngineClient:
         self._address = address
 
     async def stream(
-        self, model: str, turns: Sequence[Turn], sampling: Sampling, *, guild_id: int | None
+        self,
+        model: str,
+        turns: Sequence[Turn],
+        sampling: Sampling,
+        *,
+        guild_id: int | None,
+        stop: Sequence[str] = (),
     ) -> AsyncGenerator[Piece]:
         """Yield the answer's pieces as they are generated.
+
+        The answer ends in front of the first of ``stop``, no part of which is ever yielded. The last piece
+        says why it ended: "stop" where the model or a stop sequence ended it, ``AT_LIMIT`` at the limit.
 
         Raises:
             EngineBusy: the engine's queue is full.
@@ -87,12 +114,10 @@ class EngineClient:
             "model": self._model(model),
             "messages": list(turns),
             "stream": True,
-            "max_tokens": sampling.max_tokens,
-            "temperature": sampling.temperature,
-            "top_p": sampling.top_p,
+            **sampling.fields(),
         }
-        if sampling.seed is not None:
-            body["seed"] = sampling.seed
+        if stop:
+            body["stop"] = list(stop)
         async with self._request("POST", "/v1/chat/completions", body, guild_id) as response:
             async for line in response.content:
                 if not line.startswith(b"data:"):

@@ -24,7 +24,7 @@ from bot.talking.scribe import Scribes
 from ledger.clock import Clock, SystemClock
 from ledger.forgetting import Forgetting
 from ledger.retention import Retention
-from ledger.settings import Secrets, Settings
+from ledger.settings import Bot, Secrets, Settings
 from ledger.store import Ledger
 
 
@@ -45,6 +45,20 @@ class Services:
     schedule: Schedule
     forgetting: Forgetting
     housekeeping: Housekeeping
+
+
+def answer_sampling(bot: Bot) -> Sampling:
+    """Return how the settings want answers drawn."""
+    return Sampling(
+        max_tokens=bot.max_answer_tokens,
+        temperature=bot.temperature,
+        top_p=bot.top_p,
+        top_k=bot.top_k,
+        min_p=bot.min_p,
+        repetition_penalty=bot.repetition_penalty,
+        frequency_penalty=bot.frequency_penalty,
+        presence_penalty=bot.presence_penalty,
+    )
 
 
 @asynccontextmanager
@@ -114,11 +128,7 @@ async def open_services(
                 engine,
                 serving,
                 scribes,
-                sampling=Sampling(
-                    max_tokens=settings.bot.max_answer_tokens,
-                    temperature=settings.bot.temperature,
-                    top_p=settings.bot.top_p,
-                ),
+                sampling=answer_sampling(settings.bot),
                 workers=settings.engine.max_batch,
                 queue_size=settings.bot.queue_size,
                 cooldown_seconds=settings.bot.cooldown_seconds,

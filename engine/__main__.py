@@ -12,8 +12,10 @@ import asyncio
 import json
 import logging
 import os
+import re
 import secrets
 import signal
+import socket
 import sys
 from pathlib import Path
 
@@ -52,12 +54,18 @@ def _parser() -> argparse.ArgumentParser:
         description="Serve the base model and its adapters on 127.0.0.1, as OpenAI and vLLM do.",
         epilog=f"The token is taken from {TOKEN}; without it, one is made and shown.",
     )
-    parser.add_argument("--port", type=int, help="port on 127.0.0.1; 0: any free one (default: as set)")
+    parser.add_argument("--port", type=_port, help="port on 127.0.0.1; 0: any free one (default: as set)")
     _common(parser)
     commands = parser.add_subparsers(dest="command", metavar="[fetch-small]")
     fetch = commands.add_parser("fetch-small", help="fetch SmolLM2-135M-Instruct into models/base, once")
     _common(fetch, default=argparse.SUPPRESS)
     return parser
+
+
+def _port(text: str) -> int:
+    if not re.fullmatch(r"[0-9]{1,5}", text) or int(text) > 65535:
+        raise argparse.ArgumentTypeError(f"{text[:20]!r} is no port: give a number from 0 to 65535")
+    return int(text)
 
 
 def _common(parser: argparse.ArgumentParser, default: object = None) -> None:
@@ -90,10 +98,18 @@ def _serve(settings: Settings, options: argparse.Namespace) -> int:
     if not given:
         print(f"engine: the token is {token}", file=sys.stderr)
     port = settings.engine.port if options.port is None else options.port
-    return asyncio.run(_run(settings, token, port))
+    from engine.connections import HOST, bind
+
+    # Before the model: loading takes up to minutes.
+    try:
+        listener = bind(port)
+    except OSError as error:
+        raise EngineError(f"Port {port} on {HOST} cannot be used ({error.strerror}): set another.") from error
+    with listener:
+        return asyncio.run(_run(settings, token, listener))
 
 
-async def _run(settings: Settings, token: str, port: int) -> int:
+async def _run(settings: Settings, token: str, listener: socket.socket) -> int:
     """Load the model, serve until a signal comes, and let running answers end."""
     from engine.building import build
     from engine.server import make_app, start
@@ -111,12 +127,7 @@ async def _run(settings: Settings, token: str, port: int) -> int:
     for name in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(name, stop.set)
     serving = Serving(generator, base, adapters_dir=settings.adapters_dir)
-    try:
-        runner, url = await start(make_app(serving, token=token), port)
-    except OSError as error:
-        raise EngineError(
-            f"Port {port} on 127.0.0.1 cannot be used ({error.strerror}): set another."
-        ) from error
+    runner, url = await start(make_app(serving, token=token), listener)
     generator.start()
     print(json.dumps({"ready": True, "url": url}), flush=True)
     await stop.wait()

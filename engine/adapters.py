@@ -48,7 +48,7 @@ def read_manifest(path: Path) -> Manifest:
         return Manifest(str(fields["version"]), str(fields["base_fingerprint"]), files, fields)
     except FileNotFoundError as error:
         raise AdapterError(f"{path} is no adapter version: it has no {MANIFEST}.") from error
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise AdapterError(
             f"{file} cannot be read ({type(error).__name__}): make the adapter again."
         ) from error
@@ -110,12 +110,19 @@ def _check_kinds(path: Path, manifest: Manifest) -> None:
 def _check_hashes(path: Path, version: str, files: Mapping[str, str]) -> None:
     root = path.resolve()
     for name, expected in files.items():
-        file = (path / name).resolve()
+        try:
+            file = (path / name).resolve()
+        except (OSError, ValueError) as error:  # too long, or with a NUL
+            raise AdapterError(f"{version} names a file that cannot be ({name[:80]!r}).") from error
         if not file.is_relative_to(root):
             raise AdapterError(f"{version} names a file outside of its directory ({name}).")
         if not file.is_file():
             raise AdapterError(f"{version} lacks {name}: restore it, or roll back.")
-        if _sha256(file) != expected:
+        try:
+            found = _sha256(file)
+        except OSError as error:
+            raise AdapterError(f"{version}: {name} cannot be read ({error.strerror}).") from error
+        if found != expected:
             raise AdapterError(f"{version} was altered: {name} has another hash than its manifest says.")
 
 

@@ -7,6 +7,7 @@ Imported, not run. Its border: rows and logits; it knows no queue, no threads an
 from __future__ import annotations
 
 import inspect
+import logging
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -14,12 +15,15 @@ import torch
 
 from engine.cache import RowCache
 from engine.lora import LoraBank
+from engine.penalties import adjusted
 from engine.requests import Answer
 from engine.sampling import draw
+from ledger.errors import EngineError
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
+log = logging.getLogger(__name__)
 
 _NARROW = 1024
 """Hidden size below which one row's products are too small to share among CPU cores."""
@@ -64,14 +68,13 @@ class Batch:
         return Prefill(answers, self._layers)
 
     def read(self, prefill: Prefill, portion: int) -> bool:
-        """Read the next ``portion`` columns; True when all is read and the rows have joined the batch."""
+        """Read the next ``portion`` columns; True when all is read and the rows have to :meth:`join`."""
         self._use(self._reading_threads)
         alone = len(prefill.answers) == 1
         logits = self._read_one(prefill, portion) if alone else self._read_many(prefill)
         if prefill.read < prefill.width:
             return False
         self._take(prefill.answers, logits)
-        self._join(prefill)
         return True
 
     def _read_one(self, prefill: Prefill, portion: int) -> torch.Tensor:
@@ -96,7 +99,8 @@ class Batch:
         prefill.cache.lengths = [len(prompt) for prompt in prompts]
         return logits
 
-    def _join(self, prefill: Prefill) -> None:
+    def join(self, prefill: Prefill) -> None:
+        """Let the rows of a prompt that is read write with the others."""
         if self._cache is None:
             self._cache = prefill.cache
         else:
@@ -133,8 +137,38 @@ class Batch:
         return dropped
 
     def _take(self, answers: Sequence[Answer], logits: torch.Tensor) -> None:
-        for answer, token in zip(answers, draw(logits, [answer.dice for answer in answers]), strict=True):
-            answer.take(token, self._stop_ids)
+        """Draw a token for each row; a row that cannot go on breaks off alone."""
+        # One value that is no number makes the largest one none, too.
+        sound = logits.amax(dim=-1).isfinite().tolist()
+        rows = [row for row, fine in enumerate(sound) if fine]
+        for answer, fine in zip(answers, sound, strict=True):
+            if not fine:
+                answer.fail(_overflow(answer))
+        try:
+            self._draw([answers[row] for row in rows], logits if all(sound) else logits[rows])
+        except Exception as error:  # whatever it is, it must not reach the rows that did not cause it
+            log.exception("a draw failed (%s); each row draws alone", type(error).__name__)
+            for row in rows:
+                self._draw_alone(answers[row], logits[row : row + 1])
+
+    def _draw(self, answers: Sequence[Answer], logits: torch.Tensor) -> None:
+        if not answers:
+            return
+        dice = [answer.dice for answer in answers]
+        tokens = draw(adjusted(logits, dice, self._stop_ids), dice)
+        for answer, token in zip(answers, tokens, strict=True):
+            try:
+                answer.take(token, self._stop_ids)
+            except Exception as error:  # as above
+                log.exception("an answer failed (%s)", type(error).__name__)
+                answer.fail(broke_off(error))
+
+    def _draw_alone(self, answer: Answer, logits: torch.Tensor) -> None:
+        try:
+            self._draw([answer], logits)
+        except Exception as error:  # as above
+            log.exception("an answer's draw failed (%s)", type(error).__name__)
+            answer.fail(broke_off(error))
 
     def _forward(
         self,
@@ -159,3 +193,15 @@ class Batch:
 
     def _ids(self, rows: Sequence[Sequence[int]]) -> torch.Tensor:
         return torch.tensor([list(row) for row in rows], dtype=torch.long, device=self._device)
+
+
+def broke_off(error: Exception) -> EngineError:
+    """Return what the asker of an answer is told that ``error`` ended."""
+    if isinstance(error, torch.OutOfMemoryError):
+        return EngineError("The engine ran out of GPU memory: lower [engine] max_batch or context_tokens.")
+    return EngineError(f"The engine failed while it computed ({type(error).__name__}); see its log.")
+
+
+def _overflow(answer: Answer) -> EngineError:
+    name = answer.request.adapter or "the base model"
+    return EngineError(f"What {name} computed is no number: its weights are broken, make or load another.")

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from engine.batch import Batch, Prefill
+from engine.batch import Batch, Prefill, broke_off
 from engine.lora import LoraBank, Weights
 from engine.requests import Answer, Request
 from engine.roster import Roster
@@ -93,6 +93,11 @@ class Generator:
         return len(self._bank.names)
 
     @property
+    def capacity(self) -> int:
+        """Requests that may be there at once, those that wait included."""
+        return self._max_batch + self._max_waiting
+
+    @property
     def load(self) -> tuple[int, int]:
         """Requests that generate or are being read, and requests that wait."""
         with self._wake:
@@ -110,7 +115,7 @@ class Generator:
         with self._wake:
             if self._closing or self._dead:
                 raise EngineError("The engine is stopping; ask again in a moment.")
-            if self._live >= self._max_batch + self._max_waiting:
+            if self._live >= self.capacity:
                 raise EngineBusy(f"{self._max_waiting} requests wait already; try again in a few seconds.")
             self._roster.enter(request.adapter)
             self._live += 1
@@ -151,10 +156,11 @@ class Generator:
     def _install(self, name: str, weights: Weights, done: Future[None]) -> None:
         try:
             self._bank.install(name, weights)
-        except (AdapterError, RuntimeError) as error:
+        except Exception as error:  # the thread goes on, whatever an adapter is made of
+            if not isinstance(error, AdapterError):
+                log.exception("an adapter could not be installed (%s)", type(error).__name__)
             self._bank.remove(name)
-            refused = error if isinstance(error, AdapterError) else _out_of(error)
-            done.set_exception(refused)
+            done.set_exception(error if isinstance(error, AdapterError) else broke_off(error))
             return
         with self._wake:
             self._roster.add(name)
@@ -190,16 +196,16 @@ class Generator:
         for command in commands:
             command()
         self._remove_unused()
-        self._drop_cancelled()
         try:
+            self._drop_cancelled()
             self._read_prompts()
             self._let_go(self._batch.drop(lambda answer: answer.over))
             self._batch.step()
             self.tokens_written += len(self._batch.answers)
             self._let_go(self._batch.drop(lambda answer: answer.over))
-        except RuntimeError as error:  # torch's errors, running out of memory among them
-            log.error("a step failed (%s); its requests were broken off", type(error).__name__)
-            self._break_off(_out_of(error))
+        except Exception as error:  # out of memory or anything else: these requests end, the thread does not
+            log.exception("a step failed (%s); its requests were broken off", type(error).__name__)
+            self._break_off(broke_off(error))
 
     def _remove_unused(self) -> None:
         """Free the adapters whose last request has left."""
@@ -225,9 +231,16 @@ class Generator:
             if not chosen:
                 return
             self._prefill = self._batch.prefill(chosen)
-        if self._batch.read(self._prefill, self._portion):
+        try:
+            done = self._batch.read(self._prefill, self._portion)
+        except Exception as error:  # whoever writes already has no part in it
+            log.exception("reading failed (%s); its requests were broken off", type(error).__name__)
+            self._break_off_reading(broke_off(error))
+            return
+        if done:
             self.tokens_read += sum(len(answer.request.prompt) for answer in self._prefill.answers)
             self.tokens_written += len(self._prefill.answers)
+            self._batch.join(self._prefill)
             self._prefill = None
 
     def _choose(self) -> list[Answer]:
@@ -252,9 +265,18 @@ class Generator:
     def _break_off(self, error: EngineError) -> None:
         """Fail everything that is being read or generated, and begin with an empty batch."""
         broken = self._batch.drop(lambda _: True)
-        if self._prefill is not None:
-            broken += self._prefill.answers
-            self._prefill = None
+        # Where joining failed, rows may be in both places.
+        reading = [] if self._prefill is None else self._prefill.answers
+        broken += [answer for answer in reading if answer not in broken]
+        self._prefill = None
+        for answer in broken:
+            answer.fail(error)
+        self._let_go(broken)
+
+    def _break_off_reading(self, error: EngineError) -> None:
+        """Fail what is being read; what is generated goes on."""
+        broken = [] if self._prefill is None else self._prefill.answers
+        self._prefill = None
         for answer in broken:
             answer.fail(error)
         self._let_go(broken)
@@ -266,9 +288,3 @@ class Generator:
         for answer in [*waiting, *prefill, *self._batch.answers]:
             answer.cancel()
             answer.fail(error)
-
-
-def _out_of(error: RuntimeError) -> EngineError:
-    if isinstance(error, torch.OutOfMemoryError):
-        return EngineError("The engine ran out of GPU memory: lower [engine] max_batch or context_tokens.")
-    return EngineError(f"The engine failed while it computed ({type(error).__name__}); see its log.")

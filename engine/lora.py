@@ -10,7 +10,6 @@ rows on two adapters went from 94 to 154 ms with PEFT. The base model itself is 
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from pydantic import BaseModel, FiniteFloat, ValidationError
 from torch import nn
 
 from engine.adapters import CONFIG, WEIGHTS
@@ -39,6 +39,42 @@ Weights = dict[str, Pair]
 """An adapter's update: module name to pair."""
 
 
+class _Config(BaseModel):
+    """What ``adapter_config.json`` says, as far as it matters here."""
+
+    peft_type: str
+    lora_alpha: FiniteFloat
+    alpha_pattern: dict[str, FiniteFloat] | None = None
+    use_rslora: bool = False
+    use_dora: Any = False
+    bias: Any = "none"
+    modules_to_save: Any = None
+    lora_bias: Any = False
+    use_qalora: Any = False
+
+    def check_plain(self, name: str) -> None:
+        """Refuse every form that the engine does not compute."""
+        if self.peft_type != "LORA":
+            raise AdapterError(f"{name} is of PEFT's kind {self.peft_type[:40]}: only LoRA can be served.")
+        for option, plain in _PLAIN.items():
+            if (value := getattr(self, option)) not in (plain, None, False):
+                raise AdapterError(
+                    f"{name} was made with {option}={str(value)[:80]!r}: the engine has no such form."
+                )
+
+    def alpha(self, name: str, module: str) -> float:
+        """Return the scale of one module's update, before it is divided by the rank."""
+        if not self.alpha_pattern:
+            return self.lora_alpha
+        from peft.utils.other import get_pattern_key
+
+        try:
+            key = get_pattern_key(list(self.alpha_pattern), module)
+            return self.alpha_pattern.get(key, self.lora_alpha)
+        except re.error as error:
+            raise AdapterError(f"{name} has an alpha_pattern that is no pattern: make it again.") from error
+
+
 def read_weights(path: Path) -> Weights:
     """Read the adapter in ``path`` into CPU memory, in float32 with the scale folded in.
 
@@ -50,11 +86,15 @@ def read_weights(path: Path) -> Weights:
 
     name = path.name
     try:
-        config = json.loads((path / CONFIG).read_text(encoding="utf-8"))
+        config = _Config.model_validate_json((path / CONFIG).read_bytes())
         tensors = load_file(path / WEIGHTS)
+    except ValidationError as error:
+        fault = error.errors(include_input=False, include_url=False)[0]
+        field_ = ".".join(str(part) for part in fault["loc"]) or "the whole"
+        raise AdapterError(f"{name} has a {CONFIG} that cannot be used ({field_}): make it again.") from error
     except (OSError, ValueError, SafetensorError) as error:
         raise AdapterError(f"{name} cannot be read ({type(error).__name__}): make it again.") from error
-    _check_plain(name, config)
+    config.check_plain(name)
     sides: dict[str, dict[str, torch.Tensor]] = {}
     for key, tensor in tensors.items():
         match = _KEY.fullmatch(key)
@@ -64,26 +104,14 @@ def read_weights(path: Path) -> Weights:
     return {module: _pair(name, module, pair, config) for module, pair in sides.items()}
 
 
-def _check_plain(name: str, config: Mapping[str, Any]) -> None:
-    if config.get("peft_type") != "LORA":
-        raise AdapterError(f"{name} is of PEFT's kind {config.get('peft_type')}: only LoRA can be served.")
-    for option, plain in _PLAIN.items():
-        if config.get(option, plain) not in (plain, None, False):
-            raise AdapterError(
-                f"{name} was made with {option}={config[option]!r}: the engine has no such form."
-            )
-
-
-def _pair(name: str, module: str, sides: Mapping[str, torch.Tensor], config: Mapping[str, Any]) -> Pair:
+def _pair(name: str, module: str, sides: Mapping[str, torch.Tensor], config: _Config) -> Pair:
     if set(sides) != {"A", "B"} or sides["A"].shape[0] != sides["B"].shape[1]:
         raise AdapterError(f"{name} has no fitting pair of matrices for {module}: make it again.")
     rank = sides["A"].shape[0]
-    alpha = float(config["lora_alpha"])
-    if patterns := config.get("alpha_pattern"):
-        from peft.utils.other import get_pattern_key
-
-        alpha = float(patterns.get(get_pattern_key(list(patterns), module), alpha))
-    scale = alpha / rank**0.5 if config.get("use_rslora") else alpha / rank
+    if rank == 0:
+        raise AdapterError(f"{name} has matrices of rank 0 for {module}: make it again.")
+    alpha = config.alpha(name, module)
+    scale = alpha / rank**0.5 if config.use_rslora else alpha / rank
     return Pair(sides["A"], sides["B"] * scale)
 
 
@@ -121,15 +149,18 @@ class LoraBank:
         """Put an adapter beside the others.
 
         Raises:
-            AdapterError: the base model has no module of a name or shape that the adapter needs.
+            AdapterError: the base model has no module of a name or shape that the adapter needs, or the
+                adapter holds what is no number: 0 times infinity is none either, so it would reach
+                through the mask into other rows.
         """
         for module, pair in weights.items():
             self._check(name, module, pair)
-        for module, pair in weights.items():
+        placed = {module: self._placed(name, module, pair) for module, pair in weights.items()}
+        for module, pair in placed.items():
             if module not in self._slots:
                 self._slots[module] = slot = _Slot()
                 self._modules[module].register_forward_hook(_hook(slot))
-            self._slots[module].adapters[name] = Pair(self._place(pair.down), self._place(pair.up))
+            self._slots[module].adapters[name] = pair
         self._names.add(name)
         self._restack(self._rows)
 
@@ -162,11 +193,11 @@ class LoraBank:
             slot.up = _joined([pair.up for _, pair in present], 1)
 
     def _mask(self, rows: tuple[str | None, ...], layout: tuple[tuple[str, int], ...]) -> torch.Tensor | None:
-        """Return [rows, 1, columns] with ones where a row meets its own adapter; None where all do."""
+        """Return [rows, 1, columns], true where a column is not of the row's adapter; None: nowhere."""
         if len(layout) == 1 and all(row == layout[0][0] for row in rows):
             return None
-        lines = [[float(row == name) for name, rank in layout for _ in range(rank)] for row in rows]
-        return torch.tensor(lines, dtype=self._dtype, device=self._device).unsqueeze(1)
+        lines = [[row != name for name, rank in layout for _ in range(rank)] for row in rows]
+        return torch.tensor(lines, device=self._device).unsqueeze(1)
 
     def _check(self, name: str, module: str, pair: Pair) -> None:
         base = self._modules.get(module)
@@ -178,8 +209,14 @@ class LoraBank:
         if (wide, high) != (pair.down.shape[1], pair.up.shape[0]):
             raise AdapterError(f"{name} does not fit {module}: it was made for another base model.")
 
-    def _place(self, tensor: torch.Tensor) -> torch.Tensor:
-        return tensor.to(device=self._device, dtype=self._dtype).contiguous()
+    def _placed(self, name: str, module: str, pair: Pair) -> Pair:
+        """Return the pair as it is computed, and looked at as such: 1e38 is too much for float16."""
+        sides = [
+            side.to(device=self._device, dtype=self._dtype).contiguous() for side in (pair.down, pair.up)
+        ]
+        if not all(bool(side.isfinite().all()) for side in sides):
+            raise AdapterError(f"{name} holds values in {module} that are no finite numbers: train it anew.")
+        return Pair(*sides)
 
 
 def _joined(parts: list[torch.Tensor], dim: int) -> torch.Tensor:
@@ -192,7 +229,8 @@ def _hook(slot: _Slot) -> Any:
             return None
         low = nn.functional.linear(args[0].to(slot.down.dtype), slot.down)
         if slot.mask is not None:
-            low = low * slot.mask
+            # Not multiplied: a row that overflows holds infinities, and 0 times infinity is no number.
+            low = low.masked_fill(slot.mask, 0.0)
         return (output + nn.functional.linear(low, slot.up)).to(output.dtype)
 
     return add_update

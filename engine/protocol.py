@@ -1,8 +1,8 @@
 """OpenAI's and vLLM's message forms: what requests may hold, and what answers look like.
 
 Imported, not run. Its border: plain data in and out; nothing here waits, computes or opens files.
-Fields that change the answer and are not supported are refused rather than ignored; fields that do
-not concern this engine ("user", "metadata") are ignored, as vLLM does.
+A field that is not supported is refused by its name, unless its value changes nothing; those of
+bookkeeping ("user", "metadata") are taken and ignored.
 """
 
 from __future__ import annotations
@@ -10,25 +10,45 @@ from __future__ import annotations
 import json
 import time
 import uuid
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    FiniteFloat,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
 
+_LONG = 2**63 - 1
 Body = TypeVar("Body", bound=BaseModel)
 
 MAX_MESSAGES = 512
+_IGNORED = frozenset(
+    {"user", "metadata", "store", "service_tier", "safety_identifier", "prompt_cache_key", "request_id"}
+)
+"""Fields about bookkeeping: they change no answer."""
 _NEUTRAL: dict[str, tuple[Any, ...]] = {
     "n": (1,),
+    "best_of": (1,),
     "logprobs": (False,),
     "top_logprobs": (0,),
-    "frequency_penalty": (0,),
-    "presence_penalty": (0,),
-    "logit_bias": ({},),
+    "echo": (False,),
+    "ignore_eos": (False,),
+    "length_penalty": (1,),
+    "skip_special_tokens": (True,),
+    "include_stop_str_in_output": (False,),
+    "add_generation_prompt": (True,),
+    "stop_token_ids": ([],),
     "tools": ([],),
     "tool_choice": ("none", "auto"),
     "functions": ([],),
     "response_format": ({"type": "text"},),
 }
+"""Fields that are not supported, with the values at which they change nothing."""
 
 
 class Refusal(Exception):
@@ -87,7 +107,7 @@ class StreamOptions(BaseModel):
 
 
 class ChatRequest(BaseModel):
-    """The body of ``POST /v1/chat/completions``."""
+    """The body of ``POST /v1/chat/completions``: OpenAI's fields, and vLLM's for drawing."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -97,27 +117,63 @@ class ChatRequest(BaseModel):
     stream_options: StreamOptions | None = None
     max_tokens: int | None = Field(default=None, ge=1)
     max_completion_tokens: int | None = Field(default=None, ge=1)
-    temperature: float | None = Field(default=None, ge=0, le=2)
-    top_p: float | None = Field(default=None, gt=0, le=1)
-    seed: int | None = None
-    stop: list[str] = Field(default_factory=list, max_length=16)
+    min_tokens: int = Field(default=0, ge=0)
+    temperature: FiniteFloat = Field(default=1.0, ge=0, le=2)
+    top_p: FiniteFloat = Field(default=1.0, gt=0, le=1)
+    top_k: int = Field(default=0, ge=-1, le=_LONG)
+    min_p: FiniteFloat = Field(default=0.0, ge=0, le=1)
+    frequency_penalty: FiniteFloat = Field(default=0.0, ge=-2, le=2)
+    presence_penalty: FiniteFloat = Field(default=0.0, ge=-2, le=2)
+    repetition_penalty: FiniteFloat = Field(default=1.0, ge=0.01, le=100)
+    logit_bias: dict[int, Annotated[float, Field(ge=-100, le=100)]] = Field(
+        default_factory=dict, max_length=1024
+    )
+    seed: int | None = Field(default=None, ge=-_LONG - 1, le=_LONG)
+    stop: list[Annotated[str, Field(min_length=1, max_length=256)]] = Field(
+        default_factory=list, max_length=16
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _defaults_for_null(cls, value: Any) -> Any:
+        """Take null for "as usual", as OpenAI does with its optional fields."""
+        if not isinstance(value, dict):
+            return value
+        return {k: v for k, v in value.items() if v is not None or k in ("model", "messages") or _strange(k)}
 
     @field_validator("stop", mode="before")
     @classmethod
     def _listed(cls, value: Any) -> Any:
-        return [] if value is None else [value] if isinstance(value, str) else value
+        return [value] if isinstance(value, str) else value
 
     @model_validator(mode="after")
     def _only_what_is_supported(self) -> ChatRequest:
         for name, value in (self.model_extra or {}).items():
-            if name in _NEUTRAL and value is not None and value not in _NEUTRAL[name]:
-                raise ValueError(f"{name} is not supported; leave it out")
+            if name not in _IGNORED and not _changes_nothing(name, value):
+                raise _about(name, f"{name[:64]} is not supported; leave it out")
+        if self.min_tokens > (self.longest or self.min_tokens):
+            raise _about("min_tokens", f"min_tokens is more than the {self.longest} of max_tokens")
         return self
 
     @property
     def longest(self) -> int | None:
         """Most tokens that the answer may have; None: as many as fit."""
         return self.max_completion_tokens or self.max_tokens
+
+
+def _strange(name: str) -> bool:
+    return name not in ChatRequest.model_fields and name not in _NEUTRAL and name not in _IGNORED
+
+
+def _changes_nothing(name: str, value: Any) -> bool:
+    # 1 == True in Python, and "n": true is no number of answers.
+    return any(type(value) is type(none) and value == none for none in _NEUTRAL.get(name, ())) or (
+        isinstance(value, float) and value in _NEUTRAL.get(name, ())
+    )
+
+
+def _about(field: str, message: str) -> PydanticCustomError:
+    return PydanticCustomError("refused", "{message}", {"message": message, "field": field[:64]})
 
 
 class LoadRequest(BaseModel):
@@ -144,9 +200,12 @@ def parse(kind: type[Body], raw: bytes) -> Body:
         return kind.model_validate_json(raw)
     except ValidationError as error:
         fault = error.errors(include_input=False, include_url=False)[0]
-        field = ".".join(str(part) for part in fault["loc"])
+        named = fault.get("ctx", {}).get("field") if fault["type"] == "refused" else None
+        field = ".".join(str(part)[:64] for part in fault["loc"])
         message = fault["msg"].removeprefix("Value error, ")
-        raise Refusal(400, f"{field + ': ' if field else ''}{message}.", param=field or None) from error
+        raise Refusal(
+            400, f"{field + ': ' if field else ''}{message}.", param=named or field or None
+        ) from error
 
 
 class Reply:

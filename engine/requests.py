@@ -75,7 +75,7 @@ class Answer:
     def to(cls, request: Request, tokenizer: PreTrainedTokenizerBase, stops: Sequence[str]) -> Answer:
         """Prepare the answer to ``request``; ``stops`` are the template's own end marks."""
         watch = StopWatch([*request.stops, *stops])
-        return cls(request, Detokeniser(tokenizer), watch, Dice(request.sampling))
+        return cls(request, Detokeniser(tokenizer), watch, Dice(request.sampling, request.prompt))
 
     def cancel(self) -> None:
         """Ask the generator to drop it; what was written is lost, and no more events come."""
@@ -85,6 +85,7 @@ class Answer:
         """Take the next token, tell the text that became complete, and note whether it was the last."""
         self.last = token
         self.written += 1
+        self.dice.note(token)
         if token in stop_ids:
             self._end("stop", self.tokeniser.finish())
             return

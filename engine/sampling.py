@@ -1,12 +1,14 @@
 """Draw the next token of each row of a batch.
 
-Imported, not run. Its border: numbers to token ids. A row's draw depends on its own logits, seed and
-settings alone, never on its neighbours in the batch.
+Imported, not run. Its border: numbers to token ids. A row's draw depends on its own logits, words,
+seed and settings alone, never on its neighbours in the batch. The order of the steps is vLLM's: bias
+and end tokens, penalties, temperature, min-p, top-k, top-p.
 """
 
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -18,24 +20,45 @@ _NUCLEUS = 1024
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """How one answer is drawn: ``temperature`` 0 takes the likeliest token, ``top_p`` is in (0, 1]."""
+    """How one answer is drawn; the defaults draw from the model's own probabilities.
+
+    ``temperature`` 0 takes the likeliest token; ``top_p`` is in (0, 1], ``top_k`` 0 is all, ``min_p`` is a
+    share of the likeliest token's probability. Penalties and ``logit_bias`` are vLLM's and OpenAI's.
+    """
 
     temperature: float = 1.0
     top_p: float = 1.0
     seed: int | None = None
+    top_k: int = 0
+    min_p: float = 0.0
+    repetition_penalty: float = 1.0
+    frequency_penalty: float = 0.0
+    presence_penalty: float = 0.0
+    min_tokens: int = 0
+    logit_bias: tuple[tuple[int, float], ...] = ()
 
 
 class Dice:
-    """One row's way of drawing, with random numbers of its own."""
+    """One row's way of drawing: its settings, its random numbers, and the tokens that it has seen."""
 
-    def __init__(self, sampling: Sampling) -> None:
-        self.temperature = sampling.temperature
-        self.top_p = sampling.top_p
+    def __init__(self, sampling: Sampling, prompt: Sequence[int] = ()) -> None:
+        self.sampling = sampling
         self._random = random.Random(sampling.seed)  # noqa: S311 - words, not secrets
+        self.prompt = frozenset(prompt) if sampling.repetition_penalty != 1 else frozenset()
+        self.written: Counter[int] = Counter()
 
     @property
     def greedy(self) -> bool:
-        return self.temperature < 1e-5
+        return self.sampling.temperature < 1e-5
+
+    @property
+    def cuts(self) -> bool:
+        """Tell whether unlikely tokens are left out."""
+        return self.sampling.top_p < 1 or self.sampling.top_k > 0 or self.sampling.min_p > 0
+
+    def note(self, token: int) -> None:
+        """Remember a token that was written."""
+        self.written[token] += 1
 
     def throw(self) -> float:
         """Return the next number in [0, 1)."""
@@ -43,7 +66,7 @@ class Dice:
 
 
 def draw(logits: torch.Tensor, dice: Sequence[Dice]) -> list[int]:
-    """Return one token id a row; ``logits`` has the shape [rows, vocabulary]."""
+    """Return one token id a row; ``logits`` has the shape [rows, vocabulary], penalties applied."""
     chosen = [0] * len(dice)
     greedy = [row for row, die in enumerate(dice) if die.greedy]
     if greedy:
@@ -58,30 +81,65 @@ def draw(logits: torch.Tensor, dice: Sequence[Dice]) -> list[int]:
 
 
 def _throw(logits: torch.Tensor, dice: Sequence[Dice]) -> list[int]:
-    """Draw each row from the smallest set of tokens that reaches its top-p (Holtzman et al. 2020)."""
-    temperatures = torch.tensor([[die.temperature] for die in dice], device=logits.device)
-    probabilities = (logits / temperatures).softmax(dim=-1)
+    temperatures = _column([die.sampling.temperature for die in dice], logits)
+    # Divided by a small temperature, large logits would become infinite; below zero they may.
+    probabilities = ((logits - logits.amax(dim=-1, keepdim=True)) / temperatures).softmax(dim=-1)
     best, ids = probabilities.topk(min(_NUCLEUS, probabilities.shape[-1]))
-    reached = best.sum(dim=-1).tolist()
+    chosen = [0] * len(dice)
+    whole = [row for row, die in enumerate(dice) if not die.cuts]
+    enough = _enough(best, dice, probabilities.shape[-1])
+    looked = [row for row, die in enumerate(dice) if die.cuts and enough[row]]
+    sorted_ = [row for row, die in enumerate(dice) if die.cuts and not enough[row]]
+    for rows, weights, names in (
+        (whole, probabilities[whole], None),
+        (looked, best[looked], ids[looked]),
+        (sorted_, *probabilities[sorted_].sort(dim=-1, descending=True)),
+    ):
+        if rows:
+            some = [dice[row] for row in rows]
+            places = _pick(weights if names is None else _cut(weights, some), [d.throw() for d in some])
+            tokens = places if names is None else names.gather(1, places.unsqueeze(1)).squeeze(1)
+            for row, token in zip(rows, tokens.tolist(), strict=True):
+                chosen[row] = token
+    return chosen
+
+
+def _enough(best: torch.Tensor, dice: Sequence[Dice], vocabulary: int) -> list[bool]:
+    """Tell for each row whether all that it may draw is among the tokens looked at first."""
+    width = best.shape[-1]
+    if width == vocabulary:
+        return [True] * len(dice)
+    sums, least, most = best.sum(dim=-1).tolist(), best[:, -1].tolist(), best[:, 0].tolist()
     return [
-        _draw_row(probabilities[row], best[row], ids[row], reached[row], die) for row, die in enumerate(dice)
+        0 < die.sampling.top_k <= width
+        or least[row] < die.sampling.min_p * most[row]
+        or (die.sampling.top_k == 0 and die.sampling.min_p == 0 and sums[row] >= die.sampling.top_p)
+        for row, die in enumerate(dice)
     ]
 
 
-def _draw_row(
-    probabilities: torch.Tensor, best: torch.Tensor, ids: torch.Tensor, reached: float, die: Dice
-) -> int:
-    if die.top_p >= 1:
-        return _pick(probabilities, die.throw())
-    if reached < die.top_p and len(best) < len(probabilities):
-        best, ids = probabilities.sort(descending=True)
-    before = best.cumsum(dim=-1) - best
-    nucleus = best.masked_fill(before >= die.top_p, 0.0)
-    return int(ids[_pick(nucleus, die.throw())])
+def _cut(weights: torch.Tensor, dice: Sequence[Dice]) -> torch.Tensor:
+    """Return ``weights``, sorted downwards, with nought for what a row leaves out; never the first."""
+    width = weights.shape[-1]
+    ranks = torch.arange(width, device=weights.device)
+    kept = weights >= weights[:, :1] * _column([die.sampling.min_p for die in dice], weights)
+    kept &= ranks < _column([float(die.sampling.top_k or width) for die in dice], weights)
+    # Top-p is a share of what the others left; without them, of everything, which may be more than is seen.
+    limited = _column([float(die.sampling.top_k > 0 or die.sampling.min_p > 0) for die in dice], weights)
+    left = weights * kept
+    total = torch.where(limited > 0, left.sum(dim=-1, keepdim=True), torch.ones_like(limited))
+    kept &= left.cumsum(dim=-1) - left < _column([die.sampling.top_p for die in dice], weights) * total
+    kept[:, 0] = True  # a top-p of 1e-46 is nought in float32, and would leave nothing to draw
+    return weights * kept
 
 
-def _pick(weights: torch.Tensor, throw: float) -> int:
-    """Return the index on which ``throw`` in [0, 1) falls when ``weights`` are laid end to end."""
+def _pick(weights: torch.Tensor, throws: Sequence[float]) -> torch.Tensor:
+    """Return, a row, the index on which its throw in [0, 1) falls when its weights are laid end to end."""
     edges = weights.cumsum(dim=-1)
-    place = int(torch.searchsorted(edges, edges[-1:] * throw, right=True))
-    return min(place, int(weights.nonzero()[-1]))
+    places = torch.searchsorted(edges, edges[:, -1:] * _column(throws, weights), right=True).squeeze(1)
+    ranks = torch.arange(weights.shape[-1], device=weights.device)
+    return torch.minimum(places, (ranks * (weights > 0)).amax(dim=-1))
+
+
+def _column(values: Sequence[float], like: torch.Tensor) -> torch.Tensor:
+    return torch.tensor(values, dtype=like.dtype, device=like.device).unsqueeze(1)

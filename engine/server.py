@@ -6,30 +6,39 @@ a token on everything but ``/health``, and logs counts and times, never what any
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import logging
+import socket
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import aiohttp
 from aiohttp import web
 
+from engine.connections import BODY_SECONDS, HEADER_SECONDS, Site
 from engine.protocol import ChatRequest, LoadRequest, Refusal, Reply, UnloadRequest, parse, sse, usage
 from engine.requests import Failed, Finished, Piece
-from engine.serving import GUILD_HEADER, Flow, Serving
+from engine.serving import CHARACTERS_A_TOKEN, GUILD_HEADER, Flow, Serving
 
 log = logging.getLogger(__name__)
 
-HOST = "127.0.0.1"
-MAX_BODY_BYTES = 1024 * 1024
+BYTES_A_CHARACTER = 6
+"""Bytes that one character takes in JSON at most, but for rare ones: \\u0000."""
+SMALL_BODY_BYTES = 256 * 1024
 _SERVING: web.AppKey[Serving] = web.AppKey("serving", Serving)
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-def make_app(serving: Serving, *, token: str) -> web.Application:
+def make_app(serving: Serving, *, token: str, body_seconds: float = BODY_SECONDS) -> web.Application:
     """Return the application that serves ``serving`` to whoever knows ``token``."""
-    app = web.Application(client_max_size=MAX_BODY_BYTES, middlewares=[_refusals, _guard(token)])
+    longest = serving.base.context_tokens * CHARACTERS_A_TOKEN * BYTES_A_CHARACTER
+    app = web.Application(
+        client_max_size=max(longest, SMALL_BODY_BYTES),
+        middlewares=[_refusals, _guard(token), _whole_body(body_seconds)],
+    )
     app[_SERVING] = serving
     app.add_routes(
         [
@@ -44,22 +53,16 @@ def make_app(serving: Serving, *, token: str) -> web.Application:
     return app
 
 
-async def start(app: web.Application, port: int) -> tuple[web.AppRunner, str]:
-    """Serve ``app`` on 127.0.0.1; return the runner to clean up and the URL. Port 0 is any free one.
-
-    Raises:
-        OSError: the port is taken.
-    """
+async def start(
+    app: web.Application, listener: socket.socket, *, header_seconds: float = HEADER_SECONDS
+) -> tuple[web.AppRunner, str]:
+    """Serve ``app`` on a bound socket; return the runner to clean up and the URL."""
     # A client that hangs up cancels its handler, which frees its row in the batch.
     runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=2.0)
     await runner.setup()
-    site = web.TCPSite(runner, HOST, port)
-    try:
-        await site.start()
-    except OSError:
-        await runner.cleanup()
-        raise
-    return runner, f"http://{HOST}:{runner.addresses[0][1]}"
+    await Site(runner, listener, header_seconds=header_seconds).start()
+    host, port = listener.getsockname()
+    return runner, f"http://{host}:{port}"
 
 
 @web.middleware
@@ -70,9 +73,16 @@ async def _refusals(request: web.Request, handler: Handler) -> web.StreamRespons
     except Refusal as refusal:
         return _refuse(refusal)
     except web.HTTPRequestEntityTooLarge:
-        return _refuse(Refusal(413, f"The request is larger than {MAX_BODY_BYTES // 1024} KiB."))
+        return _refuse(
+            Refusal(413, f"The request is larger than {request.app._client_max_size // 1024} KiB.")
+        )
     except web.HTTPException as error:
-        return _refuse(Refusal(error.status, f"{error.reason}: {request.method} {request.path}."))
+        return _refuse(Refusal(error.status, f"{error.reason}: {request.method} {request.path[:200]}."))
+    except ConnectionError:
+        raise  # the client is gone, and nobody is there to be told
+    except Exception as error:  # a fault of ours: one request fails, and says so in the agreed form
+        log.exception("a request failed (%s)", type(error).__name__)
+        return _refuse(Refusal(500, "The engine failed at this request; see its log."))
 
 
 def _refuse(refusal: Refusal) -> web.Response:
@@ -92,6 +102,21 @@ def _guard(token: str) -> Any:
         return await handler(request)
 
     return check_token
+
+
+def _whole_body(seconds: float) -> Any:
+    @web.middleware
+    async def read_body(request: web.Request, handler: Handler) -> web.StreamResponse:
+        try:
+            async with asyncio.timeout(seconds):
+                await request.read()  # kept by aiohttp: the handlers' own read() returns at once
+        except TimeoutError:
+            raise Refusal(408, f"The request's body did not come within {seconds:g} s.") from None
+        except (web.RequestPayloadError, aiohttp.ClientPayloadError, ValueError) as error:
+            raise Refusal(400, f"The request's body is broken ({type(error).__name__}).") from error
+        return await handler(request)
+
+    return read_body
 
 
 async def _health(_: web.Request) -> web.Response:

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 BASE = "base"
 _UNLOAD_GRACE_SECONDS = 0.25
+CHARACTERS_A_TOKEN = 16
+"""Characters a token of context that a prompt may have; English has about 4, and only blanks have more."""
 GUILD_HEADER = "X-Nightschool-Guild"
 """Header of a request that names the guild it is made for."""
 _VERSION = re.compile(r"g(?P<guild>\d+)-v\d{6,}")
@@ -55,6 +57,7 @@ class Serving:
         self._loading = asyncio.Lock()
         # One thread: a tokenizer must not be used by two at once, and the event loop must not wait for it.
         self._encoder = ThreadPoolExecutor(max_workers=1, thread_name_prefix="encoder")
+        self._encoding = 0
 
     def models(self) -> list[dict[str, Any]]:
         """Return what can be asked for, as vLLM lists it."""
@@ -89,9 +92,10 @@ class Serving:
         """Queue a chat request; the flow must be closed by whoever takes it.
 
         Raises:
-            Refusal: 400 for a prompt that is too long or that the template refuses, 404 for an adapter
-                that was unloaded a moment ago, 503 when busy.
+            Refusal: 400 for a prompt that is too long or that the template refuses and for a bias on a
+                token that is not there, 404 for an adapter that was unloaded a moment ago, 503 when busy.
         """
+        self._check_size(asked)
         prompt = await self._encode([message.turn() for message in asked.messages])
         room = self.base.context_tokens - len(prompt)
         if room < 1:
@@ -114,6 +118,29 @@ class Serving:
         flow.follow(self._submit(request))
         return flow
 
+    def _check_size(self, asked: ChatRequest) -> None:
+        """Refuse what cannot be answered before anything is computed for it.
+
+        Encoding 20 prompts of a megabyte held up a small one for a minute.
+        """
+        characters = sum(len(message.content) for message in asked.messages)
+        if characters > self.base.context_tokens * CHARACTERS_A_TOKEN:
+            raise Refusal(
+                400,
+                f"This model's maximum context length is {self.base.context_tokens} tokens, and your "
+                f"messages have {characters} characters, far more than fit. Please shorten them.",
+                param="messages",
+                code="context_length_exceeded",
+            )
+        if any(not 0 <= token < len(self.base.tokenizer) for token in asked.logit_bias):
+            raise Refusal(
+                400,
+                f"logit_bias names a token beyond the vocabulary of {len(self.base.tokenizer)}.",
+                param="logit_bias",
+            )
+        if self._encoding >= self.generator.capacity:
+            raise Refusal(503, "Too many prompts are being read; try again in a moment.", code="engine_busy")
+
     def _submit(self, request: Request) -> Answer:
         try:
             return self.generator.submit(request)
@@ -126,10 +153,13 @@ class Serving:
 
     async def _encode(self, turns: list[dict[str, str]]) -> list[int]:
         loop = asyncio.get_running_loop()
+        self._encoding += 1
         try:
             return await loop.run_in_executor(self._encoder, encode_prompt, self.base.tokenizer, turns)
         except ModelError as error:
             raise Refusal(400, str(error), param="messages") from error
+        finally:
+            self._encoding -= 1
 
     async def load(self, name: str, path: str, guild: str | None) -> None:
         """Check an adapter version, read it, and have it take requests.
@@ -168,10 +198,14 @@ class Serving:
 
     def _inside(self, path: str) -> Path:
         """Return the folder that ``path`` really is, links resolved, if it is one of the adapters."""
-        folder = (self._adapters_dir / path).resolve()
+        try:
+            folder = (self._adapters_dir / path).resolve()
+            there = folder.is_dir()
+        except (OSError, ValueError, RuntimeError) as error:  # too long, with a NUL, or a link in a circle
+            raise Refusal(400, "lora_path is no path that can be.", param="lora_path") from error
         if not folder.is_relative_to(self._adapters_dir) or folder == self._adapters_dir:
             raise Refusal(400, "lora_path lies outside of the adapters' folder.", param="lora_path")
-        if not folder.is_dir():
+        if not there:
             raise Refusal(404, f"There is no adapter at {path}.", param="lora_path")
         return folder
 
@@ -230,15 +264,25 @@ def check_owner(model: str, guild: str | None) -> None:
 
 
 def _checked_weights(folder: Path, name: str, fingerprint: str) -> Weights:
-    manifest = verify(folder, base_fingerprint=fingerprint)
-    if manifest.version != name:
-        raise AdapterError(f"{folder.name} holds the version {manifest.version}, not {name}.")
-    return read_weights(folder)
+    try:
+        manifest = verify(folder, base_fingerprint=fingerprint)
+        if manifest.version != name:
+            raise AdapterError(f"{folder.name} holds the version {manifest.version}, not {name}.")
+        return read_weights(folder)
+    except OSError as error:
+        raise AdapterError(f"{name} cannot be read ({error.strerror}): check its folder.") from error
 
 
 def _sampling(asked: ChatRequest) -> Sampling:
     return Sampling(
-        temperature=1.0 if asked.temperature is None else asked.temperature,
-        top_p=1.0 if asked.top_p is None else asked.top_p,
+        temperature=asked.temperature,
+        top_p=asked.top_p,
         seed=asked.seed,
+        top_k=max(asked.top_k, 0),
+        min_p=asked.min_p,
+        repetition_penalty=asked.repetition_penalty,
+        frequency_penalty=asked.frequency_penalty,
+        presence_penalty=asked.presence_penalty,
+        min_tokens=asked.min_tokens,
+        logit_bias=tuple(asked.logit_bias.items()),
     )

@@ -2,8 +2,9 @@
 
 Pure functions over records; knows no tokenizer. One participant sits in the assistant's chair: at
 serving time the bot, in training each member whose replies are learned. What the others say between
-two turns of the chair becomes one user turn with a line "name: text" a message, so that roles
-alternate strictly, which every chat template accepts.
+two turns of the chair becomes one user turn with a line a message, so that roles alternate strictly,
+which every chat template accepts. Lines have their writer's name in front from where a second person
+writes: a small model asked "Mira: what is 2+2?" answers with a name in front, too.
 """
 
 from __future__ import annotations
@@ -17,6 +18,18 @@ from ledger.records import Message
 _MENTION = re.compile(r"<@[!&]?(\d+)>")
 _CHANNEL = re.compile(r"<#\d+>")
 _EMOJI = re.compile(r"<a?:(\w+):\d+>")
+_CONTROL = re.compile(
+    r"<\|[^|<>\s]{1,64}\|>"  # ChatML, Llama 3, Phi, Zephyr, Cohere: <|im_start|>, <|eot_id|>, <|user|>
+    r"|<\uff5c[^\uff5c<>\s]{1,64}\uff5c>"  # DeepSeek, with full-width bars
+    r"|</?(?:s|bos|eos|pad|unk|mask|cls|sep|sop|eop)>"  # SentencePiece and its heirs
+    r"|<(?:start|end)_of_(?:turn|image|text)>"  # Gemma
+    r"|</?(?:think|tool_call|tool_response|tools|image|audio|fim_(?:prefix|middle|suffix))>"  # Qwen
+    r"|<</?SYS>>"  # Llama 2
+    r"|\[/?(?:INST|SYSTEM_PROMPT|AVAILABLE_TOOLS|TOOL_CALLS|TOOL_RESULTS|IMG|gMASK)\]",  # Mistral
+    re.IGNORECASE,
+)
+"""What chat templates and tokenizers of the common families take for their own."""
+_NAMED = re.compile(r"[^:]{1,40}:(?:\s|$)")
 _BREAKS = re.compile(r"\s*[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]\s*")
 
 
@@ -30,7 +43,9 @@ class Turn(TypedDict):
 
 def system_prompt(*, bot_name: str, guild_name: str) -> str:
     """Return the first turn's text; short, since every example pays for it."""
-    return f"You are {bot_name}, a regular in the chat of {guild_name}. Answer the last message."
+    return harmless(
+        f"You are {bot_name}, a helpful and friendly member of the chat {guild_name}. Keep answers short."
+    )
 
 
 def readable(content: str, names: Mapping[int, str]) -> str:
@@ -39,12 +54,21 @@ def readable(content: str, names: Mapping[int, str]) -> str:
     return _EMOJI.sub(r":\1:", _CHANNEL.sub("#channel", content)).strip()
 
 
+def harmless(text: str) -> str:
+    """Return ``text`` without a control token: a blank behind the first character makes plain text of it.
+
+    Done where prompts and examples are made, since an engine elsewhere, such as vLLM, reads a written
+    ``<|im_end|>`` as the end of a turn. Nightschool's own does it again for its base's own tokens.
+    """
+    return _CONTROL.sub(lambda found: f"{found[0][0]} {found[0][1:]}", text)
+
+
 def speaker(name: str) -> str:
     """Return a name that can lead a line: no line break, no colon, at most 32 characters.
 
     A display name is somebody's free text; without this it could imitate other speakers' lines.
     """
-    return " ".join(name.replace(":", " ").split())[:32] or "someone"
+    return harmless(" ".join(name.replace(":", " ").split()))[:32].strip() or "someone"
 
 
 def to_chat(
@@ -59,7 +83,8 @@ def to_chat(
 
     ``chair`` is the author id that speaks as the assistant. Its messages in front of everybody
     else's become lines like the others', because templates want the user to begin. Messages
-    without text are left out.
+    without text are left out. Whether a line has a name depends on it and those before it alone: what
+    follows must not change the prompt that an example begins with.
     """
     names = names or {}
     turns: list[Turn] = [
@@ -67,14 +92,20 @@ def to_chat(
     ]
     parts: list[list[int]] = [[]]
     others_spoke = False
+    writers: set[int] = set()
     for message in messages:
-        text = readable(message.content, names)
+        text = harmless(readable(message.content, names))
         if not text:
             continue
         others_spoke = others_spoke or message.author_id != chair
         mine = message.author_id == chair and others_spoke
         role: Literal["user", "assistant"] = "assistant" if mine else "user"
-        line = text if mine else f"{speaker(message.author_name)}: {_BREAKS.sub(' ', text)}"
+        if mine:
+            line = text
+        else:
+            writers.add(message.author_id)
+            named = len(writers) > 1 or message.author_id == chair
+            line = _line(speaker(message.author_name), _BREAKS.sub(" ", text), named=named)
         if turns[-1]["role"] == role:
             turns[-1]["content"] += f"\n{line}"
             parts[-1].append(message.id)
@@ -82,6 +113,11 @@ def to_chat(
             turns.append({"role": role, "content": line})
             parts.append([message.id])
     return turns, parts
+
+
+def _line(name: str, text: str, *, named: bool) -> str:
+    """Return one line of a user turn; text that looks as if it had a name in front always gets its own."""
+    return f"{name}: {text}" if named or _NAMED.match(text) else text
 
 
 def shortened(turns: Sequence[Turn], *, max_characters: int) -> list[Turn]:

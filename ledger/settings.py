@@ -76,10 +76,20 @@ class Bot(Section):
     """Answers that may wait at once; one more gets a friendly line instead."""
     max_answer_tokens: int = Field(default=200, ge=8)
     """Longest answer, in tokens."""
-    temperature: float = Field(default=0.8, ge=0, le=2)
+    temperature: float = Field(default=0.5, ge=0, le=2)
     """How adventurous answers are; 0 always takes the likeliest word."""
-    top_p: float = Field(default=0.95, gt=0, le=1)
+    top_p: float = Field(default=0.9, gt=0, le=1)
     """Share of the likeliest words that an answer is drawn from."""
+    top_k: int = Field(default=0, ge=0, le=1_000_000)
+    """Number of the likeliest words that an answer is drawn from; 0: no limit."""
+    min_p: float = Field(default=0.05, ge=0, le=1)
+    """Least likelihood of a word, as a share of the likeliest one's; 0: no limit."""
+    repetition_penalty: float = Field(default=1.1, ge=0.01, le=100)
+    """Makes what was said before less likely, the question's words included; 1: off."""
+    frequency_penalty: float = Field(default=0.2, ge=-2, le=2)
+    """Makes a word less likely each time that the answer uses it; 0: off."""
+    presence_penalty: float = Field(default=0.0, ge=-2, le=2)
+    """Makes a word less likely once the answer has used it; 0: off."""
     edit_interval_seconds: float = Field(default=1.0, ge=1.0)
     """Time between two edits while an answer streams; Discord allows about one a second."""
 

@@ -50,7 +50,6 @@ device = "cpu"
 [bot]
 cooldown_seconds = 0.0
 max_answer_tokens = 48
-temperature = 0.2
 [schedule]
 min_new_replies = 20
 [dataset]

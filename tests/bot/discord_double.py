@@ -146,9 +146,7 @@ class DiscordDouble:
         }
 
     def _channel(self, number: int) -> dict[str, Any]:
-        last = max(
-            (m for m, each in self.messages.items() if each["channel_id"] == str(number)), default=None
-        )
+        here = [id_ for id_, each in self.messages.items() if each["channel_id"] == str(number)]
         return {
             "id": str(number),
             "guild_id": str(GUILD),
@@ -234,9 +232,8 @@ class DiscordDouble:
         me = int(str(ME["id"]))
         reference = body.get("message_reference")
         fields: dict[str, Any] = {"message_reference": reference, "type": 19} if reference else {}
-        message = self._message(
-            me, channel, body.get("content") or "", embeds=body.get("embeds", []), **fields
-        )
+        fields["embeds"] = body.get("embeds", [])
+        message = self._message(me, channel, body.get("content") or "", **fields)
         if nonce:
             self._nonces[nonce] = int(message["id"])
         await self._emit("MESSAGE_CREATE", message)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
 from typing import Any
 
 import aiohttp
@@ -11,8 +12,10 @@ import pytest
 from aiohttp import web
 
 from bot.engine_client import AT_LIMIT, BASE, Address, EngineClient, EngineRefusal, Sampling
+from bot.services import answer_sampling
 from ledger.errors import AdapterError, EngineBusy, EngineError
 from ledger.prompts import Turn
+from ledger.settings import Bot
 from tests.bot.house import BASE as BASE_NAME
 from tests.bot.house import RealEngine, StandInEngine, served
 
@@ -54,6 +57,40 @@ async def test_an_answer_is_asked_for_in_openais_form(client: EngineClient, engi
             "seed": 3,
         }
     ]
+
+
+async def test_what_draws_is_sent_where_it_changes_something_with_the_stop_sequences(
+    client: EngineClient, engine: StandInEngine
+) -> None:
+    said = replace(
+        SAMPLING, top_k=40, min_p=0.1, repetition_penalty=1.2, frequency_penalty=0.3, presence_penalty=0.4
+    )
+    pieces = client.stream(BASE, TURNS, said, guild_id=7, stop=["\nAnn:", "\nNightschool:"])
+    assert "".join([piece.text async for piece in pieces])
+    sent = engine.asked[-1]
+    assert {name: sent[name] for name in ("top_k", "min_p", "repetition_penalty")} == {
+        "top_k": 40,
+        "min_p": 0.1,
+        "repetition_penalty": 1.2,
+    }
+    assert (sent["frequency_penalty"], sent["presence_penalty"]) == (0.3, 0.4)
+    assert sent["stop"] == ["\nAnn:", "\nNightschool:"]
+
+
+def test_the_settings_decide_how_answers_are_drawn() -> None:
+    bot = Bot(top_k=9, presence_penalty=0.5)
+    said = answer_sampling(bot)
+    for name in (
+        "temperature",
+        "top_p",
+        "top_k",
+        "min_p",
+        "repetition_penalty",
+        "frequency_penalty",
+        "presence_penalty",
+    ):
+        assert getattr(said, name) == getattr(bot, name)
+    assert said.max_tokens == bot.max_answer_tokens
 
 
 async def test_key_and_guild_go_into_the_headers_and_the_bases_name_is_the_servers(

@@ -10,18 +10,24 @@ import sys
 import threading
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp import web
 
+from engine.connections import bind
 from engine.encoding import stop_marks
 from engine.generation import Generator
 from engine.loading import choose_placement, load_base, load_tokenizer
 from engine.requests import Event, Failed, Finished, Piece
+from engine.server import make_app, start
+from engine.serving import BaseModel, Serving
+
+Serve = Callable[..., Awaitable[int]]
 
 
 @pytest.fixture(scope="session")
@@ -93,6 +99,29 @@ def start_generator(tiny_base: Path, tokenizer: Any) -> Iterator[Callable[..., G
     yield start
     for generator in started:
         generator.close(0.0)
+
+
+@pytest.fixture
+async def serve(
+    start_generator: Callable[..., Generator], tokenizer: Any, tmp_path: Path
+) -> AsyncIterator[Serve]:
+    """Return a function that serves the tiny model in this process and gives the port; token "night-owl"."""
+    opened: list[tuple[web.AppRunner, Serving]] = []
+
+    async def begin(*, header_seconds: float = 10.0, body_seconds: float = 10.0, **options: Any) -> int:
+        generator = start_generator(**options)
+        base = BaseModel("tiny", "0" * 64, 512, tokenizer)
+        serving = Serving(generator, base, adapters_dir=tmp_path / "adapters")
+        app = make_app(serving, token="night-owl", body_seconds=body_seconds)
+        listener = bind(0)
+        runner, _ = await start(app, listener, header_seconds=header_seconds)
+        opened.append((runner, serving))
+        return int(listener.getsockname()[1])
+
+    yield begin
+    for runner, serving in opened:
+        await runner.cleanup()
+        serving.close()
 
 
 def of_its_guild(version: object) -> dict[str, str]:

@@ -13,8 +13,8 @@ from engine.encoding import encode_prompt
 from engine.generation import Generator
 from engine.loading import choose_placement, load_base
 from engine.lora import read_weights
-from engine.requests import Failed, Finished, Request
-from engine.sampling import Sampling
+from engine.requests import Answer, Failed, Finished, Request
+from engine.sampling import Dice, Sampling
 from ledger.errors import AdapterError, EngineBusy
 from tests.engine.conftest import Listener
 
@@ -188,6 +188,133 @@ def test_closing_lets_running_answers_end(start_generator: Start, tokenizer: Any
     listener = ask(generator, prompts(tokenizer, 1)[0], max_tokens=50)
     generator.close(20)
     assert isinstance(listener.end, Finished)
+
+
+def test_a_row_whose_numbers_overflow_breaks_off_alone(
+    start_generator: Start, make_adapter: Callable[..., Path], tiny_base: Path, tokenizer: Any, tmp_path: Path
+) -> None:
+    generator = start_generator(max_batch=4)
+    sound = make_adapter(tmp_path, "g1-v000001", 1)
+    weights = read_weights(sound)
+    generator.install("g1-v000001", weights).result(10)
+    huge = {
+        m: type(p)(torch.full_like(p.down, 1e38), torch.full_like(p.up, 1e38)) for m, p in weights.items()
+    }
+    generator.install("g9-v000001", huge).result(10)
+    asked = list(zip(prompts(tokenizer, 4), [None, "g9-v000001", "g1-v000001", "g9-v000001"], strict=True))
+    listeners = [ask(generator, prompt, adapter=name) for prompt, name in asked]
+    for listener, (prompt, name) in zip(listeners, asked, strict=True):
+        text = listener.wait()
+        if name == "g9-v000001":
+            assert isinstance(listener.end, Failed)
+            assert "g9-v000001 computed is no number" in str(listener.end.error)
+        else:
+            assert text == alone(tiny_base, tokenizer, prompt, sound if name else None, 20)
+    assert generator.load == (0, 0)
+
+
+@pytest.mark.parametrize("broken", ["draw", "detokeniser"])
+def test_whatever_one_request_raises_ends_that_request_alone(
+    start_generator: Start, tokenizer: Any, monkeypatch: pytest.MonkeyPatch, broken: str
+) -> None:
+    generator = start_generator(max_batch=4)
+    first, second = prompts(tokenizer, 2)
+    expected = ask(generator, first).wait()
+    cursed = Sampling(temperature=1.0, seed=13)
+    if broken == "draw":
+        throw = Dice.throw
+
+        def explode(self: Dice) -> float:
+            if self.sampling is cursed:
+                raise ValueError("no dice")
+            return throw(self)
+
+        monkeypatch.setattr(Dice, "throw", explode)
+    else:
+        take = Answer.take
+
+        def choke(self: Answer, token: int, stop_ids: frozenset[int]) -> None:
+            if self.request.sampling is cursed and self.written == 3:
+                raise KeyError(token)
+            take(self, token, stop_ids)
+
+        monkeypatch.setattr(Answer, "take", choke)
+    fine, bad = ask(generator, first), ask(generator, second, sampling=cursed)
+    bad.wait()
+    assert isinstance(bad.end, Failed)
+    assert fine.wait() == expected
+    assert ask(generator, first).wait() == expected
+
+
+def test_a_prompt_that_cannot_be_read_breaks_off_without_those_who_write(
+    start_generator: Start, tokenizer: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    generator = start_generator(max_batch=4)
+    first, second = prompts(tokenizer, 2)
+    expected = ask(generator, first, max_tokens=60).wait()
+    read = generator._batch.read
+
+    def explode(prefill: Any, portion: int) -> bool:
+        if any(answer.request.prompt == second for answer in prefill.answers):
+            raise torch.OutOfMemoryError("no")
+        return read(prefill, portion)
+
+    monkeypatch.setattr(generator._batch, "read", explode)
+    running, begun = Listener(), threading.Event()
+
+    def hear(event: Any) -> None:
+        running(event)
+        begun.set()
+
+    generator.submit(Request(first, 60, hear, sampling=GREEDY))
+    assert begun.wait(10)  # read by now, so that the second prompt is read by itself
+    bad = ask(generator, second)
+    bad.wait()
+    assert isinstance(bad.end, Failed)
+    assert running.wait() == expected
+
+
+def test_no_extreme_of_any_setting_ends_the_thread(start_generator: Start, tokenizer: Any) -> None:
+    generator = start_generator(max_batch=8)
+    prompt = prompts(tokenizer, 1)[0]
+    extremes = [
+        Sampling(top_p=1e-46),
+        Sampling(temperature=1e-300),
+        Sampling(min_p=1.0, top_p=1e-46, top_k=1),
+        Sampling(repetition_penalty=100.0, frequency_penalty=2.0),
+        Sampling(repetition_penalty=0.01, presence_penalty=-2.0),
+        Sampling(logit_bias=tuple((token, -100.0) for token in range(len(tokenizer)))),
+        Sampling(min_tokens=20, logit_bias=((tokenizer.eos_token_id, 100.0),)),
+        Sampling(top_k=2**63 - 1, seed=-(2**63)),
+    ]
+    for listener in [ask(generator, prompt, sampling=sampling) for sampling in extremes]:
+        listener.wait()
+        assert isinstance(listener.end, Finished)
+
+
+def test_min_tokens_holds_the_end_back(start_generator: Start, tokenizer: Any) -> None:
+    generator = start_generator()
+    prompt = prompts(tokenizer, 1)[0]
+    ends = ((tokenizer.eos_token_id, 100.0),)
+    for least in (0, 7):
+        listener = ask(generator, prompt, sampling=Sampling(0.0, min_tokens=least, logit_bias=ends))
+        listener.wait()
+        assert isinstance(listener.end, Finished)
+        assert listener.end.completion_tokens == least + 1
+
+
+def test_a_seed_draws_the_same_with_penalties_in_any_company(start_generator: Start, tokenizer: Any) -> None:
+    generator = start_generator(max_batch=8)
+    prompt = prompts(tokenizer, 1)[0]
+    said = Sampling(1.0, 0.9, 5, 50, 0.02, 1.2, 0.3, 0.1)
+    first = ask(generator, prompt, sampling=said).wait()
+    crowd = [
+        ask(generator, p, sampling=Sampling(1.0, seed=n, repetition_penalty=1 + n / 9))
+        for n, p in enumerate(prompts(tokenizer, 5))
+    ]
+    assert ask(generator, prompt, sampling=said).wait() == first
+    for listener in crowd:
+        listener.wait()
 
 
 @pytest.mark.gpu

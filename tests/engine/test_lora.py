@@ -104,3 +104,93 @@ def test_an_adapter_of_another_shape_is_refused_and_leaves_nothing_behind(
     with pytest.raises(AdapterError, match="does not have"):
         bank.install("a", {"model.layers.99.q_proj": pair})
     assert bank.names == frozenset()
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+def test_an_adapter_that_holds_no_finite_numbers_is_refused(
+    make_adapter: Callable[..., Path], tiny_base: Path, tmp_path: Path, value: float
+) -> None:
+    weights = read_weights(make_adapter(tmp_path, "g1-v000001", 1))
+    name = next(iter(weights))
+    for side in (weights[name].down, weights[name].up):
+        kept = side[1, 1].clone()
+        side[1, 1] = value
+        bank = LoraBank(fresh_base(tiny_base))
+        with pytest.raises(AdapterError, match="no finite numbers"):
+            bank.install("a", weights)
+        assert bank.names == frozenset()
+        side[1, 1] = kept
+
+
+def test_what_is_too_much_for_the_computing_format_is_refused_too(
+    make_adapter: Callable[..., Path], tiny_base: Path, tmp_path: Path
+) -> None:
+    weights = read_weights(make_adapter(tmp_path, "g1-v000001", 1))
+    next(iter(weights.values())).up[0, 0] = 1e38
+    bank = LoraBank(fresh_base(tiny_base))
+    bank.install("fits float32", weights)
+    bank._dtype = torch.float16
+    with pytest.raises(AdapterError, match="no finite numbers"):
+        bank.install("a", weights)
+
+
+@pytest.mark.parametrize("value", [1e38, -1e38, 1e20])
+def test_rows_of_a_mixed_batch_are_bit_for_bit_the_same_beside_a_hostile_adapter(
+    make_adapter: Callable[..., Path], tiny_base: Path, tmp_path: Path, value: float
+) -> None:
+    harmless = read_weights(make_adapter(tmp_path, "g1-v000001", 1))
+    hostile = {
+        m: type(p)(torch.full_like(p.down, value), torch.full_like(p.up, value)) for m, p in harmless.items()
+    }
+    own = read_weights(make_adapter(tmp_path, "g2-v000001", 2))
+    rows = []
+    for neighbour in (harmless, hostile):
+        model = fresh_base(tiny_base)
+        bank = LoraBank(model)
+        bank.install("own", own)
+        bank.install("neighbour", neighbour)
+        bank.select(["own", "neighbour", None])
+        with torch.inference_mode():
+            rows.append(model(IDS).logits)
+    assert not rows[1][1].isfinite().all()  # the hostile row itself is broken
+    assert torch.equal(rows[0][0], rows[1][0])
+    assert torch.equal(rows[0][2], rows[1][2])
+
+
+@pytest.mark.parametrize(
+    "junk",
+    [
+        "[]",
+        "null",
+        "{}",
+        '{"peft_type": "LORA"}',
+        '{"peft_type": "LORA", "lora_alpha": "much"}',
+        '{"peft_type": "LORA", "lora_alpha": NaN}',
+        '{"peft_type": "LORA", "lora_alpha": 1e999}',
+        '{"peft_type": "LORA", "lora_alpha": ' + "9" * 5000 + "}",
+        '{"peft_type": "LORA", "lora_alpha": 8, "alpha_pattern": [1]}',
+        '{"peft_type": "LORA", "lora_alpha": 8, "alpha_pattern": {"(": 1}}',
+        '{"peft_type": 7, "lora_alpha": 8}',
+        "[" * 100_000,
+        "\x00",
+    ],
+)
+def test_junk_in_the_configuration_is_refused_and_never_a_traceback(
+    make_adapter: Callable[..., Path], tmp_path: Path, junk: str
+) -> None:
+    path = make_adapter(tmp_path, "g1-v000001", 1)
+    (path / "adapter_config.json").write_text(junk)
+    with pytest.raises(AdapterError, match="make it again"):
+        read_weights(path)
+
+
+def test_a_rank_of_nought_is_refused(make_adapter: Callable[..., Path], tmp_path: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    path = make_adapter(tmp_path, "g1-v000001", 1)
+    file = path / "adapter_model.safetensors"
+    tensors = load_file(file)
+    empty = {k: (t[:0] if "lora_A" in k else t[:, :0]).contiguous() for k, t in tensors.items()}
+    save_file(empty, file)
+    with pytest.raises(AdapterError, match="rank 0"):
+        read_weights(path)

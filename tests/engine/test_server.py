@@ -4,13 +4,17 @@ import asyncio
 import itertools
 import json
 import socket
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import openai
 import pytest
+from safetensors.torch import load_file, save_file
 
+from engine.adapters import write_manifest
 from tests.engine.conftest import Running, engine_process, of_its_guild
 
 FIRST, SECOND = "g1-v000001", "g2-v000001"
@@ -167,14 +171,119 @@ def test_an_unknown_model_is_not_found(client: openai.OpenAI) -> None:
         {"messages": [{"role": "wizard", "content": "a"}]},
         {"logprobs": True},
         {"max_tokens": 0},
+        {"top_p": 0},
+        {"temperature": float("nan")},
+        {"top_k": -2},
+        {"min_p": 1.5},
+        {"frequency_penalty": 2.1},
+        {"presence_penalty": -2.1},
+        {"repetition_penalty": 0},
+        {"logit_bias": {"5": 101}},
+        {"logit_bias": {"99999999": 1}},
+        {"seed": 2**63},
+        {"stop": [""]},
+        {"min_tokens": 5, "max_tokens": 4},
+        {"best_of": 2},
+        {"echo": True},
+        {"ignore_eos": True},
+        {"guided_json": {}},
+        {"tools": [{}]},
+        {"anything": None},
     ],
 )
 def test_what_is_wrong_or_unsupported_is_refused_by_its_name(engine: Running, change: dict[str, Any]) -> None:
     body = {"model": "base", "messages": question("a secret"), **change}
     status, text = engine.call("/v1/chat/completions", body)
     assert status == 400
-    assert next(iter(change)) in json.loads(text)["error"]["message"]
+    error = json.loads(text)["error"]
+    assert next(iter(change)) in error["message"]
+    assert error["param"].split(".")[0] == next(iter(change))
+    assert error["type"] == "invalid_request_error"
     assert "a secret" not in text
+
+
+def test_everything_that_draws_is_taken_and_so_is_what_changes_nothing(client: openai.OpenAI) -> None:
+    extra = {
+        "top_k": 20,
+        "min_p": 0.05,
+        "repetition_penalty": 1.2,
+        "min_tokens": 3,
+        "echo": False,
+        "best_of": 1,
+    }
+    answer = ask(
+        client,
+        temperature=0.7,
+        top_p=0.9,
+        frequency_penalty=0.3,
+        presence_penalty=0.1,
+        logit_bias={"40": -100},
+        seed=3,
+        stop=None,
+        n=1,
+        user="somebody",
+        extra_body=extra,
+    )
+    assert answer.usage.completion_tokens >= 3
+
+
+def test_a_penalty_changes_what_is_said(client: openai.OpenAI) -> None:
+    plain = ask(client, max_tokens=40).choices[0].message.content
+    assert ask(client, max_tokens=40, frequency_penalty=2).choices[0].message.content != plain
+
+
+def test_the_smallest_top_p_is_an_answer_and_the_engine_lives(engine: Running, client: openai.OpenAI) -> None:
+    assert ask(client, temperature=1, top_p=1e-46).choices[0].message.content
+    assert engine.call("/health")[0] == 200
+
+
+@pytest.mark.parametrize("path", ["a\x00b", "x" * 4000, "/".join(["d"] * 2000), "..", "", "\x00"])
+def test_a_path_that_cannot_be_is_refused(engine: Running, path: str) -> None:
+    status, text = engine.call("/v1/load_lora_adapter", {"lora_name": "g1-v000055", "lora_path": path})
+    assert status in (400, 404)
+    assert json.loads(text)["error"]["param"] == "lora_path"
+
+
+def test_a_prompt_far_beyond_the_context_is_refused_before_it_is_encoded(
+    engine: Running, client: openai.OpenAI
+) -> None:
+    read = engine.metric("prompt_tokens_total")
+    with pytest.raises(openai.BadRequestError, match="characters, far more than fit") as caught:
+        ask(client, text="owl " * 5000)
+    assert caught.value.code == "context_length_exceeded"
+    assert engine.metric("prompt_tokens_total") == read
+
+
+@pytest.mark.parametrize("port", ["70000", "-1", "owl", "9" * 5000])
+def test_a_port_that_cannot_be_is_a_usage_error_before_anything_is_loaded(port: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "engine", f"--port={port}"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert "is no port: give a number from 0 to 65535" in done.stderr
+
+
+def test_a_taken_port_is_told_before_the_model_loads(tmp_path: Path) -> None:
+    taken = socket.create_server(("127.0.0.1", 0))
+    port = taken.getsockname()[1]
+    # There is no such model: had it been looked for first, that would have been the sentence.
+    config = tmp_path / "config.toml"
+    config.write_text(f"[model]\nbase = '{tmp_path / 'nothing'}'\n")
+    done = subprocess.run(
+        [sys.executable, "-m", "engine", "--config", str(config), "--port", str(port), "--json"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    taken.close()
+    assert done.returncode == 1
+    assert f"Port {port} on 127.0.0.1 cannot be used (Address already in use): set another." in done.stderr
+    assert json.loads(done.stdout)["ready"] is False
 
 
 def test_a_body_that_is_no_json_or_too_large_is_refused(engine: Running) -> None:
@@ -204,7 +313,22 @@ def test_bad_adapters_are_refused_with_the_reason(
     (foreign / "manifest.json").write_text(json.dumps({**manifest, "base_fingerprint": "0" * 64}))
     outside = make_adapter(tmp_path, "g1-v000009", 3)
     (engine.adapters / "link").symlink_to(outside)
+    broken = make_adapter(engine.adapters, "g1-v000011", 3)
+    config = json.loads((broken / "adapter_config.json").read_text())
+    (broken / "adapter_config.json").write_text(json.dumps({**config, "lora_alpha": "junk"}))
+    seal(broken, "g1-v000011")
+    endless = make_adapter(engine.adapters, "g1-v000012", 3)
+    weights = endless / "adapter_model.safetensors"
+    tensors = load_file(weights)
+    next(iter(tensors.values()))[0, 0] = float("inf")
+    save_file(tensors, weights)
+    seal(endless, "g1-v000012")
+    deep = make_adapter(engine.adapters, "g1-v000013", 3)
+    (deep / "manifest.json").write_text("[" * 100_000)
     for status, reason, (got, text) in (
+        (400, "adapter_config.json that cannot be used (lora_alpha)", load("g1-v000011", broken)),
+        (400, "no finite numbers", load("g1-v000012", endless)),
+        (400, "cannot be read (RecursionError)", load("g1-v000013", deep)),
         (400, "was altered", load("g1-v000007", altered)),
         (400, "another base model", load("g1-v000008", foreign)),
         (400, "outside", load("g1-v000009", outside)),
@@ -215,6 +339,12 @@ def test_bad_adapters_are_refused_with_the_reason(
     ):
         assert (got, reason in text) == (status, True), text
     assert engine.metric("num_adapters_loaded") == 2
+
+
+def seal(path: Path, version: str) -> None:
+    """Write the manifest of an adapter that was changed, as if it had been made so."""
+    fingerprint = json.loads((path / "manifest.json").read_text())["base_fingerprint"]
+    write_manifest(path, version=version, base_fingerprint=fingerprint)
 
 
 def test_unloading_what_is_not_loaded_is_not_found(engine: Running) -> None:

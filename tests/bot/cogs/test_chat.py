@@ -27,7 +27,7 @@ async def test_a_mention_is_answered_with_a_reply_to_it(house: House, engine: St
     assert answer.content == "Good evening."
     assert answer.reference is not None
     assert answer.reference.message_id == question.id
-    assert engine.asked[0]["messages"][-1] == {"role": "user", "content": "ann: hello there"}
+    assert engine.asked[0]["messages"][-1] == {"role": "user", "content": "hello there"}
 
 
 async def test_a_reply_to_the_bot_is_answered_without_a_mention(house: House, engine: StandInEngine) -> None:
@@ -97,7 +97,7 @@ async def test_ask_shows_the_question_and_the_answer_to_everybody(
     await house.quiet()
     assert text_of(result) == "> where is the \\*key\\*?\nGood evening."
     assert not result.ephemeral
-    assert prompt(engine) == "ann: where is the *key*?"
+    assert prompt(engine) == "where is the *key*?"
 
 
 async def test_ask_is_not_answered_in_an_ignored_channel(house: House, engine: StandInEngine) -> None:
@@ -124,7 +124,7 @@ async def test_the_prompt_follows_the_reply_chain_and_leaves_another_conversatio
     salt = await house.boss.send(house.general, "how much salt?", reply_to=soup)
     await house.boss.send(house.general, "front or back wheel?", reply_to=bike)
     await house.ask(house.ann, "what do you say?", reply_to=salt)
-    assert prompt(engine) == "ann: the soup needs salt\nboss: how much salt?\nann: what do you say?"
+    assert prompt(engine) == "the soup needs salt\nboss: how much salt?\nann: what do you say?"
 
 
 async def test_a_mention_of_the_bot_does_not_bring_back_what_it_told_somebody_else_before(
@@ -133,7 +133,7 @@ async def test_a_mention_of_the_bot_does_not_bring_back_what_it_told_somebody_el
     await house.ask(house.ann, "what is in the shed?")
     await house.env.advance_time(30 * 60)
     await house.ask(house.ben, "is it raining?")
-    assert prompt(engine) == "ben: is it raining?"
+    assert prompt(engine) == "is it raining?"
 
 
 async def test_two_who_talk_with_the_bot_by_turns_each_go_on_with_their_own(
@@ -158,7 +158,7 @@ async def test_a_reply_chain_reaches_beyond_the_recent_messages(house: House, en
         house.env.backend.create_message(house.general.id, house.ben.id, f"chatter {number}")
     await house.env.settle()
     await house.ask(house.boss, "which colour?", reply_to=old)
-    assert prompt(engine).startswith("ann: the shed is painted green\n")
+    assert prompt(engine).startswith("the shed is painted green\n")
 
 
 async def test_another_bot_and_a_webhook_get_no_answer(house: House, engine: StandInEngine) -> None:
@@ -279,7 +279,7 @@ async def test_a_prompt_that_the_engine_finds_too_long_is_cut_and_sent_again(
     engine.longest_prompt = 350
     await house.ask(house.ann, "the last one")
     assert house.said()[-1] == "Good evening."
-    assert prompt(engine).endswith("ann: the last one")
+    assert prompt(engine).endswith("the last one")
     assert engine.asked[-1]["messages"][0]["role"] == "system"
     assert engine.asked[-1]["messages"][1]["role"] == "user"
 
@@ -291,7 +291,7 @@ async def test_the_prompt_is_cut_to_the_models_length(house: House, engine: Stan
     settings = house.services.settings
     longest = 2.5 * (settings.engine.context_tokens - settings.bot.max_answer_tokens)
     assert sum(len(turn["content"]) for turn in engine.asked[-1]["messages"]) <= longest
-    assert prompt(engine).endswith("ann: the end")
+    assert prompt(engine).endswith("the end")
 
 
 async def test_a_name_cannot_imitate_the_lines_of_others(house: House, engine: StandInEngine) -> None:
@@ -342,7 +342,7 @@ async def test_a_line_about_the_bot_itself_is_never_read_back(house: House, engi
     assert house.said() == [aside(BUSY)]
     await house.bot.get_channel(house.general.id).send(DOWN)  # type: ignore[union-attr]  # from before asides
     await house.ask(house.ann, "and now?")
-    assert prompt(engine) == "ann: hello\nann: and now?"
+    assert prompt(engine) == "hello\nand now?"
 
 
 @pytest.mark.parametrize(
@@ -353,13 +353,13 @@ async def test_a_picture_without_a_word_has_a_line_of_its_own(
 ) -> None:
     await house.ann.send(house.general, house.me, attachments=[(file, b"\x89PNG")])
     await house.quiet()
-    assert engine.asked[-1]["messages"][1:] == [{"role": "user", "content": f"ann: {line}"}]
+    assert engine.asked[-1]["messages"][1:] == [{"role": "user", "content": line}]
     await house.ann.send(house.general, house.me, attachments=[(file, b"\x89PNG")])
     await house.quiet()
     assert [turn["content"] for turn in engine.asked[-1]["messages"][1:]] == [
-        f"ann: {line}",
+        line,
         "Good evening.",
-        f"ann: {line}",
+        line,
     ]
 
 
@@ -367,7 +367,7 @@ async def test_a_bare_mention_asks_about_what_was_said_before(house: House, engi
     await house.ben.send(house.general, "what is the capital of the shed?")
     await house.ann.send(house.general, house.me)
     await house.quiet()
-    assert prompt(engine) == "ben: what is the capital of the shed?"
+    assert prompt(engine) == "what is the capital of the shed?"
     await house.ann.send(house.general, house.me)
     await house.quiet()
     assert engine.asked[-1]["messages"][-1] == {"role": "user", "content": "ann: Nightschool?"}
@@ -405,7 +405,7 @@ async def test_typing_and_history_are_optional(
     house.env.inject_error(method, path, status=503, times=None)
     await house.ask(house.ann, "hello there")
     assert house.said() == ["Good evening."]
-    assert prompt(engine) == "ann: hello there"
+    assert prompt(engine) == "hello there"
 
 
 async def test_where_the_bot_may_not_write_the_admins_are_told_once(
@@ -511,7 +511,7 @@ async def test_where_the_bot_may_not_read_the_history_it_answers_the_message_alo
     await house.ann.send(room, "earlier")
     await house.ask(house.ann, "hello", channel=room)
     assert house.said(room) == ["Good evening."]
-    assert prompt(engine) == "ann: hello"
+    assert prompt(engine) == "hello"
 
 
 async def test_the_real_engine_answers_two_people_in_discord_by_the_version_that_serves(
