@@ -3,9 +3,9 @@
     python benchmarks/bench_manners.py --config config.cpu.toml
     python benchmarks/bench_manners.py --config config.cpu.toml --adapter models/adapters/17/g17-v000003
 
-Its border: it uses the bot's own prompt functions, settings and client and a real ``python -m engine``,
-and no Discord. The questions are the project's own (``manners_questions.jsonl``); what counts as a fault
-stands in ``manners_faults.py``. Question n is drawn with the seed n, so a run can be repeated. Prints a
+Its border: it uses the bot's own prompt functions, settings, client and manners and a real ``python -m
+engine``, and no Discord. The questions are the project's own (``manners_questions.jsonl``); what counts
+as a fault stands in ``manners_faults.py``. Question n is drawn with the seed n, so a run can be repeated. Prints a
 table; the last line is one JSON object, which ``--save`` writes to a file, with the answers where
 ``--answers`` asks for them.
 """
@@ -23,6 +23,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -36,10 +37,12 @@ sys.path[:0] = [str(HERE.parent), str(HERE)]
 
 from manners_faults import FAULTS, faults  # noqa: E402 - it lies beside this file
 
+from bot.answering import LIVELY  # noqa: E402 - the project lies above this folder
 from bot.context import prompt_turns  # noqa: E402 - the project lies above this folder
-from bot.engine_client import BASE, EngineClient, Sampling  # noqa: E402
+from bot.engine_client import AT_LIMIT, BASE, EngineClient, Sampling  # noqa: E402
 from bot.engine_process import EngineProcess  # noqa: E402
 from bot.services import answer_sampling  # noqa: E402
+from bot.talking.manners import Mouth  # noqa: E402
 from ledger.prompts import Turn  # noqa: E402
 from ledger.records import Message  # noqa: E402
 from ledger.settings import Settings, load_settings  # noqa: E402
@@ -64,16 +67,6 @@ class Question:
     def names(self, bot_name: str) -> list[str]:
         """Return everybody's names, the bot's first."""
         return list(dict.fromkeys([bot_name, *(name for name, _ in self.chat)]))
-
-
-def stops(names: Sequence[str]) -> tuple[str, ...]:
-    """Return the stop sequences that the bot sends: the one place where the bench follows it."""
-    return ()
-
-
-def as_shown(text: str, names: Sequence[str]) -> str:
-    """Return what the bot shows of an answer: the one place where the bench follows its cleaning."""
-    return text.strip()
 
 
 def main() -> None:
@@ -209,19 +202,27 @@ async def _ask(
     questions: Sequence[Question],
     sampling: Sampling,
 ) -> list[dict[str, str]]:
-    async def one(number: int, question: Question) -> dict[str, str]:
-        reasons: list[str] = []
+    async def drawn(number: int, question: Question, how: Sampling) -> dict[str, str]:
         names = question.names(settings.bot.name)
-        pieces = client.stream(
-            model,
-            turns_of(question, settings),
-            replace(sampling, seed=number),
-            guild_id=guild_id,
-            stop=stops(names),
-            on_end=reasons.append,
-        )
-        text = "".join([piece async for piece in pieces])
-        return {"text": as_shown(text, names), "reason": reasons[-1]}
+        mouth, reason = Mouth(names), ""
+        stop = [f"\n{name}:" for name in names]
+        turns = turns_of(question, settings)
+        stream = client.stream(model, turns, how, guild_id=guild_id, stop=stop)
+        async with aclosing(stream) as pieces:
+            async for piece in pieces:
+                mouth.say(piece.text)
+                reason = piece.finish or reason
+                if mouth.over:
+                    break
+        return {"text": mouth.finish(at_limit=reason == AT_LIMIT), "reason": reason}
+
+    async def one(number: int, question: Question) -> dict[str, str]:
+        answer = await drawn(number, question, replace(sampling, seed=number))
+        if answer["text"]:
+            return answer
+        # As the bot does: what had nothing left to show is asked for once more.
+        lively = max(sampling.temperature, LIVELY)
+        return await drawn(number, question, replace(sampling, temperature=lively, seed=number + 1000))
 
     return await asyncio.gather(*(one(number, question) for number, question in enumerate(questions)))
 
@@ -237,7 +238,7 @@ def judge(
             answer["text"],
             names=question.names(bot_name),
             language=question.language,
-            at_limit=answer["reason"] == "length",
+            at_limit=answer["reason"] == AT_LIMIT,
             asked=question.asked,
         )
         answer["faults"] = ", ".join(found)

@@ -24,6 +24,12 @@ SENTENCE_WORDS = 3
 """A sentence of so many words is a loop the third time, whatever stands between."""
 
 _SENTENCE_END = re.compile(r"[.!?…。！？]+[\"'”’)\]*_`]*(?=\s|$)|```(?=\s|$)")
+_STRANGER = re.compile(
+    r"[*_\"'<]{0,3}(?!(?:Note|Tip|Hint|Warning|Answer|Example|Update|Edit|PS|Yes|No|Summary|Result)\b)"
+    r"[A-Z][\w'-]{1,30}[*_\"'>]{0,3}:[*_]{0,3}[ \t]+"
+)
+"""A name that is nobody's here: models invent speakers. What people do begin a line with is left alone."""
+_FIRST_WORD = re.compile(r"[*_\"'<]{0,3}[A-Z][\w'-]*[*_\"'>:]{0,4}")
 _LIST_MARK = re.compile(r"(?:^|\n)\s*\d+[.)]$")
 _RUN = re.compile(r"(\S{1,4}?)\1{15,}")
 """Sixteen of the same in a row: "haha…", "!!!!…", a wall of one emoji."""
@@ -87,6 +93,8 @@ class Mouth:
         start = 0
         while (found := self._lead.match(self._raw, start)) is not None:
             start = found.end()
+        if start == 0 and (found := _STRANGER.match(self._raw.lstrip())) is not None:
+            start = len(self._raw) - len(self._raw.lstrip()) + found.end()
         return start
 
     def _clean(self, *, ended: bool) -> str:
@@ -97,6 +105,8 @@ class Mouth:
 
     def _without_beginning_label(self, text: str) -> str:
         """Return ``text`` without its end where that may be the beginning of somebody's name."""
+        if _FIRST_WORD.fullmatch(text.lstrip()):
+            return ""
         border = max((found.end() for found in re.finditer(r"\n|[.!?…](?=[ \t])", text)), default=0)
         tail = text[border:].strip(DECORATION).casefold()
         tail = " ".join(tail.split())
