@@ -3,11 +3,11 @@
     python benchmarks/bench_manners.py --config config.cpu.toml
     python benchmarks/bench_manners.py --config config.cpu.toml --adapter models/adapters/17/g17-v000003
 
-Its border: it uses the bot's own prompt functions, settings, client and manners and a real ``python -m
-engine``, and no Discord. The questions are the project's own (``manners_questions.jsonl``); what counts
-as a fault stands in ``manners_faults.py``. Question n is drawn with the seed n, so a run can be repeated. Prints a
-table; the last line is one JSON object, which ``--save`` writes to a file, with the answers where
-``--answers`` asks for them.
+Its border: it uses the bot's own prompt functions, settings, client and manners and a real
+``python -m engine``, and no Discord. The questions are the project's own (``manners_questions.jsonl``);
+what counts as a fault stands in ``manners_faults.py``. Question n is drawn with the seed n, so a run can
+be repeated. Prints a table; the last line is one JSON object, which ``--save`` writes to a file, with the
+answers where ``--answers`` asks for them.
 """
 
 from __future__ import annotations
