@@ -12,7 +12,8 @@ import tomllib
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from urllib.parse import urlsplit
+from zoneinfo import available_timezones
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
@@ -23,7 +24,20 @@ DEFAULT_CONFIG = Path("config.toml")
 
 
 class Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False, strict=False
+    )
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _of_its_own_type(cls, value: object, info: ValidationInfo) -> object:
+        """Refuse what would be read as something else: "3" and true are no numbers, 1 is no yes."""
+        kind = cls.model_fields[str(info.field_name)].annotation
+        if kind in (int, float) and (isinstance(value, bool) or not isinstance(value, int | float)):
+            raise ValueError("write a number, without quotes")
+        if kind is bool and not isinstance(value, bool):
+            raise ValueError("write true or false, without quotes")
+        return value
 
 
 class Paths(Section):
@@ -31,6 +45,13 @@ class Paths(Section):
     """Folder of the database and the datasets; relative to config.toml."""
     models: Path = Path("models")
     """Folder of base models, adapters and runs; relative to config.toml."""
+
+    @field_validator("data", "models")
+    @classmethod
+    def _a_folder(cls, value: Path) -> Path:
+        if not value.parts or "\0" in str(value):
+            raise ValueError("name a folder")
+        return value.expanduser()
 
 
 class Model(Section):
@@ -59,8 +80,22 @@ class Engine(Section):
     """Requests that generate together; more wait in the engine's queue."""
     max_waiting: int = Field(default=64, ge=1)
     """Requests that may wait in the engine; one more is refused with 503."""
-    start_timeout_seconds: float = Field(default=600.0, gt=0)
+    start_timeout_seconds: float = Field(default=600.0, gt=0, le=86_400)
     """How long the engine may take to load the base model before it is given up."""
+
+    @field_validator("url")
+    @classmethod
+    def _an_address(cls, value: str) -> str:
+        if not value:
+            return value
+        parts = urlsplit(value)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ValueError(
+                "write an address that begins with http:// or https://, e.g. http://gpu-box:8000"
+            )
+        if parts.path.strip("/") or parts.query or parts.fragment:
+            raise ValueError("write the address alone, without a path: the bot adds /v1 itself")
+        return value
 
 
 class Bot(Section):
@@ -70,7 +105,7 @@ class Bot(Section):
     """Name of the channel that receives reports; the bot stays silent where it does not exist."""
     context_messages: int = Field(default=16, ge=1, le=100)
     """How many messages of a conversation the bot reads before it answers."""
-    cooldown_seconds: float = Field(default=3.0, ge=0)
+    cooldown_seconds: float = Field(default=3.0, ge=0, le=86_400)
     """Time between two answers to the same person."""
     queue_size: int = Field(default=16, ge=1)
     """Answers that may wait at once; one more gets a friendly line instead."""
@@ -90,8 +125,15 @@ class Bot(Section):
     """Makes a word less likely each time that the answer uses it; 0: off."""
     presence_penalty: float = Field(default=0.0, ge=-2, le=2)
     """Makes a word less likely once the answer has used it; 0: off."""
-    edit_interval_seconds: float = Field(default=1.0, ge=1.0)
+    edit_interval_seconds: float = Field(default=1.0, ge=1.0, le=600)
     """Time between two edits while an answer streams; Discord allows about one a second."""
+
+    @field_validator("name", "admin_channel")
+    @classmethod
+    def _one_line(cls, value: str) -> str:
+        if not value.strip() or not value.isprintable():
+            raise ValueError("write a name of one line")
+        return value
 
 
 class Schedule(Section):
@@ -101,7 +143,7 @@ class Schedule(Section):
     """When, as minute, hour, day of month, month, day of week."""
     timezone: str = "UTC"
     """Time zone of the cron line, e.g. "Europe/Berlin"."""
-    misfire_grace_minutes: int = Field(default=240, ge=1)
+    misfire_grace_minutes: int = Field(default=240, ge=1, le=10_080)
     """How late a night may still start; a later one is made up when the bot is next up."""
     min_new_replies: int = Field(default=50, ge=1)
     """A night with fewer new replies is skipped, and says so."""
@@ -109,10 +151,8 @@ class Schedule(Section):
     @field_validator("timezone")
     @classmethod
     def _known_timezone(cls, value: str) -> str:
-        try:
-            ZoneInfo(value)
-        except (ZoneInfoNotFoundError, ValueError) as error:
-            raise ValueError(f"{value!r} is no time zone; write e.g. 'Europe/Berlin'") from error
+        if value != "UTC" and value not in available_timezones():
+            raise ValueError(f"{value!r} is no time zone; write e.g. 'Europe/Berlin'")
         return value
 
     @field_validator("cron")
@@ -128,9 +168,9 @@ class Schedule(Section):
 
 
 class Dataset(Section):
-    gap_minutes: float = Field(default=15.0, gt=0)
+    gap_minutes: float = Field(default=15.0, gt=0, le=525_600)
     """Silence after which a channel's next message starts a new conversation."""
-    max_messages: int = Field(default=16, ge=2)
+    max_messages: int = Field(default=16, ge=2, le=1000)
     """Longest conversation window, in messages."""
     overlap_messages: int = Field(default=4, ge=0)
     """Messages of context that a window repeats from the one before it."""
@@ -142,7 +182,7 @@ class Dataset(Section):
     """Share of the conversations that early stopping looks at."""
     test_share: float = Field(default=0.1, gt=0, lt=0.5)
     """Share of the conversations that the verdict looks at: the newest."""
-    embargo_minutes: float = Field(default=60.0, ge=0)
+    embargo_minutes: float = Field(default=60.0, ge=0, le=525_600)
     """Time left out between training, validation and test, so that none continues another."""
 
     @field_validator("overlap_messages")
@@ -155,9 +195,9 @@ class Dataset(Section):
 
 
 class Training(Section):
-    epochs: int = Field(default=3, ge=1)
+    epochs: int = Field(default=3, ge=1, le=1000)
     """Passes over the training conversations, at most."""
-    learning_rate: float = Field(default=2e-4, gt=0)
+    learning_rate: float = Field(default=2e-4, gt=0, le=1)
     """Peak learning rate of AdamW."""
     lora_r: int = Field(default=16, ge=1)
     """Rank of the LoRA matrices."""
@@ -216,20 +256,20 @@ class Policy(Section):
 
 
 class Forgetting(Section):
-    days: int = Field(default=30, ge=0)
+    days: int = Field(default=30, ge=0, le=36_500)
     """A version that learned from something deleted since serves no longer than this many days."""
     strict: bool = False
     """Take such a version out of service at once, even when nothing better than the base is left."""
 
 
 class Retention(Section):
-    days: int = Field(default=180, ge=1)
+    days: int = Field(default=180, ge=1, le=36_500)
     """Message text, answers and datasets are deleted after this many days."""
     adapters_kept: int = Field(default=10, ge=2)
     """Versions that are kept besides the one that serves and the one before it."""
-    adapter_days: int = Field(default=365, ge=1)
+    adapter_days: int = Field(default=365, ge=1, le=36_500)
     """Versions that do not serve are deleted after this many days."""
-    forget_leavers_after_days: int = Field(default=0, ge=0)
+    forget_leavers_after_days: int = Field(default=0, ge=0, le=36_500)
     """Forget members who left the server after this many days; 0 keeps what they shared."""
 
 
@@ -325,7 +365,7 @@ def load_settings(path: Path = DEFAULT_CONFIG) -> Settings:
             ``problems`` names each by its dotted name.
     """
     try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
+        values = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError as error:
         raise ConfigurationError(
             f"There is no settings file at {path}; run this from the project's folder or pass --config."

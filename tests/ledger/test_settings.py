@@ -202,3 +202,28 @@ def test_the_settings_for_a_cpu_load_and_change_only_what_a_cpu_needs() -> None:
     assert changed == {"model", "dataset", "training"}
     assert cpu.model.base == "models/base/SmolLM2-135M-Instruct"
     assert cpu.policy == shipped.policy
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        *("[dataset]\ngap_minutes = inf", "[dataset]\nembargo_minutes = nan", "[bot]\ntop_p = nan"),
+        *("[training]\nlearning_rate = inf", '[training]\nepochs = "3"', "[dataset]\nmax_messages = true"),
+        *("[retention]\nadapter_days = 99999999999999", '[bot]\nname = " "', '[bot]\nname = "a\\nb"'),
+        *('[paths]\ndata = ""', '[engine]\nurl = "localhost:8000"', '[engine]\nurl = "http://box/v1"'),
+        *('[schedule]\ntimezone = ""', '[schedule]\ntimezone = "../../etc/passwd"', "[privacy]\nscrub = 1"),
+    ],
+)
+def test_a_value_that_nobody_meant_is_refused_by_its_name(tmp_path: Path, line: str) -> None:
+    path = tmp_path / "config.toml"
+    path.write_text(line, encoding="utf-8")
+    section, field = line.split("]")[0][1:], line.split("\n")[1].split(" ")[0]
+    with pytest.raises(ConfigurationError) as refused:
+        load_settings(path)
+    assert list(refused.value.problems) == [f"{section}.{field}"]
+
+
+def test_a_byte_order_mark_is_read_over(tmp_path: Path) -> None:
+    path = tmp_path / "config.toml"
+    path.write_bytes(b"\xef\xbb\xbf" + b'[bot]\nname = "Owl"\n')
+    assert load_settings(path).bot.name == "Owl"
