@@ -8,7 +8,7 @@ only about what has the shape of a number, in a form that people write without a
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import phonenumbers
 from phonenumbers import NumberParseException, PhoneNumberType
@@ -41,6 +41,9 @@ _WORDS = re.compile(
     re.VERBOSE | re.IGNORECASE,
 )
 _WORD_REACH = 32
+MAX_JUDGED = 40
+"""So many candidates of one text are judged, at up to 30 questions to the library each; a text with more
+is no chat, and all that has the shape of a number goes."""
 # Written without a country code, a number can be from any of the places where members live.
 REGIONS = (
     *(
@@ -86,12 +89,17 @@ def phones(view: str) -> Iterator[tuple[int, int]]:
         return
     yield from (match.span(1) for match in _LINK.finditer(view))
     view = without_urls(view)
-    for match in _CANDIDATE.finditer(view):
+    scripts = _scripts_of(view)
+    for number, match in enumerate(_CANDIDATE.finditer(view)):
         text = match["number"]
         start, end = match.span()
         if text.count("(") > text.count(")"):
             start, text = start + 1, text[1:]
-        if is_number(text, explained=_explained(view, start, end)) or _is_of_the_script(text, view):
+        if (
+            number >= MAX_JUDGED
+            or is_number(text, explained=_explained(view, start, end))
+            or _is_of_a_script(text, scripts)
+        ):
             yield start, end
 
 
@@ -100,11 +108,13 @@ def _explained(view: str, start: int, end: int) -> bool:
     return bool(_WORDS.search(before) or _WORDS.search(view[end : end + _WORD_REACH // 2]))
 
 
-def _is_of_the_script(text: str, view: str) -> bool:
-    return any(
-        form.fullmatch(text) and letters.search(view) and valid(text, region)
-        for letters, form, region in _SCRIPTS
-    )
+def _scripts_of(view: str) -> list[tuple[re.Pattern[str], str]]:
+    """Return the forms and regions of the scripts that the text is written in."""
+    return [(form, region) for letters, form, region in _SCRIPTS if letters.search(view)]
+
+
+def _is_of_a_script(text: str, scripts: Iterable[tuple[re.Pattern[str], str]]) -> bool:
+    return any(form.fullmatch(text) and valid(text, region) for form, region in scripts)
 
 
 def is_number(text: str, *, explained: bool) -> bool:
