@@ -84,10 +84,10 @@ async def _check(options: argparse.Namespace) -> dict[str, Any]:
     from bot.check import check_everything
     from ledger.settings import Secrets, load_settings
 
-    findings = await check_everything(load_settings(options.config), Secrets())
+    findings = await check_everything(load_settings(options.config), Secrets(), config=options.config)
     for number, finding in enumerate(findings, start=1):
         mark = "ok  " if finding.passed else "FAIL"
-        print(f"{number}. {mark} {finding.name}: {finding.text}", file=sys.stderr)
+        print(f"{number}. {mark} {finding.name}: {finding.text}")
     return {
         "ok": all(finding.passed for finding in findings),
         "checks": [{"name": f.name, "passed": f.passed, "text": f.text} for f in findings],

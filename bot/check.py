@@ -15,14 +15,18 @@ from pathlib import Path
 
 import aiohttp
 import discord
+import psutil
 
+from bot.chat_template import chat_template_fault, own_template
 from bot.client import intents
 from bot.login import INTENT_OFF, NO_TOKEN, WRONG_TOKEN, explained, may_be_token
 from ledger.database import migrations
-from ledger.settings import Secrets, Settings
+from ledger.settings import DEFAULT_CONFIG, Secrets, Settings
 
 DISK_GIB = 5.0
 """Room for a base model, checkpoints and a year of adapters of a small server."""
+TINYLLAMA_GIB = 8.0
+"""TinyLlama in 32 bits takes 4.1 GiB in the engine, and again in the trainer."""
 GPU_GIB = 6.0
 """What TinyLlama in 4-bit takes while it trains and serves, with a margin."""
 
@@ -39,15 +43,19 @@ class Finding:
 Check = Callable[[Settings, Secrets], Awaitable[Finding]]
 
 
-async def check_everything(settings: Settings, secrets: Secrets) -> list[Finding]:
-    """Run all checks in order and return what each found."""
-    checks: list[Check] = [discord_side, database, base_model, gpu_memory, disk]
-    return [_settings_passed(settings), *[await check(settings, secrets) for check in checks]]
+async def check_everything(
+    settings: Settings, secrets: Secrets, *, config: Path = DEFAULT_CONFIG
+) -> list[Finding]:
+    """Run all checks in order and return what each found; ``config`` is the file that was read."""
+    checks: list[Check] = [discord_side, database, base_model, template, gpu_memory, memory, disk]
+    return [_settings_passed(settings, config), *[await check(settings, secrets) for check in checks]]
 
 
-def _settings_passed(settings: Settings) -> Finding:
+def _settings_passed(settings: Settings, config: Path) -> Finding:
     lock = "" if settings.policy.discord_permission else " Policy lock is on: see the README."
-    return Finding("settings", True, f"config.toml is in order; base model {settings.model.base}.{lock}")
+    return Finding(
+        "settings", True, f"{config.resolve()} is in order; base model {settings.model.base}.{lock}"
+    )
 
 
 async def discord_side(settings: Settings, secrets: Secrets) -> Finding:
@@ -135,6 +143,37 @@ async def _hub_model(base: str, revision: str) -> Finding:
     if status != 200:
         return Finding("base model", False, f"The hub does not give {base} (HTTP {status}); {advice}")
     return Finding("base model", True, f"{base} will be fetched from the hub at the first start.")
+
+
+async def template(settings: Settings, secrets: Secrets) -> Finding:
+    """Render a prompt as the bot makes them, with the base model's own template or the one that is set."""
+    name, folder = "chat template", Path(settings.base_model())
+    if settings.engine.url:
+        return Finding(name, True, f"that is the affair of {settings.engine.url}.")
+    if not settings.model.chat_template and not folder.is_dir():
+        return Finding(name, True, "looked at when the base model has been fetched.")
+    fault = chat_template_fault(settings.model.chat_template or own_template(folder))
+    return Finding(name, not fault, fault or "it takes the bot's prompts, system turn included.")
+
+
+async def memory(settings: Settings, secrets: Secrets) -> Finding:
+    """Look at the machine's memory, beside what the base model takes while it serves and trains."""
+    if settings.engine.url:
+        return Finding("memory", True, "another machine serves.")
+    free = psutil.virtual_memory().available / 2**30  # type: ignore[no-untyped-call]
+    folder = Path(settings.base_model())
+    files = folder.glob("*.safetensors") if folder.is_dir() else ()
+    held = sum(file.stat().st_size for file in files) / 2**30
+    tiny = "tinyllama" in settings.model.base.lower()
+    wanted = max(2.0, 3 * held) if held or not tiny else TINYLLAMA_GIB
+    enough = free >= wanted
+    advice = "" if enough else f"; about {wanted:.0f} are wanted: take a smaller base model"
+    if tiny and settings.model.device in ("auto", "cpu") and shutil.which("nvidia-smi") is None:
+        advice += (
+            "; TinyLlama without a GPU answers slowly and trains for hours: python -m engine fetch-small "
+            "gets a smaller model"
+        )
+    return Finding("memory", enough, f"{free:.1f} GiB are free{advice}.")
 
 
 async def gpu_memory(settings: Settings, secrets: Secrets) -> Finding:

@@ -17,7 +17,17 @@ _KNOWN = re.compile(
     r"""(?<![A-Za-z0-9])(?:
     (?:AKIA|ASIA|ABIA|ACCA)[A-Z0-9]{16}(?![A-Za-z0-9])                # Amazon Web Services
     |gh[pousr]_[A-Za-z0-9]{36,255}|github_pat_\w{22,255}                # GitHub
-    |gl(?:pat|dt|rt|cbt|ptt|ft|soat)-[\w-]{20,64}                       # GitLab
+    |gl(?:pat|oas|dt|rt|cbt|ptt|ft|imt|agent|wt|soat|ffct)-[\w-]{20,64}(?:\.[a-z0-9]{2}\.[a-z0-9]{9})?
+    |gsk_[A-Za-z0-9]{40,60}|xai-[A-Za-z0-9]{60,100}|r8_[A-Za-z0-9]{37}   # Groq, xAI, Replicate
+    |sbp_[0-9a-f]{40}|ntn_[A-Za-z0-9]{40,60}|pplx-[A-Za-z0-9]{40,60}     # Supabase, Notion, Perplexity
+    |lin_api_[A-Za-z0-9]{32,48}|figd_[\w-]{38,60}|nfp_[A-Za-z0-9]{36,48}   # Linear, Figma, Netlify
+    |ATATT3[\w=-]{150,250}|PMAK-[0-9a-f]{24}-[0-9a-f]{34}|NRAK-[A-Z0-9]{27}   # Atlassian, Postman, New Relic
+    |sntrys_[\w+/=-]{80,250}|phc_[A-Za-z0-9]{40,50}|glsa_[A-Za-z0-9]{32}_[0-9a-f]{8}
+    |dp\.(?:pt|st|ct|sa)\.[\w-]{40,64}|pat[A-Za-z0-9]{14}\.[0-9a-f]{64}   # Doppler, Airtable
+    |FlyV1\ fm[12]_[\w+/=,-]{100,500}|v1\.0-[0-9a-f]{24}-[0-9a-f]{146}   # Fly.io, Cloudflare's origin
+    |(?:api|HRKU)-[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}(?![\w-])   # LaunchDarkly, Heroku
+    |mdb_sa_sk_[\w-]{40}|dapi[0-9a-f]{32}(?!\w)|EAAA[\w-]{56,64}(?![\w-])   # MongoDB, Databricks, Square
+    |sk\.eyJ[\w-]{40,200}\.[\w-]{20,30}                                 # Mapbox
     |xox[abeoprs]-(?=[\w-]*\d)[\w-]{10,250}|xapp-\d-[\w-]{20,250}        # Slack; not "xoxo-" in words
     |AIza[\w-]{35}(?![\w-])|ya29\.[\w-]{20,500}|GOCSPX-[\w-]{20,40}     # Google
     |(?:sk|rk|pk)_(?:live|test)_[A-Za-z0-9]{16,247}|whsec_[\w+/=]{16,100}   # Stripe
@@ -25,6 +35,7 @@ _KNOWN = re.compile(
     |sk-[A-Za-z0-9]{32,64}(?![\w-])                                     # OpenAI, DeepSeek
     |hf_[A-Za-z0-9]{30,40}|npm_[A-Za-z0-9]{36}|pypi-AgE[\w-]{50,250}    # Hugging Face, npm, PyPI
     |SG\.[\w-]{16,32}\.[\w-]{16,64}|SK[0-9a-f]{32}(?!\w)|key-[0-9a-f]{32}(?!\w)   # SendGrid, Twilio, Mailgun
+    |(?<=AccountKey=)[A-Za-z0-9+/]{86}==                                # Azure's storage
     |\d{8,10}:AA[\w-]{32,35}(?![\w-])                                   # Telegram
     |do[opr]_v1_[0-9a-f]{64}|shp(?:at|ca|pa|ss)_[0-9a-fA-F]{32}         # DigitalOcean, Shopify
     |sq0(?:atp|csp)-[\w-]{22,43}|tskey-[a-z]+-[\w-]{20,80}              # Square, Tailscale

@@ -259,7 +259,9 @@ async def test_all_checks_run_in_order_even_if_the_first_fail(
         ("token and intents", False),
         ("database", True),
         ("base model", False),
+        ("chat template", True),
         ("GPU memory", True),
+        ("memory", True),
         ("disk", False),
     ]
     assert "Policy lock is on" in findings[0].text
@@ -282,7 +284,8 @@ def test_the_command_numbers_its_findings_and_ends_with_1_when_any_fails(tmp_pat
     (tmp_path / "config.toml").write_text("[model]\nbase = '/nowhere/model'\n")
     done = run_check(tmp_path, "--json")
     assert done.returncode == 1
-    assert "2. FAIL token and intents: DISCORD_TOKEN is not set" in done.stderr
+    assert "2. FAIL token and intents: DISCORD_TOKEN is not set" in done.stdout
+    assert str(tmp_path / "config.toml") in done.stdout
     outcome = json.loads(done.stdout.splitlines()[-1])
     assert not outcome["ok"]
     assert [check["passed"] for check in outcome["checks"]][:3] == [True, False, True]

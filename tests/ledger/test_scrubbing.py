@@ -14,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks.bench_scrubbing import HALVES, Line, load, ours, score
-from ledger.scrubbing import KINDS, RULES, found_values, scrub
+from ledger import scrubbing
+from ledger.scrubbing import KINDS, RULES, found_values, phones, scrub
 
 LINES = {half: load(path) for half, path in HALVES.items()}
 ALL = [line for lines in LINES.values() for line in lines]
@@ -225,3 +226,60 @@ def test_importing_it_loads_no_model_library_and_opens_no_network() -> None:
 
 def test_each_rule_names_a_kind_that_has_a_placeholder() -> None:
     assert {rule.kind for rule in RULES} == set(KINDS)
+
+
+HOSTILE = [
+    *(
+        "(0049",
+        "06 ",
+        "4111 ",
+        "1 ",
+        "+49 151 23456789 ",
+        "a at b dot ",
+        "x://a:b@",
+        "pass for a ",
+        "12 Elm ",
+    ),
+    *("1.2.3.44 ", "a@b.com ", "DE89 ", "eyJ.", "Rue de la ", "::1", "pw: a1b2c3 ", "\\_", "[email]", "@"),
+]
+
+
+@pytest.mark.parametrize("piece", HOSTILE)
+def test_the_number_of_looks_does_not_grow_with_the_text(piece: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each look costs time in proportion to the length, so looks are what has to be counted."""
+    looks: list[int] = []
+    find = scrubbing.find_spans
+    monkeypatch.setattr(scrubbing, "find_spans", lambda text: (looks.append(len(text)), find(text))[1])
+    scrub(piece * 2000)
+    assert len(looks) <= 2 * scrubbing.MAX_LOOKS + 1
+
+
+def test_the_library_is_asked_about_a_limited_number_of_candidates(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(phones, "is_number", lambda text, *, explained: bool(asked.append(text)))
+    list(phones.phones("call 0301234567, " * 1000))
+    assert len(asked) == phones.MAX_JUDGED
+
+
+@pytest.mark.parametrize("piece", ["(0049", "+49 151 23456789 ", "a@b.com ", "4111 1111 1111 1111 "])
+def test_a_hostile_text_loses_its_values_all_the_same(piece: str) -> None:
+    once = scrub(piece * 500).text
+    assert once != piece * 500
+    assert piece.strip() not in once
+    assert scrub(once).text == once
+
+
+@pytest.mark.parametrize(
+    ("head", "alphabet", "length"),
+    [
+        *(("gloas-", string.ascii_letters, 64), ("gsk_", string.ascii_letters, 52)),
+        *(("xai-", string.ascii_letters, 80), ("r8_", string.ascii_letters, 37)),
+        *(("sbp_", "0123456789abcdef", 40), ("ntn_", string.ascii_letters, 46)),
+        *(("figd_", string.ascii_letters, 40), ("lin_api_", string.ascii_letters, 40)),
+        *(("NRAK-", string.ascii_uppercase, 27), ("dp.pt.", string.ascii_letters, 43)),
+        *(("dapi", "0123456789abcdef", 32), ("mdb_sa_sk_", string.ascii_letters, 40)),
+    ],
+)
+def test_keys_of_newer_issuers_go_without_a_word_nearby(head: str, alphabet: str, length: int) -> None:
+    key = head + "".join(random.Random(head).choices(alphabet, k=length))
+    assert scrub(f"here, take {key} for it").text == "here, take [token] for it"
