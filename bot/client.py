@@ -79,6 +79,7 @@ class NightschoolBot(commands.Bot):
             forgetting=s.forgetting,
             background=s.background,
             source=self._source,
+            tell=self.tell_soon,
         )
         await self.add_cog(recorder)
         chat = ChatCog(

@@ -1,17 +1,21 @@
 """The SQLite file: opened, migrated, read on one connection and written on another.
 
 All writes of a process go through one :class:`Writer`, which puts everything that is waiting into
-one transaction (group commit): under load a commit carries hundreds of messages, and a caller that
-awaits its job knows that it is on the disk. Knows SQL, but no table.
+one transaction (group commit): under load a commit carries hundreds of messages. A caller that awaits
+its job knows that no crash of the process undoes it, and, unless it says that it can bear that, no power
+cut either. Knows SQL, but no table.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import sqlite3
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -19,11 +23,15 @@ import aiosqlite
 
 from ledger.errors import LedgerError
 
+log = logging.getLogger(__name__)
+
 T = TypeVar("T")
 Job = Callable[[aiosqlite.Connection], Awaitable[T]]
 
 MIGRATIONS = Path(__file__).with_name("migrations")
 BUSY_TIMEOUT_MS = 15_000
+SYNC_SECONDS = 10.0
+"""How much talk a power cut may undo: that long, what was said is in the disk's cache alone."""
 MAX_JOBS_A_COMMIT = 512
 
 
@@ -82,7 +90,7 @@ async def connect(path: Path) -> aiosqlite.Connection:
         await _refuse_newer(connection, path)
         for pragma in (
             "journal_mode = WAL",
-            "synchronous = NORMAL",
+            "synchronous = FULL",
             "foreign_keys = ON",
             "secure_delete = ON",  # deleted text is overwritten, not only unlinked
             "temp_store = MEMORY",  # what is sorted is never written to a file of its own
@@ -134,7 +142,7 @@ async def rewrite(path: Path) -> None:
     try:
         await connection.execute("VACUUM")
     except sqlite3.Error as error:
-        raise _explained(error) from error
+        raise explained(error, "rewritten") from error
     finally:
         await connection.close()
 
@@ -154,12 +162,33 @@ class Reader:
     async def execute(
         self, sql: str, parameters: Sequence[Any] | Mapping[str, Any] = ()
     ) -> AsyncIterator[aiosqlite.Cursor]:
-        """Run one statement that reads; the cursor lives as long as the ``async with``."""
-        async with self._one_at_a_time, self._connection.execute(sql, parameters) as cursor:
-            yield cursor
+        """Run one statement that reads; the cursor lives as long as the ``async with``.
+
+        Raises:
+            LedgerError: the database is damaged, or cannot be read for another reason.
+        """
+        async with self._one_at_a_time:
+            try:
+                async with self._connection.execute(sql, parameters) as cursor:
+                    yield cursor
+            except sqlite3.OperationalError as error:
+                raise explained(error, "read") from error
+            except sqlite3.DatabaseError as error:
+                if isinstance(error, sqlite3.IntegrityError | sqlite3.ProgrammingError):
+                    raise  # a defect of the program
+                raise explained(error, "read") from error
 
     async def close(self) -> None:
         await self._connection.close()
+
+
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    """A job and who waits for it; ``durable`` says that no power cut may undo it once it is done."""
+
+    job: Job[Any]
+    future: asyncio.Future[Any]
+    durable: bool
 
 
 class Writer:
@@ -167,29 +196,38 @@ class Writer:
 
     def __init__(self, connection: aiosqlite.Connection) -> None:
         self._connection = connection
-        self._jobs: asyncio.Queue[tuple[Job[Any], asyncio.Future[Any]] | None] = asyncio.Queue()
+        self._jobs: asyncio.Queue[_Waiting | None] = asyncio.Queue()
         self._task: asyncio.Task[None] | None = None
         self._closing = False
+        self._syncs = True
+        """Whether commits reach the disk itself, as the connection stands."""
+        self._unsynced_since: float | None = None
 
     def start(self) -> None:
         self._task = asyncio.create_task(self._work(), name="ledger-writer")
 
-    async def run(self, job: Job[T]) -> T:
-        """Run ``job`` on the writing connection and return its result once it is committed."""
+    async def run(self, job: Job[T], *, durable: bool = True) -> T:
+        """Run ``job`` on the writing connection and return its result once it is committed.
+
+        What is not ``durable`` survives the process, but a power cut may undo its last seconds
+        (``SYNC_SECONDS``): a disk syncs some hundred times a second at best, a busy server talks faster.
+        """
         if self._closing:
             raise LedgerError("The ledger is closed; nothing more can be written.")
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        self._jobs.put_nowait((job, future))
+        self._jobs.put_nowait(_Waiting(job, future, durable))
         return await future
 
-    async def execute(self, sql: str, parameters: Sequence[Any] | Mapping[str, Any] = ()) -> int:
+    async def execute(
+        self, sql: str, parameters: Sequence[Any] | Mapping[str, Any] = (), *, durable: bool = True
+    ) -> int:
         """Run one statement and return the number of rows it changed."""
 
         async def job(connection: aiosqlite.Connection) -> int:
             cursor = await connection.execute(sql, parameters)
             return cursor.rowcount
 
-        return await self.run(job)
+        return await self.run(job, durable=durable)
 
     async def close(self) -> None:
         """Write everything that is still waiting, then stop."""
@@ -201,25 +239,61 @@ class Writer:
     async def _work(self) -> None:
         open_ended = True
         while open_ended:
-            batch = [await self._jobs.get()]
+            batch = [await self._next()]
             while len(batch) < MAX_JOBS_A_COMMIT and not self._jobs.empty():
                 batch.append(self._jobs.get_nowait())
             open_ended = None not in batch
-            jobs = [item for item in batch if item is not None and not item[1].cancelled()]
+            jobs = [item for item in batch if item is not None and not item.future.cancelled()]
             if jobs:
                 await self._commit(jobs)
+        if self._unsynced_since is not None:
+            await self._sync()
 
-    async def _commit(self, jobs: list[tuple[Job[Any], asyncio.Future[Any]]]) -> None:
-        outcomes: list[tuple[asyncio.Future[Any], Any, BaseException | None]] = []
+    async def _next(self) -> _Waiting | None:
+        """Return the next job; meanwhile see to it that what was written reaches the disk in time."""
+        if self._unsynced_since is None:
+            return await self._jobs.get()
+        left = self._unsynced_since + SYNC_SECONDS - time.monotonic()
         try:
+            async with asyncio.timeout(max(left, 0.0)):
+                return await self._jobs.get()
+        except TimeoutError:
+            await self._sync()
+            return await self._jobs.get()
+
+    async def _sync(self) -> None:
+        """Have the disk keep what is in its cache: a commit syncs the log with all that stands in it before.
+
+        Writing the version that is there already changes nothing, but is a write.
+        """
+        self._unsynced_since = time.monotonic()
+        try:
+            await self._set_syncs(True)
             await self._connection.execute("BEGIN IMMEDIATE")
-            for job, future in jobs:
-                outcomes.append((future, *await self._attempt(job)))
+            await self._connection.execute(f"PRAGMA user_version = {migrations()[-1][0]}")
             await self._connection.execute("COMMIT")
+            self._unsynced_since = None
         except sqlite3.Error as error:
             if self._connection.in_transaction:
                 await self._connection.execute("ROLLBACK")
-            outcomes = [(future, None, _explained(error)) for _, future in jobs]
+            log.error("what was said could not be synced yet: %s", explained(error, "synced"))
+
+    async def _commit(self, jobs: list[_Waiting]) -> None:
+        outcomes: list[tuple[asyncio.Future[Any], Any, BaseException | None]] = []
+        now = time.monotonic()
+        overdue = self._unsynced_since is not None and now - self._unsynced_since >= SYNC_SECONDS
+        durable = overdue or any(waiting.durable for waiting in jobs)
+        try:
+            await self._set_syncs(durable)
+            await self._connection.execute("BEGIN IMMEDIATE")
+            for waiting in jobs:
+                outcomes.append((waiting.future, *await self._attempt(waiting.job)))
+            await self._connection.execute("COMMIT")
+            self._unsynced_since = None if durable else self._unsynced_since or now
+        except sqlite3.Error as error:
+            if self._connection.in_transaction:
+                await self._connection.execute("ROLLBACK")
+            outcomes = [(waiting.future, None, explained(error, "written")) for waiting in jobs]
         for future, result, failure in outcomes:
             if future.done():
                 continue
@@ -227,6 +301,12 @@ class Writer:
                 future.set_result(result)
             else:
                 future.set_exception(failure)
+
+    async def _set_syncs(self, wanted: bool) -> None:
+        if wanted != self._syncs:
+            level = "FULL" if wanted else "NORMAL"
+            await (await self._connection.execute(f"PRAGMA synchronous = {level}")).close()
+            self._syncs = wanted
 
     async def _attempt(self, job: Job[Any]) -> tuple[Any, BaseException | None]:
         """Run one job in a savepoint, so that its failure takes nothing else of the batch with it."""
@@ -239,7 +319,9 @@ class Writer:
             await self._connection.execute("ROLLBACK TO job")
             await self._connection.execute("RELEASE job")
             # Raised where this job is awaited.
-            return None, _explained(error) if isinstance(error, sqlite3.OperationalError) else error
+            if isinstance(error, sqlite3.OperationalError):
+                return None, explained(error, "written")
+            return None, error
         await self._connection.execute("RELEASE job")
         return result, None
 
@@ -252,8 +334,24 @@ async def older_deleted(connection: aiosqlite.Connection, table: str, before: in
         return Counter([int(row["guild_id"]) async for row in cursor])
 
 
-def _explained(error: sqlite3.Error) -> LedgerError:
-    return LedgerError(f"The database could not be written ({error}); check disk space and permissions.")
+def explained(error: sqlite3.Error, done: str) -> LedgerError:
+    """Return a sentence for what SQLite says, with what to do about it; ``done`` is what could not be."""
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    return LedgerError(f"The database could not be {done} ({error}); {_CURES.get(code, _LOOK)}.")
+
+
+_RESTORE = "it is damaged: stop the bot and restore a backup with: python -m bot restore FILE"
+_LOOK = "check disk space and permissions"
+_CURES = {
+    sqlite3.SQLITE_BUSY: "another process holds it: end that one, or wait until it is through",
+    sqlite3.SQLITE_LOCKED: "another process holds it: end that one, or wait until it is through",
+    sqlite3.SQLITE_FULL: "the disk is full: make room",
+    sqlite3.SQLITE_CORRUPT: _RESTORE,
+    sqlite3.SQLITE_NOTADB: _RESTORE,
+    sqlite3.SQLITE_READONLY: "its file or folder may not be written: check permissions",
+    sqlite3.SQLITE_PERM: "its file or folder may not be written: check permissions",
+    sqlite3.SQLITE_IOERR: "the disk fails: check it, and restore a backup with: python -m bot restore FILE",
+}
 
 
 @asynccontextmanager

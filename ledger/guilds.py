@@ -31,6 +31,7 @@ class Guilds:
             "INSERT INTO guilds (id, name, first_seen_at) VALUES (?, ?, ?)"
             " ON CONFLICT (id) DO UPDATE SET name = excluded.name WHERE name <> excluded.name",
             (guild_id, name, to_ms(self._clock.now())),
+            durable=False,
         )
 
     async def joined(self, guild_id: int, name: str, account: int) -> None:
@@ -51,6 +52,7 @@ class Guilds:
         await self._writer.execute(
             "UPDATE guilds SET heard_at = ? WHERE id IN (SELECT value FROM json_each(?))",
             (until, json.dumps(list(guild_ids))),
+            durable=False,
         )
 
     async def heard_until(self, guild_id: int) -> int | None:
@@ -112,6 +114,7 @@ class Channels:
             " parent_id = coalesce(excluded.parent_id, parent_id)"
             " WHERE name <> excluded.name OR parent_id IS NOT coalesce(excluded.parent_id, parent_id)",
             (channel_id, guild_id, name, mode, parent_id),
+            durable=False,
         )
 
     async def threads_of(self, channel_id: int) -> list[int]:

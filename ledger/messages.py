@@ -81,7 +81,7 @@ class Messages:
         """Store what was said live, and its author's name, if the author agrees; tell whether it was new.
 
         Whether they do is looked up in the transaction that writes: nobody who is forgotten meanwhile
-        comes back.
+        comes back. A power cut may undo what was heard in the last seconds.
         """
         row, condition = self._row(replace(message, basis=OPT_IN)), agrees(":author_id")
 
@@ -89,7 +89,7 @@ class Messages:
             await connection.execute(_NAME.format(condition=condition), row)
             return (await connection.execute(_INSERT.format(condition=condition), row)).rowcount > 0
 
-        return await self._writer.run(job)
+        return await self._writer.run(job, durable=False)
 
     async def add(self, message: Message) -> bool:
         """Store the message; tell whether it was new."""
@@ -179,6 +179,7 @@ class Messages:
         await self._writer.execute(
             "UPDATE messages SET edited_at = ? WHERE id = ? AND coalesce(edited_at, 0) < ?",
             (edited_at, message_id, edited_at),
+            durable=False,
         )
 
     async def count(self, guild_id: int) -> int:

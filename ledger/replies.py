@@ -47,6 +47,7 @@ class Replies:
             f" :in_reply_to, iif({agrees(':asked_by')} AND {_ALL_KEPT}, :content, ''), :adapter_version,"
             " :created_at, :part_of WHERE true ON CONFLICT DO NOTHING",
             {**asdict(reply), "content": self._as_stored(reply.content), "read": json.dumps(list(read))},
+            durable=False,
         )
 
     async def get(self, message_id: int) -> Reply | None:
@@ -83,6 +84,7 @@ class Replies:
             "INSERT INTO reactions (message_id, user_id, emoji, at) SELECT message_id, :user_id, :emoji, :now"
             f" FROM replies WHERE message_id = :message_id AND {agreed} ON CONFLICT DO NOTHING",
             {"message_id": message_id, "user_id": user_id, "emoji": emoji, "now": to_ms(self._clock.now())},
+            durable=False,
         )
 
     async def unreact(self, message_id: int, user_id: int, emoji: str) -> None:

@@ -16,6 +16,7 @@ import discord
 from discord.ext import commands
 
 from bot.background import Background
+from bot.backlog import Backlog, Heard, Tell
 from bot.context import record
 from ledger.clock import to_ms
 from ledger.errors import NightschoolError
@@ -73,8 +74,11 @@ class RecorderCog(commands.Cog):
         forgetting: Forgetting,
         background: Background,
         source: str,
+        tell: Tell = lambda guild_id, text: None,
     ) -> None:
+        """``tell`` has a text posted where a guild's admins read it, and returns at once."""
         self.bot = bot
+        self._backlog = Backlog(self._write, background=background, tell=tell)
         self._background = background
         self.ledger = ledger
         self.forgetting = forgetting
@@ -101,19 +105,31 @@ class RecorderCog(commands.Cog):
         kept = record(message, bot_id=self.bot.user.id if self.bot.user else 0)
         if not kept.content:
             return
-        await self.ledger.guilds.ensure(guild.id, guild.name)
         parent_id = channel.parent_id if isinstance(channel, discord.Thread) else None
+        said = replace(kept, source=self.source)
+        await self._backlog.take(Heard(said, guild.name, place_name(channel), mode, parent_id))
+
+    async def _write(self, heard: Heard, waited: bool) -> None:
+        said = heard.message
+        if waited and not await self._had_agreed(said.guild_id, said.author_id, said.created_at):
+            return  # forgotten while it waited; a new yes does not bring old words back
+        await self.ledger.guilds.ensure(said.guild_id, heard.guild_name)
         await self.ledger.channels.ensure(
-            channel.id, guild.id, place_name(channel), mode=mode, parent_id=parent_id
+            said.channel_id, said.guild_id, heard.channel_name, mode=heard.mode, parent_id=heard.parent_id
         )
-        await self.ledger.messages.hear(replace(kept, source=self.source))
+        await self.ledger.messages.hear(said)
+
+    async def _had_agreed(self, guild_id: int, user_id: int, at: int) -> bool:
+        """Tell whether a person agrees, and did so at a time in milliseconds."""
+        answer = await self.ledger.consent.current(guild_id, user_id)
+        return answer is not None and answer.granted and answer.at <= at
 
     async def missed(self, message: discord.Message) -> None:
         """Keep what was said while the bot was away, if its author had agreed by then."""
         if message.guild is None:
             return
-        answer = await self.ledger.consent.current(message.guild.id, message.author.id)
-        if answer is not None and answer.granted and answer.at <= to_ms(message.created_at):
+        at = to_ms(message.created_at)
+        if await self._had_agreed(message.guild.id, message.author.id, at):
             await self.on_message(message)
 
     async def caught_up(self) -> None:
@@ -135,6 +151,8 @@ class RecorderCog(commands.Cog):
 
     async def _replace(self, message: discord.Message, guild: discord.Guild, edited_at: int) -> None:
         kept = record(message, bot_id=self.bot.user.id if self.bot.user else 0)
+        if kept.content and self._backlog.replace(replace(kept, source=self.source, edited_at=edited_at)):
+            return
         stored = await self.ledger.messages.get(message.id)
         if stored is not None and (stored.edited_at or 0) > edited_at:
             return  # a later edit came first, while this one could not be followed
@@ -161,6 +179,7 @@ class RecorderCog(commands.Cog):
     async def deleted(self, guild_id: int | None, message_ids: set[int]) -> None:
         """Forget messages that are gone in Discord."""
         if guild_id is not None:
+            self._backlog.drop(lambda message: message.id in message_ids)
             await self._follow(lambda: self.forgetting.messages(guild_id, message_ids, asked_by="Discord"))
 
     @commands.Cog.listener()
@@ -173,6 +192,7 @@ class RecorderCog(commands.Cog):
 
     async def channel_deleted(self, guild_id: int, channel_id: int) -> None:
         """Forget what was said in a channel or thread that is gone in Discord."""
+        self._backlog.drop(lambda message: message.channel_id == channel_id)
         await self._follow(lambda: self.forgetting.channel(guild_id, channel_id, asked_by="Discord"))
 
     @commands.Cog.listener()
@@ -181,6 +201,7 @@ class RecorderCog(commands.Cog):
 
     async def guild_removed(self, guild_id: int) -> None:
         """Forget a guild that the bot is no member of any more."""
+        self._backlog.drop(lambda message: message.guild_id == guild_id)
         await self._follow(lambda: self._forget_guild(guild_id))
 
     async def _forget_guild(self, guild_id: int) -> None:

@@ -483,7 +483,7 @@ async def test_who_has_just_opened_the_database_finds_the_restored_one(
         "connection = sqlite3.connect(sys.argv[1], isolation_level=None)\n"
         "print('open', flush=True)\n"
         "sys.stdin.read()\n"
-        "connection.execute(\"INSERT INTO guilds VALUES (3, 'Third', 1, NULL)\")\n"
+        "connection.execute(\"INSERT INTO guilds (id, name, first_seen_at) VALUES (3, 'Third', 1)\")\n"
         "connection.close()\n"
     )
     with subprocess.Popen(

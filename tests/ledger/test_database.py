@@ -156,7 +156,7 @@ async def test_a_full_disk_is_one_sentence_and_loses_nothing_stored_before(
     assert isinstance(failed, LedgerError)
     assert beside is None or str(beside) == str(failed)
     assert (2 in await house.guilds.all()) == (beside is None)
-    assert "disk is full); check disk space" in str(failed)
+    assert "the disk is full: make room" in str(failed)
     assert [stored.content for stored in await house.messages.of_guild(1)] == ["safe"]
 
 
@@ -323,3 +323,34 @@ async def test_a_read_beside_other_reads_sees_what_was_just_written(ledger: Ledg
 
     found = await asyncio.gather(*(write_and_read(n) for n in range(1, 200)), read(), read(), read())
     assert all(found[:-3])
+
+
+async def test_a_damaged_page_is_told_with_the_way_out(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.db"
+    async with Ledger.open(path) as ledger:
+        await ledger.guilds.ensure(1, "yard")
+        await ledger.channels.ensure(5, 1, "lounge")
+        await ledger.consent.opt_in(1, 7)
+        for number in range(1, 400):
+            await ledger.messages.hear(Message(number, 1, 5, 7, "ann", "word " * 40, number))
+    data = bytearray(path.read_bytes())
+    for page in range(len(data) // 4096 // 2, len(data) // 4096):
+        data[page * 4096 : page * 4096 + 200] = b"\xff" * 200
+    path.write_bytes(data)
+    async with Ledger.open(path) as ledger:
+        with pytest.raises(LedgerError, match="it is damaged: stop the bot and restore a backup"):
+            await ledger.messages.of_guild(1)
+
+
+async def test_a_locked_database_is_not_blamed_on_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ledger.database.BUSY_TIMEOUT_MS", 20)
+    path = tmp_path / "ledger.db"
+    async with Ledger.open(path) as ledger:
+        other = sqlite3.connect(path, isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(LedgerError, match="another process holds it") as error:
+            await ledger.guilds.ensure(1, "yard")
+        other.close()
+    assert "disk space" not in str(error.value)
