@@ -18,7 +18,7 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from bot.background import Background
 from bot.cron import WallClockCron
 from bot.nights import Nights
-from ledger.clock import Clock, from_ms
+from ledger.clock import Clock, from_ms, to_ms
 from ledger.errors import NightBusy
 from ledger.store import Ledger
 
@@ -26,6 +26,9 @@ log = logging.getLogger(__name__)
 
 SCHEDULED = "schedule"
 MADE_UP = "schedule, made up"
+TAKEN_UP = "schedule, taken up again"
+ATTEMPTS = 3
+"""How often one due night is begun or gone on with: what killed it three times kills it again."""
 LOOK_BACK = timedelta(days=8)
 """How far back the last due time is looked for; a weekly cron line is covered."""
 
@@ -104,15 +107,27 @@ class Schedule:
         late = self._clock.now() - due > self._grace
         started = []
         for guild_id in await self._ledger.guilds.all():
-            if await self._begun_since(guild_id, due):
+            trigger = MADE_UP if late else SCHEDULED
+            if await self._cut_off(guild_id, due):
+                trigger = TAKEN_UP
+            elif await self._begun_since(guild_id, due):
                 continue
             try:
-                self._nights.start(guild_id, trigger=MADE_UP if late else SCHEDULED)
+                self._nights.start(guild_id, trigger=trigger)
             except NightBusy:
                 log.info("guild %d is being trained already; the scheduled night is left out", guild_id)
                 continue
             started.append(guild_id)
         return started
+
+    async def _cut_off(self, guild_id: int, due: datetime) -> bool:
+        """Tell whether the night since ``due`` was cut off, by a kill or a power cut, and may be taken up."""
+        if self._nights.current(guild_id) is not None:
+            return False
+        runs = await self._ledger.runs.of_guild(guild_id, limit=1)
+        if not runs or runs[0].finished or from_ms(runs[0].created_at) < due:
+            return False
+        return await self._ledger.runs.attempts(guild_id, to_ms(due)) < ATTEMPTS
 
     async def _begun_since(self, guild_id: int, due: datetime) -> bool:
         """Tell whether a night due at ``due`` has been seen to, or came before the guild did."""

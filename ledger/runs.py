@@ -17,6 +17,8 @@ from ledger.records import FINAL_STAGES, Run, Stage
 RUN = re.compile(r"g(?P<guild>\d+)-\d{8}T\d{6}(?:-\d+)?")
 """Names of runs, and so of their folders; what was made by hand has others."""
 _JSON_FIELDS = {"reasons", "counts", "metrics"}
+TAKEN_UP = "taken up"
+"""The step that is written when a run that was cut off is gone on with."""
 _FIELDS = {"candidate", "champion", "verdict", "error"} | _JSON_FIELDS
 
 
@@ -82,6 +84,27 @@ class Runs:
         if not await self._writer.run(job):
             raise LedgerError(f"The run {run_id} is unknown or finished; it cannot become {stage}.")
         return await self.require(run_id)
+
+    async def take_up(self, run_id: str) -> None:
+        """Note that a run which was cut off is gone on with."""
+        await self._writer.execute(
+            "INSERT INTO run_steps (run_id, stage, at) VALUES (?, ?, ?)",
+            (run_id, TAKEN_UP, to_ms(self._clock.now())),
+        )
+
+    async def attempts(self, guild_id: int, since: int) -> int:
+        """Return how often nights since a time were begun or gone on with that came to no good end.
+
+        Whoever takes up what was cut off asks this first: what kills every attempt must not be tried for ever.
+        """
+        async with self._reader.execute(
+            "SELECT count(*) FROM run_steps s JOIN runs r ON r.id = s.run_id WHERE r.guild_id = ?"
+            " AND r.created_at >= ? AND s.stage IN ('planned', ?)"
+            " AND (r.finished_at IS NULL OR r.stage = 'failed')",
+            (guild_id, since, TAKEN_UP),
+        ) as cursor:
+            row = await cursor.fetchone()
+        return int(row[0]) if row else 0
 
     async def learned_from(self, run_id: str, messages: Iterable[tuple[int, int]]) -> int:
         """Keep the (message id, author id) pairs that the run trains on, and where; never their text.

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 
+from ledger.cut_off import discard_candidate
 from ledger.errors import NightschoolError, RunCancelled
 from ledger.store import Ledger
 from trainer.builders import interval_of
@@ -17,7 +18,6 @@ from trainer.evaluation import Evaluation
 from trainer.folders import Folders, put_in_place
 from trainer.outcome import Outcome
 from trainer.report import write_report
-from trainer.resuming import discard_candidate
 from trainer.verdict import Decision
 
 log = logging.getLogger("trainer")

@@ -7,9 +7,9 @@ run cannot be anybody's who still lives.
 from __future__ import annotations
 
 import logging
-from pathlib import Path
 
 from ledger.clock import to_ms
+from ledger.cut_off import discard_candidate
 from ledger.errors import DatasetError
 from ledger.records import Run
 from ledger.settings import Settings
@@ -32,21 +32,12 @@ async def resumable(ledger: Ledger, settings: Settings, guild_id: int) -> Run | 
         folders = Folders.of(run.id, datasets_dir=settings.datasets_dir, runs_dir=settings.runs_dir)
         if run is unfinished[-1] and await _can_go_on(ledger, settings, run, folders):
             log.info("run %s goes on from stage %s", run.id, run.stage)
+            await ledger.runs.take_up(run.id)
             return run
         folders.drop_checkpoints()
         await discard_candidate(ledger, guild_id, run.id)
         await ledger.runs.advance(run.id, "failed", error=_CUT_OFF)
     return None
-
-
-async def discard_candidate(ledger: Ledger, guild_id: int, run_id: str) -> None:
-    """Note that the run's candidate, if it has one, will not serve; without files it is gone."""
-    for adapter in await ledger.adapters.of_guild(guild_id):
-        if adapter.run_id == run_id and adapter.state == "candidate":
-            if Path(adapter.path).is_dir():
-                await ledger.adapters.retire(adapter.version)
-            else:
-                await ledger.deletions.version_deleted(adapter)
 
 
 async def _can_go_on(ledger: Ledger, settings: Settings, run: Run, folders: Folders) -> bool:
@@ -71,4 +62,4 @@ async def _can_go_on(ledger: Ledger, settings: Settings, run: Run, folders: Fold
     return used <= dataset.permitted(material)
 
 
-__all__ = ["discard_candidate", "resumable"]
+__all__ = ["resumable"]

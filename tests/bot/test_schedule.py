@@ -11,7 +11,7 @@ import pytest
 
 from bot.background import Background
 from bot.nights import Nights
-from bot.schedule import MADE_UP, SCHEDULED, Schedule
+from bot.schedule import ATTEMPTS, MADE_UP, SCHEDULED, TAKEN_UP, Schedule
 from ledger.errors import NightBusy
 from ledger.store import Ledger
 from tests.bot.house import trainer_command, until
@@ -139,6 +139,34 @@ async def test_after_a_restart_the_ledger_knows_that_the_night_was_begun(plan: P
     plan.clock.advance(hours=3)
     async with plan.opened() as schedule:
         assert await schedule.tick() == []
+
+
+async def test_a_night_that_was_cut_off_is_taken_up_at_the_next_start(plan: Plan) -> None:
+    plan.clock.set(datetime(2026, 3, 2, 2, 0, tzinfo=UTC))
+    run = await plan.ledger.runs.create(GUILD, SCHEDULED)
+    await plan.ledger.runs.advance(run.id, "prepared")
+    plan.clock.advance(hours=1)
+    async with plan.opened() as schedule:
+        assert await schedule.tick() == [GUILD]
+        await plan.done()
+    assert plan.triggers() == [TAKEN_UP]
+
+
+async def test_what_is_cut_off_each_time_is_not_tried_for_ever(plan: Plan) -> None:
+    plan.clock.set(datetime(2026, 3, 2, 2, 0, tzinfo=UTC))
+    await plan.ledger.runs.advance(
+        (await plan.ledger.runs.create(GUILD, SCHEDULED)).id, "failed", error="cut"
+    )
+    run = await plan.ledger.runs.create(GUILD, SCHEDULED)
+    async with plan.opened() as schedule:
+        for _ in range(2, ATTEMPTS):
+            assert await schedule.tick() == [GUILD]
+            await plan.done()
+            await plan.ledger.runs.take_up(run.id)
+        assert await schedule.tick() == []
+        plan.clock.advance(days=1)
+        assert await schedule.tick() == [GUILD]
+        await plan.done()
 
 
 async def test_a_night_that_was_started_by_hand_before_the_due_time_does_not_replace_it(plan: Plan) -> None:
