@@ -18,6 +18,7 @@ from ledger.consent import refuses
 from ledger.database import Reader, Writer
 from ledger.errors import AdapterError
 from ledger.records import Adapter
+from ledger.runs import close_promoted
 
 
 def version_name(guild_id: int, number: int) -> str:
@@ -142,8 +143,11 @@ class Adapters:
             row = await cursor.fetchone()
         return adapter_of(row) if row else None
 
-    async def promote(self, guild_id: int, version: str, *, by: str) -> Adapter:
+    async def promote(self, guild_id: int, version: str, *, by: str, run: str = "") -> Adapter:
         """Let ``version`` serve from now on; return it.
+
+        ``run`` is the night that ends with it: closed in the same transaction, so that no kill leaves a
+        night open whose version serves already.
 
         Raises:
             AdapterError: the guild has no such version, its files were deleted, it gives away secrets or
@@ -156,6 +160,8 @@ class Adapters:
             raise AdapterError(f"{version} {leak}, so nobody can promote it.")
 
         async def job(connection: aiosqlite.Connection) -> None:
+            if run:
+                await close_promoted(connection, run, version, to_ms(self._clock.now()))
             if await _champion_version(connection, guild_id) == version:
                 return
             if await _saw_what_is_deleted(connection, version):

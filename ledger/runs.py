@@ -10,6 +10,7 @@ from typing import Any
 import aiosqlite
 
 from ledger.clock import Clock, to_ms
+from ledger.consent import refuses
 from ledger.database import Reader, Writer
 from ledger.errors import LedgerError
 from ledger.records import FINAL_STAGES, Run, Stage
@@ -95,7 +96,7 @@ class Runs:
     async def attempts(self, guild_id: int, since: int) -> int:
         """Return how often nights since a time were begun or gone on with that came to no good end.
 
-        Whoever takes up what was cut off asks this first: what kills every attempt must not be tried for ever.
+        What kills every attempt must not be tried for ever.
         """
         async with self._reader.execute(
             "SELECT count(*) FROM run_steps s JOIN runs r ON r.id = s.run_id WHERE r.guild_id = ?"
@@ -137,6 +138,22 @@ class Runs:
             "SELECT message_id FROM run_messages WHERE run_id = ?", (run_id,)
         ) as cursor:
             return {int(row["message_id"]) async for row in cursor}
+
+    async def authors_of(self, run_id: str) -> dict[int, int]:
+        """Return who wrote each message that a run learns from."""
+        async with self._reader.execute(
+            "SELECT message_id, author_id FROM run_messages WHERE run_id = ?", (run_id,)
+        ) as cursor:
+            return {int(row["message_id"]): int(row["author_id"]) async for row in cursor}
+
+    async def refusing(self, run_id: str) -> frozenset[int]:
+        """Return whose words a run learns from though their last answer is no, there or everywhere."""
+        async with self._reader.execute(
+            "SELECT DISTINCT m.author_id FROM run_messages m JOIN runs r ON r.id = m.run_id"
+            f" WHERE r.id = ? AND {refuses('m.author_id', guild='r.guild_id', channel='m.channel_id')}",
+            (run_id,),
+        ) as cursor:
+            return frozenset([int(row["author_id"]) async for row in cursor])
 
     async def seen_messages(self, guild_id: int) -> set[int]:
         """Return the ids of all messages that a night which reached its verdict has looked at."""
@@ -199,6 +216,24 @@ class Runs:
             "SELECT stage, at FROM run_steps WHERE run_id = ? ORDER BY rowid", (run_id,)
         ) as cursor:
             return [(str(row["stage"]), int(row["at"])) async for row in cursor]
+
+
+async def close_promoted(connection: aiosqlite.Connection, run_id: str, version: str, now: int) -> None:
+    """Note, inside the promotion's transaction, that a run ended with its version serving.
+
+    Raises:
+        LedgerError: there is no such run, or it is finished already.
+    """
+    cursor = await connection.execute(
+        "UPDATE runs SET stage = 'promoted', finished_at = ?, champion = ?"
+        " WHERE id = ? AND finished_at IS NULL",
+        (now, version, run_id),
+    )
+    if not cursor.rowcount:
+        raise LedgerError(f"The run {run_id} is unknown or finished; it cannot become promoted.")
+    await connection.execute(
+        "INSERT INTO run_steps (run_id, stage, at) VALUES (?, 'promoted', ?)", (run_id, now)
+    )
 
 
 def _run(row: aiosqlite.Row) -> Run:
