@@ -111,17 +111,21 @@ class NightschoolBot(commands.Bot):
                 admin_channel=s.settings.bot.admin_channel,
             )
         )
+        s.schedule.tell_with(self.tell_soon)
         await self.tree.sync()
         s.nights.on_finished(self._tidy_up)
-        s.background.run(s.housekeeping.daily(self.is_member, self._tell_soon), name="housekeeping")
+        s.background.run(s.housekeeping.daily(self.is_member, self._tell_swept), name="housekeeping")
         s.background.run(s.housekeeping.see_through(), name="unfinished deletions")
 
     async def _tidy_up(self, night: Night) -> None:
         """Delete what a promotion has freed: versions that learned from something deleted since."""
         await self.services.housekeeping.sweep()
 
-    async def _tell_soon(self, guild_id: int, text: str) -> None:
-        # Not waited for: what has to be deleted must not wait for Discord.
+    async def _tell_swept(self, guild_id: int, text: str) -> None:
+        self.tell_soon(guild_id, f"🧹 {text}")
+
+    def tell_soon(self, guild_id: int, text: str) -> None:
+        """Have the guild's admins read a text; returns at once, since nothing else may wait for Discord."""
         self.services.background.run(self.tell_admins(guild_id, text), name="telling")
 
     async def tell_admins(self, guild_id: int, text: str) -> None:
@@ -133,9 +137,9 @@ class NightschoolBot(commands.Bot):
         if channel is None:
             return
         try:
-            await channel.send(f"🧹 {text}")
+            await channel.send(text)
         except discord.HTTPException as error:
-            log.error("guild %d could not be told what was deleted: %s", guild_id, error)
+            log.error("guild %d could not be told something: %s", guild_id, error)
 
     async def is_member(self, guild_id: int, user_id: int) -> bool | None:
         """Tell whether the person is in the guild; None when Discord cannot be asked now."""

@@ -7,6 +7,7 @@ the ledger's runs, so that a wake-up which comes late, twice or not at all chang
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from types import TracebackType
 from typing import Self
@@ -17,12 +18,25 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
 from bot.background import Background
 from bot.cron import WallClockCron
-from bot.nights import Nights
+from bot.nights import Night, Nights
 from ledger.clock import Clock, from_ms, to_ms
 from ledger.errors import NightBusy
 from ledger.store import Ledger
 
 log = logging.getLogger(__name__)
+
+Tell = Callable[[int, str], None]
+"""Has a guild's admins read a text; returns at once."""
+
+
+def silent(guild_id: int, text: str) -> None:
+    """Tell nobody."""
+
+
+LEFT_OUT = (
+    "😴 The night that was due <t:{at}:t> is left out: another one is under way (`/train status`). "
+    "What it does not see, the next one does."
+)
 
 SCHEDULED = "schedule"
 MADE_UP = "schedule, made up"
@@ -47,7 +61,9 @@ class Schedule:
         background: Background,
         clock: Clock,
         enabled: bool = True,
+        tell: Tell = silent,
     ) -> None:
+        """``tell`` has a guild's admins read a text."""
         self._zone = ZoneInfo(timezone)
         self._trigger = WallClockCron(cron, self._zone)
         self._grace = timedelta(minutes=misfire_grace_minutes)
@@ -56,6 +72,8 @@ class Schedule:
         self._background = background
         self._clock = clock
         self._enabled = enabled
+        self._tell = tell
+        self._left_out: dict[int, datetime] = {}
         self._scheduler = AsyncIOScheduler(timezone=UTC)  # the trigger knows the zone
 
     async def __aenter__(self) -> Self:
@@ -70,6 +88,7 @@ class Schedule:
             )
             self._scheduler.add_listener(self._missed, EVENT_JOB_MISSED)
             self._scheduler.start()
+            self._nights.on_finished(self._ended)
         return self
 
     async def __aexit__(
@@ -115,10 +134,27 @@ class Schedule:
             try:
                 self._nights.start(guild_id, trigger=trigger)
             except NightBusy:
-                log.info("guild %d is being trained already; the scheduled night is left out", guild_id)
+                self._leave_out(guild_id, due)
                 continue
             started.append(guild_id)
         return started
+
+    def tell_with(self, tell: Tell) -> None:
+        """Have ``tell`` bring texts to a guild's admins from now on: the bot is made after the schedule."""
+        self._tell = tell
+
+    def _leave_out(self, guild_id: int, due: datetime) -> None:
+        """Say, once a due time, that a night is left out because another runs."""
+        if self._left_out.get(guild_id) == due:
+            return
+        self._left_out[guild_id] = due
+        log.info("guild %d is being trained already; the scheduled night is left out", guild_id)
+        self._tell(guild_id, LEFT_OUT.format(at=int(due.timestamp())))
+
+    async def _ended(self, night: Night) -> None:
+        """Take a night up again whose trainer died: killed for memory, perhaps."""
+        if night.died:
+            self._background.run(self._make_up(), name="cut-off-night")
 
     async def _cut_off(self, guild_id: int, due: datetime) -> bool:
         """Tell whether the night since ``due`` was cut off, by a kill or a power cut, and may be taken up."""
@@ -135,8 +171,8 @@ class Schedule:
         if first_seen is None or from_ms(first_seen) > due:
             return True
         current = self._nights.current(guild_id)
-        if current is not None and current.started_at >= due:
-            return True
+        if current is not None:
+            return current.started_at >= due
         last = self._nights.last.get(guild_id)
         if last is not None and last.started_at >= due:
             return True  # it failed before it could write a run; the next due time tries again

@@ -119,7 +119,7 @@ async def open_services(
                 edit_interval_seconds=settings.bot.edit_interval_seconds,
             )
         )
-        nights = Nights(config, background=background, clock=clock)
+        nights = Nights(config, background=background, clock=clock, ledger=ledger)
         schedule = await stack.enter_async_context(
             Schedule(
                 cron=settings.schedule.cron,
@@ -132,6 +132,8 @@ async def open_services(
                 clock=clock,
             )
         )
+        # Told first, waited for last: the trainer writes its resume point while the engine stops.
+        stack.callback(nights.leave)
         yield Services(
             settings=settings,
             clock=clock,

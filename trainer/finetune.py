@@ -22,6 +22,7 @@ from trainer.preflight import (
     CHECKPOINTS_KEPT,
     check_disk,
     check_finite,
+    check_gradients,
     check_trackers,
     told_in_a_sentence,
 )
@@ -144,6 +145,7 @@ class _Fitting:
                 self._train(loop, adapted, checkpoint)
         finally:
             scalars.close()
+        check_gradients([entry["grad_norm"] for entry in loop.state.log_history if "grad_norm" in entry])
         check_finite(trained(adapted))
         result = self._result(loop, out_dir, packed, len(train), time.monotonic() - began, checkpoint)
         self._save(adapted, out_dir, version, result, fields)

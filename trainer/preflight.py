@@ -61,6 +61,21 @@ def check_finite(weights: Mapping[str, Any]) -> None:
         )
 
 
+def check_gradients(norms: Sequence[float]) -> None:
+    """Refuse a training whose every gradient was infinite: clipped to nothing, it changed no weight.
+
+    Single ones are ordinary in float16, where the scale of the loss is found by trying.
+
+    Raises:
+        ModelError: none was finite.
+    """
+    if norms and not any(map(math.isfinite, norms)):
+        raise ModelError(
+            f"The gradient was no finite number in any of {len(norms)} updates, so nothing was learned and "
+            "no adapter is written: lower [training] learning_rate or lora_alpha."
+        )
+
+
 def check_loss(loss: float, step: int) -> None:
     """Refuse to go on training with a loss that is no finite number.
 
@@ -102,6 +117,7 @@ __all__ = [
     "CHECKPOINTS_KEPT",
     "check_disk",
     "check_finite",
+    "check_gradients",
     "check_loss",
     "check_trackers",
     "told_in_a_sentence",

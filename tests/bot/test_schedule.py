@@ -200,6 +200,42 @@ async def test_two_triggers_at_once_start_one_night(plan: Plan) -> None:
     assert plan.triggers() == ["/train start"]
 
 
+async def test_a_night_that_is_left_out_is_told_once(
+    plan: Plan, script: Callable[[str], Path], tmp_path: Path
+) -> None:
+    go = tmp_path / "go"
+    waits = f"import pathlib, time\nwhile not pathlib.Path({str(go)!r}).exists(): time.sleep(0.01)\n"
+    plan.nights._command = trainer_command(script(waits + TRAINER))
+    plan.clock.set(datetime(2026, 3, 2, 1, 0, tzinfo=UTC))
+    told: list[tuple[int, str]] = []
+    async with plan.opened() as schedule:
+        schedule.tell_with(lambda guild, text: told.append((guild, text)))
+        plan.nights.start(GUILD, trigger="/train start")
+        plan.clock.set(datetime(2026, 3, 2, 2, 0, tzinfo=UTC))
+        assert await schedule.tick() == []
+        assert await schedule.tick() == []
+        go.touch()
+        await plan.done()
+    [(guild, text)] = told
+    assert guild == GUILD
+    assert f"<t:{int(plan.clock.now().timestamp())}:t> is left out" in text
+
+
+async def test_a_night_whose_trainer_died_is_taken_up_at_once(
+    plan: Plan, script: Callable[[str], Path]
+) -> None:
+    plan.nights._command = trainer_command(script(TRAINER.replace("print(", "sys.exit(9) # ")))
+    plan.clock.set(datetime(2026, 3, 2, 2, 0, tzinfo=UTC))
+    run = await plan.ledger.runs.create(GUILD, "/train start")
+    async with plan.opened():
+        # As each trainer does when it begins.
+        plan.nights.on_finished(lambda night: plan.ledger.runs.take_up(run.id))
+        plan.nights.start(GUILD, trigger="/train start")
+        await until(lambda: plan.calls.exists() and len(plan.triggers()) == ATTEMPTS - 1)
+        await plan.done()
+    assert plan.triggers() == ["/train start", TAKEN_UP]
+
+
 async def test_a_schedule_that_is_switched_off_starts_nothing(plan: Plan) -> None:
     plan.clock.set(datetime(2026, 3, 2, 2, 0, tzinfo=UTC))
     async with plan.opened(enabled=False) as schedule:

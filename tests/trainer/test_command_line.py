@@ -203,7 +203,7 @@ def test_a_stopped_night_ends_cleanly_and_is_written_down_as_cancelled(config: P
         assert child.stdout is not None
         for line in child.stdout:
             if '"fit"' in line:
-                child.send_signal(signal.SIGTERM)
+                child.send_signal(signal.SIGINT)
                 break
         began = time.monotonic()
         lines = child.stdout.read().splitlines()

@@ -20,7 +20,7 @@ here = pathlib.Path(__file__)
 def stop(*_):
     print(json.dumps({"stage": "cancelled", "reasons": ["stopped by an admin"]}), flush=True)
     sys.exit(1)
-signal.signal(signal.SIGTERM, stop)
+signal.signal(signal.SIGINT, stop)
 step = 0
 while not here.with_name("end").exists():
     if here.with_name(f"step{step + 1}").exists():
