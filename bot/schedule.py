@@ -43,8 +43,6 @@ MADE_UP = "schedule, made up"
 TAKEN_UP = "schedule, taken up again"
 ATTEMPTS = 3
 """How often one due night is begun or gone on with: what killed it three times kills it again."""
-LOOK_BACK = timedelta(days=8)
-"""How far back the last due time is looked for; a weekly cron line is covered."""
 
 
 class Schedule:
@@ -105,13 +103,8 @@ class Schedule:
         return due.astimezone(self._zone) if due else None
 
     def last_due(self) -> datetime | None:
-        """Return when a night was last due, or None if none was within ``LOOK_BACK``."""
-        now = self._clock.now()
-        due: datetime | None = None
-        candidate = self._trigger.due(now - LOOK_BACK)
-        while candidate is not None and candidate <= now:
-            due = candidate
-            candidate = self._trigger.due(due + timedelta(seconds=1))
+        """Return when a night was last due, in the schedule's time zone, however long ago."""
+        due = self._trigger.last_due(self._clock.now())
         return due.astimezone(self._zone) if due else None
 
     async def tick(self) -> list[int]:

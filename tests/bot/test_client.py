@@ -289,6 +289,7 @@ async def test_a_deletion_that_stays_unfinished_is_gone_on_with_after_a_minute(
 
 
 async def test_the_admins_are_told_what_the_daily_round_deleted(house: House) -> None:
-    await house.bot.tell_admins(house.guild.id, "Deleted by age or date: 3 messages.")
-    assert house.said(house.office) == ["Deleted by age or date: 3 messages."]
+    await house.bot._tell_swept(house.guild.id, "Deleted by age or date: 3 messages.")
+    await until(lambda: house.said(house.office))
+    assert house.said(house.office) == ["🧹 Deleted by age or date: 3 messages."]
     await house.bot.tell_admins(404, "nobody reads this")

@@ -132,6 +132,15 @@ async def test_a_night_that_was_missed_is_made_up_and_not_twice(plan: Plan) -> N
     assert plan.triggers() == [MADE_UP]
 
 
+async def test_a_monthly_night_that_was_missed_by_eleven_days_is_made_up(plan: Plan) -> None:
+    plan.clock.set(datetime(2026, 4, 12, 9, 0, tzinfo=UTC))
+    async with plan.opened("0 3 1 * *") as schedule:
+        assert await schedule.tick() == [GUILD]
+        await plan.done()
+        assert await schedule.tick() == []
+    assert plan.triggers() == [MADE_UP]
+
+
 async def test_after_a_restart_the_ledger_knows_that_the_night_was_begun(plan: Plan) -> None:
     plan.clock.set(datetime(2026, 3, 2, 2, 0, tzinfo=UTC))
     run = await plan.ledger.runs.create(GUILD, SCHEDULED)
