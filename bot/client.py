@@ -112,6 +112,7 @@ class NightschoolBot(commands.Bot):
             )
         )
         s.schedule.tell_with(self.tell_soon)
+        s.housekeeping.tell_with(self.tell_soon)
         await self.tree.sync()
         s.nights.on_finished(self._tidy_up)
         s.background.run(s.housekeeping.daily(self.is_member, self._tell_swept), name="housekeeping")
@@ -160,7 +161,8 @@ class NightschoolBot(commands.Bot):
         return True
 
     async def on_message(self, message: discord.Message) -> None:
-        """Leave messages to the cogs: there are no prefix commands."""
+        """Leave messages to the cogs, but for their time: there are no prefix commands."""
+        self.services.watch.heard(message.created_at)
 
     async def on_ready(self) -> None:
         for guild in self.guilds:

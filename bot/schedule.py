@@ -7,7 +7,7 @@ the ledger's runs, so that a wake-up which comes late, twice or not at all chang
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from types import TracebackType
 from typing import Self
@@ -31,6 +31,11 @@ Tell = Callable[[int, str], None]
 
 def silent(guild_id: int, text: str) -> None:
     """Tell nobody."""
+
+
+async def always() -> bool:
+    """Believe the clock."""
+    return True
 
 
 LEFT_OUT = (
@@ -60,8 +65,9 @@ class Schedule:
         clock: Clock,
         enabled: bool = True,
         tell: Tell = silent,
+        believes: Callable[[], Awaitable[bool]] = always,
     ) -> None:
-        """``tell`` has a guild's admins read a text."""
+        """``tell`` has a guild's admins read a text; ``believes`` says whether the clock can be believed."""
         self._zone = ZoneInfo(timezone)
         self._trigger = WallClockCron(cron, self._zone)
         self._grace = timedelta(minutes=misfire_grace_minutes)
@@ -70,7 +76,7 @@ class Schedule:
         self._background = background
         self._clock = clock
         self._enabled = enabled
-        self._tell = tell
+        self._tell, self._believes = tell, believes
         self._left_out: dict[int, datetime] = {}
         self._scheduler = AsyncIOScheduler(timezone=UTC)  # the trigger knows the zone
 
@@ -114,7 +120,7 @@ class Schedule:
         was off, and whenever the clock was moved.
         """
         due = self.last_due()
-        if not self._enabled or due is None:
+        if not self._enabled or due is None or not await self._believes():
             return []
         late = self._clock.now() - due > self._grace
         started = []
@@ -166,11 +172,12 @@ class Schedule:
         current = self._nights.current(guild_id)
         if current is not None:
             return current.started_at >= due
+        now = self._clock.now()
         last = self._nights.last.get(guild_id)
-        if last is not None and last.started_at >= due:
+        if last is not None and due <= last.started_at <= now:
             return True  # it failed before it could write a run; the next due time tries again
-        runs = await self._ledger.runs.of_guild(guild_id, limit=1)
-        return bool(runs) and from_ms(runs[0].created_at) >= due
+        # What was begun while the clock was ahead says nothing about the days that it had skipped.
+        return await self._ledger.runs.begun_between(guild_id, to_ms(due), to_ms(now))
 
     def _missed(self, event: JobExecutionEvent) -> None:
         log.warning(

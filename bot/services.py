@@ -21,6 +21,7 @@ from bot.nights import Nights
 from bot.schedule import Schedule
 from bot.serving import Serving
 from ledger.clock import Clock, SystemClock
+from ledger.clock_watch import ClockWatch
 from ledger.forgetting import Forgetting
 from ledger.retention import Retention
 from ledger.settings import Secrets, Settings
@@ -43,6 +44,7 @@ class Services:
     schedule: Schedule
     forgetting: Forgetting
     housekeeping: Housekeeping
+    watch: ClockWatch
 
 
 @asynccontextmanager
@@ -68,6 +70,7 @@ async def open_services(
             days=settings.forgetting.days,
             strict=settings.forgetting.strict,
         )
+        watch = clock_watch(ledger)
         housekeeping = Housekeeping(
             ledger,
             forgetting,
@@ -81,6 +84,7 @@ async def open_services(
                 adapter_days=settings.retention.adapter_days,
             ),
             leavers_after_days=settings.retention.forget_leavers_after_days,
+            watch=watch,
         )
         await forgetting.complete()
         background = await stack.enter_async_context(Background())
@@ -130,6 +134,7 @@ async def open_services(
                 nights=nights,
                 background=background,
                 clock=clock,
+                believes=housekeeping.believes,
             )
         )
         # Told first, waited for last: the trainer writes its resume point while the engine stops.
@@ -147,4 +152,13 @@ async def open_services(
             schedule=schedule,
             forgetting=forgetting,
             housekeeping=housekeeping,
+            watch=watch,
         )
+
+
+def clock_watch(ledger: Ledger) -> ClockWatch:
+    """Return what doubts the machine's clock; one that was handed in is moved on purpose, as in the demo."""
+    clock = ledger.clock
+    if isinstance(clock, SystemClock):
+        return ClockWatch(ledger)
+    return ClockWatch(ledger, seconds=lambda: clock.now().timestamp())

@@ -202,6 +202,15 @@ class Runs:
         ) as cursor:
             return [_run(row) async for row in cursor]
 
+    async def begun_between(self, guild_id: int, start: int, end: int) -> bool:
+        """Tell whether a run of the guild was begun from ``start`` to ``end``, both included."""
+        async with self._reader.execute(
+            "SELECT EXISTS (SELECT 1 FROM runs WHERE guild_id = ? AND created_at BETWEEN ? AND ?)",
+            (guild_id, start, end),
+        ) as cursor:
+            row = await cursor.fetchone()
+        return bool(row and row[0])
+
     async def unfinished(self, guild_id: int) -> list[Run]:
         """Return runs that were cut off, oldest first."""
         async with self._reader.execute(

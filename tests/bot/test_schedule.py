@@ -141,6 +141,35 @@ async def test_a_monthly_night_that_was_missed_by_eleven_days_is_made_up(plan: P
     assert plan.triggers() == [MADE_UP]
 
 
+async def test_nights_begun_while_the_clock_was_ahead_do_not_cost_the_days_between(plan: Plan) -> None:
+    plan.clock.set(datetime(2026, 3, 10, 2, 0, tzinfo=UTC))
+    run = await plan.ledger.runs.create(GUILD, SCHEDULED)
+    await plan.ledger.runs.advance(run.id, "kept")
+    plan.clock.set(datetime(2026, 3, 2, 2, 0, tzinfo=UTC))
+    async with plan.opened() as schedule:
+        for _ in range(3):
+            assert await schedule.tick() == [GUILD]
+            await plan.done()
+            plan.nights.last.clear()
+            await plan.ledger.runs.create(GUILD, SCHEDULED)
+            plan.clock.advance(days=1)
+
+
+async def test_no_night_starts_by_itself_while_the_clock_is_in_doubt(plan: Plan) -> None:
+    plan.clock.set(datetime(2026, 3, 2, 2, 0, tzinfo=UTC))
+    async with plan.opened() as schedule:
+        believed = False
+
+        async def believes() -> bool:
+            return believed
+
+        schedule._believes = believes
+        assert await schedule.tick() == []
+        believed = True
+        assert await schedule.tick() == [GUILD]
+        await plan.done()
+
+
 async def test_after_a_restart_the_ledger_knows_that_the_night_was_begun(plan: Plan) -> None:
     plan.clock.set(datetime(2026, 3, 2, 2, 0, tzinfo=UTC))
     run = await plan.ledger.runs.create(GUILD, SCHEDULED)
