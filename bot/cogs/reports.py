@@ -19,7 +19,7 @@ from bot.cogs.errors import admin_check, answer_error
 from bot.nights import Night, Nights
 from bot.report import clipped, report_embeds, report_file
 from bot.serving import Serving
-from ledger.adapters import leaks
+from ledger.adapters import unfit
 from ledger.errors import AdapterError
 from ledger.store import Ledger
 
@@ -122,7 +122,7 @@ class ReportsCog(commands.Cog):
 def _buttons(outcome: Mapping[str, Any]) -> discord.ui.View | None:
     candidate = outcome.get("candidate")
     action = {"promoted": "rollback", "kept": "promote"}.get(str(outcome.get("stage")))
-    refused = action == "promote" and leaks(outcome.get("recitals") or {})
+    refused = action == "promote" and unfit(outcome)
     if not candidate or action is None or refused:
         return None
     view = discord.ui.View(timeout=None)
