@@ -15,7 +15,7 @@ from ledger.database import Reader, Writer
 from ledger.errors import LedgerError
 from ledger.records import FINAL_STAGES, Run, Stage
 
-RUN = re.compile(r"g(?P<guild>\d+)-\d{8}T\d{6}(?:-\d+)?")
+RUN = re.compile(r"g(?P<guild>\d+)-(?P<day>\d{8})T\d{6}(?:-\d+)?")
 """Names of runs, and so of their folders; what was made by hand has others."""
 _JSON_FIELDS = {"reasons", "counts", "metrics"}
 TAKEN_UP = "taken up"
