@@ -7,6 +7,7 @@ import asyncio
 import os
 import re
 import shutil
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -36,6 +37,9 @@ def run_command(options: argparse.Namespace) -> int:
     handler = _HANDLERS[options.command]
     if options.command in _HEAVY:
         os.nice(NICENESS)
+        if getattr(options, "progress", False):
+            # Nothing is begun yet: a cancel ends the process at once, not behind the libraries' loading.
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
         from trainer.instruments import quieten_libraries
 
         quieten_libraries()

@@ -260,6 +260,7 @@ class Night:
     ) -> list[dict[str, float]]:
         """Train, or go on training, and return what was logged."""
         if not is_fitted(folders) and not Path(candidate.path).is_dir():
+            self._report("fit", 0, 1)  # the model is loaded first, which may take minutes
             fields = {
                 "guild": self._guild,
                 "run": run.id,
@@ -295,6 +296,7 @@ class Night:
         self, run: Run, folders: Folders, candidate: Adapter, champion: Adapter | None, outcome: Outcome
     ) -> Decision:
         final = Path(candidate.path)
+        self._report("evaluate", 0, 1)
         corpus = None
         if self._settings.leakage.probes:
             corpus = await corpus_of(self._ledger, self._settings, run)
