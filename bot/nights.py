@@ -121,6 +121,8 @@ class Nights:
         night = self._current.get(guild_id)
         if night is None:
             return False
+        if night.cancelled:
+            return True  # a second signal would end the trainer before it has written that down
         night.cancelled = True
         work = self._cancel(guild_id) if night.running else self._drop(night)
         self._background.run(work, name=f"cancel-{guild_id}")

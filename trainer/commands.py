@@ -18,7 +18,7 @@ from ledger.errors import DatasetError
 from ledger.settings import Settings, load_settings
 from trainer import record, telling
 from trainer.console import finish, ledger_of
-from trainer.progress import Bars, JsonLines, Reporter, silent
+from trainer.progress import Bars, JsonLines, Reporter, nobody, silent
 from trainer.stopping import Stop, leave_process, stoppable
 
 NICENESS = 10
@@ -80,8 +80,11 @@ def _night(settings: Settings, options: argparse.Namespace) -> int:
 
     with stoppable(with_parent=options.progress) as stop, _reporter(options) as reporter:
         outcome = asyncio.run(work(stop, reporter))
-        code = finish(options, outcome.as_json(), telling.outcome(outcome), outcome.exit_code)
-        return leave_process(code)
+        try:
+            finish(options, outcome.as_json(), telling.outcome(outcome), outcome.exit_code)
+        except BrokenPipeError:
+            sys.stdout = nobody()  # whoever watched was killed; the record is in the ledger
+        return leave_process(outcome.exit_code)
 
 
 def _prepare(settings: Settings, options: argparse.Namespace) -> int:

@@ -19,10 +19,15 @@ from trainer.folders import Folders, put_in_place
 from trainer.outcome import Outcome
 from trainer.report import write_report
 from trainer.verdict import Decision
+from trainer.withdrawing import BEGINNINGS
 
 log = logging.getLogger("trainer")
 
 FORGOTTEN = "Something that this night learned from was deleted meanwhile; it begins again without it."
+TOO_OFTEN = (
+    f"Something that this night learned from was taken back in each of its {BEGINNINGS} beginnings; the next "
+    "night trains without it."
+)
 OPTED_OUT = "Somebody whose words this night learned from opted out meanwhile; it begins again without them."
 
 
@@ -96,6 +101,7 @@ async def note_who_serves(ledger: Ledger, outcome: Outcome) -> None:
 __all__ = [
     "FORGOTTEN",
     "OPTED_OUT",
+    "TOO_OFTEN",
     "close",
     "finish_version",
     "note_verdict",

@@ -17,6 +17,7 @@ from ledger.errors import AdapterError, RunCancelled
 from trainer.leakage import Corpus, Probe, Recitals, judge_recitals, probes_of
 from trainer.progress import Reporter, Stopwatch, silent
 from trainer.recipe import Base
+from trainer.stopping import STOPPED
 from trainer.verdict import Tally, total
 
 log = logging.getLogger("trainer")
@@ -277,7 +278,7 @@ class _Session:
 
     def _check(self) -> None:
         if self._cancelled():
-            raise RunCancelled("The night was stopped; what serves goes on serving.")
+            raise RunCancelled(STOPPED)
 
 
 def _contexts(dataset_dir: Path, count: int) -> list[list[dict[str, Any]]]:

@@ -32,6 +32,7 @@ from trainer.collation import Example
 from trainer.perplexity import score_examples, token_losses
 from trainer.preflight import check_loss
 from trainer.progress import Reporter, Stopwatch
+from trainer.stopping import STOPPED
 from trainer.verdict import total
 
 log = logging.getLogger("trainer")
@@ -130,7 +131,7 @@ class Loop(Trainer):
     def check_cancelled(self) -> None:
         """Raise RunCancelled if somebody stopped the night."""
         if self._cancelled():
-            raise RunCancelled("The night was stopped; what serves goes on serving.")
+            raise RunCancelled(STOPPED)
 
 
 class News(TrainerCallback):

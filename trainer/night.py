@@ -27,6 +27,7 @@ from trainer import dataset
 from trainer.builders import base_of, decide, recipe_of
 from trainer.corpus import corpus_of
 from trainer.endings import (
+    TOO_OFTEN,
     close,
     finish_version,
     note_verdict,
@@ -111,6 +112,9 @@ class Night:
                 outcome = await self._once(run)
                 outcome.seconds = time.monotonic() - began
                 if not outcome.withdrawn or self._stopped():
+                    break
+                if beginning == BEGINNINGS - 1:
+                    outcome.error = TOO_OFTEN
                     break
                 log.warning("run %s is followed by another beginning of the same night", run.id)
             return outcome

@@ -47,16 +47,19 @@ class Stop:
 
 @contextmanager
 def stoppable(*, with_parent: bool = False) -> Iterator[Stop]:
-    """Give what tells whether a signal came; a second one of a kind ends the process.
+    """Give what tells whether a signal came; a second SIGINT ends the process.
 
-    ``with_parent`` leaves when the program that started this one is gone, however that one ended.
+    A second SIGTERM changes nothing: the system and the bot may each send one, and a checkpoint is being
+    written. ``with_parent`` leaves when the program that started this one is gone, however that one
+    ended.
     """
     stop = Stop()
     means = {signal.SIGINT: stop.cancelled, signal.SIGTERM: stop.leaving}
 
     def note(number: int, frame: FrameType | None) -> None:
         means[signal.Signals(number)].set()
-        signal.signal(number, signal.SIG_DFL)
+        if number == signal.SIGINT:
+            signal.signal(number, signal.SIG_DFL)
 
     before = {number: signal.signal(number, note) for number in means}
     over = threading.Event()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -13,11 +14,14 @@ import pytest
 
 from bot.background import Background
 from bot.nights import KILLED, STOPPED, Night, Nights
+from ledger.clock import SystemClock
 from ledger.errors import NightBusy
 from ledger.settings import Settings
 from ledger.store import Ledger
 from tests.bot.house import trainer_command, until
-from tests.conftest import FakeClock
+from tests.conftest import ROOT, FakeClock
+from tests.trainer.conftest import GUILD as LEARNING
+from tests.trainer.conftest import fill
 
 GUILD, OTHER = 7, 8
 
@@ -227,6 +231,78 @@ time.sleep(60)
     assert (tmp_path / "left").exists()
     assert not waiting.running
     assert told == []
+
+
+async def test_a_second_cancel_leaves_the_trainer_time_to_write_the_first_one_down(
+    start: Start, tmp_path: Path
+) -> None:
+    nights = start(
+        TELLS
+        + f"""
+import signal, sys, time
+def stop(*_):
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    print('{PROGRESS.replace('"fit"', '"evaluate"')}', flush=True)
+    while not pathlib.Path(__file__).with_name("go").exists():
+        time.sleep(0.01)
+    print('{{"stage": "cancelled", "reasons": ["written down"]}}', flush=True)
+    sys.exit(1)
+signal.signal(signal.SIGINT, stop)
+print('{PROGRESS}', flush=True)
+time.sleep(60)
+"""
+    )
+    night = nights.start(GUILD, trigger="test")
+    await until(lambda: night.stage == "fit")
+    assert nights.cancel(GUILD)
+    await until(lambda: night.stage == "evaluate")
+    assert nights.cancel(GUILD)
+    (tmp_path / "go").touch()
+    assert (await ended(night))["reasons"] == ["written down"]
+
+
+BOT = """
+import asyncio, pathlib, sys
+from bot.background import Background
+from bot.nights import Nights
+from ledger.clock import SystemClock
+async def main():
+    async with Background() as background:
+        nights = Nights(pathlib.Path(sys.argv[1]), background=background, clock=SystemClock())
+        night = nights.start(int(sys.argv[2]), trigger="schedule")
+        while night.stage != "fit" or night.step < 1:
+            await asyncio.sleep(0.01)
+        print(nights._processes[night.guild_id].pid, flush=True)
+        await asyncio.sleep(600)
+asyncio.run(main())
+"""
+
+
+@pytest.mark.slow
+async def test_a_bot_that_is_killed_leaves_no_trainer_and_the_next_one_goes_on_with_its_night(
+    settings: Settings, config_file: Path
+) -> None:
+    config_file.write_text(config_file.read_text().replace("epochs = 2", "epochs = 40\npatience = 40"))
+    async with Ledger.open(settings.database) as ledger:
+        await fill(ledger, 60)
+        command = [sys.executable, "-c", BOT, str(config_file), str(LEARNING)]
+        with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as bot:
+            assert bot.stdout is not None
+            trainer = int(bot.stdout.readline())
+            bot.kill()
+        [cut_off] = await ledger.runs.unfinished(LEARNING)
+        assert cut_off.stage == "prepared"
+        async with Background() as background:
+            nights = Nights(config_file, background=background, clock=SystemClock(), ledger=ledger)
+            night = nights.start(LEARNING, trigger="schedule, taken up again")
+            await until(lambda: night.run and night.stage == "fit" and night.step, seconds=60)
+            with pytest.raises(ProcessLookupError):
+                os.kill(trainer, 0)
+            assert night.run == cut_off.id
+            nights.cancel(LEARNING)
+            await asyncio.wait_for(night.ended.wait(), 20)
+        assert (await ledger.runs.require(cut_off.id)).stage == "cancelled"
+        assert "taken up" in [stage for stage, _ in await ledger.runs.steps(cut_off.id)]
 
 
 async def test_ctrl_c_at_a_terminal_reaches_the_bot_alone(start: Start, tmp_path: Path) -> None:

@@ -160,7 +160,8 @@ def test_sigint_cancels_and_sigterm_leaves() -> None:
             os.kill(os.getpid(), number)
             assert (stop.cancelled.is_set(), stop.leaving.is_set()) == (cancelled, not cancelled)
             assert stop()
-            assert signal.getsignal(number) == signal.SIG_DFL
+            # Who presses Ctrl-C twice means it; the system and the bot may each send one SIGTERM.
+            assert (signal.getsignal(number) == signal.SIG_DFL) == cancelled
         assert signal.getsignal(number) == before
 
 
