@@ -116,6 +116,8 @@ class NightschoolBot(commands.Bot):
         )
         await self.add_cog(self._reports)
         s.background.run(self._sync_commands(), name="slash commands")
+        s.schedule.tell_with(self.tell_soon)
+        s.housekeeping.tell_with(self.tell_soon)
         s.nights.on_finished(self._tidy_up)
         s.background.run(s.housekeeping.daily(self.is_member, self._tell_swept), name="housekeeping")
         s.background.run(self._deliver_owed(), name="what is owed")
@@ -182,7 +184,8 @@ class NightschoolBot(commands.Bot):
         return True
 
     async def on_message(self, message: discord.Message) -> None:
-        """Leave messages to the cogs: there are no prefix commands."""
+        """Leave messages to the cogs, but for their time: there are no prefix commands."""
+        self.services.watch.heard(message.created_at)
 
     async def on_ready(self) -> None:
         for guild in self.guilds:

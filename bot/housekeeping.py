@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 from ledger.clock import to_ms
+from ledger.clock_watch import ClockWatch
 from ledger.errors import NightschoolError
 from ledger.forgetting import DAY_MS, Forgetting
 from ledger.retention import Retention, Swept
@@ -21,6 +22,7 @@ log = logging.getLogger(__name__)
 
 Tell = Callable[[int, str], Awaitable[None]]
 """Posts a text where a guild's admins read it."""
+BELIEVED = "⏰ The clock is right again: nights and deletions by age or date go on."
 IsMember = Callable[[int, int], Awaitable[bool | None]]
 """(guild id, user id) to whether the person is in the guild; None when that cannot be told now."""
 
@@ -29,19 +31,51 @@ class Housekeeping:
     """Sweeps; ``leavers_after_days`` 0 keeps what people shared who left since."""
 
     def __init__(
-        self, ledger: Ledger, forgetting: Forgetting, retention: Retention, *, leavers_after_days: int
+        self,
+        ledger: Ledger,
+        forgetting: Forgetting,
+        retention: Retention,
+        *,
+        leavers_after_days: int,
+        watch: ClockWatch | None = None,
     ) -> None:
+        """``watch`` says whether the clock can be believed; nothing goes by age or date while it cannot."""
         self._ledger = ledger
         self._forgetting = forgetting
         self._retention = retention
         self._leavers_after_ms = leavers_after_days * DAY_MS
+        self._watch = watch
+        self._tell: Callable[[int, str], None] = lambda guild_id, text: None
+        self._told = ""
         self._one_at_a_time = asyncio.Lock()
         self._swept_since: list[str] = []
 
+    def tell_with(self, tell: Callable[[int, str], None]) -> None:
+        """Have ``tell`` bring texts to a guild's admins from now on."""
+        self._tell = tell
+
+    async def believes(self) -> bool:
+        """Tell whether the clock can be believed, and the admins when that changes."""
+        if self._watch is None:
+            return True
+        believed = await self._watch.look()
+        if bool(self._told) == believed:
+            text = f"⏰ {self._watch.problem}" if not believed else BELIEVED
+            log.warning("the clock is %s", "believed again" if believed else "in doubt: it jumped")
+            for guild_id in await self._ledger.guilds.all():
+                self._tell(guild_id, text)
+        self._told = self._watch.problem
+        return believed
+
     async def sweep(self) -> Swept:
-        """Complete cut-off deletions and delete what is due; say in the log how much that was."""
+        """Complete cut-off deletions and delete what is due; say in the log how much that was.
+
+        While the clock is in doubt nothing is due.
+        """
         async with self._one_at_a_time:
             await self._forgetting.complete()
+            if not await self.believes():
+                return Swept({}, {}, 0, ())
             swept = await self._retention.sweep()
             swept = replace(swept, versions=(*self._swept_since, *swept.versions))
             self._swept_since.clear()
@@ -61,7 +95,7 @@ class Housekeeping:
         Asked of Discord one by one, because a list of all members would need another privileged
         intent. Somebody who is back in time is crossed off the list of those who left.
         """
-        if not self._leavers_after_ms:
+        if not self._leavers_after_ms or not await self.believes():
             return []
         now = to_ms(self._ledger.clock.now())
         forgotten = []
@@ -91,7 +125,8 @@ class Housekeeping:
                 async with self._one_at_a_time:
                     if open_still:
                         await self._forgetting.complete()
-                    self._swept_since += await self._forgetting.sweep()
+                    if await self.believes():
+                        self._swept_since += await self._forgetting.sweep()
                     await self._forgetting.note_beside_backups()
             except (NightschoolError, OSError, sqlite3.Error) as error:
                 log.error("what is due cannot be deleted yet, and is tried again: %s", _told(error))

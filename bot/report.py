@@ -7,12 +7,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import discord
 
-from ledger.records import LOCKED
+from ledger.adapters import short_name
+from ledger.clock import to_ms
+from ledger.records import LOCKED, Run
+from ledger.runs import RUN
 
 COLOURS = {
     "promoted": discord.Colour.green(),
@@ -26,6 +30,7 @@ TITLES = {
     "kept": "📚 Tonight's version was not better; the old one stays",
     "skipped": "😴 Nothing to learn tonight",
     "cancelled": "✋ The night was cancelled",
+    "paused": "⏸️ The night was interrupted; the next start goes on with it",
     "failed": "🩹 The night failed; what served goes on serving",
 }
 # Discord takes at most 1,024 characters a field and 6,000 over all embeds of a message; together
@@ -113,11 +118,29 @@ def _samples(samples: Sequence[Mapping[str, Any]]) -> discord.Embed:
 
 def _footer(outcome: Mapping[str, Any]) -> str:
     parts = [
-        f"run {outcome['run']}" if outcome.get("run") else "",
-        f"candidate {outcome['candidate']}" if outcome.get("candidate") else "",
+        version_of(outcome),
         f"{outcome['seconds'] / 60:.0f} min" if outcome.get("seconds") else "",
+        f"run {outcome['run']}" if outcome.get("run") and not outcome.get("candidate") else "",
     ]
-    return clipped(" · ".join(part for part in parts if part) or "no run", FOOTER)
+    return clipped(" · ".join(part for part in parts if part) or "it had not begun yet", FOOTER)
+
+
+def version_of(outcome: Mapping[str, Any]) -> str:
+    """Return the night's version as people read it, or an empty text; its day is that of the run's name."""
+    begun = RUN.fullmatch(str(outcome.get("run") or ""))
+    day = datetime.strptime(f"{begun['day']}Z", "%Y%m%d%z") if begun else None
+    return short_name(str(outcome.get("candidate") or ""), to_ms(day) if day else None)
+
+
+def started_by(trigger: str) -> str:
+    """Return who or what started a night, a member as a mention; in an embed nobody is pinged by it."""
+    by_hand = re.fullmatch(r"/train start by (\d+)", trigger)
+    return f"started by <@{by_hand[1]}>" if by_hand else trigger
+
+
+def how_it_ended(run: Run) -> str:
+    """Return a night's end in a word or two; one that was cut off has none."""
+    return run.stage if run.finished else f"cut off (it was {run.stage})"
 
 
 def plain(text: str) -> str:

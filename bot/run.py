@@ -92,7 +92,14 @@ async def _online(bot: NightschoolBot, token: str) -> None:
             log.warning("Discord cannot be reached (%s); trying again in %.0f s", type(error).__name__, delay)
             await _forget_session(bot)
             await asyncio.sleep(delay)
-    await bot.connect()
+    while True:
+        try:
+            await bot.connect()
+            return
+        except AttributeError as error:
+            # discord.py 2.7 trips over itself where its very first connection breaks in mid-greeting.
+            log.warning("the first connection to Discord broke (%s); trying again", error)
+            await asyncio.sleep(next(delays))
 
 
 async def _forget_session(bot: NightschoolBot) -> None:

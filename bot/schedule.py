@@ -7,6 +7,7 @@ the ledger's runs, so that a wake-up which comes late, twice or not at all chang
 from __future__ import annotations
 
 import logging
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from types import TracebackType
 from typing import Self
@@ -17,17 +18,36 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
 from bot.background import Background
 from bot.cron import WallClockCron
-from bot.nights import Nights
-from ledger.clock import Clock, from_ms
+from bot.nights import Night, Nights
+from ledger.clock import Clock, from_ms, to_ms
 from ledger.errors import NightBusy
 from ledger.store import Ledger
 
 log = logging.getLogger(__name__)
 
+Tell = Callable[[int, str], None]
+"""Has a guild's admins read a text; returns at once."""
+
+
+def silent(guild_id: int, text: str) -> None:
+    """Tell nobody."""
+
+
+async def always() -> bool:
+    """Believe the clock."""
+    return True
+
+
+LEFT_OUT = (
+    "😴 The night that was due <t:{at}:t> is left out: another one is under way (`/train status`). "
+    "What it does not see, the next one does."
+)
+
 SCHEDULED = "schedule"
 MADE_UP = "schedule, made up"
-LOOK_BACK = timedelta(days=8)
-"""How far back the last due time is looked for; a weekly cron line is covered."""
+TAKEN_UP = "schedule, taken up again"
+ATTEMPTS = 3
+"""How often one due night is begun or gone on with: what killed it three times kills it again."""
 
 
 class Schedule:
@@ -44,7 +64,10 @@ class Schedule:
         background: Background,
         clock: Clock,
         enabled: bool = True,
+        tell: Tell = silent,
+        believes: Callable[[], Awaitable[bool]] = always,
     ) -> None:
+        """``tell`` has a guild's admins read a text; ``believes`` says whether the clock can be believed."""
         self._zone = ZoneInfo(timezone)
         self._trigger = WallClockCron(cron, self._zone)
         self._grace = timedelta(minutes=misfire_grace_minutes)
@@ -53,6 +76,8 @@ class Schedule:
         self._background = background
         self._clock = clock
         self._enabled = enabled
+        self._tell, self._believes = tell, believes
+        self._left_out: dict[int, datetime] = {}
         self._scheduler = AsyncIOScheduler(timezone=UTC)  # the trigger knows the zone
 
     async def __aenter__(self) -> Self:
@@ -67,6 +92,7 @@ class Schedule:
             )
             self._scheduler.add_listener(self._missed, EVENT_JOB_MISSED)
             self._scheduler.start()
+            self._nights.on_finished(self._ended)
         return self
 
     async def __aexit__(
@@ -83,13 +109,8 @@ class Schedule:
         return due.astimezone(self._zone) if due else None
 
     def last_due(self) -> datetime | None:
-        """Return when a night was last due, or None if none was within ``LOOK_BACK``."""
-        now = self._clock.now()
-        due: datetime | None = None
-        candidate = self._trigger.due(now - LOOK_BACK)
-        while candidate is not None and candidate <= now:
-            due = candidate
-            candidate = self._trigger.due(due + timedelta(seconds=1))
+        """Return when a night was last due, in the schedule's time zone, however long ago."""
+        due = self._trigger.last_due(self._clock.now())
         return due.astimezone(self._zone) if due else None
 
     async def tick(self) -> list[int]:
@@ -99,20 +120,49 @@ class Schedule:
         was off, and whenever the clock was moved.
         """
         due = self.last_due()
-        if not self._enabled or due is None:
+        if not self._enabled or due is None or not await self._believes():
             return []
         late = self._clock.now() - due > self._grace
         started = []
         for guild_id in await self._ledger.guilds.all():
-            if await self._begun_since(guild_id, due):
+            trigger = MADE_UP if late else SCHEDULED
+            if await self._cut_off(guild_id, due):
+                trigger = TAKEN_UP
+            elif await self._begun_since(guild_id, due):
                 continue
             try:
-                self._nights.start(guild_id, trigger=MADE_UP if late else SCHEDULED)
+                self._nights.start(guild_id, trigger=trigger)
             except NightBusy:
-                log.info("guild %d is being trained already; the scheduled night is left out", guild_id)
+                self._leave_out(guild_id, due)
                 continue
             started.append(guild_id)
         return started
+
+    def tell_with(self, tell: Tell) -> None:
+        """Have ``tell`` bring texts to a guild's admins from now on: the bot is made after the schedule."""
+        self._tell = tell
+
+    def _leave_out(self, guild_id: int, due: datetime) -> None:
+        """Say, once a due time, that a night is left out because another runs."""
+        if self._left_out.get(guild_id) == due:
+            return
+        self._left_out[guild_id] = due
+        log.info("guild %d is being trained already; the scheduled night is left out", guild_id)
+        self._tell(guild_id, LEFT_OUT.format(at=int(due.timestamp())))
+
+    async def _ended(self, night: Night) -> None:
+        """Take a night up again whose trainer died: killed for memory, perhaps."""
+        if night.died:
+            self._background.run(self._make_up(), name="cut-off-night")
+
+    async def _cut_off(self, guild_id: int, due: datetime) -> bool:
+        """Tell whether the night since ``due`` was cut off, by a kill or a power cut, and may be taken up."""
+        if self._nights.current(guild_id) is not None:
+            return False
+        runs = await self._ledger.runs.of_guild(guild_id, limit=1)
+        if not runs or runs[0].finished or from_ms(runs[0].created_at) < due:
+            return False
+        return await self._ledger.runs.attempts(guild_id, to_ms(due)) < ATTEMPTS
 
     async def _begun_since(self, guild_id: int, due: datetime) -> bool:
         """Tell whether a night due at ``due`` has been seen to, or came before the guild did."""
@@ -120,13 +170,14 @@ class Schedule:
         if first_seen is None or from_ms(first_seen) > due:
             return True
         current = self._nights.current(guild_id)
-        if current is not None and current.started_at >= due:
-            return True
+        if current is not None:
+            return current.started_at >= due
+        now = self._clock.now()
         last = self._nights.last.get(guild_id)
-        if last is not None and last.started_at >= due:
+        if last is not None and due <= last.started_at <= now:
             return True  # it failed before it could write a run; the next due time tries again
-        runs = await self._ledger.runs.of_guild(guild_id, limit=1)
-        return bool(runs) and from_ms(runs[0].created_at) >= due
+        # What was begun while the clock was ahead says nothing about the days that it had skipped.
+        return await self._ledger.runs.begun_between(guild_id, to_ms(due), to_ms(now))
 
     def _missed(self, event: JobExecutionEvent) -> None:
         log.warning(

@@ -22,6 +22,7 @@ from bot.schedule import Schedule
 from bot.serving import Serving
 from bot.talking.scribe import Scribes
 from ledger.clock import Clock, SystemClock
+from ledger.clock_watch import ClockWatch
 from ledger.forgetting import Forgetting
 from ledger.retention import Retention
 from ledger.settings import Bot, Secrets, Settings
@@ -45,6 +46,7 @@ class Services:
     schedule: Schedule
     forgetting: Forgetting
     housekeeping: Housekeeping
+    watch: ClockWatch
 
 
 def answer_sampling(bot: Bot) -> Sampling:
@@ -84,6 +86,7 @@ async def open_services(
             days=settings.forgetting.days,
             strict=settings.forgetting.strict,
         )
+        watch = clock_watch(ledger)
         housekeeping = Housekeeping(
             ledger,
             forgetting,
@@ -97,6 +100,7 @@ async def open_services(
                 adapter_days=settings.retention.adapter_days,
             ),
             leavers_after_days=settings.retention.forget_leavers_after_days,
+            watch=watch,
         )
         await forgetting.complete()
         background = await stack.enter_async_context(Background())
@@ -134,7 +138,7 @@ async def open_services(
                 cooldown_seconds=settings.bot.cooldown_seconds,
             )
         )
-        nights = Nights(config, background=background, clock=clock)
+        nights = Nights(config, background=background, clock=clock, ledger=ledger)
         schedule = await stack.enter_async_context(
             Schedule(
                 cron=settings.schedule.cron,
@@ -145,8 +149,11 @@ async def open_services(
                 nights=nights,
                 background=background,
                 clock=clock,
+                believes=housekeeping.believes,
             )
         )
+        # Told first, waited for last: the trainer writes its resume point while the engine stops.
+        stack.callback(nights.leave)
         yield Services(
             settings=settings,
             clock=clock,
@@ -161,4 +168,13 @@ async def open_services(
             schedule=schedule,
             forgetting=forgetting,
             housekeeping=housekeeping,
+            watch=watch,
         )
+
+
+def clock_watch(ledger: Ledger) -> ClockWatch:
+    """Return what doubts the machine's clock; one that was handed in is moved on purpose, as in the demo."""
+    clock = ledger.clock
+    if isinstance(clock, SystemClock):
+        return ClockWatch(ledger)
+    return ClockWatch(ledger, seconds=lambda: clock.now().timestamp())

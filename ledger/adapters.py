@@ -6,6 +6,7 @@ Knows the rows only; what lies in a version's directory is the engine's and the 
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import fields
@@ -13,16 +14,38 @@ from typing import Any
 
 import aiosqlite
 
-from ledger.clock import Clock, to_ms
+from ledger.clock import Clock, from_ms, to_ms
 from ledger.consent import refuses
 from ledger.database import Reader, Writer
 from ledger.errors import AdapterError
 from ledger.records import Adapter
+from ledger.runs import close_promoted
 
 
 def version_name(guild_id: int, number: int) -> str:
     """Return the version's name; fixed width, so that no name is ever a prefix of another."""
     return f"g{guild_id}-v{number:06d}"
+
+
+def short_name(version: str, made_at: int | None) -> str:
+    """Return a version as people read it, "v2, 4 January"; ``made_at`` in milliseconds, if it is known."""
+    found = VERSION.fullmatch(version)
+    if found is None:
+        return version
+    number = f"v{int(found['number'])}"
+    return number if made_at is None else f"{number}, {from_ms(made_at):%-d %B}"
+
+
+def unfit(measured: Mapping[str, Any]) -> str:
+    """Return why nobody may let a version serve, by the figures of its night; empty where it may.
+
+    That is more than not being better: it is broken, or gives people away.
+    """
+    scores = (measured.get("scores") or {}).get("candidate") or {}
+    figures = [scores[name] for name in ("nll", "general_nll") if name in scores]
+    if not all(isinstance(figure, int | float) and math.isfinite(figure) for figure in figures):
+        return "is broken: a score of its night is no finite number"
+    return leaks(measured.get("recitals") or {})
 
 
 def leaks(recitals: Mapping[str, float]) -> str:
@@ -33,7 +56,7 @@ def leaks(recitals: Mapping[str, float]) -> str:
     return f"recites what single people wrote ({rate:.1%}, limit {limit:.1%})" if rate > limit else ""
 
 
-VERSION = re.compile(r"g(?P<guild>\d+)-v\d{6,}")
+VERSION = re.compile(r"g(?P<guild>\d+)-v(?P<number>\d{6,})")
 """Names of versions, and so of their folders."""
 
 
@@ -107,12 +130,14 @@ class Adapters:
         return adapter_of(row) if row else None
 
     async def require(self, guild_id: int, version: str) -> Adapter:
-        """Return the guild's version.
+        """Return the guild's version, by its name or, as people say it, by its number: ``v2``.
 
         Raises:
             AdapterError: the guild has no such version.
         """
-        adapter = await self.get(guild_id, version)
+        short = re.fullmatch(r"v(\d{1,9})\b.*", version.strip())
+        name = version_name(guild_id, int(short[1])) if short else version
+        adapter = await self.get(guild_id, name)
         if adapter is None:
             raise AdapterError(f"This server has no adapter version {version!r}; see /adapter list.")
         return adapter
@@ -142,20 +167,26 @@ class Adapters:
             row = await cursor.fetchone()
         return adapter_of(row) if row else None
 
-    async def promote(self, guild_id: int, version: str, *, by: str) -> Adapter:
+    async def promote(self, guild_id: int, version: str, *, by: str, run: str = "") -> Adapter:
         """Let ``version`` serve from now on; return it.
 
+        ``run`` is the night that ends with it: closed in the same transaction, so that no kill leaves a
+        night open whose version serves already.
+
         Raises:
-            AdapterError: the guild has no such version, its files were deleted, it gives away secrets or
-                recites people, or it learned from something that somebody had deleted since.
+            AdapterError: the guild has no such version, its files were deleted, it is broken, gives away
+                secrets or recites people, or it learned from something that somebody had deleted since.
         """
         adapter = await self.require(guild_id, version)
+        version = adapter.version
         if adapter.state == "deleted":
             raise AdapterError(f"The files of {version} were deleted; choose another version.")
-        if leak := leaks(adapter.metrics.get("recitals") or {}):
-            raise AdapterError(f"{version} {leak}, so nobody can promote it.")
+        if reason := unfit(adapter.metrics):
+            raise AdapterError(f"{version} {reason}, so nobody can promote it.")
 
         async def job(connection: aiosqlite.Connection) -> None:
+            if run:
+                await close_promoted(connection, run, version, to_ms(self._clock.now()))
             if await _champion_version(connection, guild_id) == version:
                 return
             if await _saw_what_is_deleted(connection, version):

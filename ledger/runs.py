@@ -10,13 +10,16 @@ from typing import Any
 import aiosqlite
 
 from ledger.clock import Clock, to_ms
+from ledger.consent import refuses
 from ledger.database import Reader, Writer
 from ledger.errors import LedgerError
 from ledger.records import FINAL_STAGES, Run, Stage
 
-RUN = re.compile(r"g(?P<guild>\d+)-\d{8}T\d{6}(?:-\d+)?")
+RUN = re.compile(r"g(?P<guild>\d+)-(?P<day>\d{8})T\d{6}(?:-\d+)?")
 """Names of runs, and so of their folders; what was made by hand has others."""
 _JSON_FIELDS = {"reasons", "counts", "metrics"}
+TAKEN_UP = "taken up"
+"""The step that is written when a run that was cut off is gone on with."""
 _FIELDS = {"candidate", "champion", "verdict", "error"} | _JSON_FIELDS
 
 
@@ -83,6 +86,27 @@ class Runs:
             raise LedgerError(f"The run {run_id} is unknown or finished; it cannot become {stage}.")
         return await self.require(run_id)
 
+    async def take_up(self, run_id: str) -> None:
+        """Note that a run which was cut off is gone on with."""
+        await self._writer.execute(
+            "INSERT INTO run_steps (run_id, stage, at) VALUES (?, ?, ?)",
+            (run_id, TAKEN_UP, to_ms(self._clock.now())),
+        )
+
+    async def attempts(self, guild_id: int, since: int) -> int:
+        """Return how often nights since a time were begun or gone on with that came to no good end.
+
+        What kills every attempt must not be tried for ever.
+        """
+        async with self._reader.execute(
+            "SELECT count(*) FROM run_steps s JOIN runs r ON r.id = s.run_id WHERE r.guild_id = ?"
+            " AND r.created_at >= ? AND s.stage IN ('planned', ?)"
+            " AND (r.finished_at IS NULL OR r.stage = 'failed')",
+            (guild_id, since, TAKEN_UP),
+        ) as cursor:
+            row = await cursor.fetchone()
+        return int(row[0]) if row else 0
+
     async def learned_from(self, run_id: str, messages: Iterable[tuple[int, int]]) -> int:
         """Keep the (message id, author id) pairs that the run trains on, and where; never their text.
 
@@ -114,6 +138,22 @@ class Runs:
             "SELECT message_id FROM run_messages WHERE run_id = ?", (run_id,)
         ) as cursor:
             return {int(row["message_id"]) async for row in cursor}
+
+    async def authors_of(self, run_id: str) -> dict[int, int]:
+        """Return who wrote each message that a run learns from."""
+        async with self._reader.execute(
+            "SELECT message_id, author_id FROM run_messages WHERE run_id = ?", (run_id,)
+        ) as cursor:
+            return {int(row["message_id"]): int(row["author_id"]) async for row in cursor}
+
+    async def refusing(self, run_id: str) -> frozenset[int]:
+        """Return whose words a run learns from though their last answer is no, there or everywhere."""
+        async with self._reader.execute(
+            "SELECT DISTINCT m.author_id FROM run_messages m JOIN runs r ON r.id = m.run_id"
+            f" WHERE r.id = ? AND {refuses('m.author_id', guild='r.guild_id', channel='m.channel_id')}",
+            (run_id,),
+        ) as cursor:
+            return frozenset([int(row["author_id"]) async for row in cursor])
 
     async def seen_messages(self, guild_id: int) -> set[int]:
         """Return the ids of all messages that a night which reached its verdict has looked at."""
@@ -177,6 +217,15 @@ class Runs:
             "UPDATE runs SET reported_at = ? WHERE id = ?", (to_ms(self._clock.now()), run_id)
         )
 
+    async def begun_between(self, guild_id: int, start: int, end: int) -> bool:
+        """Tell whether a run of the guild was begun from ``start`` to ``end``, both included."""
+        async with self._reader.execute(
+            "SELECT EXISTS (SELECT 1 FROM runs WHERE guild_id = ? AND created_at BETWEEN ? AND ?)",
+            (guild_id, start, end),
+        ) as cursor:
+            row = await cursor.fetchone()
+        return bool(row and row[0])
+
     async def unfinished(self, guild_id: int) -> list[Run]:
         """Return runs that were cut off, oldest first."""
         async with self._reader.execute(
@@ -191,6 +240,24 @@ class Runs:
             "SELECT stage, at FROM run_steps WHERE run_id = ? ORDER BY rowid", (run_id,)
         ) as cursor:
             return [(str(row["stage"]), int(row["at"])) async for row in cursor]
+
+
+async def close_promoted(connection: aiosqlite.Connection, run_id: str, version: str, now: int) -> None:
+    """Note, inside the promotion's transaction, that a run ended with its version serving.
+
+    Raises:
+        LedgerError: there is no such run, or it is finished already.
+    """
+    cursor = await connection.execute(
+        "UPDATE runs SET stage = 'promoted', finished_at = ?, champion = ?"
+        " WHERE id = ? AND finished_at IS NULL",
+        (now, version, run_id),
+    )
+    if not cursor.rowcount:
+        raise LedgerError(f"The run {run_id} is unknown or finished; it cannot become promoted.")
+    await connection.execute(
+        "INSERT INTO run_steps (run_id, stage, at) VALUES (?, 'promoted', ?)", (run_id, now)
+    )
 
 
 def _run(row: aiosqlite.Row) -> Run:

@@ -9,6 +9,7 @@ parameters. Secrets never stand in the file; :class:`Secrets` reads them from th
 from __future__ import annotations
 
 import tomllib
+from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
@@ -158,12 +159,17 @@ class Schedule(Section):
     @field_validator("cron")
     @classmethod
     def _five_fields(cls, value: str) -> str:
-        from apscheduler.triggers.cron import CronTrigger
+        from cronsim import CronSim, CronSimError
 
+        if len(value.split()) != 5:
+            raise ValueError(f"{value!r} is no cron line of five fields; write e.g. '0 3 * * *'")
         try:
-            CronTrigger.from_crontab(value)
-        except ValueError as error:
-            raise ValueError(f"{value!r} is no cron line ({error}); write e.g. '0 3 * * *'") from error
+            next(CronSim(value, datetime(2026, 1, 1, tzinfo=UTC)))
+        except (CronSimError, AssertionError) as error:
+            reason = str(error) or "a field cannot be read"
+            raise ValueError(f"{value!r} is no cron line ({reason}); write e.g. '0 3 * * *'") from error
+        except StopIteration as error:
+            raise ValueError(f"{value!r} names a date that never comes; write e.g. '0 3 * * *'") from error
         return value
 
 

@@ -9,21 +9,22 @@ import re
 import shutil
 import signal
 import sys
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from ledger.errors import DatasetError
 from ledger.settings import Settings, load_settings
 from trainer import record, telling
 from trainer.console import finish, ledger_of
-from trainer.progress import Bars, JsonLines, Reporter, silent
+from trainer.progress import Bars, JsonLines, Reporter, nobody, silent
+from trainer.stopping import Stop, leave_process, stoppable
 
 NICENESS = 10
 """Training gives way to the bot and the engine on the same machine."""
+LOCK_SECONDS = 30.0
+"""How long a night that a program started waits for another one of the guild to end."""
 
 
 def run_command(options: argparse.Namespace) -> int:
@@ -36,27 +37,13 @@ def run_command(options: argparse.Namespace) -> int:
     handler = _HANDLERS[options.command]
     if options.command in _HEAVY:
         os.nice(NICENESS)
+        if getattr(options, "progress", False):
+            # Nothing is begun yet: a cancel ends the process at once, not behind the libraries' loading.
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
         from trainer.instruments import quieten_libraries
 
         quieten_libraries()
     return handler(settings, options)
-
-
-@contextmanager
-def _stoppable() -> Iterator[Callable[[], bool]]:
-    """Give a function that tells whether SIGTERM or SIGINT came; a second one ends the process."""
-    stopped = threading.Event()
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        stopped.set()
-        signal.signal(number, signal.SIG_DFL)
-
-    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield stopped.is_set
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 @contextmanager
@@ -76,7 +63,7 @@ def _reporter(options: argparse.Namespace, run: str = "") -> Iterator[Reporter]:
 def _night(settings: Settings, options: argparse.Namespace) -> int:
     from trainer.night import Night
 
-    async def work(cancelled: Callable[[], bool], reporter: Reporter) -> Any:
+    async def work(stop: Stop, reporter: Reporter) -> Any:
         async with ledger_of(settings, options) as ledger:
             return await Night(
                 ledger,
@@ -84,14 +71,20 @@ def _night(settings: Settings, options: argparse.Namespace) -> int:
                 await ledger.guilds.the_only(options.guild),
                 trigger=options.trigger,
                 reporter=reporter,
-                cancelled=cancelled,
+                cancelled=stop.cancelled.is_set,
+                leaving=stop.leaving.is_set,
+                lock_seconds=LOCK_SECONDS if options.progress else 0.0,
                 sampled_replies=options.samples,
                 on_run=lambda run: reporter.name(run) if isinstance(reporter, JsonLines) else None,
             ).run()
 
-    with _stoppable() as cancelled, _reporter(options) as reporter:
-        outcome = asyncio.run(work(cancelled, reporter))
-    return finish(options, outcome.as_json(), telling.outcome(outcome), outcome.exit_code)
+    with stoppable(with_parent=options.progress) as stop, _reporter(options) as reporter:
+        outcome = asyncio.run(work(stop, reporter))
+        try:
+            finish(options, outcome.as_json(), telling.outcome(outcome), outcome.exit_code)
+        except BrokenPipeError:
+            sys.stdout = nobody()  # whoever watched was killed; the record is in the ledger
+        return leave_process(outcome.exit_code)
 
 
 def _prepare(settings: Settings, options: argparse.Namespace) -> int:
@@ -129,7 +122,7 @@ def _fit(settings: Settings, options: argparse.Namespace) -> int:
     out = options.out or settings.runs_dir / f"fit-{options.dataset.resolve().name}" / "adapter"
     work = out.parent / f"{out.name}-work"
     try:
-        with _stoppable() as cancelled, _reporter(options) as reporter:
+        with stoppable(with_parent=options.progress) as stop, _reporter(options) as reporter:
             result = fit(
                 options.dataset,
                 out,
@@ -138,7 +131,8 @@ def _fit(settings: Settings, options: argparse.Namespace) -> int:
                 work_dir=work,
                 version=f"by-hand-{out.parent.name}",
                 reporter=reporter,
-                cancelled=cancelled,
+                cancelled=stop.cancelled.is_set,
+                leaving=stop.leaving.is_set,
             )
     finally:
         forgotten = begun and not options.dataset.is_dir()
@@ -158,7 +152,7 @@ def _evaluate(settings: Settings, options: argparse.Namespace) -> int:
     from trainer.builders import base_of, decide, interval_of
     from trainer.evaluation import evaluate
 
-    with _stoppable() as cancelled, _reporter(options) as reporter:
+    with stoppable(with_parent=options.progress) as stop, _reporter(options) as reporter:
         found = evaluate(
             options.dataset,
             _adapter_dir(settings, options.adapter),
@@ -169,7 +163,7 @@ def _evaluate(settings: Settings, options: argparse.Namespace) -> int:
             sampled_replies=options.samples,
             seed=settings.training.seed,
             reporter=reporter,
-            cancelled=cancelled,
+            cancelled=stop,
         )
     decision = decide(found, settings)
     scores = {name: score.figures() for name, score in found.scores.items()}

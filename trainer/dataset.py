@@ -10,8 +10,9 @@ import json
 import os
 import shutil
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from ledger.store import Ledger
 from trainer.examples import sha256
 from trainer.selection import LOCKED, Rules, select
 from trainer.splitting import Split, Talk, split
+from trainer.stopping import in_thread
 from trainer.windows import windows_of
 
 MINUTE_MS = 60_000
@@ -63,22 +65,40 @@ class Material:
     """Messages that an earlier night has looked at."""
 
 
-async def gather(ledger: Ledger, guild_id: int, *, discord_permission: str) -> Material:
-    """Read what the ledger holds of one guild."""
+async def gather(
+    ledger: Ledger,
+    guild_id: int,
+    *,
+    discord_permission: str,
+    without: Collection[int] = (),
+    stop: Callable[[], bool] = lambda: False,
+    on_progress: Callable[[int, int], None] = lambda done, of: None,
+) -> Material:
+    """Read what the ledger holds of one guild; nothing of the people in ``without`` is learned from."""
     channels = await ledger.channels.of_guild(guild_id)
+    stored = await ledger.messages.of_guild(guild_id)
+
+    def as_stored_today() -> list[Message]:
+        # Stored texts were scrubbed by the rules of their day; today's may know more.
+        found = []
+        for place, message in enumerate(stored):
+            if place % 500 == 0:
+                if stop():
+                    break  # given up: nobody looks at the rest
+                on_progress(place, 2 * len(stored))
+            found.append(replace(message, content=ledger.messages.as_stored(message.content)))
+        return found
+
     return Material(
         guild_id=guild_id,
         guild_name=(await ledger.guilds.all()).get(guild_id, "this server"),
-        # Stored texts were scrubbed by the rules of their day; today's may know more.
-        messages=[
-            replace(message, content=ledger.messages.as_stored(message.content))
-            for message in await ledger.messages.of_guild(guild_id)
-        ],
+        messages=await in_thread(as_stored_today, cancelled=stop),
         rules=Rules(
             consent=await ledger.consent.in_force(guild_id),
             bots=await ledger.people.bots(guild_id),
             ignored_channels=_ignored(channels),
             discord_permission=discord_permission,
+            without=without,
         ),
         channels={channel.id: channel.name for channel in channels},
         names=await ledger.people.names(guild_id),
@@ -164,15 +184,26 @@ async def prepare(
     discord_permission: str = "",
     min_new_replies: int = 0,
     run: str = "",
+    without: Collection[int] = (),
+    stop: Callable[[], bool] = lambda: False,
+    on_progress: Callable[[int, int], None] = lambda done, of: None,
 ) -> Prepared:
     """Write tonight's dataset of ``guild_id`` to ``directory``, replacing one that is there.
 
     Raises:
         TooFewNew: fewer than ``min_new_replies`` replies are new since the last night.
         DatasetError: there is no usable reply, or the directory cannot be written.
+        RunCancelled: ``stop`` said so.
     """
-    material = await gather(ledger, guild_id, discord_permission=discord_permission)
-    parts, counts = arrange(material, limits, bot_name=bot_name)
+    material = await gather(
+        ledger,
+        guild_id,
+        discord_permission=discord_permission,
+        without=without,
+        stop=stop,
+        on_progress=on_progress,
+    )
+    parts, counts = await in_thread(partial(arrange, material, limits, bot_name=bot_name), cancelled=stop)
     _check_new(counts, min_new_replies)
     _check_usable(parts, counts, material)
     manifest = {

@@ -10,19 +10,25 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 
-from ledger.errors import NightschoolError, RunCancelled
+from ledger.cut_off import discard_candidate
+from ledger.errors import RunCancelled
 from ledger.store import Ledger
 from trainer.builders import interval_of
 from trainer.evaluation import Evaluation
 from trainer.folders import Folders, put_in_place
 from trainer.outcome import Outcome
 from trainer.report import write_report
-from trainer.resuming import discard_candidate
 from trainer.verdict import Decision
+from trainer.withdrawing import BEGINNINGS
 
 log = logging.getLogger("trainer")
 
-FORGOTTEN = "Something that this night learned from was deleted meanwhile; the next night trains without it."
+FORGOTTEN = "Something that this night learned from was deleted meanwhile; it begins again without it."
+TOO_OFTEN = (
+    f"Something that this night learned from was taken back in each of its {BEGINNINGS} beginnings; the next "
+    "night trains without it."
+)
+OPTED_OUT = "Somebody whose words this night learned from opted out meanwhile; it begins again without them."
 
 
 def note_verdict(outcome: Outcome, found: Evaluation, decision: Decision, *, max_rate: float) -> None:
@@ -59,25 +65,23 @@ def finish_version(
     put_in_place(folders.fitted, final)
 
 
-async def stop_if_forgotten(ledger: Ledger, run_id: str) -> None:
-    """End a night that learns from somebody who has been forgotten meanwhile.
+async def what_was_withdrawn(ledger: Ledger, run_id: str) -> str:
+    """Return, as a sentence, what the run learned from and must not have; empty where nothing is."""
+    if await ledger.deletions.is_tainted(run_id):
+        return FORGOTTEN
+    return OPTED_OUT if await ledger.runs.refusing(run_id) else ""
+
+
+async def stop_if_withdrawn(ledger: Ledger, run_id: str) -> None:
+    """End a night that learns from somebody who has been forgotten, or opted out, meanwhile.
 
     The promotion itself refuses such a run in its transaction; this spares the work until then.
 
     Raises:
         RunCancelled: it does.
     """
-    if await ledger.deletions.is_tainted(run_id):
-        raise RunCancelled(FORGOTTEN)
-
-
-async def what_went_wrong(ledger: Ledger, run_id: str, error: NightschoolError) -> tuple[str, str]:
-    """Return stage and reason; files that vanish under a night vanish because of a deletion."""
-    try:
-        await stop_if_forgotten(ledger, run_id)
-    except RunCancelled as forgotten:
-        return "cancelled", str(forgotten)
-    return "failed", str(error)
+    if reason := await what_was_withdrawn(ledger, run_id):
+        raise RunCancelled(reason)
 
 
 async def close(ledger: Ledger, outcome: Outcome, stage: str, reason: str) -> None:
@@ -96,10 +100,12 @@ async def note_who_serves(ledger: Ledger, outcome: Outcome) -> None:
 
 __all__ = [
     "FORGOTTEN",
+    "OPTED_OUT",
+    "TOO_OFTEN",
     "close",
     "finish_version",
     "note_verdict",
     "note_who_serves",
-    "stop_if_forgotten",
-    "what_went_wrong",
+    "stop_if_withdrawn",
+    "what_was_withdrawn",
 ]

@@ -17,6 +17,7 @@ from ledger.errors import AdapterError, RunCancelled
 from trainer.leakage import Corpus, Probe, Recitals, judge_recitals, probes_of
 from trainer.progress import Reporter, Stopwatch, silent
 from trainer.recipe import Base
+from trainer.stopping import STOPPED
 from trainer.verdict import Tally, total
 
 log = logging.getLogger("trainer")
@@ -24,6 +25,8 @@ log = logging.getLogger("trainer")
 SHOWN = 3
 """Replies before and after that the report shows side by side."""
 _CONTEXT_TURNS = 3
+_HEATS = (0.0, 0.7)
+"""Temperatures at which a probe is gone on with."""
 RECITAL_TOKENS = 28
 """Long enough for 8 words in any language's tokens, with a start that may differ."""
 
@@ -123,13 +126,19 @@ def evaluate(
     model = load_base(base.name, revision=base.revision, placement=placement)
     packed = pack_if_possible(model, test[:3], wanted=packing)
     session = _Session(_with_adapters(model, adapters), tokenizer, packed, max_tokens, reporter, cancelled)
-    scores = session.score(["base", *sorted(adapters, reverse=True)], test, general)
     contexts = _contexts(dataset_dir, sampled_replies)
     before = "champion" if "champion" in adapters else "base"
-    replies = session.sample([before, "candidate"], contexts, max_new_tokens, seed)
-    recitals = None
+    tried: Sequence[Probe] = ()
     if corpus is not None:
         tried = probes_of(read_lines(dataset_dir, "train"), count=probes, seed=seed, secrets=corpus.secrets)
+    names, sampled = ["base", *sorted(adapters, reverse=True)], [before, "candidate"]
+    session.expect(
+        len(names) * (len(test) + len(general)) + len(sampled) * len(contexts) + len(_HEATS) * len(tried)
+    )
+    scores = session.score(names, test, general)
+    replies = session.sample(sampled, contexts, max_new_tokens, seed)
+    recitals = None
+    if corpus is not None:
         recitals = judge_recitals(corpus, session.go_on("candidate", tried, seed))
     return Evaluation(
         {
@@ -176,28 +185,29 @@ class _Session:
         self._model, self._tokenizer = model, tokenizer
         self._packed, self._max_tokens = packed, max_tokens
         self._reporter, self._cancelled = reporter, cancelled
+        self._watch = Stopwatch()
+        self._done = self._steps = 0
+
+    def expect(self, steps: int) -> None:
+        """Take note of how many examples, replies and probes there will be in all."""
+        self._steps = steps
 
     def score(self, names: Sequence[str], test: Sequence[Any], general: Sequence[Any]) -> dict[str, Scores]:
         """Score each named model on both."""
         from trainer.perplexity import by_conversation, score_examples
 
         examples = [*test, *general]
-        watch = Stopwatch()
         found: dict[str, Scores] = {}
-        for place, name in enumerate(names):
-
-            def tell(done: int, of: int, offset: int = place * len(examples)) -> None:
-                steps = len(names) * of
-                self._tell(offset + done, steps, watch)
-
+        for name in names:
             with self._speaking_as(name):
                 tallies = score_examples(
                     self._model,
                     examples,
                     packed=self._packed,
                     pad_id=int(self._tokenizer.pad_token_id or 0),
-                    on_batch=tell,
+                    on_batch=self._tell,
                 )
+            self._done += len(examples)
             held_out = tallies[: len(test)]
             found[name] = Scores(tuple(by_conversation(held_out, test)), total(tallies[len(test) :]))
         return found
@@ -220,8 +230,9 @@ class _Session:
                     max_new_tokens=max_new_tokens,
                     max_prompt_tokens=self._max_tokens,
                     seed=seed,
-                    on_batch=lambda done, of: self._check(),
+                    on_batch=self._tell,
                 )
+            self._done += len(contexts)
         return found
 
     def go_on(self, name: str, probes: Sequence[Probe], seed: int) -> list[list[str]]:
@@ -232,7 +243,7 @@ class _Session:
             return []
         drawn = []
         with self._speaking_as(name):
-            for temperature in (0.0, 0.7):
+            for temperature in _HEATS:
                 drawn.append(
                     sample_replies(
                         self._model,
@@ -243,9 +254,10 @@ class _Session:
                         max_prompt_tokens=self._max_tokens,
                         temperature=temperature,
                         seed=seed,
-                        on_batch=lambda done, of: self._check(),
+                        on_batch=self._tell,
                     )
                 )
+                self._done += len(probes)
         return [list(texts) for texts in zip(*drawn, strict=True)]
 
     @contextmanager
@@ -258,13 +270,15 @@ class _Session:
             self._model.set_adapter(name)
             yield
 
-    def _tell(self, step: int, steps: int, watch: Stopwatch) -> None:
+    def _tell(self, done: int, of: int) -> None:
+        """Report what is done of everything that there is to do, not of this part alone."""
         self._check()
-        self._reporter("evaluate", step, steps, eta_seconds=watch.eta(step, steps))
+        step = self._done + done
+        self._reporter("evaluate", step, self._steps, eta_seconds=self._watch.eta(step, self._steps))
 
     def _check(self) -> None:
         if self._cancelled():
-            raise RunCancelled("The night was stopped; what serves goes on serving.")
+            raise RunCancelled(STOPPED)
 
 
 def _contexts(dataset_dir: Path, count: int) -> list[list[dict[str, Any]]]:

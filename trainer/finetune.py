@@ -16,10 +16,19 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ledger.errors import RunCancelled
 from trainer.instruments import library_versions, peak_memory, training_log
-from trainer.preflight import CHECKPOINTS_KEPT, check_disk, check_trackers, told_in_a_sentence
+from trainer.preflight import (
+    CHECKPOINTS_KEPT,
+    check_disk,
+    check_finite,
+    check_gradients,
+    check_trackers,
+    told_in_a_sentence,
+)
 from trainer.progress import Reporter, silent
 from trainer.recipe import Base, FitResult, Recipe
+from trainer.stopping import LEFT
 
 if TYPE_CHECKING:
     from peft import PeftModel
@@ -43,6 +52,7 @@ def fit(
     fields: dict[str, Any] | None = None,
     reporter: Reporter = silent,
     cancelled: Callable[[], bool] = lambda: False,
+    leaving: Callable[[], bool] = lambda: False,
 ) -> FitResult:
     """Train LoRA matrices on ``dataset_dir`` and write them to ``out_dir``, which appears whole.
 
@@ -51,9 +61,9 @@ def fit(
 
     Raises:
         DatasetError: the dataset is broken, has no usable reply, or the disk is too full.
-        ModelError: the base model cannot be loaded or trained.
+        ModelError: the base model cannot be loaded or trained, or what it learned is no finite number.
         ConfigurationError: a tracker is not installed.
-        RunCancelled: ``cancelled`` said so; the checkpoints stay.
+        RunCancelled: ``cancelled`` said so, or ``leaving`` did, which writes a checkpoint before.
     """
     from engine.loading import choose_placement, load_base, load_tokenizer
     from trainer.examples import examples_of, load_part, read_manifest
@@ -70,14 +80,16 @@ def fit(
         log.info("%d examples to train on, %d to validate with", len(train), len(validation))
         _seed(recipe.seed)
         model = load_base(base.name, revision=base.revision, placement=placement)
-        result = _Fitting(
-            base, recipe, placement, work_dir, tokenizer, reporter=reporter, cancelled=cancelled
+        return _Fitting(
+            base,
+            recipe,
+            placement,
+            work_dir,
+            tokenizer,
+            reporter=reporter,
+            cancelled=cancelled,
+            leaving=leaving,
         ).run(model, train, validation, out_dir, version, {"dataset": manifest["files"], **(fields or {})})
-        (work_dir / "metrics.json").write_text(
-            json.dumps({**result.figures(), "history": list(result.history)}, indent=2) + "\n",
-            encoding="utf-8",
-        )
-    return result
 
 
 class _Fitting:
@@ -93,10 +105,11 @@ class _Fitting:
         *,
         reporter: Reporter,
         cancelled: Callable[[], bool],
+        leaving: Callable[[], bool],
     ) -> None:
         self.base, self.recipe, self.placement = base, recipe, placement
         self.work_dir, self.tokenizer = work_dir, tokenizer
-        self.reporter, self.cancelled = reporter, cancelled
+        self.reporter, self.cancelled, self.leaving = reporter, cancelled, leaving
 
     def run(
         self,
@@ -132,6 +145,8 @@ class _Fitting:
                 self._train(loop, adapted, checkpoint)
         finally:
             scalars.close()
+        check_gradients([entry["grad_norm"] for entry in loop.state.log_history if "grad_norm" in entry])
+        check_finite(trained(adapted))
         result = self._result(loop, out_dir, packed, len(train), time.monotonic() - began, checkpoint)
         self._save(adapted, out_dir, version, result, fields)
         shutil.rmtree(self.work_dir / "checkpoints", ignore_errors=True)
@@ -151,7 +166,7 @@ class _Fitting:
         from transformers import EarlyStoppingCallback
 
         from trainer.collation import pack, pad
-        from trainer.loop import Loop
+        from trainer.loop import LeaveAtStep, Loop
 
         pad_id = int(self.tokenizer.pad_token_id or 0)
         loop = Loop(
@@ -167,6 +182,7 @@ class _Fitting:
             reporter=self.reporter,
             cancelled=self.cancelled,
         )
+        loop.add_callback(LeaveAtStep(self.leaving))
         loop.add_callback(EarlyStoppingCallback(self.recipe.patience))
         return loop
 
@@ -191,6 +207,7 @@ class _Fitting:
             metric_for_best_model="eval_loss",
             greater_is_better=False,
             logging_steps=1,
+            logging_nan_inf_filter=False,  # it tells a loss that is no number as 0
             seed=recipe.seed,
             data_seed=recipe.seed,
             report_to=list(recipe.trackers) or "none",
@@ -215,6 +232,8 @@ class _Fitting:
         # every layer's input up to float32: a fifth of a step on a CPU.
         with disable_input_dtype_casting(adapted, active=loop.autocasts):
             loop.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+        if self.leaving() and loop.state.global_step < loop.state.max_steps:
+            raise RunCancelled(LEFT)
 
     def _result(
         self, loop: Loop, out_dir: Path, packed: bool, examples: int, seconds: float, checkpoint: Path | None
@@ -271,9 +290,21 @@ class _Fitting:
                 **fields,
             },
         )
+        # Before the adapter is there: whoever finds it finds its figures.
+        _write_whole(
+            self.work_dir / "metrics.json",
+            json.dumps({**result.figures(), "history": list(result.history)}, indent=2) + "\n",
+        )
         shutil.rmtree(out_dir, ignore_errors=True)
         out_dir.parent.mkdir(parents=True, exist_ok=True)
         unfinished.rename(out_dir)
+
+
+def _write_whole(path: Path, text: str) -> None:
+    """Write beside ``path`` and rename, so that a file of that name is always whole."""
+    beside = path.with_name(f".{path.name}.unfinished")
+    beside.write_text(text, encoding="utf-8")
+    beside.replace(path)
 
 
 def _seed(seed: int) -> None:

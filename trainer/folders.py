@@ -30,6 +30,11 @@ class Folders:
         """The adapter before its verdict."""
         return self.work / "adapter"
 
+    @property
+    def metrics(self) -> Path:
+        """The fit's figures; they are there before the adapter is."""
+        return self.work / "metrics.json"
+
     def drop_checkpoints(self) -> None:
         """Remove what only a resume needs."""
         shutil.rmtree(self.work / "checkpoints", ignore_errors=True)

@@ -5,11 +5,13 @@ Knows a path and a name; no ledger. Works on Linux and macOS, between processes 
 
 from __future__ import annotations
 
+import asyncio
 import fcntl
 import json
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 
 from ledger.errors import NightBusy
@@ -44,6 +46,30 @@ def night_lock(path: Path) -> Iterator[Callable[[str], None]]:
             fcntl.flock(file, fcntl.LOCK_UN)
 
 
+@asynccontextmanager
+async def waited_for(
+    path: Path, *, seconds: float, stop: Callable[[], bool]
+) -> AsyncIterator[Callable[[str], None]]:
+    """Hold ``path`` locked like :func:`night_lock`, and wait ``seconds`` for whoever holds it.
+
+    The trainer of a bot that was killed lives on for a moment, until it notices.
+
+    Raises:
+        NightBusy: somebody still holds it then, or ``stop`` says not to wait.
+    """
+    until = time.monotonic() + seconds
+    async with AsyncExitStack() as held:
+        while True:
+            try:
+                name = held.enter_context(night_lock(path))
+                break
+            except NightBusy:
+                if stop() or time.monotonic() >= until:
+                    raise
+            await asyncio.sleep(0.1)
+        yield name
+
+
 def _busy(path: Path) -> str:
     try:
         holder = json.loads(path.read_text(encoding="utf-8"))
@@ -53,4 +79,4 @@ def _busy(path: Path) -> str:
     return f"A night of this server is under way already ({who}): wait for it, or stop it with /train cancel."
 
 
-__all__ = ["night_lock"]
+__all__ = ["night_lock", "waited_for"]

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -29,7 +30,9 @@ from transformers.trainer_callback import PrinterCallback
 from ledger.errors import RunCancelled
 from trainer.collation import Example
 from trainer.perplexity import score_examples, token_losses
+from trainer.preflight import check_loss
 from trainer.progress import Reporter, Stopwatch
+from trainer.stopping import STOPPED
 from trainer.verdict import total
 
 log = logging.getLogger("trainer")
@@ -128,7 +131,7 @@ class Loop(Trainer):
     def check_cancelled(self) -> None:
         """Raise RunCancelled if somebody stopped the night."""
         if self._cancelled():
-            raise RunCancelled("The night was stopped; what serves goes on serving.")
+            raise RunCancelled(STOPPED)
 
 
 class News(TrainerCallback):
@@ -168,6 +171,9 @@ class News(TrainerCallback):
         **kwargs: Any,
     ) -> None:
         figures = {name: value for name, value in (logs or {}).items() if isinstance(value, int | float)}
+        for name in ("loss", "eval_loss"):
+            if name in figures:
+                check_loss(figures[name], state.global_step)
         self._loss = figures.get("loss", self._loss)
         told = " ".join(f"{name}={value:.6g}" for name, value in figures.items() if name != "total_flos")
         log.info("step %d of %d: %s", state.global_step, state.max_steps, told)
@@ -184,13 +190,34 @@ class News(TrainerCallback):
         )
 
 
+class LeaveAtStep(TrainerCallback):
+    """Ends training behind an update, with a checkpoint to go on from, when the night has to be left."""
+
+    def __init__(self, leaving: Callable[[], bool]) -> None:
+        self._leaving = leaving
+
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        if self._leaving():
+            control.should_save = True
+            control.should_training_stop = True
+
+
 class Scalars(TrainerCallback):
-    """Writes TensorBoard files: figures only, never a text."""
+    """Writes a TensorBoard file: figures only, never a text.
+
+    TensorBoard's own writer opens the file anew for each record, in a thread of its own, where a
+    deletion that takes the run's folder away ends in a traceback. This one keeps it open.
+    """
 
     def __init__(self, folder: Path) -> None:
-        from torch.utils.tensorboard import SummaryWriter
+        from tensorboard.summary.writer import record_writer
 
-        self._writer = SummaryWriter(str(folder))
+        folder.mkdir(parents=True, exist_ok=True)
+        self._file = (folder / f"events.out.tfevents.{time.time_ns()}.nightschool").open("wb")
+        self._records: Any = cast(Any, record_writer).RecordWriter(self._file)
+        self._write(file_version="brain.Event:2")
 
     def on_log(
         self,
@@ -200,12 +227,24 @@ class Scalars(TrainerCallback):
         logs: dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
-        for name, value in (logs or {}).items():
-            if isinstance(value, int | float):
-                self._writer.add_scalar(name, value, state.global_step)
+        from tensorboard.compat.proto import summary_pb2
+
+        summary: Any = cast(Any, summary_pb2).Summary
+        values = [
+            summary.Value(tag=name, simple_value=value)
+            for name, value in (logs or {}).items()
+            if isinstance(value, int | float)
+        ]
+        self._write(step=state.global_step, summary=summary(value=values))
+
+    def _write(self, **fields: Any) -> None:
+        from tensorboard.compat.proto import event_pb2
+
+        self._records.write(cast(Any, event_pb2).Event(wall_time=time.time(), **fields).SerializeToString())
+        self._file.flush()
 
     def close(self) -> None:
-        self._writer.close()
+        self._file.close()
 
 
-__all__ = ["Loop", "News", "Scalars"]
+__all__ = ["LeaveAtStep", "Loop", "News", "Scalars"]

@@ -11,7 +11,7 @@ DONE = frozenset({"promoted", "kept", "skipped"})
 
 @dataclass(slots=True)
 class Outcome:
-    """What a night came to; ``stage`` is promoted, kept, skipped, failed or cancelled."""
+    """What a night came to; ``stage`` is promoted, kept, skipped, failed, cancelled, or paused."""
 
     run: str
     guild: int
@@ -36,6 +36,8 @@ class Outcome:
     loss_curve: str | None = None
     samples: Sequence[dict[str, str]] = ()
     error: str | None = None
+    withdrawn: bool = False
+    """Whether it ended because something that it learned from was taken back; it may begin again."""
 
     @property
     def exit_code(self) -> int:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import importlib.util
+import math
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from ledger.errors import ConfigurationError, DatasetError, ModelError
 
@@ -45,6 +47,48 @@ def check_disk(folder: Path, trained_weights: int) -> None:
         )
 
 
+def check_finite(weights: Mapping[str, Any]) -> None:
+    """Refuse what was learned where it is no finite number: it could only answer nonsense.
+
+    Raises:
+        ModelError: a weight is infinite or no number.
+    """
+    broken = sum(not bool(weight.isfinite().all()) for weight in weights.values())
+    if broken:
+        raise ModelError(
+            f"{broken} of {len(weights)} trained matrices hold values that are no finite numbers, so no "
+            "adapter is written: lower [training] learning_rate or lora_alpha."
+        )
+
+
+def check_gradients(norms: Sequence[float]) -> None:
+    """Refuse a training whose every gradient was infinite: clipped to nothing, it changed no weight.
+
+    Single ones are ordinary in float16, where the scale of the loss is found by trying.
+
+    Raises:
+        ModelError: none was finite.
+    """
+    if norms and not any(map(math.isfinite, norms)):
+        raise ModelError(
+            f"The gradient was no finite number in any of {len(norms)} updates, so nothing was learned and "
+            "no adapter is written: lower [training] learning_rate or lora_alpha."
+        )
+
+
+def check_loss(loss: float, step: int) -> None:
+    """Refuse to go on training with a loss that is no finite number.
+
+    Raises:
+        ModelError: it is none.
+    """
+    if not math.isfinite(loss):
+        raise ModelError(
+            f"The loss is no finite number at update {step}, so nothing is learned and no adapter is "
+            "written: lower [training] learning_rate or lora_alpha. At update 0 the base model is broken."
+        )
+
+
 @contextmanager
 def told_in_a_sentence(folder: Path) -> Iterator[None]:
     """Turn memory and disk that run out while training into errors that say what to do.
@@ -69,4 +113,12 @@ def told_in_a_sentence(folder: Path) -> Iterator[None]:
         ) from error
 
 
-__all__ = ["CHECKPOINTS_KEPT", "check_disk", "check_trackers", "told_in_a_sentence"]
+__all__ = [
+    "CHECKPOINTS_KEPT",
+    "check_disk",
+    "check_finite",
+    "check_gradients",
+    "check_loss",
+    "check_trackers",
+    "told_in_a_sentence",
+]

@@ -7,8 +7,10 @@ else silence. It carries figures alone, never a text of a member.
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TextIO
 
 if TYPE_CHECKING:
@@ -101,8 +103,17 @@ class JsonLines:
             "tokens_per_second": _rounded(tokens_per_second, 1),
             "eta_seconds": _rounded(eta_seconds, 1),
         }
-        self._stream.write(json.dumps({"progress": line}) + "\n")
-        self._stream.flush()
+        try:
+            self._stream.write(json.dumps({"progress": line}) + "\n")
+            self._stream.flush()
+        except BrokenPipeError:
+            # Whoever watched was killed. That ends no night as failed: it notices by itself, and is left.
+            self._stream = nobody()
+
+
+def nobody() -> TextIO:
+    """Return a stream that nobody reads."""
+    return Path(os.devnull).open("w", encoding="utf-8")
 
 
 def _rounded(value: float | None, digits: int) -> float | None:

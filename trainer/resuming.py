@@ -6,17 +6,21 @@ run cannot be anybody's who still lives.
 
 from __future__ import annotations
 
+import json
 import logging
-from pathlib import Path
+from typing import Literal
 
 from ledger.clock import to_ms
-from ledger.errors import DatasetError
-from ledger.records import Run
+from ledger.cut_off import discard_candidate
+from ledger.errors import AdapterError, DatasetError
+from ledger.records import Adapter, Run
 from ledger.settings import Settings
 from ledger.store import Ledger
 from trainer import dataset
 from trainer.examples import PARTS, read_lines, read_manifest
 from trainer.folders import Folders
+from trainer.outcome import Outcome
+from trainer.verdict import Decision
 
 log = logging.getLogger("trainer")
 
@@ -32,21 +36,12 @@ async def resumable(ledger: Ledger, settings: Settings, guild_id: int) -> Run | 
         folders = Folders.of(run.id, datasets_dir=settings.datasets_dir, runs_dir=settings.runs_dir)
         if run is unfinished[-1] and await _can_go_on(ledger, settings, run, folders):
             log.info("run %s goes on from stage %s", run.id, run.stage)
+            await ledger.runs.take_up(run.id)
             return run
         folders.drop_checkpoints()
         await discard_candidate(ledger, guild_id, run.id)
         await ledger.runs.advance(run.id, "failed", error=_CUT_OFF)
     return None
-
-
-async def discard_candidate(ledger: Ledger, guild_id: int, run_id: str) -> None:
-    """Note that the run's candidate, if it has one, will not serve; without files it is gone."""
-    for adapter in await ledger.adapters.of_guild(guild_id):
-        if adapter.run_id == run_id and adapter.state == "candidate":
-            if Path(adapter.path).is_dir():
-                await ledger.adapters.retire(adapter.version)
-            else:
-                await ledger.deletions.version_deleted(adapter)
 
 
 async def _can_go_on(ledger: Ledger, settings: Settings, run: Run, folders: Folders) -> bool:
@@ -71,4 +66,36 @@ async def _can_go_on(ledger: Ledger, settings: Settings, run: Run, folders: Fold
     return used <= dataset.permitted(material)
 
 
-__all__ = ["discard_candidate", "resumable"]
+def is_fitted(folders: Folders) -> bool:
+    """Tell whether the fit of this run is done and whole on the disk, its figures included."""
+    from engine.adapters import read_manifest as read_adapter_manifest
+    from engine.adapters import verify
+
+    try:
+        manifest = read_adapter_manifest(folders.fitted)
+        verify(folders.fitted, base_fingerprint=str(manifest.fields["base_fingerprint"]))
+        json.loads(folders.metrics.read_text(encoding="utf-8"))
+    except (AdapterError, OSError, ValueError, KeyError):
+        return False
+    return True
+
+
+def recalled(run: Run, champion: Adapter | None, candidate: Adapter, outcome: Outcome) -> Decision | None:
+    """Return the verdict that a run had come to before it was cut off, and fill ``outcome`` with it.
+
+    None where there is none, or where another version serves by now: then it is judged (again).
+    """
+    serves = champion.version if champion else None
+    if run.stage != "evaluated" or serves not in (run.champion, candidate.version):
+        return None
+    measured = run.metrics
+    outcome.verdict, outcome.reasons = run.verdict, run.reasons
+    outcome.scores = dict(measured.get("scores") or {})
+    outcome.interval = dict(measured.get("interval") or {})
+    outcome.recitals = dict(measured.get("recitals") or {})
+    outcome.forgetting = measured.get("forgetting")
+    verdict: Literal["promote", "keep"] = "promote" if run.verdict == "promote" else "keep"
+    return Decision(verdict, run.reasons, None, outcome.forgetting or 0.0)
+
+
+__all__ = ["is_fitted", "recalled", "resumable"]

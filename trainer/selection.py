@@ -27,6 +27,7 @@ BOT = "written by bots"
 COMMAND = "commands to bots"
 EMPTY = "without text"
 IGNORED = "in ignored channels"
+WITHDRAWN = "by people who took something back during this night"
 
 _PREFIXED = re.compile(r"(?:[!/?$%&;~+^\\-]|[.](?=[a-z]))[A-Za-z]\w*")
 
@@ -39,6 +40,8 @@ class Rules:
     bots: Mapping[int, str]
     ignored_channels: Collection[int] = ()
     discord_permission: str = ""
+    without: Collection[int] = ()
+    """People who are left out tonight: they took something back while it was learned from."""
     bot_names: frozenset[str] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -52,6 +55,8 @@ class Rules:
             return LOCKED
         if message.channel_id in self.ignored_channels:
             return IGNORED
+        if message.author_id in self.without:
+            return WITHDRAWN
         return self._consent(message) or self._content(message)
 
     @staticmethod

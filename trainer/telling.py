@@ -17,6 +17,7 @@ TITLES = {
     "skipped": "There was nothing to learn tonight.",
     "cancelled": "The night was stopped; what served goes on serving.",
     "failed": "The night failed; what served goes on serving.",
+    "paused": "The night was interrupted; what served goes on serving.",
 }
 
 

@@ -9,6 +9,7 @@ from discord.ext import commands
 from bot.cogs.errors import admin_check, guild_of, may_manage
 from bot.report import clipped
 from bot.serving import Serving
+from ledger.adapters import short_name
 from ledger.clock import from_ms
 from ledger.errors import AdapterError
 from ledger.records import Adapter
@@ -25,14 +26,16 @@ async def promote(ledger: Ledger, serving: Serving, guild_id: int, version: str,
             before serves again.
     """
     before = await ledger.adapters.champion(guild_id)
+    adapter = await ledger.adapters.require(guild_id, version)
+    version, name = adapter.version, named(adapter)
     serving.retry(version)
     await ledger.adapters.promote(guild_id, version, by=str(by))
     await serving.sync()
     refusal = serving.refusal(version)
     if refusal is None and serving.version(guild_id) == version:
-        return f"`{version}` serves now."
+        return f"{name} serves now."
     if refusal is None:
-        return f"`{version}` is promoted; it serves as soon as the engine is up (see `/bot status`)."
+        return f"{name} is promoted; it serves as soon as the engine is up (see `/bot status`)."
     if before is None or before.version != version:
         await ledger.adapters.rollback(guild_id, by="engine refused")
         await serving.sync()
@@ -47,7 +50,7 @@ async def rollback(ledger: Ledger, serving: Serving, guild_id: int, *, by: int) 
     """
     adapter = await ledger.adapters.rollback(guild_id, by=str(by))
     await serving.sync()
-    return f"Rolled back: {f'`{adapter.version}`' if adapter else 'the bare base model'} serves now."
+    return f"Rolled back: {named(adapter) if adapter else 'the bare base model'} serves now."
 
 
 @app_commands.guild_only()
@@ -66,7 +69,7 @@ class AdapterCog(commands.GroupCog, group_name="adapter", group_description="Wha
     async def list_(self, interaction: discord.Interaction) -> None:
         adapters = await self.ledger.adapters.of_guild(guild_of(interaction).id)
         lines = [
-            f"{MARKS[adapter.state]} `{adapter.version}` {adapter.state} · {_when(adapter)}"
+            f"{MARKS[adapter.state]} **{named(adapter)}** {adapter.state} · {_when(adapter)}"
             f"{_perplexity(adapter)}"
             for adapter in adapters[:25]
         ]
@@ -79,8 +82,9 @@ class AdapterCog(commands.GroupCog, group_name="adapter", group_description="Wha
     async def show(self, interaction: discord.Interaction, version: str) -> None:
         adapter = await self.ledger.adapters.require(guild_of(interaction).id, version)
         run = await self.ledger.runs.require(adapter.run_id)
-        embed = discord.Embed(title=f"{MARKS[adapter.state]} {adapter.version}", description=adapter.state)
+        embed = discord.Embed(title=f"{MARKS[adapter.state]} {named(adapter)}", description=adapter.state)
         embed.add_field(name="Learned", value=_when(adapter))
+        embed.add_field(name="Full name", value=f"`{adapter.version}`")
         embed.add_field(name="Base model", value=clipped(adapter.base_model, 200))
         embed.add_field(name="Run", value=f"`{run.id}` ({run.stage})")
         for name, score in (adapter.metrics.get("scores") or {}).items():
@@ -113,10 +117,15 @@ class AdapterCog(commands.GroupCog, group_name="adapter", group_description="Wha
             return []  # checks of commands do not reach what is offered while somebody types
         adapters = await self.ledger.adapters.of_guild(guild_of(interaction).id)
         return [
-            app_commands.Choice(name=f"{adapter.version} ({adapter.state})", value=adapter.version)
+            app_commands.Choice(name=f"{named(adapter)} ({adapter.state})", value=adapter.version)
             for adapter in adapters
-            if current in adapter.version and adapter.state != "deleted"
+            if current in f"{adapter.version} {named(adapter)}" and adapter.state != "deleted"
         ][:25]
+
+
+def named(adapter: Adapter) -> str:
+    """Return the version as people read it."""
+    return short_name(adapter.version, adapter.created_at)
 
 
 def _perplexity(adapter: Adapter) -> str:

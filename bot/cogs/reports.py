@@ -21,7 +21,7 @@ from bot.cogs.errors import UNANSWERED, acknowledge, admin_check, answer, answer
 from bot.nights import Night, Nights
 from bot.report import clipped, report_embeds, report_file
 from bot.serving import Serving
-from ledger.adapters import leaks
+from ledger.adapters import unfit
 from ledger.clock import to_ms
 from ledger.errors import AdapterError
 from ledger.forgetting import DAY_MS
@@ -192,7 +192,7 @@ class ReportsCog(commands.Cog):
 def _buttons(outcome: Mapping[str, Any]) -> discord.ui.View | None:
     candidate = outcome.get("candidate")
     action = {"promoted": "rollback", "kept": "promote"}.get(str(outcome.get("stage")))
-    refused = action == "promote" and leaks(outcome.get("recitals") or {})
+    refused = action == "promote" and unfit(outcome)
     if not candidate or action is None or refused:
         return None
     view = discord.ui.View(timeout=None)

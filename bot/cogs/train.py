@@ -12,14 +12,20 @@ from discord.ext import commands
 from bot.background import Background
 from bot.cogs.errors import admin_check, guild_of
 from bot.nights import STAGES, Night, Nights
-from bot.report import COLOURS, clipped, progress_bar
+from bot.report import COLOURS, clipped, how_it_ended, progress_bar, started_by
+from ledger.adapters import short_name
 from ledger.clock import from_ms
 from ledger.examples import add_example
+from ledger.records import Adapter, Run
 from ledger.store import Ledger
 
 LIVE_SECONDS = 840.0
 """How long /train status keeps itself up to date; Discord lets a response be edited for 15 minutes."""
 LIVE_INTERVAL = 5.0
+NO_LONGER_LIVE = (
+    "Discord lets this message be kept up to date for 14 minutes. /train status shows how far the night is; "
+    "its report comes to the admin channel."
+)
 
 
 @app_commands.guild_only()
@@ -49,7 +55,7 @@ class TrainCog(commands.GroupCog, group_name="train", group_description="Train t
         night = self.nights.current(guild.id)
         if night is None:
             runs = await self.ledger.runs.of_guild(guild.id, limit=1)
-            last = f" The last one ended {_when(runs[0].created_at)}: {runs[0].stage}." if runs else ""
+            last = f" {_last(runs[0])}" if runs else ""
             await interaction.response.send_message(f"No night is under way.{last}", ephemeral=True)
             return
         await interaction.response.send_message(embed=night_embed(night), ephemeral=True)
@@ -58,19 +64,14 @@ class TrainCog(commands.GroupCog, group_name="train", group_description="Train t
     @app_commands.command(description="Stop the night that is under way; what serves goes on serving.")
     async def cancel(self, interaction: discord.Interaction) -> None:
         stopped = self.nights.cancel(guild_of(interaction).id)
-        text = "Stopping the night; this takes a few seconds." if stopped else "No night is under way."
+        text = "Stopping the night; this takes a second or two." if stopped else "No night is under way."
         await interaction.response.send_message(text, ephemeral=True)
 
     @app_commands.command(description="The last nights and how each ended.")
     async def history(self, interaction: discord.Interaction) -> None:
         runs = await self.ledger.runs.of_guild(guild_of(interaction).id, limit=10)
-        lines = []
-        for run in runs:
-            score = (run.metrics.get("scores") or {}).get("candidate")
-            figure = f" · perplexity {score['perplexity']:.1f}" if score else ""
-            lines.append(
-                f"{_when(run.created_at)} **{run.stage}** {run.candidate or ''}{figure} · {run.trigger}"
-            )
+        made = {a.version: a for a in await self.ledger.adapters.of_guild(guild_of(interaction).id)}
+        lines = [_line(run, made.get(run.candidate or "")) for run in runs]
         embed = discord.Embed(title="Nights", description=clipped("\n".join(lines) or "None yet.", 4096))
         await interaction.response.send_message(embed=embed, ephemeral=True)
 
@@ -104,7 +105,7 @@ class TrainCog(commands.GroupCog, group_name="train", group_description="Train t
 
 
 async def _live(interaction: discord.Interaction, night: Night) -> None:
-    """Edit the response until the night has ended or Discord takes no more edits."""
+    """Edit the response until the night has ended, or say that Discord takes no more edits."""
     loop = asyncio.get_running_loop()
     until = loop.time() + LIVE_SECONDS
     shown = None
@@ -114,13 +115,44 @@ async def _live(interaction: discord.Interaction, night: Night) -> None:
                 await night.ended.wait()
         embed = night_embed(night)
         if embed != shown:
-            try:
-                await interaction.edit_original_response(embed=embed)
-            except discord.NotFound:
-                return  # the person closed it
+            if not await _edited(interaction, embed):
+                return
             shown = embed
         if night.ended.is_set():
             return
+    await _edited(interaction, night_embed(night).set_footer(text=NO_LONGER_LIVE))
+
+
+async def _edited(interaction: discord.Interaction, embed: discord.Embed) -> bool:
+    """Edit the response; tell whether it is worth while to go on."""
+    try:
+        await interaction.edit_original_response(embed=embed)
+    except discord.DiscordServerError:
+        return True  # the next edit may get through
+    except discord.HTTPException:
+        return False  # the person closed it, or Discord takes no more edits
+    return True
+
+
+def _last(run: Run) -> str:
+    """Say when the last night was and how it ended."""
+    if not run.finished:
+        return (
+            f"The one that began {_when(run.created_at)} was {how_it_ended(run)}; the next start takes it up."
+        )
+    return f"The last one ended {_when(run.finished_at or run.created_at)}: {run.stage}."
+
+
+def _line(run: Run, made: Adapter | None) -> str:
+    """Tell a night in one line: when, how it ended, what came of it, and who started it."""
+    score = (run.metrics.get("scores") or {}).get("candidate")
+    parts = [
+        f"{_when(run.created_at)} **{how_it_ended(run)}**",
+        short_name(run.candidate, made.created_at if made else None) if run.candidate else "",
+        f"perplexity {score['perplexity']:.1f}" if score else "",
+        started_by(run.trigger),
+    ]
+    return " · ".join(part for part in parts if part)
 
 
 def night_embed(night: Night) -> discord.Embed:

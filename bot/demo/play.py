@@ -12,7 +12,7 @@ import logging
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
 from datetime import datetime
 from pathlib import Path
@@ -123,9 +123,12 @@ async def _open(settings: Settings, config: Path) -> AsyncIterator[tuple[Service
 
         async def on_time_moved() -> None:
             for guild_id in await services.schedule.tick():
+                night = services.nights.current(guild_id) or services.nights.last[guild_id]
                 await _tell_progress(services, world, guild_id)
-                await nights_told.get()
+                while await nights_told.get() is not night:
+                    pass  # one that was started by hand before
 
+        guild_id = int(load_exports()[0]["guild"]["id"])
         bot = NightschoolBot(services, source="local")
         world = World(
             bot,
@@ -134,6 +137,7 @@ async def _open(settings: Settings, config: Path) -> AsyncIterator[tuple[Service
             bot_name=settings.bot.name,
             timezone=settings.schedule.timezone,
             on_time_moved=on_time_moved,
+            under_way=lambda: _end_of_night(services, guild_id),
         )
         async with world:
             # Listeners are called in order: the report is posted before the night is told.
@@ -166,6 +170,18 @@ async def _import_sample(settings: Settings, config: Path, clock: LiveClock) -> 
     if process.returncode:
         raise LedgerError(f"The sample server could not be imported (exit code {process.returncode}).")
     log.info("imported the sample server: %s", output.decode().strip().splitlines()[-1][:200])
+
+
+def _end_of_night(services: Services, guild_id: int) -> Awaitable[None] | None:
+    """Return the end of the night that is under way, to be waited for; None where none is."""
+    night = services.nights.current(guild_id)
+    if night is None:
+        return None
+
+    async def ended() -> None:
+        await night.ended.wait()
+
+    return ended()
 
 
 async def _last_night(settings: Settings) -> datetime | None:

@@ -55,10 +55,13 @@ class World(Acting):
         night_at: time = time(3, 0),
         timezone: str = "UTC",
         on_time_moved: Callable[[], Awaitable[None]] | None = None,
+        under_way: Callable[[], Awaitable[None] | None] = lambda: None,
     ) -> None:
+        """``under_way`` gives the end of a night that was started by hand, to be waited for, if one runs."""
         self.bot = bot
         self.clock = clock or LiveClock()
         self.on_time_moved = on_time_moved
+        self._under_way = under_way
         self.night_text = ""
         self._night_at = night_at
         self._zone = ZoneInfo(timezone)
@@ -113,12 +116,18 @@ class World(Acting):
     async def next_night(self) -> datetime:
         """Move the clock to the next night, let it happen, and return when that was.
 
+        A night that was started by hand is waited for, and the page says so: moved on, the clock would
+        only have the next one left out.
+
         Raises:
-            NotPossible: a night is under way.
+            NotPossible: this was asked for already, and the night is under way.
         """
         if self._night.locked():
             raise NotPossible("The night is still under way; wait until the report is there.")
         async with self._night:
+            if (ends := self._under_way()) is not None:
+                self.tell_night("A night that was started by hand is under way; the next begins behind it.")
+                await ends
             moment = self.next_night_time()
             self.clock.move_to(moment)
             self._tell(Event("clock", moment))

@@ -28,6 +28,8 @@ class DiscordServer:
     close_code: int | None = None
     """Where set, the gateway turns every bot away with it."""
     asked: list[str] = field(default_factory=list)
+    hang_ups: int = 0
+    """How many of the next connections break in mid-greeting."""
     connected: bool = False
     commands_status: int = 200
     synced: bool = False
@@ -55,7 +57,11 @@ class DiscordServer:
     async def _gateway(self, request: web.Request) -> web.WebSocketResponse:
         socket = web.WebSocketResponse()
         await socket.prepare(request)
-        await socket.sendanswered({"op": 10, "d": {"heartbeat_interval": 45_000}})
+        if self.hang_ups:
+            self.hang_ups -= 1
+            await socket.close(code=4000)
+            return socket
+        await socket.send_json({"op": 10, "d": {"heartbeat_interval": 45_000}})
         async for message in socket:
             if message.type == WSMsgType.TEXT and json.loads(message.data)["op"] == 2:
                 await self._let_in(socket)
@@ -73,7 +79,7 @@ class DiscordServer:
             "resume_gateway_url": "ws://127.0.0.1:9",
             "application": {"id": "123", "flags": self.flags},
         }
-        await socket.sendanswered({"op": 0, "t": "READY", "s": 1, "d": ready})
+        await socket.send_json({"op": 0, "t": "READY", "s": 1, "d": ready})
         self.connected = True
 
 

@@ -311,6 +311,11 @@ def _furnished(env: simcord.Env, bot: NightschoolBot, services: Services) -> Hou
     )
 
 
+def short(version: str) -> str:
+    """Return a version's number as people say it."""
+    return f"v{int(version.rpartition('v')[2])}"
+
+
 def trainer_command(script: Path) -> tuple[str, ...]:
     """Return the command that runs ``script`` in the trainer's place, without site packages."""
     import sys

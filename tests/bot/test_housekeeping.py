@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from bot.housekeeping import Housekeeping
+from bot.housekeeping import BELIEVED, Housekeeping
+from ledger.clock_watch import ClockWatch
 from ledger.forgetting import Forgetting
 from ledger.records import Message
 from ledger.retention import Retention, Swept
@@ -186,3 +187,39 @@ async def test_a_version_goes_on_its_date_and_the_admins_are_told_with_the_next_
     work.cancel()
     assert (await housekeeping.sweep()).versions == (adapter.version,)
     assert (await housekeeping.sweep()).versions == ()
+
+
+async def test_a_clock_that_jumps_ahead_by_ten_years_destroys_nothing_and_is_told(
+    house: Ledger, tmp_path: Path, clock: FakeClock
+) -> None:
+    housekeeping, told = keeper(house, tmp_path, days=1), list[tuple[int, str]]()
+    watch = ClockWatch(house, seconds=lambda: 0.0)
+    housekeeping._watch = watch
+    housekeeping.tell_with(lambda guild, text: told.append((guild, text)))
+    here = Here()
+    here.answers[7] = False
+    assert await housekeeping.see_leavers(here) == []
+    clock.advance(days=3650)
+    for _ in range(2):
+        assert not await housekeeping.sweep()
+        assert await housekeeping.see_leavers(here) == []
+    assert len(await house.messages.of_guild(1)) == 2
+    [(guild, text)] = told
+    assert guild == 1
+    assert "nothing is deleted by age or date" in text
+    clock.advance(days=-3650)
+    assert not await housekeeping.sweep()
+    assert told[1:] == [(1, BELIEVED)]
+
+
+async def test_what_is_asked_for_is_deleted_whatever_the_clock_shows(
+    house: Ledger, tmp_path: Path, clock: FakeClock
+) -> None:
+    housekeeping = keeper(house, tmp_path, days=0)
+    housekeeping._watch = ClockWatch(house, seconds=lambda: 0.0)
+    await housekeeping.sweep()
+    clock.advance(days=3650)
+    await house.deletions.begin(1, "person", [7], asked_by="member", keep_ms=0)
+    await housekeeping.sweep()
+    assert await house.deletions.unfinished() == []
+    assert [message.author_id for message in await house.messages.of_guild(1)] == [8]

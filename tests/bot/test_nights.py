@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -12,12 +13,15 @@ from pathlib import Path
 import pytest
 
 from bot.background import Background
-from bot.nights import Night, Nights
+from bot.nights import KILLED, STOPPED, Night, Nights
+from ledger.clock import SystemClock
 from ledger.errors import NightBusy
 from ledger.settings import Settings
 from ledger.store import Ledger
 from tests.bot.house import trainer_command, until
-from tests.conftest import FakeClock
+from tests.conftest import ROOT, FakeClock
+from tests.trainer.conftest import GUILD as LEARNING
+from tests.trainer.conftest import fill
 
 GUILD, OTHER = 7, 8
 
@@ -149,7 +153,7 @@ import signal, sys, time
 def stop(*_):
     print('{"stage": "cancelled", "reasons": ["stopped in fit"]}', flush=True)
     sys.exit(1)
-signal.signal(signal.SIGTERM, stop)
+signal.signal(signal.SIGINT, stop)
 """
         + f"print('{PROGRESS}', flush=True)\ntime.sleep(60)"
     )
@@ -163,15 +167,151 @@ signal.signal(signal.SIGTERM, stop)
 async def test_a_trainer_that_does_not_stop_is_killed(start: Start, tmp_path: Path) -> None:
     nights = start(
         TELLS
-        + "import signal, time\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+        + "import signal, time\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\n"
         + f"print('{PROGRESS}', flush=True)\ntime.sleep(60)",
         stop_seconds=0.05,
     )
     night = nights.start(GUILD, trigger="test")
     await until(lambda: night.stage == "fit")
     nights.cancel(GUILD)
-    assert (await ended(night))["stage"] == "cancelled"
+    assert await ended(night) == {"stage": "cancelled", "guild": GUILD, "error": KILLED, "run": "r"}
     assert gone(tmp_path / "pid")
+
+
+async def test_a_cancel_that_the_trainer_could_not_record_is_recorded_by_the_bot(
+    ledger: Ledger, tmp_path: Path, clock: FakeClock, script: Callable[[str], Path]
+) -> None:
+    await ledger.guilds.ensure(GUILD, "Lantern Yard")
+    run = await ledger.runs.create(GUILD, "test")
+    await ledger.runs.advance(run.id, "prepared")
+    await ledger.adapters.reserve(GUILD, run.id, adapters_dir=str(tmp_path), base_model="m")
+    ignores = "import signal, time\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\n"
+    command = trainer_command(script(ignores + f"print('{PROGRESS}', flush=True)\ntime.sleep(60)"))
+    async with Background() as background:
+        nights = Nights(
+            tmp_path, background=background, clock=clock, ledger=ledger, command=command, stop_seconds=0.05
+        )
+        night = nights.start(GUILD, trigger="test")
+        await until(lambda: night.stage == "fit")
+        nights.cancel(GUILD)
+        outcome = await ended(night)
+    assert (outcome["stage"], outcome["error"], outcome["run"]) == ("cancelled", KILLED, run.id)
+    closed = await ledger.runs.require(run.id)
+    assert (closed.stage, closed.error) == ("cancelled", KILLED)
+    [candidate] = await ledger.adapters.of_guild(GUILD)
+    assert candidate.state == "deleted"
+
+
+async def test_a_bot_that_stops_has_the_trainer_leave_a_resume_point_and_tells_nobody(
+    tmp_path: Path, clock: FakeClock, script: Callable[[str], Path]
+) -> None:
+    leaves = f"""
+import pathlib, signal, sys, time
+def leave(*_):
+    pathlib.Path(__file__).with_name("left").touch()
+    print('{{"stage": "paused"}}', flush=True)
+    sys.exit(1)
+signal.signal(signal.SIGTERM, leave)
+print('{PROGRESS}', flush=True)
+time.sleep(60)
+"""
+    told: list[Night] = []
+
+    async def listen(night: Night) -> None:
+        told.append(night)
+
+    async with Background() as background:
+        nights = Nights(tmp_path, background=background, clock=clock, command=trainer_command(script(leaves)))
+        nights.on_finished(listen)
+        night = nights.start(GUILD, trigger="test")
+        waiting = nights.start(OTHER, trigger="test")
+        await until(lambda: night.stage == "fit")
+        nights.leave()
+        assert await ended(night) == {"stage": "paused"}
+    assert (tmp_path / "left").exists()
+    assert not waiting.running
+    assert told == []
+
+
+async def test_a_second_cancel_leaves_the_trainer_time_to_write_the_first_one_down(
+    start: Start, tmp_path: Path
+) -> None:
+    nights = start(
+        TELLS
+        + f"""
+import signal, sys, time
+def stop(*_):
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    print('{PROGRESS.replace('"fit"', '"evaluate"')}', flush=True)
+    while not pathlib.Path(__file__).with_name("go").exists():
+        time.sleep(0.01)
+    print('{{"stage": "cancelled", "reasons": ["written down"]}}', flush=True)
+    sys.exit(1)
+signal.signal(signal.SIGINT, stop)
+print('{PROGRESS}', flush=True)
+time.sleep(60)
+"""
+    )
+    night = nights.start(GUILD, trigger="test")
+    await until(lambda: night.stage == "fit")
+    assert nights.cancel(GUILD)
+    await until(lambda: night.stage == "evaluate")
+    assert nights.cancel(GUILD)
+    (tmp_path / "go").touch()
+    assert (await ended(night))["reasons"] == ["written down"]
+
+
+BOT = """
+import asyncio, pathlib, sys
+from bot.background import Background
+from bot.nights import Nights
+from ledger.clock import SystemClock
+async def main():
+    async with Background() as background:
+        nights = Nights(pathlib.Path(sys.argv[1]), background=background, clock=SystemClock())
+        night = nights.start(int(sys.argv[2]), trigger="schedule")
+        while night.stage != "fit" or night.step < 1:
+            await asyncio.sleep(0.01)
+        print(nights._processes[night.guild_id].pid, flush=True)
+        await asyncio.sleep(600)
+asyncio.run(main())
+"""
+
+
+@pytest.mark.slow
+async def test_a_bot_that_is_killed_leaves_no_trainer_and_the_next_one_goes_on_with_its_night(
+    settings: Settings, config_file: Path
+) -> None:
+    config_file.write_text(config_file.read_text().replace("epochs = 2", "epochs = 40\npatience = 40"))
+    async with Ledger.open(settings.database) as ledger:
+        await fill(ledger, 60)
+        command = [sys.executable, "-c", BOT, str(config_file), str(LEARNING)]
+        with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as bot:
+            assert bot.stdout is not None
+            trainer = int(bot.stdout.readline())
+            bot.kill()
+        [cut_off] = await ledger.runs.unfinished(LEARNING)
+        assert cut_off.stage == "prepared"
+        async with Background() as background:
+            nights = Nights(config_file, background=background, clock=SystemClock(), ledger=ledger)
+            night = nights.start(LEARNING, trigger="schedule, taken up again")
+            await until(lambda: night.run and night.stage == "fit" and night.step, seconds=60)
+            with pytest.raises(ProcessLookupError):
+                os.kill(trainer, 0)
+            assert night.run == cut_off.id
+            nights.cancel(LEARNING)
+            await asyncio.wait_for(night.ended.wait(), 20)
+        assert (await ledger.runs.require(cut_off.id)).stage == "cancelled"
+        assert "taken up" in [stage for stage, _ in await ledger.runs.steps(cut_off.id)]
+
+
+async def test_ctrl_c_at_a_terminal_reaches_the_bot_alone(start: Start, tmp_path: Path) -> None:
+    nights = start(WAITS)
+    night = nights.start(GUILD, trigger="test")
+    await until(lambda: night.stage == "fit")
+    assert os.getpgid(int((tmp_path / "pid").read_text())) != os.getpgid(0)
+    (tmp_path / "go").touch()
+    await ended(night)
 
 
 async def test_a_night_that_is_cancelled_while_its_trainer_starts_does_not_run_on(start: Start) -> None:
@@ -182,7 +322,8 @@ async def test_a_night_that_is_cancelled_while_its_trainer_starts_does_not_run_o
         await asyncio.sleep(0)
     assert not nights._processes
     nights.cancel(GUILD)
-    assert (await ended(night))["stage"] == "cancelled"
+    outcome = await ended(night)
+    assert (outcome["stage"], outcome["error"]) == ("cancelled", STOPPED)
 
 
 async def test_a_night_that_is_cancelled_at_once_never_starts_a_trainer(start: Start, tmp_path: Path) -> None:

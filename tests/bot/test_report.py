@@ -66,7 +66,7 @@ def test_a_report_tells_counts_figures_reasons_and_replies() -> None:
         ["champion", "60.00"],
         ["candidate", "44.70"],
     ]
-    assert facts.footer.text == "run g7-20260302T030000 · candidate g7-v000002 · 13 min"
+    assert facts.footer.text == "v2, 2 March · 13 min"
     assert [field.value for field in samples.fields] == [
         "> ben: where is the key?",
         "I am a model.",

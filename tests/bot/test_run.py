@@ -133,6 +133,17 @@ async def test_a_network_that_never_comes_ends_on_sigterm(
     await task
 
 
+async def test_a_first_connection_that_breaks_in_mid_greeting_is_made_again(
+    settings: Settings, discord_here: DiscordServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bot.run.LOGIN_DELAYS", (0.01,))
+    discord_here.hang_ups = 2
+    task = asyncio.create_task(running(settings))
+    await until(lambda: discord_here.connected or task.done())
+    os.kill(os.getpid(), signal.SIGTERM)
+    await task
+
+
 async def test_a_token_that_the_gateway_refuses_is_told_like_a_wrong_one(
     settings: Settings, discord_here: DiscordServer
 ) -> None:

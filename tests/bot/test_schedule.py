@@ -11,7 +11,7 @@ import pytest
 
 from bot.background import Background
 from bot.nights import Nights
-from bot.schedule import MADE_UP, SCHEDULED, Schedule
+from bot.schedule import ATTEMPTS, MADE_UP, SCHEDULED, TAKEN_UP, Schedule
 from ledger.errors import NightBusy
 from ledger.store import Ledger
 from tests.bot.house import trainer_command, until
@@ -132,6 +132,44 @@ async def test_a_night_that_was_missed_is_made_up_and_not_twice(plan: Plan) -> N
     assert plan.triggers() == [MADE_UP]
 
 
+async def test_a_monthly_night_that_was_missed_by_eleven_days_is_made_up(plan: Plan) -> None:
+    plan.clock.set(datetime(2026, 4, 12, 9, 0, tzinfo=UTC))
+    async with plan.opened("0 3 1 * *") as schedule:
+        assert await schedule.tick() == [GUILD]
+        await plan.done()
+        assert await schedule.tick() == []
+    assert plan.triggers() == [MADE_UP]
+
+
+async def test_nights_begun_while_the_clock_was_ahead_do_not_cost_the_days_between(plan: Plan) -> None:
+    plan.clock.set(datetime(2026, 3, 10, 2, 0, tzinfo=UTC))
+    run = await plan.ledger.runs.create(GUILD, SCHEDULED)
+    await plan.ledger.runs.advance(run.id, "kept")
+    plan.clock.set(datetime(2026, 3, 2, 2, 0, tzinfo=UTC))
+    async with plan.opened() as schedule:
+        for _ in range(3):
+            assert await schedule.tick() == [GUILD]
+            await plan.done()
+            plan.nights.last.clear()
+            await plan.ledger.runs.create(GUILD, SCHEDULED)
+            plan.clock.advance(days=1)
+
+
+async def test_no_night_starts_by_itself_while_the_clock_is_in_doubt(plan: Plan) -> None:
+    plan.clock.set(datetime(2026, 3, 2, 2, 0, tzinfo=UTC))
+    async with plan.opened() as schedule:
+        believed = False
+
+        async def believes() -> bool:
+            return believed
+
+        schedule._believes = believes
+        assert await schedule.tick() == []
+        believed = True
+        assert await schedule.tick() == [GUILD]
+        await plan.done()
+
+
 async def test_after_a_restart_the_ledger_knows_that_the_night_was_begun(plan: Plan) -> None:
     plan.clock.set(datetime(2026, 3, 2, 2, 0, tzinfo=UTC))
     run = await plan.ledger.runs.create(GUILD, SCHEDULED)
@@ -139,6 +177,34 @@ async def test_after_a_restart_the_ledger_knows_that_the_night_was_begun(plan: P
     plan.clock.advance(hours=3)
     async with plan.opened() as schedule:
         assert await schedule.tick() == []
+
+
+async def test_a_night_that_was_cut_off_is_taken_up_at_the_next_start(plan: Plan) -> None:
+    plan.clock.set(datetime(2026, 3, 2, 2, 0, tzinfo=UTC))
+    run = await plan.ledger.runs.create(GUILD, SCHEDULED)
+    await plan.ledger.runs.advance(run.id, "prepared")
+    plan.clock.advance(hours=1)
+    async with plan.opened() as schedule:
+        assert await schedule.tick() == [GUILD]
+        await plan.done()
+    assert plan.triggers() == [TAKEN_UP]
+
+
+async def test_what_is_cut_off_each_time_is_not_tried_for_ever(plan: Plan) -> None:
+    plan.clock.set(datetime(2026, 3, 2, 2, 0, tzinfo=UTC))
+    await plan.ledger.runs.advance(
+        (await plan.ledger.runs.create(GUILD, SCHEDULED)).id, "failed", error="cut"
+    )
+    run = await plan.ledger.runs.create(GUILD, SCHEDULED)
+    async with plan.opened() as schedule:
+        for _ in range(2, ATTEMPTS):
+            assert await schedule.tick() == [GUILD]
+            await plan.done()
+            await plan.ledger.runs.take_up(run.id)
+        assert await schedule.tick() == []
+        plan.clock.advance(days=1)
+        assert await schedule.tick() == [GUILD]
+        await plan.done()
 
 
 async def test_a_night_that_was_started_by_hand_before_the_due_time_does_not_replace_it(plan: Plan) -> None:
@@ -170,6 +236,42 @@ async def test_two_triggers_at_once_start_one_night(plan: Plan) -> None:
             plan.nights.start(GUILD, trigger="/train start again")
         await by_hand.ended.wait()
     assert plan.triggers() == ["/train start"]
+
+
+async def test_a_night_that_is_left_out_is_told_once(
+    plan: Plan, script: Callable[[str], Path], tmp_path: Path
+) -> None:
+    go = tmp_path / "go"
+    waits = f"import pathlib, time\nwhile not pathlib.Path({str(go)!r}).exists(): time.sleep(0.01)\n"
+    plan.nights._command = trainer_command(script(waits + TRAINER))
+    plan.clock.set(datetime(2026, 3, 2, 1, 0, tzinfo=UTC))
+    told: list[tuple[int, str]] = []
+    async with plan.opened() as schedule:
+        schedule.tell_with(lambda guild, text: told.append((guild, text)))
+        plan.nights.start(GUILD, trigger="/train start")
+        plan.clock.set(datetime(2026, 3, 2, 2, 0, tzinfo=UTC))
+        assert await schedule.tick() == []
+        assert await schedule.tick() == []
+        go.touch()
+        await plan.done()
+    [(guild, text)] = told
+    assert guild == GUILD
+    assert f"<t:{int(plan.clock.now().timestamp())}:t> is left out" in text
+
+
+async def test_a_night_whose_trainer_died_is_taken_up_at_once(
+    plan: Plan, script: Callable[[str], Path]
+) -> None:
+    plan.nights._command = trainer_command(script(TRAINER.replace("print(", "sys.exit(9) # ")))
+    plan.clock.set(datetime(2026, 3, 2, 2, 0, tzinfo=UTC))
+    run = await plan.ledger.runs.create(GUILD, "/train start")
+    async with plan.opened():
+        # As each trainer does when it begins.
+        plan.nights.on_finished(lambda night: plan.ledger.runs.take_up(run.id))
+        plan.nights.start(GUILD, trigger="/train start")
+        await until(lambda: plan.calls.exists() and len(plan.triggers()) == ATTEMPTS - 1)
+        await plan.done()
+    assert plan.triggers() == ["/train start", TAKEN_UP]
 
 
 async def test_a_schedule_that_is_switched_off_starts_nothing(plan: Plan) -> None:

@@ -97,16 +97,70 @@ async def test_a_night_promotes_nothing_that_saw_somebody_who_is_forgotten_meanw
 
         outcome = await night(ledger, quick, reporter=reporter)
         assert told == [stage]
-        assert outcome.stage == "cancelled"
-        assert "deleted meanwhile" in str(outcome.error)
-        assert await ledger.adapters.champion(GUILD) is None
-        assert (await ledger.runs.require(outcome.run)).stage == "cancelled"
-        [candidate] = await ledger.adapters.of_guild(GUILD)
+        second, first = await ledger.runs.of_guild(GUILD)
+        assert first.stage == "cancelled"
+        assert "deleted meanwhile" in str(first.error)
+        assert (outcome.run, outcome.stage) == (second.id, "promoted")
+        assert BO not in await authors_of(ledger, second.id)
+        champion, candidate = await ledger.adapters.of_guild(GUILD)
+        assert (champion.state, champion.run_id) == ("champion", second.id)
         assert candidate.state == "deleted"
-        assert not any(Path(candidate.path).parent.iterdir() if Path(candidate.path).parent.is_dir() else ())
-        assert not (quick.runs_dir / outcome.run).exists()
-        assert not (quick.datasets_dir / outcome.run).exists()
+        assert not Path(candidate.path).exists()
+        assert not (quick.runs_dir / first.id).exists()
+        assert not (quick.datasets_dir / first.id).exists()
         assert holding(MARK, quick.root / "data", quick.root / "models") == []
+
+
+async def test_somebody_who_goes_on_editing_cannot_hold_up_everybodys_learning(quick: Settings) -> None:
+    async with Ledger.open(quick.database, clock=FakeClock()) as ledger:
+        await fill(ledger)
+        edits = 0
+
+        async def edit_one() -> None:
+            async with Ledger.open(quick.database, clock=FakeClock()) as own:
+                await own.consent.opt_in(GUILD, BO)
+                message = (await own.messages.of_author(GUILD, BO))[edits]
+                await forgetting_of(own, quick).messages(GUILD, [message.id], asked_by="edit")
+                edited = replace(message, content="I would rather say it in other words", source="local")
+                await own.messages.hear(edited)
+
+        def reporter(name: str, step: int, steps: int, **figures: Any) -> None:
+            nonlocal edits
+            if name == "evaluate" and step == steps:
+                in_a_thread(edit_one)
+                edits += 1
+
+        outcome = await night(ledger, quick, reporter=reporter)
+        second, first = await ledger.runs.of_guild(GUILD)
+        assert edits == 2
+        assert first.stage == "cancelled"
+        assert (outcome.run, outcome.stage) == (second.id, second.stage)
+        assert second.stage in {"promoted", "kept"}
+        assert await authors_of(ledger, second.id) == {11, 13, 14}
+        assert second.counts["left_out"]["by people who took something back during this night"] > 0
+
+
+async def test_somebody_who_opts_out_meanwhile_ends_that_beginning_and_not_the_night(quick: Settings) -> None:
+    async with Ledger.open(quick.database, clock=FakeClock()) as ledger:
+        await fill(ledger)
+        told: list[str] = []
+
+        async def opt_out() -> None:
+            async with Ledger.open(quick.database, clock=FakeClock()) as own:
+                await own.consent.opt_out(GUILD, BO)
+
+        def reporter(name: str, step: int, steps: int, **figures: Any) -> None:
+            if name == "evaluate" and not told:
+                told.append(name)
+                in_a_thread(opt_out)
+
+        outcome = await night(ledger, quick, reporter=reporter)
+        second, first = await ledger.runs.of_guild(GUILD)
+        assert first.stage == "cancelled"
+        assert "opted out meanwhile" in str(first.error)
+        assert outcome.run == second.id
+        assert outcome.stage in {"promoted", "kept"}
+        assert BO not in await authors_of(ledger, second.id)
 
 
 async def test_somebody_forgotten_while_the_dataset_is_written_is_not_in_it_and_the_night_goes_on(

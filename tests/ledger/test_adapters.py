@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+from datetime import UTC, datetime
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ledger.adapters import version_name
+from ledger.adapters import short_name, unfit, version_name
+from ledger.clock import to_ms
 from ledger.errors import AdapterError
 from ledger.records import Message
 from ledger.store import Ledger
@@ -252,3 +254,25 @@ async def test_versions_are_looked_for_where_they_lie_after_a_move(house: Ledger
     version = await reserve(house)
     await house.adapters.lie_in("/elsewhere/adapters")
     assert (await house.adapters.require(1, version)).path == f"/elsewhere/adapters/1/{version}"
+
+
+def test_a_version_is_named_by_its_number_and_its_day() -> None:
+    at = to_ms(datetime(2026, 1, 4, 3, tzinfo=UTC))
+    assert short_name("g7-v000002", at) == "v2, 4 January"
+    assert short_name("g7-v1000000", None) == "v1000000"
+    assert short_name("by-hand", at) == "by-hand"
+
+
+@pytest.mark.parametrize(
+    ("measured", "reason"),
+    [
+        ({}, ""),
+        ({"scores": {"candidate": {"nll": 3.0, "general_nll": 2.0}}}, ""),
+        ({"scores": {"candidate": {"nll": float("nan"), "general_nll": 2.0}}}, "broken"),
+        ({"scores": {"candidate": {"nll": 3.0, "general_nll": float("-inf")}}}, "broken"),
+        ({"scores": {"base": {"nll": float("nan")}}, "recitals": {"values": 2}}, "secret values"),
+    ],
+)
+def test_what_is_broken_or_unsafe_is_fit_for_nobody(measured: dict[str, object], reason: str) -> None:
+    assert reason in unfit(measured)
+    assert bool(reason) == bool(unfit(measured))

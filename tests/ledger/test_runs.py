@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from ledger.clock import to_ms
 from ledger.errors import LedgerError
 from ledger.records import FINAL_STAGES
 from ledger.store import Ledger
@@ -104,3 +105,42 @@ async def test_preparing_again_replaces_what_a_run_learns_from(house: Ledger) ->
     assert await house.runs.runs_with_author(1, 7) == []
     assert await house.runs.runs_with_author(1, 8) == [run.id]
     assert await house.runs.runs_with_author(11, 8) == []
+
+
+async def test_attempts_count_beginnings_and_takings_up_that_came_to_no_good_end(ledger: Ledger) -> None:
+    await ledger.guilds.ensure(1, "Lantern Yard")
+    since = to_ms(ledger.clock.now())
+    assert await ledger.runs.attempts(1, since) == 0
+    done = await ledger.runs.create(1, "schedule")
+    await ledger.runs.advance(done.id, "kept")
+    stopped = await ledger.runs.create(1, "schedule")
+    await ledger.runs.advance(stopped.id, "cancelled")
+    failed = await ledger.runs.create(1, "schedule")
+    await ledger.runs.advance(failed.id, "failed")
+    assert await ledger.runs.attempts(1, since) == 1
+    cut_off = await ledger.runs.create(1, "schedule")
+    await ledger.runs.take_up(cut_off.id)
+    assert await ledger.runs.attempts(1, since) == 3
+    assert await ledger.runs.attempts(1, since + 1) == 0
+    assert await ledger.runs.attempts(2, since) == 0
+
+
+async def test_those_who_refuse_by_now_are_found_among_whom_a_run_learned_from(ledger: Ledger) -> None:
+    await ledger.guilds.ensure(1, "Lantern Yard")
+    run = await ledger.runs.create(1, "schedule")
+    await ledger.runs.learned_from(run.id, [(100, 11), (101, 12), (102, 11)])
+    assert await ledger.runs.authors_of(run.id) == {100: 11, 101: 12, 102: 11}
+    assert await ledger.runs.refusing(run.id) == frozenset()
+    await ledger.consent.opt_in(1, 12)
+    await ledger.consent.opt_out(1, 11)
+    assert await ledger.runs.refusing(run.id) == {11}
+
+
+async def test_whether_a_run_was_begun_is_asked_of_a_span_of_time(ledger: Ledger) -> None:
+    await ledger.guilds.ensure(1, "Lantern Yard")
+    run = await ledger.runs.create(1, "schedule")
+    at = run.created_at
+    assert await ledger.runs.begun_between(1, at, at)
+    assert not await ledger.runs.begun_between(1, at + 1, at + 2)
+    assert not await ledger.runs.begun_between(1, at - 2, at - 1)
+    assert not await ledger.runs.begun_between(2, at, at)

@@ -194,7 +194,8 @@ async def test_what_was_fitted_by_hand_goes_with_its_dataset(
     assert not any(path.is_file() for path in settings.runs_dir.rglob("*"))
 
 
-def test_a_stopped_night_ends_cleanly_and_is_written_down_as_cancelled(config: Path) -> None:
+def _stopped(config: Path, number: signal.Signals) -> tuple[dict[str, Any], float]:
+    """Send a night a signal while it fits; return its outcome and how long it took to end."""
     text = config.read_text().replace("epochs = 2", "epochs = 500").replace("patience", "patience")
     config.write_text(text.replace("[training]", "[training]\npatience = 500"))
     command = [sys.executable, "-m", "trainer", "night", "--config", str(config), "--progress"]
@@ -203,12 +204,23 @@ def test_a_stopped_night_ends_cleanly_and_is_written_down_as_cancelled(config: P
         assert child.stdout is not None
         for line in child.stdout:
             if '"fit"' in line:
-                child.send_signal(signal.SIGTERM)
+                child.send_signal(number)
                 break
         began = time.monotonic()
         lines = child.stdout.read().splitlines()
         assert child.wait() == 1
-    assert time.monotonic() - began < 20
-    outcome = json.loads(lines[-1])
+    return json.loads(lines[-1]), time.monotonic() - began
+
+
+def test_a_stopped_night_ends_cleanly_and_is_written_down_as_cancelled(config: Path) -> None:
+    outcome, seconds = _stopped(config, signal.SIGINT)
+    assert seconds < 10
     assert outcome["stage"] == "cancelled"
     assert outcome["error"].startswith("The night was stopped")
+
+
+def test_a_night_whose_machine_stops_ends_soon_and_is_left_open(config: Path) -> None:
+    outcome, seconds = _stopped(config, signal.SIGTERM)
+    assert seconds < 20
+    assert outcome["stage"] == "paused"
+    assert "goes on from where it was" in outcome["error"]

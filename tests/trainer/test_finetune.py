@@ -5,26 +5,38 @@ from __future__ import annotations
 import json
 import logging
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import textwrap
+import threading
 from collections import namedtuple
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import load_file
+from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
 
 from engine.adapters import verify
 from engine.loading import base_fingerprint, choose_placement, load_base
-from ledger.errors import AdapterError, ConfigurationError, DatasetError, NightschoolError, RunCancelled
+from ledger.errors import (
+    AdapterError,
+    ConfigurationError,
+    DatasetError,
+    ModelError,
+    NightschoolError,
+    RunCancelled,
+)
 from tests.trainer.conftest import replies, write_dataset
 from trainer.checkpoints import last_whole, start_or_go_on
 from trainer.finetune import fit
-from trainer.loop import Loop
+from trainer.loop import Loop, Scalars
+from trainer.preflight import check_finite
 from trainer.recipe import Base, FitResult, Recipe
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -159,7 +171,8 @@ KILLED = """
     import os, signal, sys
     from pathlib import Path
     from trainer.finetune import fit
-    from trainer.loop import Loop
+    from trainer.loop import Loop, Scalars
+from trainer.preflight import check_finite
     from trainer.recipe import Base, Recipe
     original = Loop._save_checkpoint
     def save_and_die(self, *arguments, **options):
@@ -358,3 +371,58 @@ def test_a_4bit_fit_on_a_cpu_reaches_every_layer_and_leaves_the_base_alone(
     result = train(dataset_dir, tmp_path, replace(base, quantization="4bit", dtype="bfloat16"), recipe)
     assert result.validation["best"] < result.validation["before"]
     assert unchanged(watched) == {name for name in watched["before"] if "lora_" not in name}
+
+
+@pytest.mark.parametrize("change", [{"learning_rate": 1e30}, {"lora_alpha": 10**30}])
+def test_a_loss_that_is_no_number_is_told_and_leaves_no_adapter(
+    change: dict[str, Any], dataset_dir: Path, tmp_path: Path, base: Base, recipe: Recipe
+) -> None:
+    with pytest.raises(ModelError, match=r"no finite number.*learning_rate"):
+        train(dataset_dir, tmp_path, base, replace(recipe, accumulation_steps=1, **change))
+    assert not (tmp_path / "adapter").exists()
+    assert not (tmp_path / "work" / "metrics.json").exists()
+
+
+def test_weights_that_are_no_numbers_are_refused_by_name_of_the_setting() -> None:
+    good, bad = torch.ones(2), torch.tensor([1.0, float("nan")])
+    check_finite({"a": good})
+    with pytest.raises(ModelError, match="1 of 2 trained matrices"):
+        check_finite({"a": good, "b": bad})
+
+
+def test_a_deletion_that_takes_the_tensorboard_folder_away_leaves_no_strangers_traceback(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    threads = threading.active_count()
+    scalars = Scalars(tmp_path / "tensorboard")
+    arguments, state, control = (SimpleNamespace(global_step=3) for _ in range(3))
+    scalars.on_log(arguments, state, control, {"loss": 2.5, "note": "not a figure"})  # type: ignore[arg-type]
+    [file] = (tmp_path / "tensorboard").iterdir()
+    [_, event] = EventFileLoader(str(file)).Load()
+    assert event.step == 3
+    [value] = event.summary.value
+    assert (value.tag, value.tensor.float_val[0]) == ("loss", 2.5)
+    shutil.rmtree(tmp_path / "tensorboard")
+    scalars.on_log(arguments, state, control, {"loss": 2.4})  # type: ignore[arg-type]
+    scalars.close()
+    assert not (tmp_path / "tensorboard").exists()
+    assert threading.active_count() == threads
+    assert capfd.readouterr().err == ""
+
+
+def test_a_fit_that_has_to_be_left_goes_on_from_the_update_it_had_come_to(
+    dataset_dir: Path, tmp_path: Path, base: Base, recipe: Recipe
+) -> None:
+    told: list[int] = []
+
+    def reporter(stage: str, step: int, steps: int, **figures: Any) -> None:
+        told.append(step)
+
+    long = replace(recipe, epochs=3, accumulation_steps=1)  # 6 updates an epoch, a checkpoint at its end
+    with pytest.raises(RunCancelled, match="goes on from where it was"):
+        train(dataset_dir, tmp_path, base, long, reporter=reporter, leaving=lambda: 3 in told)
+    left = max(told)
+    assert left < 6
+    result = train(dataset_dir, tmp_path, base, long)
+    assert result.resumed_from in {left, left + 1}
+    assert result.steps == 18

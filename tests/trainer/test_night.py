@@ -340,3 +340,23 @@ async def test_what_another_run_left_in_a_versions_place_is_not_taken_for_its_ow
     assert outcome.error is None
     manifest = verify(place, base_fingerprint=base_fingerprint(quick.base_model()))
     assert manifest.fields["run"] == outcome.run
+
+
+async def test_preparing_and_evaluating_count_what_they_do_and_are_full_at_their_end_alone(
+    ledger: Ledger, quick: Settings
+) -> None:
+    await fill(ledger, 40)
+    told: dict[str, list[tuple[int, int]]] = {}
+
+    def reporter(stage: str, step: int, steps: int, **figures: Any) -> None:
+        told.setdefault(stage, []).append((step, steps))
+
+    outcome = await night(ledger, changed(quick, "training", epochs=1), reporter=reporter)
+    assert outcome.recitals["probes"]
+    for stage in ("prepare", "evaluate"):
+        *before, last = told[stage]
+        assert last[0] == last[1]
+        assert all(step < steps for step, steps in before)
+    scored = outcome.scores["candidate"]
+    # Examples of two models, four replies of each, each probe greedily and sampled.
+    assert told["evaluate"][-1][1] >= 2 * scored["conversations"] + 2 * 4 + 2 * outcome.recitals["probes"]

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.bot.house import House, StandInEngine, open_house, settings_for, text_of
+from tests.bot.house import House, StandInEngine, open_house, settings_for, short, text_of
 
 
 async def test_the_list_names_every_version_newest_first_with_its_state(house: House) -> None:
     assert "Nothing has been learned yet" in text_of(await house.boss.slash(house.general, "adapter list"))
     old, new, tried = await house.promoted(), await house.promoted(), await house.candidate()
     text = text_of(await house.boss.slash(house.general, "adapter list"))
-    assert text.index(tried) < text.index(new) < text.index(old)
+    assert text.index(short(tried)) < text.index(short(new)) < text.index(short(old))
     for state in ("candidate", "champion", "previous"):
         assert state in text
 
@@ -19,7 +19,7 @@ async def test_the_list_names_every_version_newest_first_with_its_state(house: H
 async def test_a_long_list_fits_into_a_message(house: House) -> None:
     for _ in range(40):
         await house.candidate()
-    assert "v000040" in text_of(await house.boss.slash(house.general, "adapter list"))
+    assert "v40, " in text_of(await house.boss.slash(house.general, "adapter list"))
 
 
 async def test_a_version_is_shown_with_its_figures_and_reasons(house: House) -> None:
@@ -39,9 +39,11 @@ async def test_promoting_swaps_the_version_in_and_rolling_back_swaps_it_out(hous
     serving = house.services.serving
     for version in (first, second):
         result = await house.boss.slash(house.general, "adapter promote", version=version)
-        assert f"`{version}` serves now" in text_of(result)
+        assert f"{short(version)}, 2 March serves now" in text_of(result)
         assert serving.version(house.guild.id) == version
-    assert f"`{first}` serves now" in text_of(await house.boss.slash(house.general, "adapter rollback"))
+    assert f"{short(first)}, 2 March serves now" in text_of(
+        await house.boss.slash(house.general, "adapter rollback")
+    )
     assert serving.version(house.guild.id) == first
     assert "bare base model serves" in text_of(await house.boss.slash(house.general, "adapter rollback"))
     assert serving.version(house.guild.id) is None
@@ -106,3 +108,13 @@ async def test_versions_whose_files_are_gone_are_not_offered(house: House) -> No
     await house.services.ledger.adapters.mark_deleted(gone)
     offered = await house.boss.autocomplete(house.general, "adapter promote", "version", "")
     assert [choice["value"] for choice in offered] == [there]
+
+
+async def test_a_version_is_found_by_the_name_that_people_read(house: House) -> None:
+    version = await house.candidate()
+    for name in ("v1", "v1, 2 March", version):
+        text = text_of(await house.boss.slash(house.general, "adapter show", version=name))
+        assert "v1, 2 March" in text
+        assert version in text
+    unknown = await house.boss.slash(house.general, "adapter show", version="v2")
+    assert "no adapter version 'v2'" in text_of(unknown)

@@ -15,7 +15,16 @@ from bot.client import NightschoolBot
 from bot.cogs.errors import ADMINS_ONLY
 from bot.cogs.reports import VersionButton
 from bot.nights import Night
-from tests.bot.house import House, StandInEngine, open_house, settings_for, text_of, trainer_command, until
+from tests.bot.house import (
+    House,
+    StandInEngine,
+    open_house,
+    settings_for,
+    short,
+    text_of,
+    trainer_command,
+    until,
+)
 from tests.bot.test_report import OUTCOME
 
 
@@ -77,6 +86,27 @@ async def test_the_buttons_fit_the_end_of_the_night(house: House, stage: str, ex
     assert labels(await night_of(house, stage=stage)) == expected
 
 
+@pytest.mark.parametrize(
+    "measured",
+    [
+        {"scores": {"candidate": {"nll": float("nan"), "general_nll": 3.0}}},
+        {"scores": {"candidate": {"nll": 3.0, "general_nll": float("inf")}}},
+        {"recitals": {"values": 1, "rate": 0.0, "limit": 0.02}},
+        {"recitals": {"values": 0, "rate": 0.5, "limit": 0.02}},
+    ],
+)
+async def test_what_the_verdict_refused_as_broken_or_unsafe_is_offered_to_nobody(
+    house: House, measured: dict[str, Any]
+) -> None:
+    version = await house.candidate()
+    await house.services.ledger.adapters.set_metrics(version, measured)
+    report = await night_of(house, candidate=version, stage="kept", **measured)
+    assert labels(report) == []
+    refused = await house.boss.slash(house.general, "adapter promote", version=version)
+    assert "nobody can promote it" in text_of(refused)
+    assert await house.services.ledger.adapters.champion(house.guild.id) is None
+
+
 async def test_what_was_promoted_serves_before_it_is_reported(house: House) -> None:
     version = await house.candidate()
     await house.services.ledger.adapters.promote(house.guild.id, version, by="trainer")
@@ -121,7 +151,7 @@ async def test_rolling_back_by_button_works_after_a_restart_of_the_bot(house: Ho
     report = await night_of(house, candidate=second)
     await house.env.restart_bot(NightschoolBot(house.services))
     pressed = await house.boss.click(report, label="Roll back")
-    assert f"`{first}` serves now" in text_of(pressed)
+    assert f"{short(first)}, 2 March serves now" in text_of(pressed)
     assert pressed.ephemeral
     assert house.services.serving.version(house.guild.id) == first
 
@@ -131,7 +161,7 @@ async def test_promoting_by_button_works_after_a_restart_of_the_bot(house: House
     report = await night_of(house, candidate=version, stage="kept")
     await house.env.restart_bot(NightschoolBot(house.services))
     pressed = await house.boss.click(report, label="Promote it anyway")
-    assert f"`{version}` serves now" in text_of(pressed)
+    assert f"{short(version)}, 2 March serves now" in text_of(pressed)
     assert house.services.serving.version(house.guild.id) == version
 
 

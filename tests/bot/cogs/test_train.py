@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -20,7 +21,7 @@ here = pathlib.Path(__file__)
 def stop(*_):
     print(json.dumps({"stage": "cancelled", "reasons": ["stopped by an admin"]}), flush=True)
     sys.exit(1)
-signal.signal(signal.SIGTERM, stop)
+signal.signal(signal.SIGINT, stop)
 step = 0
 while not here.with_name("end").exists():
     if here.with_name(f"step{step + 1}").exists():
@@ -136,6 +137,49 @@ async def test_the_history_tells_how_each_night_ended(house: House) -> None:
     assert "**skipped**" in text
     assert "**kept**" in text
     assert "44.7" in text
+
+
+async def test_the_history_names_people_and_short_versions(house: House) -> None:
+    ledger, guild = house.services.ledger, house.guild.id
+    version = await house.candidate()
+    [made] = await ledger.runs.of_guild(guild)
+    await ledger.runs.advance(made.id, "kept", candidate=version)
+    by_hand = await ledger.runs.create(guild, f"/train start by {house.boss.id}")
+    await ledger.runs.advance(by_hand.id, "cancelled")
+    await ledger.runs.create(guild, "schedule")
+    result = await house.boss.slash(house.general, "train history")
+    [embed] = json.loads(f"[{text_of(result).strip()}]")
+    cut_off, stopped, kept = embed["description"].splitlines()
+    assert cut_off.endswith("**cut off (it was planned)** · schedule")
+    assert stopped.endswith(f"**cancelled** · started by {house.boss.mention}")
+    assert "**kept** · v1, 2 March · " in kept
+    assert version not in embed["description"]
+    assert made.id not in embed["description"]
+
+
+async def test_a_night_that_was_cut_off_is_called_that_and_not_ended(house: House) -> None:
+    run = await house.services.ledger.runs.create(house.guild.id, "schedule")
+    await house.services.ledger.runs.advance(run.id, "prepared")
+    text = text_of(await house.boss.slash(house.general, "train status"))
+    assert "was cut off (it was prepared); the next start takes it up" in text
+
+
+async def test_a_live_message_that_discord_lets_nobody_edit_any_longer_says_where_to_look(
+    house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(train, "LIVE_SECONDS", 0.05)
+    result = await house.boss.slash(house.general, "train start")
+    assert result.response is not None
+
+    def footer() -> str | None:
+        [shown] = house.env.backend.get_message(house.general.id, result.response.id).embeds
+        return (
+            str(shown.get("footer", {}).get("text") or "") if isinstance(shown, dict) else shown.footer.text
+        )
+
+    await until(footer)
+    assert footer() == train.NO_LONGER_LIVE
+    (tmp_path / "end").touch()
 
 
 async def test_another_servers_night_is_not_shown_here(house: House) -> None:

@@ -183,6 +183,23 @@ async def test_the_night_moves_the_clock_to_three_and_happens_once(world: World)
     assert await world.next_night() == moment + timedelta(days=1)
 
 
+async def test_a_night_that_was_started_by_hand_is_waited_for_and_the_page_says_so(world: World) -> None:
+    by_hand, before = asyncio.Event(), world.clock.now()
+
+    async def ends() -> None:
+        await by_hand.wait()
+
+    world._under_way = ends
+    with world.events() as queue:
+        advancing = asyncio.create_task(world.next_night())
+        await world.until(lambda: world.night_text, 5)
+        assert world.night_text == "A night that was started by hand is under way; the next begins behind it."
+        assert world.clock.now() - before < timedelta(minutes=1)
+        by_hand.set()
+        assert await advancing == datetime(2026, 1, 2, 3, 0, tzinfo=UTC)
+        assert [event.kind for event in _drain(queue)] == ["night", "clock", "night", "night"]
+
+
 def test_the_clock_ticks_and_never_goes_back() -> None:
     seconds = 100.0
     clock = LiveClock(datetime(2026, 1, 1, tzinfo=UTC), ticks=lambda: seconds)
