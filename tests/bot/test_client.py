@@ -55,7 +55,7 @@ CASES = {
     "train cancel": Case("night"),
     "train history": Case("Nights"),
     "train teach": Case("next night", {"question": "what is it?", "answer": "a lamp"}),
-    "adapter list": Case("v000001"),
+    "adapter list": Case("v1, "),
     "adapter show": Case("v000001", {"version": VERSION}),
     "adapter promote": Case("serves now", {"version": VERSION}),
     "adapter rollback": Case("the bare base model serves now"),

@@ -21,6 +21,7 @@ from tests.bot.house import (
     StandInEngine,
     open_house,
     settings_for,
+    short,
     stand_in_engine,
     text_of,
 )
@@ -180,7 +181,8 @@ async def test_an_admin_of_another_server_reaches_no_version_by_command(
                 assert f"no adapter version '{version}'" in text_of(result)
                 assert await house.boss.autocomplete(house.general, name, "version", version) == []
         listed = text_of(await house.boss.slash(house.general, "adapter list"))
-        assert mine in listed
+        assert f"**{short(mine)}, " in listed
+        assert listed.count("**v") == 1
         assert str(other.id) not in listed
         assert serving.version(house.guild.id) == mine
         assert await theirs_alone()

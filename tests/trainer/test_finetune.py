@@ -171,8 +171,7 @@ KILLED = """
     import os, signal, sys
     from pathlib import Path
     from trainer.finetune import fit
-    from trainer.loop import Loop, Scalars
-from trainer.preflight import check_finite
+    from trainer.loop import Loop
     from trainer.recipe import Base, Recipe
     original = Loop._save_checkpoint
     def save_and_die(self, *arguments, **options):
