@@ -6,7 +6,8 @@ without one only those who have opted in, in the channels that they opted in for
 
 from __future__ import annotations
 
-from ledger.records import Channel, ConsentEvent
+from ledger.clock import FIRST_MS, LAST_MS, to_ms
+from ledger.records import Channel, ConsentEvent, Message
 from ledger.store import Ledger
 from trainer.importing.drafts import Draft
 
@@ -16,6 +17,13 @@ OPTED_OUT = "author has opted out"
 IGNORED = "channel is ignored"
 OTHER_SERVER = "another server"
 MOVED = "channel belongs to another server"
+NO_DATE = "dated before 1970 or in the future"
+TOO_LONG = "longer than any message"
+
+DAY_MS = 86_400_000
+"""How far clocks and time zones may be apart: what is dated later was not written yet."""
+MAX_CHARACTERS = 32_000
+"""Discord takes 4,000; elsewhere people write more, but nobody a book."""
 
 
 class Gate:
@@ -41,12 +49,20 @@ class Gate:
             return OTHER_SERVER
         if draft.left_out:
             return draft.left_out
+        if not self._is_dated(draft.message):
+            return NO_DATE
+        if len(draft.message.content) > MAX_CHARACTERS:
+            return TOO_LONG
         channel = self._channels[draft.place.channel_id]
         if channel is not None and channel.guild_id != draft.place.guild_id:
             return MOVED
         if channel is not None and channel.mode == "ignore":
             return IGNORED
         return self._consent(draft)
+
+    def _is_dated(self, message: Message) -> bool:
+        latest = min(to_ms(self._ledger.clock.now()) + DAY_MS, LAST_MS)
+        return all(FIRST_MS <= at <= latest for at in (message.created_at, message.edited_at or 0))
 
     def _consent(self, draft: Draft) -> str:
         answer = self._answers[draft.place.guild_id].get(draft.message.author_id)

@@ -17,7 +17,7 @@ from trainer.importing.addressing import Voices
 from trainer.importing.chat_exporter import read_chat_export
 from trainer.importing.data_package import read_data_package
 from trainer.importing.drafts import Draft, Progress, Reader, Reading, Skipped
-from trainer.importing.files import Format, collected, format_of
+from trainer.importing.files import Format, collected, format_of, shown
 from trainer.importing.gate import Gate
 from trainer.importing.json_lines import read_json_lines
 from trainer.importing.json_text import Malformed
@@ -25,6 +25,7 @@ from trainer.importing.report import ImportReport
 from trainer.importing.shelf import Shelf
 
 BATCH = 500
+FAULTS_TOLD = 5
 READERS: dict[Format, tuple[Reader, str]] = {
     "chat export": (read_chat_export, "import"),
     "data package": (read_data_package, "package"),
@@ -44,16 +45,17 @@ async def import_paths(
 
     ``basis`` states the operator's right to use what is imported and is stored with each message;
     without it only messages of people who have opted in are taken. ``guild_id`` limits the import
-    to one server, and names it for JSON lines that do not. A file that is broken or cut off is
-    told in ``problems`` and does not stop the others.
+    to one server, and names it for JSON lines that do not. A path that names nothing and a file that
+    is broken or cut off are told in ``problems`` and do not stop the others.
 
     Raises:
-        ImportRefused: a path does not exist, or a folder holds no export; nothing was read yet.
+        ImportRefused: there is no file at all.
         LedgerError: the database cannot be written.
     """
     began = time.monotonic()
     intake = _Intake(ledger, basis.strip(), guild_id, progress)
-    files = [(file, kind) for file in collected(paths) if (kind := intake.recognised(file))]
+    found, intake.report.problems = collected(paths)
+    files = [(file, kind) for file in found if (kind := intake.recognised(file))]
     for file, kind in files:
         intake.survey(file, kind)
     for file, kind in files:
@@ -87,7 +89,7 @@ class _Intake:
             self.report.problems.append(_refusal(file, fault, 0))
         except OSError as error:
             self.report.problems.append(
-                f"{file.name} cannot be opened ({error.strerror}); check its permissions."
+                f"{_name(file)} cannot be opened ({error.strerror}); check its permissions."
             )
         return None
 
@@ -124,6 +126,8 @@ class _Intake:
             self.report.problems.append(_refusal(file, fault, taken))
         elif reading.cut_off:
             self.report.problems.append(_shortened(file, taken))
+        if reading.faults:
+            self.report.problems.append(_partly(file, reading.faults))
 
     def _tell(self, file: Path, messages: int, share: float) -> None:
         if self._progress is not None:
@@ -145,11 +149,23 @@ def _refusal(file: Path, fault: Malformed, read: int) -> str:
     where = f" at character {fault.position:,}" if fault.position >= 0 else ""
     before = f" The {read:,} messages in front of it were read." if read else ""
     fix = "" if ";" in str(fault) else "; export it again"
-    return f"{file.name} cannot be imported{where}: {fault}{fix}.{before}"
+    return f"{_name(file)} cannot be imported{where}: {fault}{fix}.{before}"
 
 
 def _shortened(file: Path, read: int) -> str:
     return (
-        f"{file.name} is cut off in the middle: its {read:,} complete messages were read; export it again "
+        f"{_name(file)} is cut off in the middle: its {read:,} complete messages were read; export it again "
         "and import that file too, nothing is added twice."
     )
+
+
+def _partly(file: Path, faults: list[str]) -> str:
+    more = f" and {len(faults) - FAULTS_TOLD:,} more" if len(faults) > FAULTS_TOLD else ""
+    return (
+        f"{_name(file)} could not be read whole: {', '.join(faults[:FAULTS_TOLD])}{more}; the rest was read. "
+        "Download it again and import that file too, nothing is added twice."
+    )
+
+
+def _name(file: Path) -> str:
+    return shown(Path(file.name))

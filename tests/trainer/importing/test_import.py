@@ -179,15 +179,25 @@ async def test_a_broken_file_loses_nothing_and_stops_no_other(ledger: Ledger, ex
     assert "moss fact" not in "".join(report.problems)
 
 
-async def test_paths_that_hold_no_export_are_refused_before_anything_is_read(
+async def test_a_path_that_names_nothing_is_told_and_the_others_are_taken(
     ledger: Ledger, exports: Any, tmp_path: Path
 ) -> None:
     good = exports.write("a.json", talk(exports))
-    with pytest.raises(ImportRefused, match="no file or folder"):
-        await import_paths(ledger, [good, tmp_path / "absent.json"], basis=BASIS)
+    (tmp_path / "empty").mkdir()
+    report = await import_paths(ledger, [tmp_path / "absent.json", tmp_path / "empty", good], basis=BASIS)
+    assert (report.added, report.exit_code) == (6, 1)
+    absent, empty = report.problems
+    assert "no file or folder" in absent
+    assert "absent.json" in absent
+    assert "holds no export" in empty
+
+
+async def test_paths_that_name_nothing_at_all_are_refused(ledger: Ledger, tmp_path: Path) -> None:
+    with pytest.raises(ImportRefused, match=r"no file or folder .*absent\.json"):
+        await import_paths(ledger, [tmp_path / "absent.json"], basis=BASIS)
     (tmp_path / "empty").mkdir()
     with pytest.raises(ImportRefused, match="holds no export"):
-        await import_paths(ledger, [good, tmp_path / "empty"], basis=BASIS)
+        await import_paths(ledger, [tmp_path / "empty"], basis=BASIS)
     assert await ledger.guilds.all() == {}
 
 
