@@ -142,7 +142,8 @@ class Messages:
 
         async def job(connection: aiosqlite.Connection) -> Counter[int]:
             async with connection.execute(
-                "DELETE FROM messages WHERE created_at < ? OR created_at NOT BETWEEN ? AND ? RETURNING guild_id",
+                "DELETE FROM messages WHERE created_at < ? OR created_at NOT BETWEEN ? AND ?"
+                " RETURNING guild_id",
                 (before, FIRST_MS, LAST_MS),
             ) as cursor:
                 return Counter([int(row["guild_id"]) async for row in cursor])

@@ -70,7 +70,7 @@ def _command(
 
 
 def _guild(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--guild", type=int, help="server id; needed when the ledger knows several")
+    command.add_argument("--guild", type=_server_id, help="server id; needed when the ledger knows several")
 
 
 def _progress(command: argparse.ArgumentParser) -> None:
@@ -125,6 +125,13 @@ def _add_record(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     runs.add_argument("--limit", type=int, default=20)
     report = _command(commands, "report", "show a night's report")
     report.add_argument("run")
+
+
+def _server_id(text: str) -> int:
+    number = int(text)
+    if not 0 < number < 2**63:
+        raise ValueError("no number that Discord gives")
+    return number
 
 
 def _moment(text: str) -> datetime:

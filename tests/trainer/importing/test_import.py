@@ -7,11 +7,21 @@ from typing import Any
 
 import pytest
 
+from ledger.clock import to_ms
 from ledger.errors import ImportRefused
 from ledger.store import Ledger
 from trainer.importing import import_paths
 from trainer.importing.drafts import BOT, DELETED, DELETED_USER_ID, Progress
-from trainer.importing.gate import COMMAND, IGNORED, MOVED, NO_CONSENT, OPTED_OUT, OTHER_SERVER
+from trainer.importing.gate import (
+    COMMAND,
+    IGNORED,
+    MOVED,
+    NO_CONSENT,
+    NO_DATE,
+    OPTED_OUT,
+    OTHER_SERVER,
+    TOO_LONG,
+)
 
 BASIS = "the club's archive, by vote of its members"
 
@@ -224,6 +234,36 @@ async def test_ignored_and_moved_channels_are_left_alone(ledger: Ledger, exports
     assert (await import_paths(ledger, [path], basis=BASIS)).left_out == {IGNORED: 6}
     other = exports.chat([exports.message(9, exports.ada, "x")], guild={"id": "77", "name": "Fern Club"})
     assert (await import_paths(ledger, [exports.write("b.json", other)], basis=BASIS)).left_out == {MOVED: 1}
+
+
+@pytest.mark.parametrize(
+    "when", ["9999-12-31T23:59:59.999999-23:59", "1969-12-31T23:59:59+00:00", "2154-05-15T08:00:00", "1e300"]
+)
+async def test_a_date_that_no_message_can_have_is_left_out(ledger: Ledger, exports: Any, when: str) -> None:
+    at = float(when) if when == "1e300" else when
+    line = {"guild": 41, "channel": "pond", "author": "Ada", "content": "hm", "timestamp": at}
+    report = await import_paths(ledger, [exports.write("a.jsonl", json.dumps(line) + "\n")], basis=BASIS)
+    assert (report.added, report.left_out, report.problems) == (0, {NO_DATE: 1}, [])
+
+
+async def test_what_is_dated_tomorrow_may_be_a_wrong_clock_and_later_was_not_written_yet(
+    ledger: Ledger, exports: Any
+) -> None:
+    now = to_ms(ledger.clock.now())
+    lines = [
+        {"guild": 41, "channel": "pond", "author": "Ada", "content": f"in {hours} hours", "timestamp": at}
+        for hours in (-1, 23, 25)
+        for at in [now + hours * 3_600_000]
+    ]
+    path = exports.write("a.jsonl", "".join(json.dumps(line) + "\n" for line in lines))
+    assert (await import_paths(ledger, [path], basis=BASIS)).left_out == {NO_DATE: 1}
+    assert [m.content for m in await ledger.messages.of_guild(41)] == ["in -1 hours", "in 23 hours"]
+
+
+async def test_a_text_that_is_no_message_is_left_out(ledger: Ledger, exports: Any) -> None:
+    raws = [exports.message(1, exports.ada, "a: " * 11_000), exports.message(2, exports.ada, "short")]
+    report = await import_paths(ledger, [exports.write("a.json", exports.chat(raws))], basis=BASIS)
+    assert (report.added, report.left_out) == (1, {TOO_LONG: 1})
 
 
 async def test_an_old_export_does_not_undo_a_renaming(ledger: Ledger, exports: Any) -> None:
