@@ -78,9 +78,11 @@ class Guilds:
 class Channels:
     """Channels and what the bot does in each: listen, answer everything, or ignore."""
 
-    def __init__(self, reader: Reader, writer: Writer) -> None:
+    def __init__(self, reader: Reader, writer: Writer, *, as_stored: Callable[[str], str]) -> None:
+        """``as_stored`` takes private values out of names, which end up in datasets like any text."""
         self._reader = reader
         self._writer = writer
+        self._as_stored = as_stored
 
     async def ensure(
         self,
@@ -97,7 +99,7 @@ class Channels:
             " ON CONFLICT (id) DO UPDATE SET name = excluded.name,"
             " parent_id = coalesce(excluded.parent_id, parent_id)"
             " WHERE name <> excluded.name OR parent_id IS NOT coalesce(excluded.parent_id, parent_id)",
-            (channel_id, guild_id, name, mode, parent_id),
+            (channel_id, guild_id, self._as_stored(name), mode, parent_id),
         )
 
     async def threads_of(self, channel_id: int) -> list[int]:

@@ -9,12 +9,13 @@ from __future__ import annotations
 from ledger.clock import FIRST_MS, LAST_MS, to_ms
 from ledger.records import Channel, ConsentEvent, Message
 from ledger.store import Ledger
-from trainer.importing.drafts import Draft
+from trainer.importing.drafts import Draft, Place
 
 COMMAND = "command to a bot"
 NO_CONSENT = "author has not opted in"
 OPTED_OUT = "author has opted out"
 IGNORED = "channel is ignored"
+ORPHAN = "in a thread of a channel that nobody knows"
 OTHER_SERVER = "another server"
 MOVED = "channel belongs to another server"
 NO_DATE = "dated before 1970 or in the future"
@@ -40,8 +41,12 @@ class Gate:
         """Read what is in force now: a member may opt out while a long import runs."""
         for guild_id in {draft.place.guild_id for draft in drafts}:
             self._answers[guild_id] = await self._ledger.consent.in_force(guild_id)
-        for channel_id in {draft.place.channel_id for draft in drafts}:
-            self._channels[channel_id] = await self._ledger.channels.get(channel_id)
+        for place in {draft.place for draft in drafts}:
+            channel = await self._ledger.channels.get(place.channel_id)
+            self._channels[place.channel_id] = channel
+            parent_id = _parent(place, channel)
+            if parent_id is not None:
+                self._channels[parent_id] = await self._ledger.channels.get(parent_id)
 
     def reason_against(self, draft: Draft) -> str:
         """Return why the message must be left out, or an empty text."""
@@ -53,12 +58,21 @@ class Gate:
             return NO_DATE
         if len(draft.message.content) > MAX_CHARACTERS:
             return TOO_LONG
-        channel = self._channels[draft.place.channel_id]
-        if channel is not None and channel.guild_id != draft.place.guild_id:
-            return MOVED
-        if channel is not None and channel.mode == "ignore":
-            return IGNORED
-        return self._consent(draft)
+        return self._channel(draft.place) or self._consent(draft)
+
+    def _channel(self, place: Place) -> str:
+        """A thread follows its channel; where that is unknown, nobody can have allowed it."""
+        channel = self._channels[place.channel_id]
+        parent_id = _parent(place, channel)
+        if place.is_thread and parent_id is None:
+            return ORPHAN
+        parent = None if parent_id is None else self._channels[parent_id]
+        for each in (channel, parent):
+            if each is not None and each.guild_id != place.guild_id:
+                return MOVED
+            if each is not None and each.mode == "ignore":
+                return IGNORED
+        return ""
 
     def _is_dated(self, message: Message) -> bool:
         latest = min(to_ms(self._ledger.clock.now()) + DAY_MS, LAST_MS)
@@ -71,3 +85,10 @@ class Gate:
         if answer is not None and answer.channels and draft.place.channel_id not in answer.channels:
             return NO_CONSENT  # a yes for some channels is a no for the others, whatever was declared
         return "" if self._basis or answer is not None else NO_CONSENT
+
+
+def _parent(place: Place, channel: Channel | None) -> int | None:
+    """Return a thread's channel, as the export or the ledger knows it."""
+    if place.parent_id is not None:
+        return place.parent_id
+    return channel.parent_id if channel is not None else None

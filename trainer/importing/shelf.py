@@ -94,8 +94,14 @@ class Shelf:
         """Add guild and channel where they are new; an old export must not undo a renaming."""
         if place.guild_id not in await self._ledger.guilds.all():
             await self._ledger.guilds.ensure(place.guild_id, place.guild_name)
-        if await self._ledger.channels.get(place.channel_id) is None:
-            await self._ledger.channels.ensure(place.channel_id, place.guild_id, place.channel_name)
+        channel = await self._ledger.channels.get(place.channel_id)
+        if channel is None or (channel.parent_id is None and place.parent_id is not None):
+            await self._ledger.channels.ensure(
+                place.channel_id,
+                place.guild_id,
+                place.channel_name if channel is None else channel.name,
+                parent_id=place.parent_id,
+            )
         self._report.guilds.add(place.guild_id)
         self._report.channels.add(place.channel_id)
 
