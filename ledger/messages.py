@@ -26,8 +26,9 @@ _SELECT = (
 )
 _INSERT = (
     "INSERT INTO messages (id, guild_id, channel_id, author_id, content, created_at, edited_at, reply_to,"
-    " mentions, source, basis) SELECT :id, :guild_id, :channel_id, :author_id, :content, :created_at,"
-    " :edited_at, :reply_to, :mentions, :source, :basis WHERE {condition} ON CONFLICT (id) DO NOTHING"
+    " mentions, source, basis, imported_at) SELECT :id, :guild_id, :channel_id, :author_id, :content,"
+    " :created_at, :edited_at, :reply_to, :mentions, :source, :basis, :imported_at WHERE {condition}"
+    " ON CONFLICT (id) DO NOTHING"
 )
 _NAME = (
     "INSERT INTO people (guild_id, user_id, name) SELECT :guild_id, :author_id, :author_name"
@@ -132,18 +133,19 @@ class Messages:
             "mentions": json.dumps(message.mentions),
             "source": message.source,
             "basis": message.basis,
+            "imported_at": message.imported_at,
         }
 
     async def delete_older(self, before: int) -> Counter[int]:
-        """Delete what was written before ``before`` (milliseconds); return how many, by guild.
+        """Delete what was heard or imported before ``before`` (milliseconds); return how many, by guild.
 
         With it goes what has a date which no message can have: no age would ever end it.
         """
 
         async def job(connection: aiosqlite.Connection) -> Counter[int]:
             async with connection.execute(
-                "DELETE FROM messages WHERE created_at < ? OR created_at NOT BETWEEN ? AND ?"
-                " RETURNING guild_id",
+                "DELETE FROM messages WHERE coalesce(imported_at, created_at) < ?"
+                " OR created_at NOT BETWEEN ? AND ? RETURNING guild_id",
                 (before, FIRST_MS, LAST_MS),
             ) as cursor:
                 return Counter([int(row["guild_id"]) async for row in cursor])
@@ -234,5 +236,6 @@ def _message(row: aiosqlite.Row) -> Message:
         mentions=tuple(json.loads(row["mentions"])),
         source=row["source"],
         basis=row["basis"],
+        imported_at=row["imported_at"],
         is_bot=bool(row["is_bot"]),
     )

@@ -16,7 +16,6 @@ from ledger.forgetting import DAY_MS, Forgetting
 from ledger.runs import RUN
 from ledger.store import Ledger
 
-
 NOBODYS = 0
 """Number that no message has."""
 

@@ -70,7 +70,7 @@ def _command(
 
 
 def _guild(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--guild", type=_server_id, help="server id; needed when the ledger knows several")
+    command.add_argument("--guild", type=_number, help="server id; needed when the ledger knows several")
 
 
 def _progress(command: argparse.ArgumentParser) -> None:
@@ -93,6 +93,15 @@ def _add_stages(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     importing.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="file or folder of exports")
     importing.add_argument(
         "--basis", default="", help="your right to use it; without one, only members who opted in"
+    )
+    importing.add_argument(
+        "--handed-in-by",
+        type=_number,
+        metavar="USER",
+        help="the member who gave their own data package; the bot says so, an operator gives a basis",
+    )
+    importing.add_argument(
+        "--channels", type=_numbers, metavar="ID,ID…", help="take these channels and their threads alone"
     )
     _guild(importing)
     prepare = _command(commands, "prepare", "write a dataset from the ledger")
@@ -127,11 +136,15 @@ def _add_record(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     report.add_argument("run")
 
 
-def _server_id(text: str) -> int:
-    number = int(text)
-    if not 0 < number < 2**63:
-        raise ValueError("no number that Discord gives")
-    return number
+def _number(text: str) -> int:
+    """Read one of the numbers that Discord gives to servers, channels and accounts."""
+    if text.isascii() and text.isdecimal() and 0 < (number := int(text[:20])) < 2**63:
+        return number
+    raise argparse.ArgumentTypeError(f"{text[:40]!r} is no number that Discord gives")
+
+
+def _numbers(text: str) -> list[int]:
+    return [_number(part) for part in text.split(",") if part]
 
 
 def _moment(text: str) -> datetime:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -207,3 +208,16 @@ async def test_the_work_of_a_run_that_the_ledger_does_not_know_goes_once_it_is_o
         os.utime(tmp_path / "runs" / name, (now - age * 86_400,) * 2)
     assert (await retention.sweep()).works == 1
     assert [folder.name for folder in (tmp_path / "runs").iterdir()] == ["g1-20260102T030000"]
+
+
+async def test_what_was_imported_counts_from_its_import(
+    house: Ledger, retention: Retention, message: Callable[..., Message]
+) -> None:
+    now = to_ms(house.clock.now())
+    archive = message(1, created_at=now - 730 * DAY_MS, source="import", basis="a vote", imported_at=now)
+    await house.messages.add(archive)
+    house.clock.advance(days=179)  # type: ignore[attr-defined]
+    assert not await retention.sweep()
+    await house.messages.add(replace(archive, imported_at=to_ms(house.clock.now())))  # prolongs nothing
+    house.clock.advance(days=2)  # type: ignore[attr-defined]
+    assert (await retention.sweep()).messages == {1: 1}

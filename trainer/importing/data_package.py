@@ -86,6 +86,8 @@ def read_data_package(reading: Reading) -> Iterator[Draft | Skipped]:
         with zipfile.ZipFile(reading.path) as package:
             contents = _contents(package, reading.path.stat().st_size)
             member = _member(package, contents)
+            if reading.owner_id not in (None, member.id):
+                raise Malformed("it is another account's package; only its owner can hand it in")
             index = _index(package, contents, reading)
             for done, (channel_id, files) in enumerate(sorted(contents.channels.items()), start=1):
                 try:

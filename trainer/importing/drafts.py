@@ -75,6 +75,8 @@ class Reading:
 
     path: Path
     guild_id: int | None = None
+    owner_id: int | None = None
+    """The member whose data package it has to be; None: anybody's."""
     share: float = 0.0
     cut_off: bool = False
     faults: list[str] = field(default_factory=list)

@@ -17,6 +17,7 @@ OPTED_OUT = "author has opted out"
 IGNORED = "channel is ignored"
 ORPHAN = "in a thread of a channel that nobody knows"
 OTHER_SERVER = "another server"
+NOT_HERE = "in a channel that the bot may not learn from"
 MOVED = "channel belongs to another server"
 NO_DATE = "dated before 1970 or in the future"
 TOO_LONG = "longer than any message"
@@ -30,8 +31,12 @@ MAX_CHARACTERS = 32_000
 class Gate:
     """Decides message by message; :meth:`refresh` reads consent and channels anew."""
 
-    def __init__(self, ledger: Ledger, *, basis: str, guild_id: int | None) -> None:
+    def __init__(
+        self, ledger: Ledger, *, basis: str, guild_id: int | None, channels: frozenset[int] | None = None
+    ) -> None:
+        """``channels`` limits the import to these and their threads."""
         self._ledger = ledger
+        self._only = channels
         self._basis = basis
         self._guild_id = guild_id
         self._answers: dict[int, dict[int, ConsentEvent]] = {}
@@ -64,6 +69,8 @@ class Gate:
         """A thread follows its channel; where that is unknown, nobody can have allowed it."""
         channel = self._channels[place.channel_id]
         parent_id = _parent(place, channel)
+        if self._only is not None and self._only.isdisjoint((place.channel_id, parent_id or 0)):
+            return NOT_HERE
         if place.is_thread and parent_id is None:
             return ORPHAN
         parent = None if parent_id is None else self._channels[parent_id]

@@ -22,13 +22,15 @@ from trainer.importing.gate import Gate
 from trainer.importing.json_lines import read_json_lines
 from trainer.importing.json_text import Malformed
 from trainer.importing.report import ImportReport
-from trainer.importing.shelf import Shelf
+from trainer.importing.shelf import PACKAGE, Shelf
 
 BATCH = 500
+UNDECLARED = "import"
+"""Source of a package that nobody vouches for."""
 FAULTS_TOLD = 5
 READERS: dict[Format, tuple[Reader, str]] = {
     "chat export": (read_chat_export, "import"),
-    "data package": (read_data_package, "package"),
+    "data package": (read_data_package, PACKAGE),
     "json lines": (read_json_lines, "jsonl"),
 }
 
@@ -39,13 +41,18 @@ async def import_paths(
     *,
     basis: str = "",
     guild_id: int | None = None,
+    handed_in_by: int | None = None,
+    channels: frozenset[int] | None = None,
     progress: Callable[[Progress], None] | None = None,
 ) -> ImportReport:
     """Take exports into the ledger; a second import of the same adds nothing.
 
     ``basis`` states the operator's right to use what is imported and is stored with each message;
     without it only messages of people who have opted in are taken. ``guild_id`` limits the import
-    to one server, and names it for JSON lines that do not. A path that names nothing and a file that
+    to one server, and names it for JSON lines that do not; ``channels`` limits it to these and their
+    threads. ``handed_in_by`` is the member who gave a data package themself: theirs alone is taken then,
+    and their words are open to learning. A package that nobody vouches for is an export like any other:
+    its ``user.json`` is a claim that anybody can write. A path that names nothing and a file that
     is broken or cut off are told in ``problems`` and do not stop the others.
 
     Raises:
@@ -53,7 +60,11 @@ async def import_paths(
         LedgerError: the database cannot be written.
     """
     began = time.monotonic()
-    intake = _Intake(ledger, basis.strip(), guild_id, progress)
+    basis = basis.strip()
+    gate = Gate(ledger, basis=basis, guild_id=guild_id, channels=channels)
+    intake = _Intake(
+        ledger, gate, basis=basis, guild_id=guild_id, handed_in_by=handed_in_by, progress=progress
+    )
     found, intake.report.problems = collected(paths)
     files = [(file, kind) for file in found if (kind := intake.recognised(file))]
     for file, kind in files:
@@ -70,21 +81,28 @@ class _Intake:
     def __init__(
         self,
         ledger: Ledger,
+        gate: Gate,
+        *,
         basis: str,
         guild_id: int | None,
+        handed_in_by: int | None,
         progress: Callable[[Progress], None] | None,
     ) -> None:
         self.report = ImportReport()
         self._guild_id = guild_id
+        self._handed_in_by = handed_in_by
+        self._vouched = bool(basis) or handed_in_by is not None
         self._progress = progress
         self._voices = Voices()
-        gate = Gate(ledger, basis=basis, guild_id=guild_id)
         self._shelf = Shelf(ledger, gate, self._voices, self.report, basis=basis)
 
     def recognised(self, file: Path) -> Format | None:
         """Return the file's format, or note why it is refused."""
         try:
-            return format_of(file)
+            kind = format_of(file)
+            if self._handed_in_by is not None and kind != "data package":
+                raise Malformed("it is no data package; hand in the .zip that Discord sent you")
+            return kind
         except Malformed as fault:
             self.report.problems.append(_refusal(file, fault, 0))
         except OSError as error:
@@ -108,7 +126,9 @@ class _Intake:
     async def take(self, file: Path, kind: Format) -> None:
         """Store what may be kept of one file."""
         reader, source = READERS[kind]
-        reading = Reading(file, self._guild_id)
+        if source == PACKAGE and not self._vouched:
+            source = UNDECLARED
+        reading = Reading(file, self._guild_id, self._handed_in_by)
         drafts = reader(reading)
         before = self.report.read
         self.report.files += 1

@@ -123,26 +123,6 @@ async def test_an_opt_out_outweighs_any_basis(
     assert not on_disk("moss fact 1")
 
 
-async def test_a_package_is_taken_when_its_member_has_opted_in(ledger: Ledger, exports: Any) -> None:
-    guild = {"id": str(exports.guild), "name": "Moss Club"}
-    path = exports.package(
-        "p.zip",
-        {
-            "account/user.json": {"id": str(exports.ada), "username": "ada"},
-            "messages/c51/channel.json": {"id": "51", "type": 0, "name": "shore", "guild": guild},
-            "messages/c51/messages.json": [
-                {"ID": "901", "Timestamp": "2024-05-01 10:00:00", "Contents": "mine"}
-            ],
-        },
-    )
-    assert (await import_paths(ledger, [path])).left_out == {NO_CONSENT: 1}
-    await ledger.guilds.ensure(exports.guild, "Moss Club")
-    await ledger.consent.opt_in(exports.guild, exports.ada)
-    assert (await import_paths(ledger, [path])).added == 1
-    (message,) = await ledger.messages.of_guild(exports.guild)
-    assert (message.source, message.basis) == ("package", "data-package")
-
-
 async def test_bots_commands_and_deleted_accounts_are_left_out_and_bots_are_known(
     ledger: Ledger, exports: Any, on_disk: Callable[[str], bool]
 ) -> None:
