@@ -17,6 +17,7 @@ from bot.cogs.adapter import AdapterCog
 from bot.cogs.channel import ChannelCog
 from bot.cogs.chat import ChatCog
 from bot.cogs.errors import answer_error
+from bot.cogs.hand_in import HandInCog
 from bot.cogs.privacy import PrivacyCog
 from bot.cogs.recorder import RecorderCog
 from bot.cogs.reports import ReportsCog
@@ -101,6 +102,7 @@ class NightschoolBot(commands.Bot):
                 adapter_days=s.settings.retention.adapter_days,
             )
         )
+        await self.add_cog(HandInCog(self, ledger=s.ledger, handing_in=s.handing_in))
         await self.add_cog(StatusCog(services=s))
         await self.add_cog(
             ReportsCog(

@@ -16,6 +16,7 @@ from bot.answering import Answering
 from bot.background import Background
 from bot.engine_client import Address, EngineClient, Sampling
 from bot.engine_process import EngineProcess
+from bot.handing_in import HandingIn
 from bot.housekeeping import Housekeeping
 from bot.nights import Nights
 from bot.schedule import Schedule
@@ -43,6 +44,7 @@ class Services:
     schedule: Schedule
     forgetting: Forgetting
     housekeeping: Housekeeping
+    handing_in: HandingIn
 
 
 @asynccontextmanager
@@ -145,4 +147,5 @@ async def open_services(
             schedule=schedule,
             forgetting=forgetting,
             housekeeping=housekeeping,
+            handing_in=HandingIn(config, settings.data_dir),
         )
