@@ -17,7 +17,7 @@ _KINDS: dict[str, Kind] = {
     **dict.fromkeys(("1", "3", "dm", "groupdm", "directtextchat", "directgrouptextchat"), "direct"),
     **dict.fromkeys(("10", "newsthread", "announcementthread", "11", "publicthread"), "thread"),
     **dict.fromkeys(("12", "privatethread"), "private thread"),
-}  # type: ignore[dict-item]
+}
 _NO_LETTER = re.compile(r"[^a-z0-9]+")
 
 
