@@ -15,6 +15,7 @@ from typing import Any
 
 from ledger.errors import NightschoolError
 from ledger.seclusion import WordlessFormatter, seclude
+from ledger.terminal import ended
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -158,4 +159,4 @@ _COMMANDS = {
 }
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(ended(main))

@@ -65,7 +65,12 @@ class Guilds:
             LedgerError: there is no such guild, or several to choose from.
         """
         guilds = await self.all()
-        known = ", ".join(f"{number} ({name})" for number, name in guilds.items()) or "none yet"
+        if not guilds:
+            raise LedgerError(
+                "The ledger knows no server yet: run the bot in one, or import an export with "
+                "`python -m trainer import`."
+            )
+        known = ", ".join(f"{number} ({name})" for number, name in guilds.items())
         if guild_id is None and len(guilds) == 1:
             return next(iter(guilds))
         if guild_id is None:

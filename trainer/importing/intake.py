@@ -18,7 +18,7 @@ from trainer.importing.chat_exporter import read_chat_export
 from trainer.importing.data_package import read_data_package
 from trainer.importing.drafts import Draft, Progress, Reader, Reading, Skipped
 from trainer.importing.files import Format, collected, format_of, shown
-from trainer.importing.gate import Gate
+from trainer.importing.gate import NO_CONSENT, Gate
 from trainer.importing.json_lines import read_json_lines
 from trainer.importing.json_text import Malformed
 from trainer.importing.report import ImportReport
@@ -71,6 +71,7 @@ async def import_paths(
         intake.survey(file, kind)
     for file, kind in files:
         await intake.take(file, kind)
+    intake.report.advice = _advice(intake.report, basis, handed_in_by)
     intake.report.seconds = time.monotonic() - began
     return intake.report
 
@@ -163,6 +164,18 @@ def _some(drafts: Iterator[Draft | Skipped]) -> tuple[list[Draft | Skipped], Mal
     except Malformed as fault:
         return batch, fault
     return batch, None
+
+
+def _advice(report: ImportReport, basis: str, handed_in_by: int | None) -> str:
+    """Say what to do where everything was left out for want of consent."""
+    if basis or report.added or report.already_there or not report.left_out[NO_CONSENT]:
+        return ""
+    if handed_in_by is not None:
+        return "Nothing was taken: you have not said yes for these channels; `/privacy opt-in` does."
+    return (
+        "Nothing was taken: nobody who wrote it has opted in. If you have the right to use it, say why with "
+        '--basis "…"; otherwise members can run `/privacy opt-in`, and you import it again.'
+    )
 
 
 def _refusal(file: Path, fault: Malformed, read: int) -> str:
