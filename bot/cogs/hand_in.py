@@ -18,7 +18,6 @@ from bot.cogs.errors import guild_of
 from bot.cogs.recorder import channel_mode, place_name
 from bot.handing_in import HandingIn
 from bot.report import clipped
-from ledger.errors import ImportRefused
 from ledger.store import Ledger
 
 MAX_BYTES = 32 * 1024 * 1024
@@ -63,17 +62,22 @@ class HandInCog(commands.Cog):
         """Read the member's package and say what was taken; the file is kept nowhere.
 
         Raises:
-            ImportRefused: they have not said yes, or the file is too large or no package of theirs.
+            ImportRefused: it could not be read.
         """
         guild, user_id = guild_of(interaction), interaction.user.id
         answer = await self.ledger.consent.current(guild.id, user_id)
         if answer is None or not answer.granted:
-            raise ImportRefused("You have not said yes here. Run `/privacy opt-in` first, then hand it in.")
-        if file.size > MAX_BYTES:
-            raise ImportRefused(
+            refusal = "You have not said yes here. Run `/privacy opt-in` first, then hand it in."
+        elif file.size > MAX_BYTES:
+            refusal = (
                 f"The file has {file.size / 2**20:,.0f} MB, and I take {MAX_BYTES / 2**20:,.0f}: make a zip "
                 "of the folders Account and Messages in it, without the others."
             )
+        else:
+            refusal = ""
+        if refusal:
+            await interaction.response.send_message(refusal, ephemeral=True)
+            return
         await interaction.response.defer(ephemeral=True, thinking=True)
 
         async def save(path: Path) -> None:
