@@ -28,6 +28,10 @@ BATCH = 500
 UNDECLARED = "import"
 """Source of a package that nobody vouches for."""
 FAULTS_TOLD = 5
+LOCKED_PACKAGE = (
+    "A data package that nobody vouches for is an export like any other, and locked by policy: its owner can "
+    'hand it in with `/privacy hand-in`, or you say with --basis "…" why you may use it.'
+)
 READERS: dict[Format, tuple[Reader, str]] = {
     "chat export": (read_chat_export, "import"),
     "data package": (read_data_package, PACKAGE),
@@ -71,7 +75,7 @@ async def import_paths(
         intake.survey(file, kind)
     for file, kind in files:
         await intake.take(file, kind)
-    intake.report.advice = _advice(intake.report, basis, handed_in_by)
+    intake.report.advice = _advice(intake.report, basis, handed_in_by) or intake.report.advice
     intake.report.seconds = time.monotonic() - began
     return intake.report
 
@@ -131,7 +135,7 @@ class _Intake:
             source = UNDECLARED
         reading = Reading(file, self._guild_id, self._handed_in_by)
         drafts = reader(reading)
-        before = self.report.read
+        before, added = self.report.read, self.report.added
         self.report.files += 1
         fault: Malformed | None = None
         while fault is None:
@@ -142,6 +146,8 @@ class _Intake:
             share = reading.share if kind == "data package" else (1 + reading.share) / 2
             self._tell(file, self.report.read - before, share)
         await self._shelf.introduce_bots()
+        if kind == "data package" and source == UNDECLARED and self.report.added > added:
+            self.report.advice = LOCKED_PACKAGE
         taken = self.report.read - before
         if fault is not None:
             self.report.problems.append(_refusal(file, fault, taken))

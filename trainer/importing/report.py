@@ -26,7 +26,7 @@ class ImportReport:
     """Added or known messages whose addressee was resolved."""
     problems: list[str] = field(default_factory=list)
     advice: str = ""
-    """What to do where nothing could be taken."""
+    """What to do where nothing could be taken, or nothing may be learned."""
     seconds: float = 0.0
 
     @property

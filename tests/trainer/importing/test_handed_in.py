@@ -49,7 +49,7 @@ async def locked(ledger: Ledger, guild: int) -> int:
 async def test_a_package_that_its_owner_handed_in_is_open_to_learning(club: Ledger, exports: Any) -> None:
     path = package(exports, exports.ada)
     report = await import_paths(club, [path], guild_id=exports.guild, handed_in_by=exports.ada)
-    assert (report.added, report.problems) == (2, [])
+    assert (report.added, report.problems, report.advice) == (2, [], "")
     assert await kept_as(club, exports.guild) == {("package", "data-package")}
     assert await locked(club, exports.guild) == 0
 
@@ -67,7 +67,9 @@ async def test_a_package_that_names_somebody_else_is_not_taken_from_a_member(
 async def test_a_package_that_nobody_vouches_for_is_an_export_like_any_other(
     club: Ledger, exports: Any
 ) -> None:
-    assert (await import_paths(club, [package(exports, exports.ada)])).added == 2
+    report = await import_paths(club, [package(exports, exports.ada)])
+    assert report.added == 2
+    assert "/privacy hand-in" in report.advice
     assert await kept_as(club, exports.guild) == {("import", "opt-in")}
     assert await locked(club, exports.guild) == 2  # whoever wrote the user.json
 
