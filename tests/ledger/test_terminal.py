@@ -71,6 +71,7 @@ def test_a_closed_stdout_is_no_traceback(settings_file: Path, arguments: tuple[s
 @pytest.mark.parametrize(
     ("arguments", "code", "told"),
     [
+        (("bot", "nonsense"), 2, "invalid choice"),
         (("adapters",), 1, "knows no server yet"),
         (("runs",), 1, "knows no server yet"),
         (("import", "absent.json"), 1, "no file or folder"),
@@ -86,8 +87,9 @@ def test_a_closed_stdout_is_no_traceback(settings_file: Path, arguments: tuple[s
 def test_an_error_has_one_form_for_scripts(
     settings_file: Path, arguments: tuple[str, ...], code: int, told: str
 ) -> None:
+    room = [] if arguments[0] == "bot" else ["trainer"]
     done = subprocess.run(
-        [sys.executable, "-m", "trainer", *arguments, "--json", "--config", str(settings_file)],
+        [sys.executable, "-m", *room, *arguments, "--json", "--config", str(settings_file)],
         cwd=ROOT,
         capture_output=True,
         text=True,
