@@ -15,6 +15,7 @@ from typing import Any
 
 from ledger.errors import NightschoolError
 from ledger.seclusion import WordlessFormatter, seclude
+from ledger.terminal import Parser, ended
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -38,11 +39,11 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    common = argparse.ArgumentParser(add_help=False)
+    common = Parser(add_help=False)
     common.add_argument("--config", type=Path, default=Path("config.toml"), help="settings file")
     common.add_argument("--json", action="store_true", help="print one JSON object on the last line")
     common.add_argument("--verbose", action="store_true", help="log more")
-    parser = argparse.ArgumentParser(prog="python -m bot", description="Nightschool's Discord side.")
+    parser = Parser(prog="python -m bot", description="Nightschool's Discord side.")
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("run", parents=[common], help="connect to Discord and serve")
     commands.add_parser("check", parents=[common], help="tell what is missing; exit 1 when anything is")
@@ -158,4 +159,4 @@ _COMMANDS = {
 }
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(ended(main))

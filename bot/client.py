@@ -18,6 +18,7 @@ from bot.cogs.adapter import AdapterCog
 from bot.cogs.channel import ChannelCog
 from bot.cogs.chat import ChatCog
 from bot.cogs.errors import answer_error
+from bot.cogs.hand_in import HandInCog
 from bot.cogs.privacy import PrivacyCog
 from bot.cogs.recorder import RecorderCog
 from bot.cogs.reports import ReportsCog
@@ -106,6 +107,7 @@ class NightschoolBot(commands.Bot):
             adapter_days=s.settings.retention.adapter_days,
         )
         await self.add_cog(self._privacy)
+        await self.add_cog(HandInCog(self, ledger=s.ledger, handing_in=s.handing_in))
         await self.add_cog(StatusCog(services=s))
         self._reports = ReportsCog(
             self,

@@ -16,6 +16,7 @@ from bot.answering import Answering
 from bot.background import Background
 from bot.engine_client import Address, EngineClient, Sampling
 from bot.engine_process import EngineProcess
+from bot.handing_in import HandingIn
 from bot.housekeeping import Housekeeping
 from bot.nights import Nights
 from bot.schedule import Schedule
@@ -47,6 +48,7 @@ class Services:
     forgetting: Forgetting
     housekeeping: Housekeeping
     watch: ClockWatch
+    handing_in: HandingIn
 
 
 def answer_sampling(bot: Bot) -> Sampling:
@@ -169,6 +171,7 @@ async def open_services(
             forgetting=forgetting,
             housekeeping=housekeeping,
             watch=watch,
+            handing_in=HandingIn(config, settings.data_dir),
         )
 
 

@@ -5,6 +5,10 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Protocol
 
+FIRST_MS = 0
+LAST_MS = 1_420_070_400_000 + (1 << 42) - 1
+"""The first and the last time that a message can have: from 1970 to 2154, where Discord's ids end."""
+
 
 class Clock(Protocol):
     """Anything that tells the time."""

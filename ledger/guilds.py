@@ -81,7 +81,12 @@ class Guilds:
             LedgerError: there is no such guild, or several to choose from.
         """
         guilds = await self.all()
-        known = ", ".join(f"{number} ({name})" for number, name in guilds.items()) or "none yet"
+        if not guilds:
+            raise LedgerError(
+                "The ledger knows no server yet: run the bot in one, or import an export with "
+                "`python -m trainer import`."
+            )
+        known = ", ".join(f"{number} ({name})" for number, name in guilds.items())
         if guild_id is None and len(guilds) == 1:
             return next(iter(guilds))
         if guild_id is None:
@@ -94,9 +99,11 @@ class Guilds:
 class Channels:
     """Channels and what the bot does in each: listen, answer everything, or ignore."""
 
-    def __init__(self, reader: Reader, writer: Writer) -> None:
+    def __init__(self, reader: Reader, writer: Writer, *, as_stored: Callable[[str], str]) -> None:
+        """``as_stored`` takes private values out of names, which end up in datasets like any text."""
         self._reader = reader
         self._writer = writer
+        self._as_stored = as_stored
 
     async def ensure(
         self,
@@ -113,7 +120,7 @@ class Channels:
             " ON CONFLICT (id) DO UPDATE SET name = excluded.name,"
             " parent_id = coalesce(excluded.parent_id, parent_id)"
             " WHERE name <> excluded.name OR parent_id IS NOT coalesce(excluded.parent_id, parent_id)",
-            (channel_id, guild_id, name, mode, parent_id),
+            (channel_id, guild_id, self._as_stored(name), mode, parent_id),
             durable=False,
         )
 

@@ -13,8 +13,10 @@ from dataclasses import dataclass, replace
 
 import aiosqlite
 
+from ledger.clock import FIRST_MS, LAST_MS
 from ledger.consent import agrees, refuses
-from ledger.database import Reader, Writer, older_deleted
+from ledger.database import Reader, Writer
+from ledger.errors import LedgerError
 from ledger.records import OPT_IN, Message
 from ledger.scrubbing import scrub
 
@@ -24,8 +26,9 @@ _SELECT = (
 )
 _INSERT = (
     "INSERT INTO messages (id, guild_id, channel_id, author_id, content, created_at, edited_at, reply_to,"
-    " mentions, source, basis) SELECT :id, :guild_id, :channel_id, :author_id, :content, :created_at,"
-    " :edited_at, :reply_to, :mentions, :source, :basis WHERE {condition} ON CONFLICT (id) DO NOTHING"
+    " mentions, source, basis, imported_at) SELECT :id, :guild_id, :channel_id, :author_id, :content,"
+    " :created_at, :edited_at, :reply_to, :mentions, :source, :basis, :imported_at WHERE {condition}"
+    " ON CONFLICT (id) DO NOTHING"
 )
 _NAME = (
     "INSERT INTO people (guild_id, user_id, name) SELECT :guild_id, :author_id, :author_name"
@@ -100,6 +103,9 @@ class Messages:
 
         Callers answer for the basis. Whatever that is, two things are left out: what somebody wrote who
         said no, and what was deleted once, which an older export may still hold.
+
+        Raises:
+            LedgerError: a date or a number is one that no message can have; nothing is stored.
         """
         rows = [self._row(message) for message in messages]
         insert = _INSERT.format(condition=f"NOT {refuses(':author_id')}")
@@ -113,6 +119,7 @@ class Messages:
         return await self._writer.run(job)
 
     def _row(self, message: Message) -> dict[str, object]:
+        _refuse_impossible(message)
         return {
             "id": message.id,
             "guild_id": message.guild_id,
@@ -126,17 +133,35 @@ class Messages:
             "mentions": json.dumps(message.mentions),
             "source": message.source,
             "basis": message.basis,
+            "imported_at": message.imported_at,
         }
 
     async def delete_older(self, before: int) -> Counter[int]:
-        """Delete what was written before ``before`` (milliseconds); return how many, by guild."""
-        return await self._writer.run(lambda connection: older_deleted(connection, "messages", before))
+        """Delete what was heard or imported before ``before`` (milliseconds); return how many, by guild.
+
+        With it goes what has a date which no message can have: no age would ever end it.
+        """
+
+        async def job(connection: aiosqlite.Connection) -> Counter[int]:
+            async with connection.execute(
+                "DELETE FROM messages WHERE coalesce(imported_at, created_at) < ?"
+                " OR created_at NOT BETWEEN ? AND ? RETURNING guild_id",
+                (before, FIRST_MS, LAST_MS),
+            ) as cursor:
+                return Counter([int(row["guild_id"]) async for row in cursor])
+
+        return await self._writer.run(job)
 
     async def of_guild(self, guild_id: int, *, since: int = 0) -> list[Message]:
-        """Return the guild's messages from ``since`` (milliseconds) on, by channel, oldest first."""
+        """Return the guild's messages from ``since`` (milliseconds) on, by channel, oldest first.
+
+        Those are left out that have a date which no message can have: they were stored before dates had
+        bounds, and nobody can reckon with them.
+        """
         async with self._reader.execute(
-            f"{_SELECT} WHERE m.guild_id = ? AND m.created_at >= ? ORDER BY m.channel_id, m.created_at, m.id",
-            (guild_id, since),
+            f"{_SELECT} WHERE m.guild_id = ? AND m.created_at BETWEEN ? AND ?"
+            " ORDER BY m.channel_id, m.created_at, m.id",
+            (guild_id, max(since, FIRST_MS), LAST_MS),
         ) as cursor:
             return [_message(row) async for row in cursor]
 
@@ -190,6 +215,14 @@ class Messages:
         return int(row["n"]) if row else 0
 
 
+def _refuse_impossible(message: Message) -> None:
+    numbers = (message.id, message.guild_id, message.channel_id, message.author_id, message.reply_to or 0)
+    if not all(-(2**63) <= number < 2**63 for number in (*numbers, *message.mentions)):
+        raise LedgerError("A message was not stored: one of its numbers has more than 63 bits.")
+    if not all(FIRST_MS <= at <= LAST_MS for at in (message.created_at, message.edited_at or 0)):
+        raise LedgerError("A message was not stored: it is dated before 1970 or after 2154.")
+
+
 def _message(row: aiosqlite.Row) -> Message:
     return Message(
         id=row["id"],
@@ -204,5 +237,6 @@ def _message(row: aiosqlite.Row) -> Message:
         mentions=tuple(json.loads(row["mentions"])),
         source=row["source"],
         basis=row["basis"],
+        imported_at=row["imported_at"],
         is_bot=bool(row["is_bot"]),
     )

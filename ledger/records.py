@@ -42,6 +42,8 @@ class Message:
     source: str = "discord"
     basis: str = ""
     """Why it may be kept: the author's own consent, or what an operator declared; empty: it is not stored."""
+    imported_at: int | None = None
+    """When an import brought it; its time to be kept counts from then on."""
     is_bot: bool = False
     adapter_version: str | None = None
 

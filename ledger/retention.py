@@ -16,6 +16,9 @@ from ledger.forgetting import DAY_MS, Forgetting
 from ledger.runs import RUN
 from ledger.store import Ledger
 
+NOBODYS = 0
+"""Number that no message has."""
+
 
 @dataclass(frozen=True, slots=True)
 class Swept:
@@ -25,6 +28,8 @@ class Swept:
     replies: Mapping[int, int]
     datasets: int
     versions: tuple[str, ...]
+    works: int = 0
+    """Folders below ``models/runs`` in which a night had worked that is over."""
 
     @property
     def guilds(self) -> list[int]:
@@ -41,7 +46,7 @@ class Swept:
         )
 
     def __bool__(self) -> bool:
-        return bool(self.messages or self.replies or self.datasets or self.versions)
+        return bool(self.messages or self.replies or self.datasets or self.versions or self.works)
 
 
 class Retention:
@@ -77,7 +82,7 @@ class Retention:
         await self._forgetting.note_beside_backups()
         if messages or replies:
             await self._ledger.scour()
-        return Swept(messages, replies, datasets, tuple(versions))
+        return Swept(messages, replies, datasets, tuple(versions), await self._ended_work(now, before))
 
     def _old_datasets(self, before: int) -> int:
         """Remove datasets that hold text which may not be stored any more, by their time of writing.
@@ -110,6 +115,23 @@ class Retention:
             if folder.is_dir()
         )
 
+    async def _ended_work(self, now: int, before: int) -> int:
+        """Remove what nights left in their folders that ended more than a day ago.
+
+        Until then somebody may look at its ``training.log``. A run that has not ended resumes from its
+        folder; one that the ledger does not know is nobody's once it is as old as text may become.
+        """
+        ended = [self._runs_dir / run for run in await self._ledger.runs.ended_before(now - DAY_MS)]
+        known = await self._ledger.runs.ids()
+        unknown = [
+            folder
+            for folder in self._runs_dir.glob("g*")
+            if RUN.fullmatch(folder.name)
+            and folder.name not in known
+            and folder.stat().st_mtime * 1000 < before
+        ]
+        return self._removed(folder for folder in (*ended, *unknown) if folder.is_dir())
+
     def _removed(self, folders: Iterable[Path]) -> int:
         return sum([self._forgetting.remove(folder) for folder in list(folders)])
 
@@ -128,12 +150,18 @@ class Retention:
 
 
 def _messages_in(dataset: Path) -> set[int]:
-    """Return the numbers of the messages that a dataset holds; of broken lines, none."""
+    """Return the numbers of the messages that a dataset holds.
+
+    A line that cannot be read counts as a message that is not stored: nobody can say whose words it is.
+    While a dataset is being written its last line may be half there, and is none yet.
+    """
     found: set[int] = set()
     for file in dataset.glob("*.jsonl"):
-        for line in file.read_text(encoding="utf-8").splitlines():
+        # Not as text: what a text takes for the end of a line, U+2028 too, may stand within a message.
+        lines = file.read_bytes().split(b"\n")
+        for line in lines[:-1]:
             try:
-                found.update(json.loads(line)["message_ids"])
-            except (ValueError, KeyError, TypeError):
-                continue
+                found.update(int(number) for number in json.loads(line)["message_ids"])
+            except (ValueError, KeyError, TypeError, RecursionError):
+                found.add(NOBODYS)
     return found

@@ -194,6 +194,11 @@ class Runs:
         async with self._reader.execute("SELECT id FROM runs") as cursor:
             return {str(row["id"]) async for row in cursor}
 
+    async def ended_before(self, at: int) -> list[str]:
+        """Return the ids of the runs that ended before ``at`` (milliseconds)."""
+        async with self._reader.execute("SELECT id FROM runs WHERE finished_at < ?", (at,)) as cursor:
+            return [str(row["id"]) async for row in cursor]
+
     async def of_guild(self, guild_id: int, *, limit: int = 20) -> list[Run]:
         """Return the guild's runs, newest first."""
         async with self._reader.execute(

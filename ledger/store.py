@@ -44,9 +44,9 @@ class Ledger:
         self.clock = clock
         self._checkpointing = asyncio.Lock()
         self.guilds = Guilds(reader, writer, clock)
-        self.channels = Channels(reader, writer)
         self.consent = Consent(reader, writer, clock)
         self.messages = Messages(reader, writer, scrubbing=scrubbing)
+        self.channels = Channels(reader, writer, as_stored=self.messages.as_stored)
         self.people = People(reader, writer, as_stored=self.messages.as_stored)
         self.replies = Replies(reader, writer, clock, as_stored=self.messages.as_stored)
         self.runs = Runs(reader, writer, clock)

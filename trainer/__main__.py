@@ -7,7 +7,6 @@ configuration. Everything heavy is loaded after that, by :mod:`trainer.commands`
 from __future__ import annotations
 
 import argparse
-import json
 import logging
 import os
 import sys
@@ -16,6 +15,7 @@ from pathlib import Path
 
 from ledger.errors import NightschoolError
 from ledger.seclusion import WordlessFormatter, seclude
+from ledger.terminal import Parser, ended, tell_scripts
 
 FORMS = ("alpaca", "sharegpt", "chatml")
 
@@ -37,17 +37,28 @@ def main(arguments: list[str] | None = None) -> int:
         return run_command(options)
     except NightschoolError as error:
         print(f"trainer: {error}", file=sys.stderr)
-        if options.json or getattr(options, "progress", False):
-            told = {"stage": "failed", "guild": getattr(options, "guild", None), "error": str(error)}
-            print(json.dumps(told), flush=True)
+        _tell_scripts(options, str(error))
         return error.exit_code
     except KeyboardInterrupt:
+        _tell_scripts(options, "It was interrupted.")
         return 130
+    except BrokenPipeError:
+        raise
+    except Exception as error:
+        _tell_scripts(options, f"It broke off ({type(error).__name__}); where, stands on stderr.")
+        raise
+
+
+def _tell_scripts(options: argparse.Namespace, error: str) -> None:
+    """Tell a program that reads along; a night's outcome has a stage, like every other end of one."""
+    if options.json or getattr(options, "progress", False):
+        night = {"stage": "failed", "guild": options.guild} if options.command == "night" else {}
+        tell_scripts(error, **night)
 
 
 def parser() -> argparse.ArgumentParser:
     """Return the command line's parser."""
-    made = argparse.ArgumentParser(
+    made = Parser(
         prog="python -m trainer",
         description="Train tonight's adapter from what members agreed to, and serve it only if it is better.",
     )
@@ -58,9 +69,7 @@ def parser() -> argparse.ArgumentParser:
     return made
 
 
-def _command(
-    commands: argparse._SubParsersAction[argparse.ArgumentParser], name: str, told: str
-) -> argparse.ArgumentParser:
+def _command(commands: argparse._SubParsersAction[Parser], name: str, told: str) -> argparse.ArgumentParser:
     command = commands.add_parser(name, help=told, description=told[0].upper() + told[1:] + ".")
     command.add_argument(
         "--config", type=Path, default=Path("config.toml"), help="settings (default: config.toml)"
@@ -70,7 +79,7 @@ def _command(
 
 
 def _guild(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--guild", type=int, help="server id; needed when the ledger knows several")
+    command.add_argument("--guild", type=_number, help="server id; needed when the ledger knows several")
 
 
 def _progress(command: argparse.ArgumentParser) -> None:
@@ -79,7 +88,7 @@ def _progress(command: argparse.ArgumentParser) -> None:
     )
 
 
-def _add_nights(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def _add_nights(commands: argparse._SubParsersAction[Parser]) -> None:
     night = _command(commands, "night", "run a whole night, exactly what the schedule runs")
     _guild(night)
     _progress(night)
@@ -88,11 +97,20 @@ def _add_nights(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     night.add_argument("--samples", type=int, default=12, help="replies to sample from each model")
 
 
-def _add_stages(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def _add_stages(commands: argparse._SubParsersAction[Parser]) -> None:
     importing = _command(commands, "import", "take exports into the ledger; a second time adds nothing")
     importing.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="file or folder of exports")
     importing.add_argument(
         "--basis", default="", help="your right to use it; without one, only members who opted in"
+    )
+    importing.add_argument(
+        "--handed-in-by",
+        type=_number,
+        metavar="USER",
+        help="the member who gave their own data package; the bot says so, an operator gives a basis",
+    )
+    importing.add_argument(
+        "--channels", type=_numbers, metavar="ID,ID…", help="take these channels and their threads alone"
     )
     _guild(importing)
     prepare = _command(commands, "prepare", "write a dataset from the ledger")
@@ -114,7 +132,7 @@ def _add_stages(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     export.add_argument("--out", type=Path, required=True, help="folder to write")
 
 
-def _add_record(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def _add_record(commands: argparse._SubParsersAction[Parser]) -> None:
     _guild(_command(commands, "adapters", "list adapter versions"))
     promote = _command(commands, "promote", "let an adapter version serve")
     promote.add_argument("version")
@@ -127,10 +145,21 @@ def _add_record(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     report.add_argument("run")
 
 
+def _number(text: str) -> int:
+    """Read one of the numbers that Discord gives to servers, channels and accounts."""
+    if text.isascii() and text.isdecimal() and 0 < (number := int(text[:20])) < 2**63:
+        return number
+    raise argparse.ArgumentTypeError(f"{text[:40]!r} is no number that Discord gives")
+
+
+def _numbers(text: str) -> list[int]:
+    return [_number(part) for part in text.split(",") if part]
+
+
 def _moment(text: str) -> datetime:
     moment = datetime.fromisoformat(text)
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(ended(main))

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from ledger.errors import DatasetError
+from ledger.errors import AdapterError, DatasetError
 from ledger.settings import Settings, load_settings
 from trainer import record, telling
 from trainer.console import finish, ledger_of
@@ -151,13 +151,20 @@ def _fit(settings: Settings, options: argparse.Namespace) -> int:
 def _evaluate(settings: Settings, options: argparse.Namespace) -> int:
     from trainer.builders import base_of, decide, interval_of
     from trainer.evaluation import evaluate
+    from trainer.examples import read_manifest
 
+    adapter = _adapter_dir(settings, options.adapter)
+    champion = _adapter_dir(settings, options.champion) if options.champion else None
+    for folder in (adapter, champion):
+        if folder is not None and not folder.is_dir():
+            raise AdapterError(f"There is no adapter folder {folder}; see: python -m trainer adapters.")
+    read_manifest(options.dataset)  # told before the base model is looked for
     with stoppable(with_parent=options.progress) as stop, _reporter(options) as reporter:
         found = evaluate(
             options.dataset,
-            _adapter_dir(settings, options.adapter),
+            adapter,
             base=base_of(settings),
-            champion=_adapter_dir(settings, options.champion) if options.champion else None,
+            champion=champion,
             max_tokens=settings.training.max_tokens,
             packing=settings.training.packing,
             sampled_replies=options.samples,

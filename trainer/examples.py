@@ -38,7 +38,7 @@ def read_manifest(directory: Path) -> dict[str, Any]:
         raise DatasetError(
             f"{directory} is no dataset: it has no manifest.json; make one with `prepare`."
         ) from error
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise DatasetError(f"{path} cannot be read; make the dataset anew with `prepare`.") from error
     for name, expected in files.items():
         if not (directory / name).is_file() or sha256(directory / name) != expected:
@@ -73,9 +73,12 @@ def _checked(line: str, path: Path, number: int) -> dict[str, Any]:
         value = cast("dict[str, Any]", json.loads(line))
         turns, targets = value["messages"], value["targets"]
         whole = all(isinstance(turn["role"], str) and isinstance(turn["content"], str) for turn in turns)
+        numbers = [*value.get("message_ids", ()), value.get("conversation", 0)]
         if not whole or not targets or not all(0 <= target < len(turns) for target in targets):
             raise ValueError("no example")
-    except (ValueError, KeyError, TypeError) as error:
+        if not all(type(number) is int and abs(number) < 2**63 for number in (*targets, *numbers)):
+            raise ValueError("no numbers")
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise DatasetError(
             f"Line {number} of {path} is no training example; make the dataset anew with `prepare`."
         ) from error

@@ -53,13 +53,13 @@ def examples(file: Path) -> Iterator[list[dict[str, Any]]]:
     """
     if not file.is_file():
         raise DatasetError(f"The dataset has no {file.name} ({file}); make it anew with `prepare`.")
-    with file.open(encoding="utf-8") as lines:
+    with file.open("rb") as lines:
         for number, line in enumerate(lines, start=1):
             try:
                 value = json.loads(line)
                 turns, targets = value["messages"], value["targets"]
                 found = [[_turn(turn) for turn in turns[: target + 1]] for target in targets]
-            except (ValueError, KeyError, TypeError) as error:
+            except (ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError) as error:
                 raise DatasetError(
                     f"Line {number} of {file} is no training conversation; run `prepare` again."
                 ) from error
@@ -72,6 +72,7 @@ def _turn(raw: dict[str, Any]) -> dict[str, Any]:
     turn = {"role": raw["role"], "content": raw["content"]}
     if turn["role"] not in _SHAREGPT_ROLES or not isinstance(turn["content"], str):
         raise ValueError("no turn")
+    f"{turn['content']}{raw.get('name')}".encode()  # refuses half a surrogate: no file holds it
     return turn | ({"name": raw["name"]} if raw.get("name") else {})
 
 

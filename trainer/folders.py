@@ -86,7 +86,7 @@ def drop_old_datasets(datasets_dir: Path, guild_id: int) -> None:
 def canaries(data_dir: Path) -> list[str]:
     """Return the secrets that an operator planted: lines of ``canaries.txt``, if there is one."""
     path = data_dir / CANARIES
-    return path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+    return path.read_text(encoding="utf-8").split("\n") if path.is_file() else []
 
 
 __all__ = ["Folders", "canaries", "clear_place", "drop_old_datasets", "put_in_place"]

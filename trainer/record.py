@@ -17,7 +17,14 @@ def take_command(settings: Settings, options: argparse.Namespace) -> int:
 
     async def work() -> Any:
         async with ledger_of(settings, options) as ledger:
-            return await import_paths(ledger, options.paths, basis=options.basis, guild_id=options.guild)
+            return await import_paths(
+                ledger,
+                options.paths,
+                basis=options.basis,
+                guild_id=options.guild,
+                handed_in_by=options.handed_in_by,
+                channels=None if options.channels is None else frozenset(options.channels),
+            )
 
     report = asyncio.run(work())
     return finish(options, report.as_json(), report.lines(), report.exit_code)

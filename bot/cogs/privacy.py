@@ -232,5 +232,6 @@ def kept_text(messages: Sequence[Message], retention_days: int) -> str:
     """Return how many messages are kept, and until when."""
     if not messages:
         return "none"
-    last = day(messages[-1].created_at + retention_days * DAY_MS)
+    newest = max(message.imported_at or message.created_at for message in messages)
+    last = day(newest + retention_days * DAY_MS)
     return f"{len(messages):,}, the newest until {last}. `/privacy forget-me` erases them now."

@@ -21,10 +21,14 @@ PARSED = (OptionType.STRING, OptionType.INTEGER, OptionType.NUMBER, OptionType.B
 def available_commands(
     env: LiveEnv, member: MemberActor, place: ChannelHandle
 ) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Yield ``("train start", schema)`` for each command that the member may run there."""
+    """Yield ``("train start", schema)`` for each command that the member may run there.
+
+    What takes a file is left out: the page has no way to give one.
+    """
     for command in env.backend.visible_commands(user_id=member.id, channel_id=place.id):
         for path, leaf in command_leaves(command):
-            yield " ".join(path), leaf
+            if all(option["type"] != OptionType.ATTACHMENT for option in leaf.get("options") or []):
+                yield " ".join(path), leaf
 
 
 def typed_options(

@@ -43,6 +43,7 @@ class Case:
 CASES = {
     "ask": Case("Good evening.", {"question": "hello?"}, open_to_all=True, everybody_sees_it=True),
     "privacy status": Case("What I keep about you", open_to_all=True),
+    "privacy hand-in": Case("You have not said yes here", {"file": ("package.zip", b"PK")}, open_to_all=True),
     "privacy opt-out": Case("I keep nothing more", open_to_all=True),
     "privacy opt-in": Case("From now on I listen", open_to_all=True),
     "privacy forget-me": Case("Erase every message of yours", open_to_all=True),
@@ -81,7 +82,11 @@ async def house(tmp_path: Path, engine: StandInEngine) -> AsyncIterator[House]:
 def options(name: str, house: House) -> dict[str, Any]:
     values = CASES[name].options
     return {
-        key: house.ben if value == SOMEBODY else value.format(guild=house.guild.id)
+        key: house.ben
+        if value == SOMEBODY
+        else value.format(guild=house.guild.id)
+        if isinstance(value, str)
+        else value
         for key, value in values.items()
     }
 

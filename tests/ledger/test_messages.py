@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-from ledger.clock import to_ms
+import pytest
+
+from ledger.clock import LAST_MS, to_ms
+from ledger.errors import LedgerError
 from ledger.forgetting import Forgetting
 from ledger.records import Message, Reply
 from ledger.store import Ledger
@@ -141,3 +145,36 @@ async def test_no_name_is_kept_of_somebody_who_said_no(house: Ledger) -> None:
     await house.consent.opt_out(1, 7)
     await house.people.ensure_many(1, [(7, "Wren", False), (8, "Jay", False)])
     assert await house.people.names(1) == {8: "Jay"}
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"created_at": -1},
+        {"created_at": 253_402_387_139_999},
+        {"edited_at": LAST_MS + 1},
+        {"author_id": 2**63},
+        {"reply_to": 2**64},
+        {"mentions": (9, 2**63)},
+    ],
+)
+async def test_a_date_or_number_that_no_message_can_have_is_refused(
+    house: Ledger, message: Make, fields: dict[str, Any]
+) -> None:
+    with pytest.raises(LedgerError, match="was not stored"):
+        await house.messages.add_many([message(1), message(2, **fields)])
+    await house.consent.opt_in(1, 7)
+    with pytest.raises(LedgerError, match="was not stored"):
+        await house.messages.hear(message(2, **fields))
+    assert await house.messages.of_guild(1) == []
+
+
+async def test_a_row_with_an_impossible_date_is_not_reckoned_with_and_goes_by_the_next_sweep(
+    house: Ledger, message: Make
+) -> None:
+    await house.messages.add_many([message(1), message(2), message(3)])
+    for number, at in ((2, 253_402_387_139_999), (3, -86_400_000)):
+        await house.writer.execute("UPDATE messages SET created_at = ? WHERE id = ?", (at, number))
+    assert [stored.id for stored in await house.messages.of_guild(1)] == [1]
+    assert await house.messages.delete_older(0) == {1: 2}
+    assert await house.messages.count(1) == 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -139,3 +140,84 @@ async def test_a_dataset_by_hand_goes_with_the_first_message_in_it_that_is_too_o
         (folder / "train.jsonl").write_text(json.dumps({"message_ids": ids}) + "\n", encoding="utf-8")
     assert (await retention.sweep()).datasets == 2
     assert (kept.is_dir(), gone.is_dir(), fitted.is_dir()) == (True, False, False)
+
+
+@pytest.mark.parametrize("mark", ["\u2028", "\u2029", "\x85", "\x0b", "\x1c", "\r"])
+async def test_a_dataset_goes_whatever_ends_a_line_within_its_messages(
+    house: Ledger, retention: Retention, message: Callable[..., Message], tmp_path: Path, mark: str
+) -> None:
+    now = to_ms(house.clock.now())
+    await house.messages.add_many([message(1, created_at=now), message(2, created_at=now)])
+    kept, gone = tmp_path / "datasets" / "kept", tmp_path / "datasets" / "gone"
+    for folder, ids in ((kept, [1]), (gone, [1, 2])):
+        folder.mkdir(parents=True)
+        line = {"messages": [{"role": "user", "content": f"first{mark}second"}], "message_ids": ids}
+        (folder / "train.jsonl").write_text(json.dumps(line, ensure_ascii=False) + "\n", encoding="utf-8")
+    assert not await retention.sweep()
+    await Forgetting(house, datasets_dir=tmp_path / "datasets", runs_dir=tmp_path / "runs").messages(
+        1, [2], asked_by="Discord"
+    )
+    await retention.sweep()
+    assert (kept.is_dir(), gone.is_dir()) == (True, False)
+
+
+@pytest.mark.parametrize("line", ["{", "[]", '{"message_ids": null}', '{"message_ids": ["x"]}', "[" * 99_999])
+async def test_a_dataset_with_a_line_that_nobody_can_read_goes(
+    house: Ledger, retention: Retention, tmp_path: Path, line: str
+) -> None:
+    folder = tmp_path / "datasets" / "odd"
+    folder.mkdir(parents=True)
+    (folder / "train.jsonl").write_text(line + "\n", encoding="utf-8")
+    assert (await retention.sweep()).datasets == 1
+    assert not folder.exists()
+
+
+async def test_a_dataset_that_is_being_written_stays(
+    house: Ledger, retention: Retention, message: Callable[..., Message], tmp_path: Path
+) -> None:
+    await house.messages.add(message(1, created_at=to_ms(house.clock.now())))
+    folder = tmp_path / "datasets" / "spring.unfinished"
+    folder.mkdir(parents=True)
+    (folder / "train.jsonl").write_text('{"message_ids": [1]}\n{"messa', encoding="utf-8")
+    assert not await retention.sweep()
+    assert folder.is_dir()
+
+
+async def test_what_a_night_worked_in_goes_a_day_after_it_ended_and_not_before(
+    house: Ledger, retention: Retention, tmp_path: Path
+) -> None:
+    ended, cut_off = await house.runs.create(1, "night"), await house.runs.create(1, "night")
+    await house.runs.advance(ended.id, "failed", error="it was stopped")
+    for run in (ended, cut_off):
+        (tmp_path / "runs" / run.id / "checkpoints").mkdir(parents=True)
+    house.clock.advance(hours=23)  # type: ignore[attr-defined]
+    assert not await retention.sweep()
+    house.clock.advance(hours=2)  # type: ignore[attr-defined]
+    assert (await retention.sweep()).works == 1
+    house.clock.advance(days=170)  # type: ignore[attr-defined]
+    assert not await retention.sweep()
+    assert [folder.name for folder in (tmp_path / "runs").iterdir()] == [cut_off.id]
+
+
+async def test_the_work_of_a_run_that_the_ledger_does_not_know_goes_once_it_is_old(
+    house: Ledger, retention: Retention, tmp_path: Path
+) -> None:
+    now = house.clock.now().timestamp()
+    for name, age in (("g1-20260101T030000", 181), ("g1-20260102T030000", 179)):
+        (tmp_path / "runs" / name).mkdir(parents=True)
+        os.utime(tmp_path / "runs" / name, (now - age * 86_400,) * 2)
+    assert (await retention.sweep()).works == 1
+    assert [folder.name for folder in (tmp_path / "runs").iterdir()] == ["g1-20260102T030000"]
+
+
+async def test_what_was_imported_counts_from_its_import(
+    house: Ledger, retention: Retention, message: Callable[..., Message]
+) -> None:
+    now = to_ms(house.clock.now())
+    archive = message(1, created_at=now - 730 * DAY_MS, source="import", basis="a vote", imported_at=now)
+    await house.messages.add(archive)
+    house.clock.advance(days=179)  # type: ignore[attr-defined]
+    assert not await retention.sweep()
+    await house.messages.add(replace(archive, imported_at=to_ms(house.clock.now())))  # prolongs nothing
+    house.clock.advance(days=2)  # type: ignore[attr-defined]
+    assert (await retention.sweep()).messages == {1: 1}

@@ -47,6 +47,16 @@ async def test_the_newest_conversations_test_and_none_stands_on_two_sides(
     assert done.guild_name == "Shed"
 
 
+@pytest.mark.parametrize("at", [253_402_387_139_999, -62_135_596_800_000])
+async def test_one_bad_row_stops_no_night(ledger: Ledger, tmp_path: Path, at: int) -> None:
+    await fill(ledger, 60)
+    await ledger.writer.execute(
+        "UPDATE messages SET created_at = ? WHERE id IN (SELECT max(id) FROM messages)", (at,)
+    )
+    done = await prepared(ledger, tmp_path / "set")
+    assert done.counts["messages"] == 239
+
+
 async def test_every_message_is_a_target_at_most_once(ledger: Ledger, tmp_path: Path) -> None:
     await introduce(ledger)
     people = [11, 12, 13]

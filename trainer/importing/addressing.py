@@ -10,9 +10,10 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 
-from trainer.importing.drafts import Draft, Place
+from trainer.importing.drafts import Draft, Place, snowflake
 
 MIN_COMMANDS = 4
 """So often must a lead-in have been used before it can be called a command."""
@@ -90,7 +91,8 @@ class ChannelVoices:
             found.append(hit[0])
             rest = rest[hit[1] :].lstrip()
         if not found and (raw := _RAW_MENTION.match(content)):
-            found.append(int(raw[1]))
+            with suppress(ValueError):  # a number that no account can have mentions nobody
+                found.append(snowflake(raw[1]))
         elif not found and content.startswith("@"):
             named = self._at(content[1:_REACH].casefold())
             found.extend([] if named is None else [named])

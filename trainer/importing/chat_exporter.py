@@ -12,11 +12,13 @@ from contextlib import suppress
 from typing import Any
 
 from ledger.records import Message
+from trainer.importing.channels import kind_of
 from trainer.importing.drafts import (
     BOT,
     DELETED,
     DIRECT,
     NO_TEXT,
+    PRIVATE_THREAD,
     SYSTEM,
     UNREADABLE,
     Draft,
@@ -27,13 +29,14 @@ from trainer.importing.drafts import (
     moment,
     snowflake,
     storable,
+    word,
 )
 from trainer.importing.files import opened
 from trainer.importing.json_text import CutOff, JsonText, Malformed
 
 _WRITTEN = {"default", "reply", "0", "19"}
 _REPLY = {"reply", "19"}
-_DIRECT_CHANNELS = {"directtextchat", "directgrouptextchat", "dm", "groupdm", "1", "3"}
+_HEAD = ("guild", "channel")
 
 
 def read_chat_export(reading: Reading) -> Iterator[Draft | Skipped]:
@@ -50,10 +53,12 @@ def read_chat_export(reading: Reading) -> Iterator[Draft | Skipped]:
                 if key == "messages":
                     place = _place(head, text.position)
                     for element in text.elements():
-                        yield DIRECT_MESSAGE if place is None else _draft(element, place)
+                        yield Skipped(place) if isinstance(place, str) else _draft(element, place)
                     head[key] = True
                 else:
-                    head[key] = text.value()
+                    value = text.value()
+                    if key in _HEAD:  # whatever else there is, and however much, is not kept
+                        head[key] = value
         except CutOff:
             reading.cut_off = True
             return
@@ -63,31 +68,36 @@ def read_chat_export(reading: Reading) -> Iterator[Draft | Skipped]:
             raise Malformed("something follows after the export's end", text.position)
 
 
-DIRECT_MESSAGE = Skipped(DIRECT)
-
-
-def _place(head: dict[str, Any], position: int) -> Place | None:
-    """Return the channel that the export is of, or None for a private conversation."""
+def _place(head: dict[str, Any], position: int) -> Place | str:
+    """Return the channel that the export is of, or why its messages are left out: it is private."""
     guild, channel = head.get("guild"), head.get("channel")
     if not isinstance(guild, dict) or not isinstance(channel, dict):
         raise Malformed("guild and channel do not stand in front of the messages", position)
-    if str(channel.get("type", "")).lower() in _DIRECT_CHANNELS or str(guild.get("id")) == "0":
-        return None
+    kind = kind_of(channel.get("type"))
+    if kind == "direct" or word(guild.get("id")) == "0":
+        return DIRECT
+    if kind == "private thread":
+        return PRIVATE_THREAD
+    is_thread = kind == "thread"
+    # A thread's title is what somebody said, and the export does not tell who: its channel's name does.
+    name = channel.get("category" if is_thread else "name")
     try:
         return Place(
             guild_id=snowflake(guild.get("id")),
             guild_name=storable(guild.get("name")) or "unnamed",
             channel_id=snowflake(channel.get("id")),
-            channel_name=storable(channel.get("name")) or "unnamed",
+            channel_name=storable(name) or "unnamed",
+            is_thread=is_thread,
+            parent_id=snowflake(channel["categoryId"]) if is_thread and channel.get("categoryId") else None,
         )
     except ValueError as error:
-        raise Malformed("its guild or channel has no usable id", position) from error
+        raise Malformed("its guild or channel has no usable id or name", position) from error
 
 
 def _draft(raw: Any, place: Place) -> Draft | Skipped:
     try:
         author = raw["author"]
-        kind = str(raw.get("type", "Default")).lower()
+        kind = word(raw.get("type", "Default"))
         name = storable(author.get("nickname") or author.get("name")) or "someone"
         message = Message(
             id=snowflake(raw["id"]),
@@ -124,12 +134,12 @@ def _answered(raw: dict[str, Any], kind: str, place: Place) -> int | None:
     if kind not in _REPLY or not isinstance(reference, dict) or not reference.get("messageId"):
         return None
     channel = reference.get("channelId")
-    if channel and str(channel) not in ("0", str(place.channel_id)):
+    if channel and word(channel) not in ("0", str(place.channel_id)):
         return None
     return snowflake(reference["messageId"])
 
 
 def _ids(people: Any) -> Iterator[int]:
-    for person in people or ():
+    for person in people if isinstance(people, list) else ():
         with suppress(KeyError, TypeError, ValueError):  # a mention that lacks its id mentions nobody
             yield snowflake(person["id"])

@@ -9,17 +9,20 @@ from __future__ import annotations
 
 import csv
 import re
+import struct
 import zipfile
 import zlib
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, cast
 
 from ledger.records import Message
+from trainer.importing.channels import kind_of
 from trainer.importing.drafts import (
     DIRECT,
     NO_TEXT,
+    PRIVATE_THREAD,
     UNKNOWN_SERVER,
     UNREADABLE,
     Draft,
@@ -30,21 +33,31 @@ from trainer.importing.drafts import (
     snowflake,
     storable,
 )
+from trainer.importing.files import most_unpacked
 from trainer.importing.json_text import ByteSource, CutOff, JsonText, Malformed, TextSource
 
 MAX_ENTRIES = 200_000
 MAX_TOTAL_BYTES = 8 << 30
-MAX_RATIO = 200
-"""Chat compresses five- to twentyfold; a file that shrinks more than this is a trap."""
-_SMALL_BYTES = 16 << 20  # a small file may shrink as it likes
-
 _ENTRY = re.compile(r"(?:[^/]+/)?[^/]+/c?(\d{1,19})/(channel\.json|messages\.json|messages\.csv)", re.I)
 _INDEX = re.compile(r"(?:[^/]+/)?[^/]+/index\.json", re.I)
 _USER = re.compile(r"(?:[^/]+/)?[^/]+/user\.json", re.I)
 _IN_SERVER = re.compile(r"(.*) in (.+)", re.S)
-_DIRECT_TYPES = {"1", "3", "dm", "group_dm"}
+_PACKINGS = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}
+"""What Discord packs with. LZMA and bzip2 would ask for as much memory as a file likes."""
 
-_BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError)
+# What zipfile raises over bytes that are no zip: of names that are no text, and sizes beyond all sizes, too.
+_BROKEN = (
+    zipfile.BadZipFile,
+    zlib.error,
+    struct.error,
+    EOFError,
+    OSError,
+    NotImplementedError,
+    RuntimeError,
+    ValueError,
+    OverflowError,
+)
+_DAMAGED = "the zip is damaged or encrypted; download the package again"
 
 
 @dataclass(slots=True)
@@ -64,24 +77,31 @@ class _Member:
 
 
 def read_data_package(reading: Reading) -> Iterator[Draft | Skipped]:
-    """Yield the member's messages, channel by channel.
+    """Yield the member's messages, channel by channel; a channel that is broken is told in ``faults``.
 
     Raises:
         Malformed: it is no data package, is broken, or unpacks to more than any package holds.
     """
     try:
         with zipfile.ZipFile(reading.path) as package:
-            contents = _contents(package)
+            contents = _contents(package, reading.path.stat().st_size)
             member = _member(package, contents)
-            index = _index(package, contents)
+            if reading.owner_id not in (None, member.id):
+                raise Malformed("it is another account's package; only its owner can hand it in")
+            index = _index(package, contents, reading)
             for done, (channel_id, files) in enumerate(sorted(contents.channels.items()), start=1):
-                yield from _channel(package, channel_id, files, index, member, reading)
+                try:
+                    yield from _channel(package, channel_id, files, index, member, reading)
+                except Malformed as fault:
+                    reading.faults.append(f"c{channel_id} ({fault})")
+                except _BROKEN:
+                    reading.faults.append(f"c{channel_id} (it is damaged or encrypted)")
                 reading.share = done / len(contents.channels)
     except _BROKEN as error:
-        raise Malformed("the zip is damaged or encrypted; download the package again") from error
+        raise Malformed(_DAMAGED) from error
 
 
-def _contents(package: zipfile.ZipFile) -> _Contents:
+def _contents(package: zipfile.ZipFile, size: int) -> _Contents:
     entries = package.infolist()
     if len(entries) > MAX_ENTRIES:
         raise Malformed(f"the zip lists {len(entries)} files, far more than a data package")
@@ -95,37 +115,42 @@ def _contents(package: zipfile.ZipFile) -> _Contents:
             contents.index.append(entry)
         elif _USER.fullmatch(entry.filename):
             contents.user.append(entry)
-    _refuse_bombs(contents)
+    _refuse_bombs(contents, size)
     return contents
 
 
-def _refuse_bombs(contents: _Contents) -> None:
+def _refuse_bombs(contents: _Contents, size: int) -> None:
     used = [entry for files in contents.channels.values() for entry in files.values()]
     used += contents.index + contents.user
     if sum(entry.file_size for entry in used) > MAX_TOTAL_BYTES:
         raise Malformed(f"the zip unpacks to more than {MAX_TOTAL_BYTES >> 30} GiB of messages")
-    for entry in used:
-        if entry.file_size > max(_SMALL_BYTES, MAX_RATIO * entry.compress_size):
-            raise Malformed("the zip holds a file that grows enormously when unpacked")
+    # Each by itself and all together: entries may share their bytes, and many small ones add up.
+    if any(entry.file_size > most_unpacked(entry.compress_size) for entry in used) or (
+        sum(entry.file_size for entry in used) > most_unpacked(size)
+    ):
+        raise Malformed("the zip holds a file that grows enormously when unpacked")
 
 
 def _member(package: zipfile.ZipFile, contents: _Contents) -> _Member:
     """Return whose package it is."""
     for entry in contents.user:
-        with suppress(ValueError, KeyError, TypeError, CutOff):
-            raw = _small(package, entry)
+        with suppress(Malformed, *_BROKEN):
+            raw = _object(package, entry)
             names = tuple(storable(raw[key]) for key in ("global_name", "username") if raw.get(key))
-            return _Member(snowflake(raw["id"]), names[0] if names else "someone", names)
-    raise Malformed("it has no account/user.json, so nobody can tell whose messages these are")
+            return _Member(snowflake(raw.get("id")), names[0] if names else "someone", names)
+    raise Malformed("it has no readable account/user.json, so nobody can tell whose messages these are")
 
 
-def _index(package: zipfile.ZipFile, contents: _Contents) -> dict[str, str]:
+def _index(package: zipfile.ZipFile, contents: _Contents, reading: Reading) -> dict[str, str]:
     """Return what ``index.json`` calls each channel: "name in Server", or something else for DMs."""
     index: dict[str, str] = {}
     for entry in contents.index:
-        raw = _small(package, entry)
-        if isinstance(raw, dict):
-            index.update({str(key): storable(value) for key, value in raw.items() if value})
+        try:
+            raw = _object(package, entry)
+        except Malformed as fault:
+            reading.faults.append(f"index.json ({fault})")
+            continue
+        index.update({key: storable(value) for key, value in raw.items() if isinstance(value, str)})
     return index
 
 
@@ -137,12 +162,9 @@ def _channel(
     member: _Member,
     reading: Reading,
 ) -> Iterator[Draft | Skipped]:
-    about: dict[str, Any] = {}
-    if "channel.json" in files:
-        raw = _small(package, files["channel.json"])
-        about = raw if isinstance(raw, dict) else {}
+    about = _object(package, files["channel.json"]) if "channel.json" in files else {}
     place = _place(channel_id, about, index.get(str(channel_id), ""), reading.guild_id)
-    for row in _rows(package, files, reading):
+    for row in _rows(package, files):
         yield Skipped(place) if isinstance(place, str) else _draft(row, place, member)
 
 
@@ -150,37 +172,45 @@ def _place(channel_id: int, about: dict[str, Any], title: str, guild_id: int | N
     """Return the channel and its server, or the reason why its messages are left out."""
     named = _IN_SERVER.fullmatch(title)
     guild = about.get("guild")
-    if str(about.get("type", "")).lower() in _DIRECT_TYPES or "recipients" in about:
+    kind = kind_of(about.get("type"))
+    if kind == "direct" or "recipients" in about:
         return DIRECT
+    if kind == "private thread":
+        return PRIVATE_THREAD
     if not isinstance(guild, dict):
         if named is None or guild_id is None:
             return DIRECT if title and named is None else UNKNOWN_SERVER
         guild = {"id": guild_id, "name": named[2]}
+    is_thread = kind == "thread"
     try:
         return Place(
             guild_id=snowflake(guild.get("id")),
             guild_name=storable(guild.get("name")) or (named[2] if named else "unnamed"),
-            channel_id=channel_id,
-            channel_name=storable(about.get("name")) or (named[1] if named else "unnamed"),
+            channel_id=snowflake(channel_id),
+            channel_name="thread"  # its title is what somebody said, and nobody knows who
+            if is_thread
+            else storable(about.get("name")) or (named[1] if named else "unnamed"),
+            is_thread=is_thread,
+            parent_id=snowflake(about["parent_id"]) if is_thread and about.get("parent_id") else None,
         )
     except ValueError:
         return UNKNOWN_SERVER
 
 
-def _rows(package: zipfile.ZipFile, files: dict[str, zipfile.ZipInfo], reading: Reading) -> Iterator[Any]:
+def _rows(package: zipfile.ZipFile, files: dict[str, zipfile.ZipInfo]) -> Iterator[Any]:
     if "messages.json" in files:
-        with package.open(files["messages.json"]) as file:
+        with _opened(package, files["messages.json"]) as source:
             try:
-                yield from JsonText(TextSource(cast(ByteSource, file))).elements()
-            except CutOff:
-                reading.cut_off = True
+                yield from JsonText(source).elements()
+            except CutOff as error:
+                raise Malformed("its messages.json ends early") from error
     elif "messages.csv" in files:
-        with package.open(files["messages.csv"]) as file:
-            lines = (line + "\n" for line, _ in TextSource(cast(ByteSource, file)).lines())
+        with _opened(package, files["messages.csv"]) as source:
+            lines = (line + "\n" for line, _ in source.lines())
             try:
                 yield from csv.DictReader(lines)
             except csv.Error as error:
-                raise Malformed("one of its messages.csv is no table") from error
+                raise Malformed("its messages.csv is no table") from error
 
 
 def _draft(raw: Any, place: Place, member: _Member) -> Draft | Skipped:
@@ -199,10 +229,31 @@ def _draft(raw: Any, place: Place, member: _Member) -> Draft | Skipped:
     return Draft(place, message, member.names, "" if message.content.strip() else NO_TEXT)
 
 
-def _small(package: zipfile.ZipFile, entry: zipfile.ZipInfo) -> Any:
-    """Decode one of the package's small files."""
-    with package.open(entry) as file:
+def _object(package: zipfile.ZipFile, entry: zipfile.ZipInfo) -> dict[str, Any]:
+    """Decode one of the package's small files.
+
+    Raises:
+        Malformed: it is no JSON object.
+    """
+    name = entry.filename.rsplit("/", 1)[-1]
+    with _opened(package, entry) as source:
         try:
-            return JsonText(TextSource(cast(ByteSource, file))).value()
+            value = JsonText(source).value()
         except CutOff as error:
-            raise Malformed("one of its files ends early; download the package again") from error
+            raise Malformed(f"its {name} ends early") from error
+    if not isinstance(value, dict):
+        raise Malformed(f"its {name} is not what a package holds")
+    return value
+
+
+@contextmanager
+def _opened(package: zipfile.ZipFile, entry: zipfile.ZipInfo) -> Iterator[TextSource]:
+    """Open a file of the package.
+
+    Raises:
+        Malformed: it is packed in a way that Discord does not pack.
+    """
+    if entry.compress_type not in _PACKINGS:
+        raise Malformed("it is packed in a way that Discord does not use")
+    with package.open(entry) as file:
+        yield TextSource(cast(ByteSource, file))

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ DELETED = "author's account is deleted"
 SYSTEM = "system message"
 NO_TEXT = "no text"
 DIRECT = "direct message"
+PRIVATE_THREAD = "in a private thread"
 UNREADABLE = "incomplete message"
 UNKNOWN_SERVER = "server unknown"
 
@@ -37,6 +38,9 @@ class Place:
     guild_name: str
     channel_id: int
     channel_name: str
+    is_thread: bool = False
+    parent_id: int | None = None
+    """A thread's channel, where the export names it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +75,12 @@ class Reading:
 
     path: Path
     guild_id: int | None = None
+    owner_id: int | None = None
+    """The member whose data package it has to be; None: anybody's."""
     share: float = 0.0
     cut_off: bool = False
+    faults: list[str] = field(default_factory=list)
+    """What could not be read while the rest was, each as half a sentence: "c51 (it ends early)"."""
 
 
 Reader = Callable[[Reading], Iterator[Draft | Skipped]]
@@ -103,24 +111,35 @@ def snowflake(value: Any) -> int:
 def moment(value: Any) -> int:
     """Return an ISO 8601 time or seconds or milliseconds since the epoch as milliseconds, UTC.
 
-    A time without an offset is read as UTC.
+    A time without an offset is read as UTC. Which times may be stored is for the gate to say.
 
     Raises:
         ValueError: it is no time.
+        OverflowError: it is infinite.
     """
     if isinstance(value, int | float) and not isinstance(value, bool):
-        milliseconds = round(value if abs(value) > 1e11 else value * 1000)
-        if not 0 <= milliseconds < 10**14:
-            raise ValueError("a time out of range")
-        return milliseconds
-    parsed = datetime.fromisoformat(str(value).strip())
+        return round(value if abs(value) > 1e11 else value * 1000)
+    if not isinstance(value, str):
+        raise ValueError("no time")
+    parsed = datetime.fromisoformat(value.strip())
     return to_ms(parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC))
 
 
 def storable(text: Any) -> str:
-    """Return ``text`` with plain line ends and without half surrogates, which SQLite refuses."""
-    clean = str(text if text is not None else "").replace("\r\n", "\n").replace("\x00", "")
+    """Return ``text`` with plain line ends and without half surrogates, which SQLite refuses.
+
+    Raises:
+        ValueError: it is neither a text, nor a number, nor None.
+    """
+    if text is not None and not isinstance(text, str | int | float):
+        raise ValueError("no text")
+    clean = str("" if text is None else text).replace("\r\n", "\n").replace("\x00", "")
     return clean.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def word(value: Any) -> str:
+    """Return a number or a word as a text in small letters; of anything else, an empty one."""
+    return str(value).lower() if isinstance(value, str | int) else ""
 
 
 def is_deleted(author_id: int, name: str) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import os
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -21,6 +22,10 @@ from trainer.importing.json_text import ByteSource, Malformed, TextSource
 
 Format = Literal["chat export", "data package", "json lines"]
 
+MAX_RATIO = 200
+"""Chat compresses five- to twentyfold; a file that shrinks more than this is a trap."""
+SMALL_BYTES = 16 << 20  # a small file may shrink as it likes
+
 _SUFFIXES = (".json", ".json.gz", ".jsonl", ".jsonl.gz", ".ndjson", ".ndjson.gz", ".zip")
 _HINT = (
     "give DiscordChatExporter JSON (`--format Json`), a Discord data package (.zip) or JSON lines with "
@@ -28,29 +33,58 @@ _HINT = (
 )
 
 
-def collected(paths: Iterable[Path]) -> list[Path]:
-    """Return the files that ``paths`` name: folders searched, no file twice, parts in their order.
+def collected(paths: Iterable[Path]) -> tuple[list[Path], list[str]]:
+    """Return the files that ``paths`` name, and a sentence for each path that names none.
+
+    Folders are searched, no file is taken twice, and parts keep their order.
 
     Raises:
-        ImportRefused: a path does not exist, or a folder holds nothing that could be an export.
+        ImportRefused: there is no file at all.
     """
     found: dict[Path, None] = {}
+    problems: list[str] = []
     for path in paths:
-        if path.is_dir():
-            inside = [file for file in path.rglob("*") if file.name.lower().endswith(_SUFFIXES)]
-            if not inside:
-                raise ImportRefused(f"The folder {path} holds no export; {_HINT}.")
-            found.update((file.resolve(), None) for file in sorted(inside, key=_by_numbers))
-        elif path.is_file():
-            found[path.resolve()] = None
-        else:
-            raise ImportRefused(f"There is no file or folder {path}; check the path.")
-    return list(found)
+        try:
+            for file in _inside(path) if path.is_dir() else [path]:
+                if file.is_file():
+                    found[file.resolve()] = None
+                else:
+                    problems.append(f"There is no file or folder {shown(file)}; check the path.")
+        except OSError as error:
+            problems.append(f"{shown(path)} cannot be searched ({error.strerror}); check its permissions.")
+        except ImportRefused as error:
+            problems.append(str(error))
+    if not found:
+        raise ImportRefused(" ".join(problems) or "No file was named to be imported.")
+    return list(found), problems
+
+
+def _inside(folder: Path) -> list[Path]:
+    """Return what could be an export in a folder, in order.
+
+    Raises:
+        ImportRefused: there is nothing.
+    """
+    named = [path for path in folder.rglob("*") if path.name.lower().endswith(_SUFFIXES)]
+    files = [path for path in named if not path.is_dir()]
+    if not files:
+        raise ImportRefused(f"The folder {shown(folder)} holds no export; {_HINT}.")
+    return sorted(files, key=_by_numbers)
 
 
 def _by_numbers(path: Path) -> list[tuple[int, str]]:
     """Sort "[part 2]" in front of "[part 10]"."""
-    return [(int(part) if part.isdigit() else -1, part) for part in re.split(r"(\d+)", str(path))]
+    return [(int(part) if part.isdecimal() else -1, part) for part in re.split(r"(\d+)", str(path))]
+
+
+def shown(path: Path) -> str:
+    """Return a path as it can be printed: its name may be no text at all."""
+    return str(path).encode("utf-8", "backslashreplace").decode()
+
+
+def most_unpacked(size: int) -> int:
+    """Return how many bytes a packed file of ``size`` bytes may hold."""
+    return max(SMALL_BYTES, MAX_RATIO * size)
 
 
 class _Counting(io.RawIOBase):
@@ -83,8 +117,12 @@ def opened(reading: Reading) -> Iterator[TextSource]:
     with file:
         packed = file.read(2) == b"\x1f\x8b"
         file.seek(0)
-        raw = io.BufferedReader(_Counting(file, reading, reading.path.stat().st_size), 1 << 18)
-        yield TextSource(cast(ByteSource, gzip.GzipFile(fileobj=raw) if packed else raw))
+        size = os.fstat(file.fileno()).st_size
+        raw = io.BufferedReader(_Counting(file, reading, size), 1 << 18)
+        if packed:
+            yield TextSource(cast(ByteSource, gzip.GzipFile(fileobj=raw)), limit=most_unpacked(size))
+        else:
+            yield TextSource(cast(ByteSource, raw))
 
 
 def format_of(path: Path) -> Format:
@@ -114,6 +152,6 @@ def format_of(path: Path) -> Format:
 def _is_line(first: str) -> bool:
     try:
         value = json.loads(first)
-    except ValueError:
-        return False
+    except (ValueError, RecursionError):
+        return False  # the reader will tell what is wrong with it
     return isinstance(value, dict) and "content" in value and "messages" not in value

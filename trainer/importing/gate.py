@@ -6,23 +6,37 @@ without one only those who have opted in, in the channels that they opted in for
 
 from __future__ import annotations
 
-from ledger.records import Channel, ConsentEvent
+from ledger.clock import FIRST_MS, LAST_MS, to_ms
+from ledger.records import Channel, ConsentEvent, Message
 from ledger.store import Ledger
-from trainer.importing.drafts import Draft
+from trainer.importing.drafts import Draft, Place
 
 COMMAND = "command to a bot"
 NO_CONSENT = "author has not opted in"
 OPTED_OUT = "author has opted out"
 IGNORED = "channel is ignored"
+ORPHAN = "in a thread of a channel that nobody knows"
 OTHER_SERVER = "another server"
+NOT_HERE = "in a channel that the bot may not learn from"
 MOVED = "channel belongs to another server"
+NO_DATE = "dated before 1970 or in the future"
+TOO_LONG = "longer than any message"
+
+DAY_MS = 86_400_000
+"""How far clocks and time zones may be apart: what is dated later was not written yet."""
+MAX_CHARACTERS = 32_000
+"""Discord takes 4,000; elsewhere people write more, but nobody a book."""
 
 
 class Gate:
     """Decides message by message; :meth:`refresh` reads consent and channels anew."""
 
-    def __init__(self, ledger: Ledger, *, basis: str, guild_id: int | None) -> None:
+    def __init__(
+        self, ledger: Ledger, *, basis: str, guild_id: int | None, channels: frozenset[int] | None = None
+    ) -> None:
+        """``channels`` limits the import to these and their threads."""
         self._ledger = ledger
+        self._only = channels
         self._basis = basis
         self._guild_id = guild_id
         self._answers: dict[int, dict[int, ConsentEvent]] = {}
@@ -32,8 +46,12 @@ class Gate:
         """Read what is in force now: a member may opt out while a long import runs."""
         for guild_id in {draft.place.guild_id for draft in drafts}:
             self._answers[guild_id] = await self._ledger.consent.in_force(guild_id)
-        for channel_id in {draft.place.channel_id for draft in drafts}:
-            self._channels[channel_id] = await self._ledger.channels.get(channel_id)
+        for place in {draft.place for draft in drafts}:
+            channel = await self._ledger.channels.get(place.channel_id)
+            self._channels[place.channel_id] = channel
+            parent_id = _parent(place, channel)
+            if parent_id is not None:
+                self._channels[parent_id] = await self._ledger.channels.get(parent_id)
 
     def reason_against(self, draft: Draft) -> str:
         """Return why the message must be left out, or an empty text."""
@@ -41,12 +59,31 @@ class Gate:
             return OTHER_SERVER
         if draft.left_out:
             return draft.left_out
-        channel = self._channels[draft.place.channel_id]
-        if channel is not None and channel.guild_id != draft.place.guild_id:
-            return MOVED
-        if channel is not None and channel.mode == "ignore":
-            return IGNORED
-        return self._consent(draft)
+        if not self._is_dated(draft.message):
+            return NO_DATE
+        if len(draft.message.content) > MAX_CHARACTERS:
+            return TOO_LONG
+        return self._channel(draft.place) or self._consent(draft)
+
+    def _channel(self, place: Place) -> str:
+        """A thread follows its channel; where that is unknown, nobody can have allowed it."""
+        channel = self._channels[place.channel_id]
+        parent_id = _parent(place, channel)
+        if self._only is not None and self._only.isdisjoint((place.channel_id, parent_id or 0)):
+            return NOT_HERE
+        if place.is_thread and parent_id is None:
+            return ORPHAN
+        parent = None if parent_id is None else self._channels[parent_id]
+        for each in (channel, parent):
+            if each is not None and each.guild_id != place.guild_id:
+                return MOVED
+            if each is not None and each.mode == "ignore":
+                return IGNORED
+        return ""
+
+    def _is_dated(self, message: Message) -> bool:
+        latest = min(to_ms(self._ledger.clock.now()) + DAY_MS, LAST_MS)
+        return all(FIRST_MS <= at <= latest for at in (message.created_at, message.edited_at or 0))
 
     def _consent(self, draft: Draft) -> str:
         answer = self._answers[draft.place.guild_id].get(draft.message.author_id)
@@ -55,3 +92,10 @@ class Gate:
         if answer is not None and answer.channels and draft.place.channel_id not in answer.channels:
             return NO_CONSENT  # a yes for some channels is a no for the others, whatever was declared
         return "" if self._basis or answer is not None else NO_CONSENT
+
+
+def _parent(place: Place, channel: Channel | None) -> int | None:
+    """Return a thread's channel, as the export or the ledger knows it."""
+    if place.parent_id is not None:
+        return place.parent_id
+    return channel.parent_id if channel is not None else None

@@ -17,17 +17,24 @@ from trainer.importing.addressing import Voices
 from trainer.importing.chat_exporter import read_chat_export
 from trainer.importing.data_package import read_data_package
 from trainer.importing.drafts import Draft, Progress, Reader, Reading, Skipped
-from trainer.importing.files import Format, collected, format_of
-from trainer.importing.gate import Gate
+from trainer.importing.files import Format, collected, format_of, shown
+from trainer.importing.gate import NO_CONSENT, Gate
 from trainer.importing.json_lines import read_json_lines
 from trainer.importing.json_text import Malformed
 from trainer.importing.report import ImportReport
-from trainer.importing.shelf import Shelf
+from trainer.importing.shelf import PACKAGE, Shelf
 
 BATCH = 500
+UNDECLARED = "import"
+"""Source of a package that nobody vouches for."""
+FAULTS_TOLD = 5
+LOCKED_PACKAGE = (
+    "A data package that nobody vouches for is an export like any other, and locked by policy: its owner can "
+    'hand it in with `/privacy hand-in`, or you say with --basis "…" why you may use it.'
+)
 READERS: dict[Format, tuple[Reader, str]] = {
     "chat export": (read_chat_export, "import"),
-    "data package": (read_data_package, "package"),
+    "data package": (read_data_package, PACKAGE),
     "json lines": (read_json_lines, "jsonl"),
 }
 
@@ -38,26 +45,37 @@ async def import_paths(
     *,
     basis: str = "",
     guild_id: int | None = None,
+    handed_in_by: int | None = None,
+    channels: frozenset[int] | None = None,
     progress: Callable[[Progress], None] | None = None,
 ) -> ImportReport:
     """Take exports into the ledger; a second import of the same adds nothing.
 
     ``basis`` states the operator's right to use what is imported and is stored with each message;
     without it only messages of people who have opted in are taken. ``guild_id`` limits the import
-    to one server, and names it for JSON lines that do not. A file that is broken or cut off is
-    told in ``problems`` and does not stop the others.
+    to one server, and names it for JSON lines that do not; ``channels`` limits it to these and their
+    threads. ``handed_in_by`` is the member who gave a data package themself: theirs alone is taken then,
+    and their words are open to learning. A package that nobody vouches for is an export like any other:
+    its ``user.json`` is a claim that anybody can write. A path that names nothing and a file that
+    is broken or cut off are told in ``problems`` and do not stop the others.
 
     Raises:
-        ImportRefused: a path does not exist, or a folder holds no export; nothing was read yet.
+        ImportRefused: there is no file at all.
         LedgerError: the database cannot be written.
     """
     began = time.monotonic()
-    intake = _Intake(ledger, basis.strip(), guild_id, progress)
-    files = [(file, kind) for file in collected(paths) if (kind := intake.recognised(file))]
+    basis = basis.strip()
+    gate = Gate(ledger, basis=basis, guild_id=guild_id, channels=channels)
+    intake = _Intake(
+        ledger, gate, basis=basis, guild_id=guild_id, handed_in_by=handed_in_by, progress=progress
+    )
+    found, intake.report.problems = collected(paths)
+    files = [(file, kind) for file in found if (kind := intake.recognised(file))]
     for file, kind in files:
         intake.survey(file, kind)
     for file, kind in files:
         await intake.take(file, kind)
+    intake.report.advice = _advice(intake.report, basis, handed_in_by) or intake.report.advice
     intake.report.seconds = time.monotonic() - began
     return intake.report
 
@@ -68,26 +86,33 @@ class _Intake:
     def __init__(
         self,
         ledger: Ledger,
+        gate: Gate,
+        *,
         basis: str,
         guild_id: int | None,
+        handed_in_by: int | None,
         progress: Callable[[Progress], None] | None,
     ) -> None:
         self.report = ImportReport()
         self._guild_id = guild_id
+        self._handed_in_by = handed_in_by
+        self._vouched = bool(basis) or handed_in_by is not None
         self._progress = progress
         self._voices = Voices()
-        gate = Gate(ledger, basis=basis, guild_id=guild_id)
         self._shelf = Shelf(ledger, gate, self._voices, self.report, basis=basis)
 
     def recognised(self, file: Path) -> Format | None:
         """Return the file's format, or note why it is refused."""
         try:
-            return format_of(file)
+            kind = format_of(file)
+            if self._handed_in_by is not None and kind != "data package":
+                raise Malformed("it is no data package; hand in the .zip that Discord sent you")
+            return kind
         except Malformed as fault:
             self.report.problems.append(_refusal(file, fault, 0))
         except OSError as error:
             self.report.problems.append(
-                f"{file.name} cannot be opened ({error.strerror}); check its permissions."
+                f"{_name(file)} cannot be opened ({error.strerror}); check its permissions."
             )
         return None
 
@@ -106,9 +131,11 @@ class _Intake:
     async def take(self, file: Path, kind: Format) -> None:
         """Store what may be kept of one file."""
         reader, source = READERS[kind]
-        reading = Reading(file, self._guild_id)
+        if source == PACKAGE and not self._vouched:
+            source = UNDECLARED
+        reading = Reading(file, self._guild_id, self._handed_in_by)
         drafts = reader(reading)
-        before = self.report.read
+        before, added = self.report.read, self.report.added
         self.report.files += 1
         fault: Malformed | None = None
         while fault is None:
@@ -119,11 +146,15 @@ class _Intake:
             share = reading.share if kind == "data package" else (1 + reading.share) / 2
             self._tell(file, self.report.read - before, share)
         await self._shelf.introduce_bots()
+        if kind == "data package" and source == UNDECLARED and self.report.added > added:
+            self.report.advice = LOCKED_PACKAGE
         taken = self.report.read - before
         if fault is not None:
             self.report.problems.append(_refusal(file, fault, taken))
         elif reading.cut_off:
             self.report.problems.append(_shortened(file, taken))
+        if reading.faults:
+            self.report.problems.append(_partly(file, reading.faults))
 
     def _tell(self, file: Path, messages: int, share: float) -> None:
         if self._progress is not None:
@@ -141,15 +172,39 @@ def _some(drafts: Iterator[Draft | Skipped]) -> tuple[list[Draft | Skipped], Mal
     return batch, None
 
 
+def _advice(report: ImportReport, basis: str, handed_in_by: int | None) -> str:
+    """Say what to do where everything was left out for want of consent."""
+    if basis or report.added or report.already_there or not report.left_out[NO_CONSENT]:
+        return ""
+    if handed_in_by is not None:
+        return "Nothing was taken: you have not said yes for these channels; `/privacy opt-in` does."
+    return (
+        "Nothing was taken: nobody who wrote it has opted in. If you have the right to use it, say why with "
+        '--basis "…"; otherwise members can run `/privacy opt-in`, and you import it again.'
+    )
+
+
 def _refusal(file: Path, fault: Malformed, read: int) -> str:
     where = f" at character {fault.position:,}" if fault.position >= 0 else ""
     before = f" The {read:,} messages in front of it were read." if read else ""
     fix = "" if ";" in str(fault) else "; export it again"
-    return f"{file.name} cannot be imported{where}: {fault}{fix}.{before}"
+    return f"{_name(file)} cannot be imported{where}: {fault}{fix}.{before}"
 
 
 def _shortened(file: Path, read: int) -> str:
     return (
-        f"{file.name} is cut off in the middle: its {read:,} complete messages were read; export it again "
+        f"{_name(file)} is cut off in the middle: its {read:,} complete messages were read; export it again "
         "and import that file too, nothing is added twice."
     )
+
+
+def _partly(file: Path, faults: list[str]) -> str:
+    more = f" and {len(faults) - FAULTS_TOLD:,} more" if len(faults) > FAULTS_TOLD else ""
+    return (
+        f"{_name(file)} could not be read whole: {', '.join(faults[:FAULTS_TOLD])}{more}; the rest was read. "
+        "Download it again and import that file too, nothing is added twice."
+    )
+
+
+def _name(file: Path) -> str:
+    return shown(Path(file.name))

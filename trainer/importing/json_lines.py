@@ -28,7 +28,7 @@ from trainer.importing.drafts import (
     storable,
 )
 from trainer.importing.files import opened
-from trainer.importing.json_text import Malformed
+from trainer.importing.json_text import MAX_BLANKS, Malformed
 
 _SMALLEST_SNOWFLAKE = 1 << 40
 """Discord's ids are far above; smaller ones are somebody's line numbers, and would collide."""
@@ -41,8 +41,12 @@ def read_json_lines(reading: Reading) -> Iterator[Draft | Skipped]:
         Malformed: a line is no JSON object, or no guild is named anywhere.
     """
     with opened(reading) as source:
+        blanks = 0
         for number, (line, complete) in enumerate(source.lines(), start=1):
-            if not line.strip():
+            blanks = 0 if line.strip() else blanks + len(line) + 1
+            if blanks > MAX_BLANKS:
+                raise Malformed(f"there are blanks alone up to line {number}")
+            if blanks:
                 continue
             try:
                 value = json.loads(line)
@@ -125,7 +129,7 @@ def _message_id(value: Any, place: Place) -> int:
         number = 0
     if number >= _SMALLEST_SNOWFLAKE:
         return number
-    return stable_id("message", place.guild_id, place.channel_id, value)
+    return stable_id("message", place.guild_id, place.channel_id, storable(value))
 
 
 def _id(value: Any, kind: str, guild_id: int, name: str) -> int:
@@ -135,4 +139,4 @@ def _id(value: Any, kind: str, guild_id: int, name: str) -> int:
     try:
         return snowflake(value)
     except ValueError:
-        return stable_id(kind, guild_id, "foreign", value)
+        return stable_id(kind, guild_id, "foreign", storable(value))

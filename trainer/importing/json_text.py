@@ -19,7 +19,9 @@ MAX_VALUE_CHARACTERS = 1 << 25
 
 _UNFINISHED = re.compile(r"[-+.eE0-9]*\Z")
 """What may follow a number that the end of a piece has split, as in "1" and ".5"."""
-_BLANK = " \t\r\n"
+_BLANKS = re.compile(r"[ \t\r\n]*")
+MAX_BLANKS = 1 << 20
+"""Most blank characters in a row: a file of blanks alone is told at once, however well it was packed."""
 _NEAR_THE_END = 16  # an escape or a literal that the next piece completes is no fault yet
 
 
@@ -44,8 +46,10 @@ class ByteSource(Protocol):
 class TextSource:
     """Characters out of bytes: UTF-8 or UTF-16 with its mark, a leading mark left out."""
 
-    def __init__(self, source: ByteSource) -> None:
+    def __init__(self, source: ByteSource, *, limit: int | None = None) -> None:
+        """``limit`` is the most bytes that ``source`` may hold once unpacked."""
         self._source = source
+        self._left = limit
         self._decoder: codecs.IncrementalDecoder | None = None
         self.ended = False
         self.cut_off = False
@@ -78,23 +82,34 @@ class TextSource:
         Raises:
             Malformed: as :meth:`read`, or a line is longer than any message can be.
         """
-        pending = ""
+        pending: list[str] = []
+        waiting = 0
         while piece := self.read():
-            *complete, pending = (pending + piece).split("\n")
-            yield from ((line, True) for line in complete)
-            if len(pending) > MAX_VALUE_CHARACTERS:
+            first, *others = piece.split("\n")
+            pending.append(first)
+            waiting += len(first)
+            if others:
+                yield "".join(pending), True
+                yield from ((line, True) for line in others[:-1])
+                pending, waiting = [others[-1]], len(others[-1])
+            if waiting > MAX_VALUE_CHARACTERS:
                 raise Malformed("a line is longer than any message can be")
-        if pending:
-            yield pending, False
+        if waiting:
+            yield "".join(pending), False
 
     def _bytes(self) -> bytes:
         try:
-            return self._source.read1(CHUNK_BYTES)
+            raw = self._source.read1(CHUNK_BYTES)
         except EOFError:
             self.cut_off = True
             return b""
         except (zlib.error, OSError) as error:
             raise Malformed("its compressed data is damaged") from error
+        if self._left is not None:
+            self._left -= len(raw)
+            if self._left < 0:
+                raise Malformed("it grows enormously when unpacked")
+        return raw
 
 
 class JsonText:
@@ -114,11 +129,14 @@ class JsonText:
 
     def peek(self) -> str:
         """Return the next character that is not blank, or an empty text at the end."""
+        blanks = 0
         while True:
-            while self._at < len(self._text):
-                if self._text[self._at] not in _BLANK:
-                    return self._text[self._at]
-                self._at += 1
+            before, self._at = self._at, _end(_BLANKS, self._text, self._at)
+            if self._at < len(self._text):
+                return self._text[self._at]
+            blanks += self._at - before
+            if blanks > MAX_BLANKS:
+                raise Malformed("it holds blanks alone from here on", self.position - blanks)
             if not self._more():
                 return ""
 
@@ -137,7 +155,7 @@ class JsonText:
 
         Raises:
             CutOff: the text ends within the value.
-            Malformed: it is no JSON, or longer than any message can be.
+            Malformed: it is no JSON, longer than any message can be, or holds a number beyond all use.
         """
         if not self.peek():
             raise CutOff
@@ -149,7 +167,9 @@ class JsonText:
                 continue
             except RecursionError as error:
                 raise Malformed("it is nested too deeply", self.position) from error
-            if isinstance(value, int | float) and _UNFINISHED.match(self._text, end) and self._more():
+            except ValueError as error:  # the interpreter's limit of 4,300 digits
+                raise Malformed("a number has too many digits", self.position) from error
+            if isinstance(value, int | float) and _UNFINISHED.match(self._text, end) and self._longer():
                 continue
             self._at = end
             return value
@@ -185,10 +205,14 @@ class JsonText:
         cut = error.msg.startswith("Unterminated string") or error.pos >= len(self._text) - _NEAR_THE_END
         if not cut:
             raise Malformed(f"{error.msg[0].lower()}{error.msg[1:]}", self._dropped + error.pos) from error
-        if len(self._text) - self._at > MAX_VALUE_CHARACTERS:
-            raise Malformed("one value is longer than any message can be", self.position) from error
-        if not self._more(at_least=len(self._text) - self._at):
+        if not self._longer():
             raise CutOff from error
+
+    def _longer(self) -> bool:
+        """Double what is there of the value at the cursor; tell whether there was more."""
+        if len(self._text) - self._at > MAX_VALUE_CHARACTERS:
+            raise Malformed("one value is longer than any message can be", self.position)
+        return self._more(at_least=len(self._text) - self._at)
 
     def _more(self, at_least: int = 1) -> bool:
         """Read on by ``at_least`` characters, so that a long value costs linear time."""
@@ -200,3 +224,9 @@ class JsonText:
         self._text = self._text[self._at :] + "".join(pieces)
         self._at = 0
         return bool(pieces)
+
+
+def _end(pattern: re.Pattern[str], text: str, at: int) -> int:
+    """Return where a pattern that always matches ends."""
+    found = pattern.match(text, at)
+    return found.end() if found else at

@@ -25,6 +25,8 @@ class ImportReport:
     addressed: int = 0
     """Added or known messages whose addressee was resolved."""
     problems: list[str] = field(default_factory=list)
+    advice: str = ""
+    """What to do where nothing could be taken, or nothing may be learned."""
     seconds: float = 0.0
 
     @property
@@ -44,6 +46,7 @@ class ImportReport:
             "channels": sorted(self.channels),
             "addressed": self.addressed,
             "problems": list(self.problems),
+            "advice": self.advice,
             "seconds": round(self.seconds, 2),
         }
 
@@ -59,7 +62,7 @@ class ImportReport:
                 f"They belong to {_many(len(self.channels), 'channel')} of "
                 f"{_many(len(self.guilds), 'server')}; {self.addressed:,} name whom they answer."
             )
-        return told + self.problems
+        return told + self.problems + ([self.advice] if self.advice else [])
 
 
 def _many(number: int, noun: str) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from ledger.clock import to_ms
 from ledger.records import OPT_IN, Message
 from ledger.store import Ledger
 from trainer.importing.addressing import Voices
@@ -14,6 +15,8 @@ from trainer.importing.drafts import Draft, Place, Skipped
 from trainer.importing.gate import COMMAND, Gate
 from trainer.importing.report import ImportReport
 
+PACKAGE = "package"
+"""Source of a member's own words: a package that they handed in, or that an operator vouched for."""
 PACKAGE_BASIS = "data-package"
 
 
@@ -87,15 +90,22 @@ class Shelf:
         named = self._voices.of(draft.place).addressed(message.content)
         mentions = dict.fromkeys((*message.mentions, *named))
         mentions.pop(message.author_id, None)
-        basis = self._basis or (PACKAGE_BASIS if source == "package" else OPT_IN)
-        return replace(message, mentions=tuple(mentions), source=source, basis=basis)
+        basis = self._basis or (PACKAGE_BASIS if source == PACKAGE else OPT_IN)
+        now = to_ms(self._ledger.clock.now())
+        return replace(message, mentions=tuple(mentions), source=source, basis=basis, imported_at=now)
 
     async def _ensure(self, place: Place) -> None:
         """Add guild and channel where they are new; an old export must not undo a renaming."""
         if place.guild_id not in await self._ledger.guilds.all():
             await self._ledger.guilds.ensure(place.guild_id, place.guild_name)
-        if await self._ledger.channels.get(place.channel_id) is None:
-            await self._ledger.channels.ensure(place.channel_id, place.guild_id, place.channel_name)
+        channel = await self._ledger.channels.get(place.channel_id)
+        if channel is None or (channel.parent_id is None and place.parent_id is not None):
+            await self._ledger.channels.ensure(
+                place.channel_id,
+                place.guild_id,
+                place.channel_name if channel is None else channel.name,
+                parent_id=place.parent_id,
+            )
         self._report.guilds.add(place.guild_id)
         self._report.channels.add(place.channel_id)
 

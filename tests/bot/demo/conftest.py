@@ -113,6 +113,10 @@ def add_commands(bot: ToyBot) -> None:
         await interaction.response.defer()
         await bot.questions.put(interaction)
 
+    @bot.tree.command(description="Give the bot a file.")
+    async def give(interaction: discord.Interaction, file: discord.Attachment) -> None:
+        await interaction.response.send_message(file.filename)
+
     group = app_commands.Group(
         name="train", description="Train", default_permissions=discord.Permissions(administrator=True)
     )

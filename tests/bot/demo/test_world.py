@@ -11,6 +11,7 @@ import pytest
 from bot.demo.acting import NotPossible
 from bot.demo.live import LiveClock
 from bot.demo.sample import load_exports
+from bot.demo.view import commands
 from bot.demo.world import World
 
 FULL = "the key to the shed is **under the ceramic frog**, as `always`"
@@ -53,6 +54,14 @@ async def test_the_owner_is_the_admin_and_the_admin_channel_is_hidden_from_the_o
     assert admin_channel.permissions_for(guild.me).send_messages
     with pytest.raises(NotPossible):
         await world.say("Otto", "nightschool", "hello?")
+
+
+async def test_what_takes_a_file_is_not_offered_where_none_can_be_given(world: World) -> None:
+    workshop = next(channel for channel in world.stage.channels.values() if channel.name == "workshop")
+    offered = [command["name"] for command in commands(world, world.stage.member("Mira"), workshop)]
+    assert "ask" in offered
+    assert "train report" in offered
+    assert "give" not in offered
 
 
 async def test_two_people_act_while_an_answer_streams(world: World) -> None:

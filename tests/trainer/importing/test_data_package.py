@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from trainer.importing import data_package
+from trainer.importing import data_package, files
 from trainer.importing.data_package import read_data_package
 from trainer.importing.drafts import DIRECT, NO_TEXT, UNKNOWN_SERVER, UNREADABLE, Draft, Reading, Skipped
 from trainer.importing.json_text import Malformed
@@ -114,7 +114,7 @@ def test_paths_that_leave_the_package_are_not_followed(exports: Any) -> None:
 
 
 def test_a_file_that_grows_enormously_is_refused(exports: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(data_package, "_SMALL_BYTES", 1 << 16)
+    monkeypatch.setattr(files, "SMALL_BYTES", 1 << 16)
     path = package(exports, **{"Messages/c51/messages.json": "[" + " " * (1 << 20) + "]"})
     with pytest.raises(Malformed, match="grows enormously"):
         read(path)
@@ -132,12 +132,13 @@ def test_a_package_of_too_many_files_or_bytes_is_refused(
         read(path)
 
 
-def test_a_damaged_package_is_refused(exports: Any) -> None:
+def test_a_damaged_package_is_told_or_refused(exports: Any) -> None:
     data = bytearray(package(exports).read_bytes())
     with zipfile.ZipFile(exports.folder / "package.zip") as intact:
         offset = intact.getinfo("Messages/c51/messages.json").header_offset
     data[offset + 60 : offset + 90] = bytes(30)
-    with pytest.raises(Malformed):
-        read(exports.write("broken.zip", bytes(data)))
+    reading = Reading(exports.write("broken.zip", bytes(data)))
+    assert list(read_data_package(reading)) == []
+    assert reading.faults
     with pytest.raises(Malformed, match="damaged"):
         read(exports.write("short.zip", bytes(data[:200])))

@@ -7,11 +7,21 @@ from typing import Any
 
 import pytest
 
+from ledger.clock import to_ms
 from ledger.errors import ImportRefused
 from ledger.store import Ledger
 from trainer.importing import import_paths
 from trainer.importing.drafts import BOT, DELETED, DELETED_USER_ID, Progress
-from trainer.importing.gate import COMMAND, IGNORED, MOVED, NO_CONSENT, OPTED_OUT, OTHER_SERVER
+from trainer.importing.gate import (
+    COMMAND,
+    IGNORED,
+    MOVED,
+    NO_CONSENT,
+    NO_DATE,
+    OPTED_OUT,
+    OTHER_SERVER,
+    TOO_LONG,
+)
 
 BASIS = "the club's archive, by vote of its members"
 
@@ -113,26 +123,6 @@ async def test_an_opt_out_outweighs_any_basis(
     assert not on_disk("moss fact 1")
 
 
-async def test_a_package_is_taken_when_its_member_has_opted_in(ledger: Ledger, exports: Any) -> None:
-    guild = {"id": str(exports.guild), "name": "Moss Club"}
-    path = exports.package(
-        "p.zip",
-        {
-            "account/user.json": {"id": str(exports.ada), "username": "ada"},
-            "messages/c51/channel.json": {"id": "51", "type": 0, "name": "shore", "guild": guild},
-            "messages/c51/messages.json": [
-                {"ID": "901", "Timestamp": "2024-05-01 10:00:00", "Contents": "mine"}
-            ],
-        },
-    )
-    assert (await import_paths(ledger, [path])).left_out == {NO_CONSENT: 1}
-    await ledger.guilds.ensure(exports.guild, "Moss Club")
-    await ledger.consent.opt_in(exports.guild, exports.ada)
-    assert (await import_paths(ledger, [path])).added == 1
-    (message,) = await ledger.messages.of_guild(exports.guild)
-    assert (message.source, message.basis) == ("package", "data-package")
-
-
 async def test_bots_commands_and_deleted_accounts_are_left_out_and_bots_are_known(
     ledger: Ledger, exports: Any, on_disk: Callable[[str], bool]
 ) -> None:
@@ -179,15 +169,25 @@ async def test_a_broken_file_loses_nothing_and_stops_no_other(ledger: Ledger, ex
     assert "moss fact" not in "".join(report.problems)
 
 
-async def test_paths_that_hold_no_export_are_refused_before_anything_is_read(
+async def test_a_path_that_names_nothing_is_told_and_the_others_are_taken(
     ledger: Ledger, exports: Any, tmp_path: Path
 ) -> None:
     good = exports.write("a.json", talk(exports))
-    with pytest.raises(ImportRefused, match="no file or folder"):
-        await import_paths(ledger, [good, tmp_path / "absent.json"], basis=BASIS)
+    (tmp_path / "empty").mkdir()
+    report = await import_paths(ledger, [tmp_path / "absent.json", tmp_path / "empty", good], basis=BASIS)
+    assert (report.added, report.exit_code) == (6, 1)
+    absent, empty = report.problems
+    assert "no file or folder" in absent
+    assert "absent.json" in absent
+    assert "holds no export" in empty
+
+
+async def test_paths_that_name_nothing_at_all_are_refused(ledger: Ledger, tmp_path: Path) -> None:
+    with pytest.raises(ImportRefused, match=r"no file or folder .*absent\.json"):
+        await import_paths(ledger, [tmp_path / "absent.json"], basis=BASIS)
     (tmp_path / "empty").mkdir()
     with pytest.raises(ImportRefused, match="holds no export"):
-        await import_paths(ledger, [good, tmp_path / "empty"], basis=BASIS)
+        await import_paths(ledger, [tmp_path / "empty"], basis=BASIS)
     assert await ledger.guilds.all() == {}
 
 
@@ -216,6 +216,36 @@ async def test_ignored_and_moved_channels_are_left_alone(ledger: Ledger, exports
     assert (await import_paths(ledger, [exports.write("b.json", other)], basis=BASIS)).left_out == {MOVED: 1}
 
 
+@pytest.mark.parametrize(
+    "when", ["9999-12-31T23:59:59.999999-23:59", "1969-12-31T23:59:59+00:00", "2154-05-15T08:00:00", "1e300"]
+)
+async def test_a_date_that_no_message_can_have_is_left_out(ledger: Ledger, exports: Any, when: str) -> None:
+    at = float(when) if when == "1e300" else when
+    line = {"guild": 41, "channel": "pond", "author": "Ada", "content": "hm", "timestamp": at}
+    report = await import_paths(ledger, [exports.write("a.jsonl", json.dumps(line) + "\n")], basis=BASIS)
+    assert (report.added, report.left_out, report.problems) == (0, {NO_DATE: 1}, [])
+
+
+async def test_what_is_dated_tomorrow_may_be_a_wrong_clock_and_later_was_not_written_yet(
+    ledger: Ledger, exports: Any
+) -> None:
+    now = to_ms(ledger.clock.now())
+    lines = [
+        {"guild": 41, "channel": "pond", "author": "Ada", "content": f"in {hours} hours", "timestamp": at}
+        for hours in (-1, 23, 25)
+        for at in [now + hours * 3_600_000]
+    ]
+    path = exports.write("a.jsonl", "".join(json.dumps(line) + "\n" for line in lines))
+    assert (await import_paths(ledger, [path], basis=BASIS)).left_out == {NO_DATE: 1}
+    assert [m.content for m in await ledger.messages.of_guild(41)] == ["in -1 hours", "in 23 hours"]
+
+
+async def test_a_text_that_is_no_message_is_left_out(ledger: Ledger, exports: Any) -> None:
+    raws = [exports.message(1, exports.ada, "a: " * 11_000), exports.message(2, exports.ada, "short")]
+    report = await import_paths(ledger, [exports.write("a.json", exports.chat(raws))], basis=BASIS)
+    assert (report.added, report.left_out) == (1, {TOO_LONG: 1})
+
+
 async def test_an_old_export_does_not_undo_a_renaming(ledger: Ledger, exports: Any) -> None:
     await ledger.guilds.ensure(exports.guild, "Moss Society")
     await ledger.channels.ensure(exports.channel, exports.guild, "lake")
@@ -232,3 +262,16 @@ async def test_the_report_adds_up_and_can_be_printed(ledger: Ledger, exports: An
     assert report.read == report.added + report.already_there + report.left_out.total()
     assert json.loads(json.dumps(report.as_json()))["left_out"] == {BOT: 1}
     assert report.lines()[0] == "Read 2 messages from 1 file: 1 added, 0 already there, 1 left out."
+
+
+async def test_an_import_that_may_take_nothing_says_what_to_do(ledger: Ledger, exports: Any) -> None:
+    path = exports.write("a.json", talk(exports))
+    report = await import_paths(ledger, [path])
+    assert report.left_out == {NO_CONSENT: 6}
+    assert '--basis "…"' in report.advice
+    assert "/privacy opt-in" in report.advice
+    assert report.lines()[-1] == report.advice == report.as_json()["advice"]
+    await ledger.guilds.ensure(exports.guild, "Moss Club")
+    await ledger.consent.opt_in(exports.guild, exports.ada)
+    for advised in (await import_paths(ledger, [path]), await import_paths(ledger, [path], basis=BASIS)):
+        assert advised.advice == ""

@@ -1,0 +1,116 @@
+"""/privacy hand-in: a member gives the bot their own data package, and nobody else's.
+
+What came from the member and not through Discord's API may be learned from whatever the policy lock says,
+so it has to be theirs: the trainer compares the package's account with theirs. Stores no text itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import discord
+from discord import app_commands
+from discord.ext import commands
+
+from bot.cogs.errors import guild_of
+from bot.cogs.recorder import channel_mode, place_name
+from bot.handing_in import HandingIn
+from bot.report import clipped
+from ledger.store import Ledger
+
+MAX_BYTES = 32 * 1024 * 1024
+"""Largest package that is taken: it passes through the bot's memory. Years of chat are 5 to 20 MB."""
+NAME = "hand-in"
+
+
+class HandInCog(commands.Cog):
+    """One more command of the group ``/privacy``, which another cog opens."""
+
+    def __init__(self, bot: commands.Bot, *, ledger: Ledger, handing_in: HandingIn) -> None:
+        self.bot = bot
+        self.ledger = ledger
+        self.handing_in = handing_in
+
+    async def cog_load(self) -> None:
+        self.handing_in.tidy_up()
+        self._group().add_command(self._command(), override=True)
+
+    async def cog_unload(self) -> None:
+        self._group().remove_command(NAME)
+
+    def _group(self) -> app_commands.Group:
+        group = self.bot.tree.get_command("privacy")
+        if not isinstance(group, app_commands.Group):
+            raise RuntimeError("/privacy has to be there first")
+        return group
+
+    def _command(self) -> app_commands.Command[Any, ..., None]:
+        @app_commands.command(
+            name=NAME, description="Give me your own data package from Discord to learn from."
+        )
+        @app_commands.describe(
+            file="The .zip that Discord sent you; its folders Account and Messages are enough"
+        )
+        async def hand_in(interaction: discord.Interaction, file: discord.Attachment) -> None:
+            await self.take(interaction, file)
+
+        return hand_in
+
+    async def take(self, interaction: discord.Interaction, file: discord.Attachment) -> None:
+        """Read the member's package and say what was taken; the file is kept nowhere.
+
+        Raises:
+            ImportRefused: it could not be read.
+        """
+        guild, user_id = guild_of(interaction), interaction.user.id
+        answer = await self.ledger.consent.current(guild.id, user_id)
+        if answer is None or not answer.granted:
+            refusal = "You have not said yes here. Run `/privacy opt-in` first, then hand it in."
+        elif file.size > MAX_BYTES:
+            refusal = (
+                f"The file has {file.size / 2**20:,.0f} MB, and I take {MAX_BYTES / 2**20:,.0f}: make a zip "
+                "of the folders Account and Messages in it, without the others."
+            )
+        else:
+            refusal = ""
+        if refusal:
+            await interaction.response.send_message(refusal, ephemeral=True)
+            return
+        await interaction.response.defer(ephemeral=True, thinking=True)
+
+        async def save(path: Path) -> None:
+            await asyncio.to_thread(path.write_bytes, await file.read())
+
+        channels = await self._open_channels(guild)
+        report = await self.handing_in.take(save, guild_id=guild.id, user_id=user_id, channels=channels)
+        await interaction.edit_original_response(content=clipped(told(report), 2000))
+
+    async def _open_channels(self, guild: discord.Guild) -> list[int]:
+        """Return the channels that may be learned from now, and see that the ledger knows their names."""
+        await self.ledger.guilds.ensure(guild.id, guild.name)
+        found = []
+        for channel in (*guild.channels, *guild.threads):
+            mode = await channel_mode(self.ledger, channel)
+            if mode == "ignore" or isinstance(channel, discord.CategoryChannel):
+                continue
+            found.append(channel.id)
+            if await self.ledger.channels.get(channel.id) is None:
+                parent_id = channel.parent_id if isinstance(channel, discord.Thread) else None
+                name = place_name(channel)
+                await self.ledger.channels.ensure(channel.id, guild.id, name, mode=mode, parent_id=parent_id)
+        return found
+
+
+def told(report: dict[str, Any]) -> str:
+    """Return what an import took and left out, as sentences for the member."""
+    lines = [
+        f"Taken: {report['added']:,} of {report['read']:,} messages. "
+        f"{report['already_there']:,} were there already. The file itself is deleted."
+    ]
+    lines += [f"- left out: {count:,} – {reason}" for reason, count in report["left_out"].items()]
+    lines += [f"- {problem}" for problem in report["problems"]]
+    if report["added"]:
+        lines.append("`/privacy forget-me` takes them back, like everything of yours.")
+    return "\n".join(lines)
