@@ -208,9 +208,14 @@ class Runs:
             return [_run(row) async for row in cursor]
 
     async def unreported(self, *, since: int, until: int) -> list[Run]:
-        """Return runs that ended within [since, until] (milliseconds) and no admin has read about."""
+        """Return runs that ended within [since, until] (milliseconds) and no admin has read about.
+
+        A night that began again left a cancelled run behind, which the run that came of it reports on.
+        """
         async with self._reader.execute(
             "SELECT * FROM runs WHERE reported_at IS NULL AND finished_at BETWEEN ? AND ?"
+            " AND NOT (stage = 'cancelled' AND EXISTS (SELECT 1 FROM runs later WHERE"
+            " later.guild_id = runs.guild_id AND later.created_at >= runs.created_at AND later.id > runs.id))"
             " ORDER BY finished_at",
             (since, until),
         ) as cursor:

@@ -144,3 +144,24 @@ async def test_whether_a_run_was_begun_is_asked_of_a_span_of_time(ledger: Ledger
     assert not await ledger.runs.begun_between(1, at + 1, at + 2)
     assert not await ledger.runs.begun_between(1, at - 2, at - 1)
     assert not await ledger.runs.begun_between(2, at, at)
+
+
+async def test_a_run_is_reported_once_and_one_that_began_again_not_at_all(
+    house: Ledger,
+) -> None:
+    first = await house.runs.create(1, "schedule")
+    await house.runs.advance(first.id, "cancelled", error="Somebody took words back; it begins again.")
+    house.clock.advance(seconds=5)  # type: ignore[attr-defined]
+    second = await house.runs.create(1, "schedule")
+    await house.runs.advance(second.id, "kept")
+
+    async def owed() -> list[str]:
+        return [run.id for run in await house.runs.unreported(since=0, until=2**62)]
+
+    assert await owed() == [second.id]
+    await house.runs.reported(second.id)
+    assert await owed() == []
+    house.clock.advance(days=1)  # type: ignore[attr-defined]
+    third = await house.runs.create(1, "schedule")
+    await house.runs.advance(third.id, "cancelled", error="Cancelled by an admin.")
+    assert await owed() == [third.id]
