@@ -33,7 +33,7 @@ DOWN = "My head is somewhere else just now: the model isn't running. An admin ca
 WAKING = "I'm just waking up. Give me a moment."
 BROKEN = "Something broke on my side, and I lost my words. An admin finds the reason in my log."
 BROKE_OFF = "I lost my train of thought here."
-RESTARTING = "I'm about to restart. Ask me again in a minute?"
+RESTARTING = "I'm about to restart. Whoever got no answer, ask me again in a minute?"
 INTERRUPTED = "I was interrupted here by a restart."
 SPEECHLESS = "…I have no words."
 ATTEMPTS = 4
@@ -158,7 +158,13 @@ class Answering:
         await asyncio.gather(*self._workers, return_exceptions=True)
         for left in list(self._open):
             said = without_asides(left.draft.text)
-            self._deliver(left, said, None, INTERRUPTED if said else RESTARTING)
+            if said:
+                self._deliver(left, said, None, INTERRUPTED)
+            elif self._courtesy.says(("channel", left.question.place.channel)):
+                self._deliver(left, "", None, RESTARTING)
+            else:  # one line for all who wait in a channel: it takes five in five seconds
+                self._open.remove(left)
+                self._track(left.draft.drop(), "withdrawal")
         if self._deliveries:
             await asyncio.wait(set(self._deliveries), timeout=seconds)
         for delivery in list(self._deliveries):

@@ -59,6 +59,8 @@ class StandInEngine:
     longest_prompt: int = 10**9
     step: asyncio.Semaphore | None = None
     """Where set, each piece waits for a release."""
+    pause: float = 0.0
+    """Seconds before each piece."""
 
     def app(self) -> web.Application:
         app = web.Application()
@@ -83,6 +85,8 @@ class StandInEngine:
         for piece in self.pieces(body):
             if self.step is not None:
                 await self.step.acquire()
+            if self.pause:
+                await asyncio.sleep(self.pause)
             event = {"choices": [{"delta": {"content": piece}}]}
             await response.write(b"data: " + json.dumps(event).encode() + b"\n\n")
         if not self.breaks_off:
