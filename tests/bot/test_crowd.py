@@ -31,7 +31,7 @@ def answers(double: DiscordDouble) -> list[str]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("askers", "longest"), [(8, 12.0), (30, 40.0), (100, 75.0)])
+@pytest.mark.parametrize(("askers", "longest"), [(8, 18.0), (30, 50.0), (100, 120.0)])
 async def test_answers_of_a_crowd_come_at_the_pace_of_the_engine_and_the_channel(
     tmp_path: Path, engine: StandInEngine, askers: int, longest: float
 ) -> None:
