@@ -11,7 +11,7 @@ import gzip
 import io
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict
 
 import discord
@@ -20,12 +20,13 @@ from discord.ext import commands
 
 from bot.cogs.erasing import EraseButton, asks_to_erase, day, receipt_text
 from bot.cogs.errors import UNANSWERED, acknowledge, admin_check, answer, guild_of
+from bot.cogs.holdings import FIELD, answer_text, kept_text
 from bot.cogs.notice import NO, WORDS, YES, ConsentNotice, notice_embed, opt_in, opt_out
 from bot.report import clipped, plain
-from ledger.clock import from_ms, to_ms
+from ledger.clock import to_ms
 from ledger.deletions import Deletion
 from ledger.forgetting import DAY_MS, Forgetting
-from ledger.records import Adapter, ConsentEvent, Message
+from ledger.records import Adapter
 from ledger.store import Ledger
 
 log = logging.getLogger(__name__)
@@ -108,13 +109,13 @@ class PrivacyCog(
         versions = await self._versions_with(guild.id, user_id)
         embed = discord.Embed(title="What I keep about you here", description=WORDS)
         embed.add_field(name="Learning from you", value=answer_text(event))
-        embed.add_field(name="Messages kept", value=kept_text(messages, self.retention_days))
+        embed.add_field(name="Messages kept", value=kept_text(messages, self.retention_days), inline=False)
         answers = await self.ledger.replies.asked_by(guild.id, user_id)
         reactions = await self.ledger.replies.reactions_of(guild.id, user_id)
         embed.add_field(name="Answers to you, reactions", value=f"{len(answers):,}, {len(reactions):,}")
         embed.add_field(
             name="Versions that learned from you",
-            value=clipped("\n".join(versions) or "none", 1024),
+            value=clipped("\n".join(versions) or "none", FIELD),
             inline=False,
         )
         await interaction.response.send_message(embed=embed, ephemeral=True)
@@ -215,22 +216,3 @@ class PrivacyCog(
         await interaction.edit_original_response(
             content="Everything I keep about you:", attachments=[discord.File(io.BytesIO(raw), name)]
         )
-
-
-def answer_text(event: ConsentEvent | None) -> str:
-    """Return the member's answer about consent, and since when it stands."""
-    if event is None:
-        return "You were never asked, or never answered. `/privacy opt-in` says yes."
-    since = discord.utils.format_dt(from_ms(event.at), "R")
-    if not event.granted:
-        return f"You said no {since}. `/privacy opt-in` changes that."
-    where = ", ".join(f"<#{channel}>" for channel in event.channels[:10]) or "all channels I may learn from"
-    return f"You said yes {since}, for {where}. `/privacy opt-out` changes that."
-
-
-def kept_text(messages: Sequence[Message], retention_days: int) -> str:
-    """Return how many messages are kept, and until when."""
-    if not messages:
-        return "none"
-    last = day(messages[-1].created_at + retention_days * DAY_MS)
-    return f"{len(messages):,}, the newest until {last}. `/privacy forget-me` erases them now."
