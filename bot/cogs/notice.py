@@ -9,6 +9,7 @@ from __future__ import annotations
 import discord
 
 from bot.cogs.errors import SafeView
+from bot.cogs.homes import Named
 from ledger.consent import WORDING_VERSION
 from ledger.store import Ledger
 
@@ -29,7 +30,7 @@ NO = (
 )
 
 
-async def opt_in(ledger: Ledger, guild: discord.Guild, user_id: int, channel: int | None = None) -> None:
+async def opt_in(ledger: Ledger, guild: Named, user_id: int, channel: int | None = None) -> None:
     """Note that the person agrees: for one channel besides those agreed to, or for all."""
     await ledger.guilds.ensure(guild.id, guild.name)
     scope: tuple[int, ...] = ()
@@ -40,7 +41,7 @@ async def opt_in(ledger: Ledger, guild: discord.Guild, user_id: int, channel: in
     await ledger.consent.opt_in(guild.id, user_id, channels=scope)
 
 
-async def opt_out(ledger: Ledger, guild: discord.Guild, user_id: int) -> None:
+async def opt_out(ledger: Ledger, guild: Named, user_id: int) -> None:
     """Note that the person does not agree (any more)."""
     await ledger.guilds.ensure(guild.id, guild.name)
     await ledger.consent.opt_out(guild.id, user_id)

@@ -242,7 +242,7 @@ async def test_the_receipt_tells_what_was_erased(house: House) -> None:
 
 
 async def test_each_presses_the_notice_for_themselves_and_still_after_a_restart(house: House) -> None:
-    await house.boss.slash(house.general, "privacy notice")
+    await house.boss.slash(house.general, "consent notice")
     [notice] = [message for message in house.last() if message.components]
     pressed = await house.ann.click(notice, label="Yes, learn from me")
     assert pressed.ephemeral
@@ -256,7 +256,7 @@ async def test_each_presses_the_notice_for_themselves_and_still_after_a_restart(
 async def test_an_admin_erases_somebody_and_nobody_else_may_press(house: House) -> None:
     await opted_in(house, house.ann)
     await house.ann.send(house.general, MARK)
-    asked = await house.boss.slash(house.general, "privacy forget", user=house.ann)
+    asked = await house.boss.slash(house.general, "consent forget", user=house.ann)
     assert asked.response is not None
     house.env.backend.get_message(house.general.id, asked.response.id).flags = 0
     await house.ben.click(asked.response, label="Erase it all")
@@ -268,7 +268,7 @@ async def test_an_admin_erases_somebody_and_nobody_else_may_press(house: House) 
 async def test_an_admin_who_lost_the_right_meanwhile_erases_nobody(house: House) -> None:
     await opted_in(house, house.ann)
     await house.ann.send(house.general, "mine")
-    asked = await house.boss.slash(house.general, "privacy forget", user=house.ann)
+    asked = await house.boss.slash(house.general, "consent forget", user=house.ann)
     for role in house.env.backend.get_guild(house.guild.id).members[house.boss.id].role_ids.copy():
         house.env.backend.remove_member_role(house.guild.id, house.boss.id, role)
     pressed = await house.boss.click(asked.response, label="Erase it all")
