@@ -60,8 +60,8 @@ TRACES = {
     "an answer about consent": "INSERT INTO consent_events (guild_id, user_id, granted, channels, wording, at)"
     " VALUES (1, 7, 0, '[]', 'w', 1)",
     "a name": "INSERT INTO people (guild_id, user_id, name) VALUES (1, 7, 'ann')",
-    "a message": "INSERT INTO messages (id, guild_id, channel_id, author_id, content, created_at, source)"
-    " VALUES (5, 1, 100, 7, 'hm', 1, 'discord')",
+    "a message": "INSERT INTO messages (id, guild_id, channel_id, author_id, content, created_at, source, basis)"
+    " VALUES (5, 1, 100, 7, 'hm', 1, 'discord', 'opt-in')",
     "a question": "INSERT INTO replies (message_id, guild_id, channel_id, asked_by, content, created_at)"
     " VALUES (6, 1, 100, 7, '', 1)",
     "a receipt": "INSERT INTO deletions (guild_id, kind, subject, asked_by, asked_at, counts)"
