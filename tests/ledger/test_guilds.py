@@ -57,10 +57,11 @@ async def test_people_take_their_new_name_and_bots_are_told_apart(house: Ledger)
 
 
 TRACES = {
-    "an answer about consent": "INSERT INTO consent_events (guild_id, user_id, granted, channels, wording, at)"
-    " VALUES (1, 7, 0, '[]', 'w', 1)",
+    "an answer about consent": "INSERT INTO consent_events"
+    " (guild_id, user_id, granted, channels, wording, at) VALUES (1, 7, 0, '[]', 'w', 1)",
     "a name": "INSERT INTO people (guild_id, user_id, name) VALUES (1, 7, 'ann')",
-    "a message": "INSERT INTO messages (id, guild_id, channel_id, author_id, content, created_at, source, basis)"
+    "a message": "INSERT INTO messages"
+    " (id, guild_id, channel_id, author_id, content, created_at, source, basis)"
     " VALUES (5, 1, 100, 7, 'hm', 1, 'discord', 'opt-in')",
     "a question": "INSERT INTO replies (message_id, guild_id, channel_id, asked_by, content, created_at)"
     " VALUES (6, 1, 100, 7, '', 1)",
