@@ -7,6 +7,7 @@ ledger and adapters in a folder of its own, so that it never touches those of a 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 import sys
@@ -20,7 +21,7 @@ from typing import Any
 
 from bot.client import NightschoolBot
 from bot.demo.live import LiveClock
-from bot.demo.page import Page
+from bot.demo.page import Page, listen
 from bot.demo.sample import DEMO_QUESTIONS, Question, export_paths, load_exports
 from bot.demo.world import World
 from bot.nights import Night
@@ -74,20 +75,22 @@ async def play(config: Path, *, once: bool, port: int, keep: Path | None) -> dic
     """Run the demo; return its outcome (with ``ok``) when played once.
 
     Raises:
-        NightschoolError: the small model is missing, or the night could not be played.
+        NightschoolError: the small model is missing, the port is taken, or the night could not be played.
     """
     base = load_settings(config).root / SMALL_MODEL
     if not (base / "config.json").is_file():
         raise NightschoolError(
             f"The demo's model is not at {base}; fetch it with: python -m engine fetch-small."
         )
-    with tempfile.TemporaryDirectory(prefix="nightschool-demo-") as scratch:
+    with contextlib.ExitStack() as stack:
+        listening = None if once else stack.enter_context(listen(port))
+        scratch = stack.enter_context(tempfile.TemporaryDirectory(prefix="nightschool-demo-"))
         folder = (keep or Path(scratch)).resolve()
         settings, demo_config = _settle_in(folder, base)
         async with _open(settings, demo_config) as (services, world):
             if once:
                 return await _day_and_night(services, world)
-            async with Page(world, port=port) as page:
+            async with Page(world, listening=listening) as page:
                 print(f"\n  Nightschool is at {page.url}\n  Stop it with Ctrl-C.\n", file=sys.stderr)
                 await asyncio.Event().wait()
     raise AssertionError("the page is served until it is interrupted")

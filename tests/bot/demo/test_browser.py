@@ -186,3 +186,22 @@ async def test_the_page_fits_a_narrow_window(tab: Tab, world: World) -> None:
     await tab.wait_for_selector("#channel-name >> text=kitchen-table")
     assert await tab.evaluate("document.documentElement.scrollWidth") <= 700
     await _picture(tab, "narrow")
+
+
+@browser_test
+@pytest.mark.browser
+async def test_times_beyond_all_calendars_and_small_print_are_shown(tab: Tab, world: World) -> None:
+    times = "<t:99999999999999999> <t:-99999999999:R> <t:8640000000000:F>"
+    await world.say("Otto", "lounge", f"before {times}\n-# small print with `code`\nafter <t:0:F>")
+    text = tab.locator(".message .text").last
+    assert await text.inner_text() == (
+        f"before {times}\nsmall print with code\nafter Thursday, 1 January 1970 00:00"
+    )
+    small = text.locator(".subtext")
+    assert await small.inner_text() == "small print with code"
+    size = await small.evaluate("e => parseFloat(getComputedStyle(e).fontSize)")
+    assert size < await text.evaluate("e => parseFloat(getComputedStyle(e).fontSize)")
+    assert await small.evaluate("e => getComputedStyle(e).color") != await text.evaluate(
+        "e => getComputedStyle(e).color"
+    )
+    await _picture(tab, "small-print")
