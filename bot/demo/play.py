@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from bot.client import NightschoolBot
+from bot.demo.comparing import Comparing
 from bot.demo.live import LiveClock
 from bot.demo.page import Page, listen
 from bot.demo.sample import DEMO_QUESTIONS, Question, export_paths, load_exports
@@ -87,7 +88,7 @@ async def play(config: Path, *, once: bool, port: int, keep: Path | None) -> dic
         scratch = stack.enter_context(tempfile.TemporaryDirectory(prefix="nightschool-demo-"))
         folder = (keep or Path(scratch)).resolve()
         settings, demo_config = _settle_in(folder, base)
-        async with _open(settings, demo_config) as (services, world):
+        async with _open(settings, demo_config, compares=not once) as (services, world):
             if once:
                 return await _day_and_night(services, world)
             async with Page(world, listening=listening) as page:
@@ -112,8 +113,11 @@ def _settle_in(folder: Path, base: Path) -> tuple[Settings, Path]:
 
 
 @asynccontextmanager
-async def _open(settings: Settings, config: Path) -> AsyncIterator[tuple[Services, World]]:
-    """Import the sample server, start the services, and put the bot into the world."""
+async def _open(settings: Settings, config: Path, *, compares: bool) -> AsyncIterator[tuple[Services, World]]:
+    """Import the sample server, start the services, and put the bot into the world.
+
+    ``compares``: the same questions are asked before and after each night, for the page.
+    """
     clock = LiveClock()
     await _import_sample(settings, config, clock)
     if (last := await _last_night(settings)) is not None:
@@ -139,12 +143,18 @@ async def _open(settings: Settings, config: Path) -> AsyncIterator[tuple[Service
             on_time_moved=on_time_moved,
         )
         async with world:
-            # Listeners are called in order: the report is posted before the night is told.
+            # Listeners are called in order: the report is posted and the answers are compared before
+            # the night is told.
+            comparing = Comparing(services, world, [question.text for question in DEMO_QUESTIONS])
+            if compares:
+                services.nights.on_finished(comparing.compare)
             services.nights.on_finished(tell)
             log.info("loading the model; this takes a few seconds")
             if services.engine_process is not None:
                 await services.engine_process.ready()
             await services.serving.sync()
+            if compares:
+                services.background.run(comparing.begin(), name="answers before the night")
             yield services, world
 
 
