@@ -112,11 +112,12 @@ class PrivacyCog(
         embed = discord.Embed(
             title=clipped(f"What I keep about you in {plain(guild.name)}", 256), description=WORDS
         )
-        embed.add_field(name="Learning from you", value=answer_text(event))
+        embed.add_field(name="Learning from you", value=answer_text(event), inline=False)
         embed.add_field(name="Messages kept", value=kept_text(messages, self.retention_days), inline=False)
         answers = await self.ledger.replies.asked_by(guild.id, user_id)
         reactions = await self.ledger.replies.reactions_of(guild.id, user_id)
-        embed.add_field(name="Answers to you, reactions", value=f"{len(answers):,}, {len(reactions):,}")
+        told = f"{len(answers):,}, {len(reactions):,}"
+        embed.add_field(name="Answers to you, reactions", value=told, inline=False)
         embed.add_field(
             name="Versions that learned from you",
             value=clipped("\n".join(versions) or "none", FIELD),

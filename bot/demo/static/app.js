@@ -231,7 +231,7 @@ function showSuggestions(texts) {
 
 // A touch has no hover: whoever taps a message is offered what can be done with it.
 function choose(target) {
-  if (target.closest("button, a, select, .spoiler") && !target.closest(".message.chosen")) return;
+  if (target.closest("button, a, select, .spoiler")) return;
   const row = target.closest(".message");
   const others = document.querySelectorAll(".message.chosen");
   const again = row?.classList.contains("chosen");
