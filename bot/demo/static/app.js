@@ -191,7 +191,7 @@ async function loadOlder() {
 }
 
 function place(list, at) {
-  const near = $("scroll").scrollHeight - $("scroll").scrollTop - $("scroll").clientHeight < 160;
+  const near = nearEnd();
   const fresh = renderMessage(list[at], list[at - 1], context);
   const old = $(`m${list[at].id}`);
   const control = old?.contains(document.activeElement) ? document.activeElement.dataset.control : null;
@@ -203,6 +203,8 @@ function place(list, at) {
   if (near || list[at].author === state.viewer && !old) toBottom();
 }
 
+let atEnd = true; // stays so when the room for messages changes: a turned phone, a strip that opens
+function nearEnd() { return $("scroll").scrollHeight - $("scroll").scrollTop - $("scroll").clientHeight < 160; }
 function toBottom() { $("scroll").scrollTop = $("scroll").scrollHeight; }
 
 function showTyping() {
@@ -248,6 +250,7 @@ function setClock(clock, text) {
   $("advance").disabled = clock.running;
   $("advance").textContent = `Advance to the next ${clockTime(clock.next)}`;
   $("night-text").textContent = text;
+  $("night-line").textContent = text;
   document.body.classList.toggle("night", clock.running);
   tick();
 }
@@ -264,5 +267,7 @@ $("viewer-select").addEventListener("change", (event) => open(event.target.value
 $("menu").addEventListener("click", () => document.body.classList.toggle("menu-open"));
 $("scroll").addEventListener("click", (event) => { document.body.classList.remove("menu-open"); choose(event.target); });
 $("send").append(icon("send", 20));
+$("scroll").addEventListener("scroll", () => { atEnd = nearEnd(); });
+new ResizeObserver(() => { if (atEnd) toBottom(); }).observe($("scroll"));
 setInterval(tick, 1000);
 connect();

@@ -53,7 +53,7 @@ export class Guide {
     const { at, before, after, rows } = this.comparison;
     const cell = (label, text) => el("td", { data: { label } }, text ? markdown(text, this.context) : el("i", {}, "no answer"));
     return [
-      el("h2", {}, `What the night before ${clockTime(at)}, ${dayName(at)}, has changed`),
+      el("h2", {}, `What the night of ${dayName(at)} changed`),
       el("table", {},
         el("thead", {}, el("tr", {}, el("th", {}, "asked"), el("th", {}, `before: ${before}`), el("th", {}, `now: ${after}`))),
         el("tbody", {}, rows.map((row) => el("tr", {}, el("th", { scope: "row" }, markdown(row.question, this.context)), cell(`before: ${before}`, row.before), cell(`now: ${after}`, row.after))))),

@@ -266,6 +266,12 @@ async def test_the_answers_before_and_after_a_night_stand_side_by_side(tab: Tab,
     await tab.wait_for_selector("#guide table >> text=soup.")
     await tab.set_viewport_size({"width": 390, "height": 844})
     assert await tab.evaluate("document.documentElement.scrollWidth") <= 390
+    await tab.wait_for_function(
+        "(() => { const s = document.getElementById('scroll');"
+        " return s.scrollHeight - s.scrollTop - s.clientHeight < 2; })()"
+    )
+    world.tell_night("Fitting: step 12 of 40")
+    await tab.wait_for_selector("#night-line >> text=step 12 of 40")
     await _picture(tab, "compared-narrow")
 
 
