@@ -23,6 +23,7 @@ from bot.client import NightschoolBot
 from bot.demo.comparing import Comparing
 from bot.demo.live import LiveClock
 from bot.demo.page import Page, listen
+from bot.demo.progress import progress_text
 from bot.demo.sample import DEMO_QUESTIONS, Question, export_paths, load_exports
 from bot.demo.world import World
 from bot.nights import Night
@@ -195,9 +196,7 @@ async def _last_night(settings: Settings) -> datetime | None:
 async def _tell_progress(services: Services, world: World, guild_id: int) -> None:
     """Show the night's progress beside the clock until it ends."""
     while (night := services.nights.current(guild_id)) is not None:
-        loss = f", loss {night.loss:.2f}" if night.loss is not None else ""
-        steps = f" {night.step} of {night.steps}" if night.steps else ""
-        world.tell_night(f"{night.stage}{steps}{loss}")
+        world.tell_night(progress_text(night))
         await asyncio.sleep(NIGHT_POLL_SECONDS)
 
 

@@ -1,15 +1,19 @@
-"""``python -m bot demo`` before anything loads: the port, and what is no port."""
+"""``python -m bot demo`` from its first line: the port, what is no port, and how a night is told."""
 
 from __future__ import annotations
 
 import socket
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from bot.__main__ import main
 from bot.demo import play as play_module
+from bot.demo import progress
 from bot.demo.page import listen
+from bot.nights import STAGES, Night
 
 
 @pytest.fixture
@@ -56,3 +60,25 @@ def test_a_port_that_was_just_left_can_be_taken_again_and_listens_on_this_machin
     with listen(port) as second:
         assert second.getsockname() == ("127.0.0.1", port)
         assert host == "127.0.0.1"
+
+
+@pytest.mark.parametrize(
+    ("facts", "told"),
+    [
+        ({}, "The night begins"),
+        ({"stage": "prepare", "step": 1, "steps": 1}, "Choosing what to learn from"),
+        (
+            {"stage": "fit", "step": 4, "steps": 164, "loss": 4.279, "eta_seconds": 400.0},
+            "Learning, 4 of 164, loss 4.28, about 7 min left in this stage",
+        ),
+        ({"stage": "evaluate", "step": 2, "steps": 80}, "The exam, on talks that it never read, 2 of 80"),
+        ({"stage": "something new"}, "something new"),
+    ],
+)
+def test_a_nights_progress_is_told_in_words(facts: dict[str, Any], told: str) -> None:
+    night = Night(1, "test", datetime(2026, 1, 1, tzinfo=UTC), **facts)
+    assert progress.progress_text(night) == told
+
+
+def test_every_stage_of_a_night_has_words() -> None:
+    assert set(STAGES) <= set(progress.STAGES)
