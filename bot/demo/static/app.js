@@ -126,7 +126,7 @@ const context = {
 const which = (message) => ({ channel: message.channel, message: message.id });
 const composer = new Composer(context, ask);
 const guide = new Guide(context, {
-  fill: (text) => composer.fill(`@${state.people[state.bot].name} ${text}`),
+  say: (text) => { composer.fill(`@${state.people[state.bot].name} ${text}`); composer.send(); },
   run: (name) => composer.runNow(name),
   advance: () => ask("night"),
 }, kept);
@@ -248,6 +248,7 @@ function now() { return state.clock.now + performance.now() - state.clock.at; }
 function setClock(clock, text) {
   state.clock = { now: Date.parse(clock.now), at: performance.now() };
   $("advance").disabled = clock.running;
+  guide.during(clock);
   $("advance").textContent = `Advance to the next ${clockTime(clock.next)}`;
   $("night-text").textContent = text;
   $("night-line").textContent = text;

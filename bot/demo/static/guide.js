@@ -16,6 +16,11 @@ export class Guide {
     this.next = clock.next;
     this.comparison = comparison;
     this.show();
+    this.during(clock);
+  }
+
+  during(clock) {
+    document.querySelectorAll("[data-step=night]").forEach((button) => { button.disabled = clock.running; });
   }
 
   compare(comparison) {
@@ -43,7 +48,7 @@ export class Guide {
       el("h2", {}, "A Discord server that does not exist, with a bot that does"),
       el("p", {}, "Lantern Yard and its people are made up, and all of it runs on this computer. The bot, its small language model and its nights are real. At first it knows nothing of this place."),
       el("ol", {},
-        step("ask", "Ask it something", "“what's for dinner tonight?” Everybody here would know.", () => this.actions.fill(this.context.suggestions[0] ?? "hello")),
+        step("ask", "Ask it something", "“what's for dinner tonight?” Everybody here would know.", () => this.actions.say(this.context.suggestions[0] ?? "hello")),
         step("privacy", "See what it keeps of you", "Everybody here has agreed but Pip: view as Pip and look again.", () => this.actions.run("privacy status")),
         step("night", "Let a night happen", `The clock moves to ${clockTime(this.next)}. The bot learns from two weeks of this chat, takes an exam on talks that it never read, and changes itself only if it got better. That takes some minutes; then its answers stand here, before and after.`, () => this.actions.advance())),
     ];

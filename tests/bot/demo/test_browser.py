@@ -233,7 +233,7 @@ async def test_the_first_screen_says_what_this_is_and_what_to_try(tab: Tab, worl
     for part in ("does not exist", "runs on this computer", "Pip", "03:00", "before and after"):
         assert part in words
     await guide.locator("[data-step=ask]").click()
-    assert await tab.input_value("#draft") == "@Nightschool what's for dinner tonight?"
+    await tab.wait_for_selector(".message >> text=@Nightschool what's for dinner tonight?")
     await guide.locator("[aria-label=Close]").click()
     assert await guide.is_hidden()
     await tab.reload()
@@ -244,6 +244,9 @@ async def test_the_first_screen_says_what_this_is_and_what_to_try(tab: Tab, worl
     world.on_time_moved = asyncio.Event().wait  # type: ignore[assignment]
     await guide.locator("[data-step=night]").click()
     await tab.wait_for_selector("#night-text >> text=The night has begun.")
+    await tab.wait_for_selector("[data-step=night][disabled]")
+    await tab.reload()
+    await tab.wait_for_selector("[data-step=night][disabled]")
 
 
 @browser_test
