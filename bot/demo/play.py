@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import json
 import logging
+import signal
 import sys
 import tempfile
 import time
@@ -84,6 +85,9 @@ async def play(config: Path, *, once: bool, port: int, keep: Path | None) -> dic
         raise NightschoolError(
             f"The demo's model is not at {base}; fetch it with: python -m engine fetch-small."
         )
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        # A closed terminal ends the demo as Ctrl-C does: the engine stops, and the folder goes.
+        asyncio.get_running_loop().add_signal_handler(number, signal.raise_signal, signal.SIGINT)
     with contextlib.ExitStack() as stack:
         listening = None if once else stack.enter_context(listen(port))
         scratch = stack.enter_context(tempfile.TemporaryDirectory(prefix="nightschool-demo-"))

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
+import signal
 import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,6 +19,7 @@ from bot.demo import play as play_module
 from bot.demo import progress
 from bot.demo.page import listen
 from bot.nights import STAGES, Night
+from ledger.settings import Settings
 
 
 @pytest.fixture
@@ -52,6 +58,28 @@ def test_what_is_no_port_is_a_mistake_of_usage(
         main(["demo", "--config", str(config), f"--port={port}"])
     assert ended.value.code == 2
     assert "a port is a number from 0 to 65535" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_however_the_demo_is_ended_its_folder_goes(
+    config: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], number: signal.Signals
+) -> None:
+    folders: list[Path] = []
+
+    @asynccontextmanager
+    async def opened(settings: Settings, path: Path, *, compares: bool) -> AsyncIterator[None]:
+        folders.append(path.parent)
+        assert path.is_file()
+        assert compares
+        os.kill(os.getpid(), number)
+        await asyncio.Event().wait()
+        yield
+
+    monkeypatch.setattr(play_module, "_open", opened)
+    assert main(["demo", "--config", str(config), "--port", "0"]) == 0
+    assert capsys.readouterr().err.endswith("Stopped.\n")
+    [folder] = folders
+    assert not folder.exists()
 
 
 def test_a_port_that_was_just_left_can_be_taken_again_and_listens_on_this_machine_alone() -> None:
