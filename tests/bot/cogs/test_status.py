@@ -113,7 +113,7 @@ async def test_the_last_night_is_told_with_its_end_and_the_reason(
 
 async def test_a_night_under_way_is_told_with_its_stage(tmp_path: Path, engine: StandInEngine) -> None:
     trainer = tmp_path / "trainer.py"
-    trainer.write_text("input()")
+    trainer.write_text("import signal\nsignal.pause()")
     async with open_house(settings_for(tmp_path, engine.url), trainer=trainer) as house:
         night = house.services.nights.start(house.guild.id, trigger="test")
         night.stage, night.step, night.steps = "fit", 12, 48
