@@ -17,6 +17,8 @@ from ledger.errors import NightschoolError
 from ledger.seclusion import WordlessFormatter, seclude
 from ledger.terminal import Parser, ended
 
+LAST_PORT = 65_535
+
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command and return its exit code: 0 done, 1 refused or failed, 2 usage, 78 configuration."""
@@ -60,9 +62,18 @@ def _parser() -> argparse.ArgumentParser:
         "demo", parents=[common], help="the same bot on a local Discord in the browser"
     )
     demo.add_argument("--once", action="store_true", help="play a day and a night unattended")
-    demo.add_argument("--port", type=int, default=8765, help="port of the page on localhost")
+    demo.add_argument(
+        "--port", type=_port, default=8765, help="port of the page on localhost; 0: any free one"
+    )
     demo.add_argument("--keep", type=Path, help="keep the demo's data in this folder")
     return parser
+
+
+def _port(text: str) -> int:
+    """Return a port's number."""
+    if not text.isdecimal() or int(text) > LAST_PORT:
+        raise argparse.ArgumentTypeError(f"a port is a number from 0 to {LAST_PORT}, not {text!r}")
+    return int(text)
 
 
 def _log_to_stderr(*, verbose: bool) -> None:

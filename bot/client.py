@@ -17,6 +17,7 @@ from bot.catching_up import CatchingUp
 from bot.cogs.adapter import AdapterCog
 from bot.cogs.channel import ChannelCog
 from bot.cogs.chat import ChatCog
+from bot.cogs.consent import ConsentCog
 from bot.cogs.errors import answer_error
 from bot.cogs.hand_in import HandInCog
 from bot.cogs.privacy import PrivacyCog
@@ -102,12 +103,12 @@ class NightschoolBot(commands.Bot):
             self,
             ledger=s.ledger,
             forgetting=s.forgetting,
-            bot_name=s.settings.bot.name,
             retention_days=s.settings.retention.days,
             adapter_days=s.settings.retention.adapter_days,
         )
         await self.add_cog(self._privacy)
         await self.add_cog(HandInCog(self, ledger=s.ledger, handing_in=s.handing_in))
+        await self.add_cog(ConsentCog(ledger=s.ledger, bot_name=s.settings.bot.name))
         await self.add_cog(StatusCog(services=s))
         self._reports = ReportsCog(
             self,

@@ -60,7 +60,8 @@ def intent_review(settings: Settings) -> str:
         ),
         "Do you store message content, and for how long?": (
             f"Of members who opted in with /privacy opt-in, for {settings.retention.days} days. Of nobody "
-            "else, and never direct messages."
+            "else, and never direct messages. Exports that the operator imports on a stated ground are kept "
+            "as long, with that ground, and members erase them by the same command."
         ),
         "Can users opt out and have their data deleted?": (
             "It is opt-in. /privacy opt-out stops it, /privacy forget-me erases everything at once; "

@@ -15,7 +15,7 @@ from ledger.clock import Clock, to_ms
 from ledger.database import Reader, Writer
 from ledger.records import ConsentEvent
 
-WORDING_VERSION = "2026-11-1"
+WORDING_VERSION = "2026-11-2"
 """Version of the words that members agree to; it changes whenever those words do."""
 
 

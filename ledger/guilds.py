@@ -66,6 +66,22 @@ class Guilds:
         async with self._reader.execute("SELECT id, name FROM guilds ORDER BY id") as cursor:
             return {int(row["id"]): str(row["name"]) async for row in cursor}
 
+    async def about(self, user_id: int) -> dict[int, str]:
+        """Return the guilds that hold anything of this person, receipts included, as names by id."""
+        async with self._reader.execute(
+            "SELECT id, name FROM guilds g WHERE"
+            " EXISTS (SELECT 1 FROM consent_events WHERE guild_id = g.id AND user_id = :user)"
+            " OR EXISTS (SELECT 1 FROM people WHERE guild_id = g.id AND user_id = :user)"
+            " OR EXISTS (SELECT 1 FROM messages WHERE guild_id = g.id AND author_id = :user)"
+            " OR EXISTS (SELECT 1 FROM replies WHERE guild_id = g.id AND asked_by = :user)"
+            " OR EXISTS (SELECT 1 FROM reactions NATURAL JOIN replies"
+            " WHERE guild_id = g.id AND user_id = :user)"
+            " OR EXISTS (SELECT 1 FROM deletions, json_each(subject) WHERE guild_id = g.id"
+            " AND kind = 'person' AND value = :user) ORDER BY id",
+            {"user": user_id},
+        ) as cursor:
+            return {int(row["id"]): str(row["name"]) async for row in cursor}
+
     async def first_seen(self, guild_id: int) -> int | None:
         """Return when the guild was first seen, in milliseconds, or None."""
         async with self._reader.execute(

@@ -22,6 +22,9 @@ LOCKED = "locked by policy until Discord permits it"
 OPT_IN = "opt-in"
 """Basis of what is kept because its author agreed."""
 
+PACKAGE_BASIS = "data-package"
+"""Basis of what a member handed in as their own data package."""
+
 FINAL_STAGES: frozenset[str] = frozenset({"promoted", "kept", "skipped", "failed", "cancelled"})
 
 

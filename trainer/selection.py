@@ -12,13 +12,13 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from ledger.prompts import readable
-from ledger.records import LOCKED, OPT_IN, ConsentEvent, Message
+from ledger.records import LOCKED, OPT_IN, PACKAGE_BASIS, ConsentEvent, Message
 
 LIVE_SOURCE = "discord"
 """Source of what the bot heard itself."""
 OPEN_SOURCES = frozenset({"package", "example", "local"})
 """Sources that never came through Discord's API: the policy lock does not concern them."""
-PERSONAL_BASES = frozenset({"", OPT_IN, "data-package"})
+PERSONAL_BASES = frozenset({"", OPT_IN, PACKAGE_BASIS})
 """Bases that are the person's own consent; any other is an operator's declaration."""
 
 NO_CONSENT = "no consent in force"

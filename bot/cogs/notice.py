@@ -9,14 +9,17 @@ from __future__ import annotations
 import discord
 
 from bot.cogs.errors import SafeView
+from bot.cogs.homes import Named
 from ledger.consent import WORDING_VERSION
 from ledger.store import Ledger
 
 WORDS = (
     "If you say yes, I keep what you write in this server's channels that I may learn from, and learn "
-    "each night to talk like this place. Of those who don't say yes I keep nothing, and never direct "
-    "messages of anybody. `/privacy opt-out` stops it, `/privacy export` shows you what I keep, "
-    "`/privacy forget-me` erases it."
+    "each night to talk like this place. Of those who don't say yes I write down no word that I read here, "
+    "and never direct messages of anybody. Older words may have come otherwise: by an export that the "
+    "operator of this bot imported and stated a ground for. `/privacy status` shows what I keep of you and "
+    "where it came from, `/privacy opt-out` stops it, `/privacy export` hands it to you, "
+    "`/privacy forget-me` erases it, imported or not."
 )
 """What members agree to, in the version :data:`ledger.consent.WORDING_VERSION`."""
 
@@ -27,7 +30,7 @@ NO = (
 )
 
 
-async def opt_in(ledger: Ledger, guild: discord.Guild, user_id: int, channel: int | None = None) -> None:
+async def opt_in(ledger: Ledger, guild: Named, user_id: int, channel: int | None = None) -> None:
     """Note that the person agrees: for one channel besides those agreed to, or for all."""
     await ledger.guilds.ensure(guild.id, guild.name)
     scope: tuple[int, ...] = ()
@@ -38,7 +41,7 @@ async def opt_in(ledger: Ledger, guild: discord.Guild, user_id: int, channel: in
     await ledger.consent.opt_in(guild.id, user_id, channels=scope)
 
 
-async def opt_out(ledger: Ledger, guild: discord.Guild, user_id: int) -> None:
+async def opt_out(ledger: Ledger, guild: Named, user_id: int) -> None:
     """Note that the person does not agree (any more)."""
     await ledger.guilds.ensure(guild.id, guild.name)
     await ledger.consent.opt_out(guild.id, user_id)
@@ -49,7 +52,7 @@ def notice_embed(bot_name: str) -> discord.Embed:
     embed = discord.Embed(
         title=f"May {bot_name} learn from you?", description=WORDS, colour=discord.Colour.blurple()
     )
-    embed.set_footer(text=f"Wording {WORDING_VERSION}. Nothing is kept of you until you press Yes.")
+    embed.set_footer(text=f"Wording {WORDING_VERSION}. What you write here is not kept until you press Yes.")
     return embed
 
 

@@ -1,7 +1,7 @@
 """/privacy: what the bot keeps about a member, and the member's word on it.
 
-Every command concerns the person who runs it and nobody else, but for two that are an admin's:
-``notice`` asks everybody, and ``forget`` erases somebody who left. Nobody can say yes for another.
+Every command concerns the person who runs it and nobody else: nobody can say yes for another. They work
+in direct messages to the bot, too, also for servers that the person has left.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import gzip
 import io
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict
 
 import discord
@@ -19,13 +19,15 @@ from discord import app_commands
 from discord.ext import commands
 
 from bot.cogs.erasing import EraseButton, asks_to_erase, day, receipt_text
-from bot.cogs.errors import UNANSWERED, acknowledge, admin_check, answer, guild_of
-from bot.cogs.notice import NO, WORDS, YES, ConsentNotice, notice_embed, opt_in, opt_out
+from bot.cogs.errors import UNANSWERED, acknowledge, answer
+from bot.cogs.holdings import FIELD, answer_text, kept_text
+from bot.cogs.homes import home_of, offered_homes
+from bot.cogs.notice import NO, WORDS, YES, ConsentNotice, opt_in, opt_out
 from bot.report import clipped, plain
-from ledger.clock import from_ms, to_ms
+from ledger.clock import to_ms
 from ledger.deletions import Deletion
 from ledger.forgetting import DAY_MS, Forgetting
-from ledger.records import Adapter, ConsentEvent, Message
+from ledger.records import Adapter
 from ledger.store import Ledger
 
 log = logging.getLogger(__name__)
@@ -38,7 +40,10 @@ PLAIN_BYTES = 8 * 1024 * 1024
 """A larger export is packed: Discord takes 10 MiB."""
 
 
-@app_commands.guild_only()
+SERVER = "Which server; needed only in direct messages, where I know you from several"
+
+
+@app_commands.allowed_contexts(guilds=True, dms=True, private_channels=False)
 class PrivacyCog(
     commands.GroupCog, group_name="privacy", group_description="What the bot keeps about you, and your say."
 ):
@@ -50,14 +55,12 @@ class PrivacyCog(
         *,
         ledger: Ledger,
         forgetting: Forgetting,
-        bot_name: str,
         retention_days: int,
         adapter_days: int,
     ) -> None:
         self.bot = bot
         self.ledger = ledger
         self.forgetting = forgetting
-        self.bot_name = bot_name
         self.retention_days = retention_days
         self.adapter_days = adapter_days
 
@@ -68,13 +71,12 @@ class PrivacyCog(
     async def cog_unload(self) -> None:
         self.bot.remove_dynamic_items(EraseButton)
 
-    async def erase(self, interaction: discord.Interaction, user_id: int) -> None:
+    async def erase(self, interaction: discord.Interaction, guild_id: int, user_id: int) -> None:
         """Forget a person, whatever becomes of the answer; who asked for themselves is owed the receipt."""
-        guild = guild_of(interaction)
         await acknowledge(interaction, thinking=False)
         own = interaction.user.id == user_id
         asked_by = "member" if own else f"admin {interaction.user.id}"
-        receipt = await self.forgetting.person(guild.id, user_id, asked_by=asked_by)
+        receipt = await self.forgetting.person(guild_id, user_id, asked_by=asked_by)
         if await answer(interaction, receipt_text(receipt), in_place=True):
             await self.ledger.deletions.told(receipt.id)
 
@@ -100,21 +102,25 @@ class PrivacyCog(
         return True
 
     @app_commands.command(description="What is kept about you, and which versions learned from it.")
-    async def status(self, interaction: discord.Interaction) -> None:
-        guild = guild_of(interaction)
+    @app_commands.describe(server=SERVER)
+    async def status(self, interaction: discord.Interaction, server: str | None = None) -> None:
+        guild = await home_of(interaction, self.ledger, server)
         user_id = interaction.user.id
         event = await self.ledger.consent.current(guild.id, user_id)
         messages = await self.ledger.messages.of_author(guild.id, user_id)
         versions = await self._versions_with(guild.id, user_id)
-        embed = discord.Embed(title="What I keep about you here", description=WORDS)
-        embed.add_field(name="Learning from you", value=answer_text(event))
-        embed.add_field(name="Messages kept", value=kept_text(messages, self.retention_days))
+        embed = discord.Embed(
+            title=clipped(f"What I keep about you in {plain(guild.name)}", 256), description=WORDS
+        )
+        embed.add_field(name="Learning from you", value=answer_text(event), inline=False)
+        embed.add_field(name="Messages kept", value=kept_text(messages, self.retention_days), inline=False)
         answers = await self.ledger.replies.asked_by(guild.id, user_id)
         reactions = await self.ledger.replies.reactions_of(guild.id, user_id)
-        embed.add_field(name="Answers to you, reactions", value=f"{len(answers):,}, {len(reactions):,}")
+        told = f"{len(answers):,}, {len(reactions):,}"
+        embed.add_field(name="Answers to you, reactions", value=told, inline=False)
         embed.add_field(
             name="Versions that learned from you",
-            value=clipped("\n".join(versions) or "none", 1024),
+            value=clipped("\n".join(versions) or "none", FIELD),
             inline=False,
         )
         await interaction.response.send_message(embed=embed, ephemeral=True)
@@ -139,64 +145,53 @@ class PrivacyCog(
         return f", until {last} at the latest{waits}; `/privacy forget-me` takes you out earlier"
 
     @app_commands.command(name="opt-in", description="Let the bot learn from what you write here.")
-    @app_commands.describe(channel="Only this channel (repeat for more); all of them if left out")
+    @app_commands.describe(
+        channel="Only this channel (repeat for more); all of them if left out", server=SERVER
+    )
     async def opt_in(
-        self, interaction: discord.Interaction, channel: discord.TextChannel | None = None
+        self,
+        interaction: discord.Interaction,
+        channel: discord.TextChannel | None = None,
+        server: str | None = None,
     ) -> None:
+        # A channel is one of the server that the command is typed in.
+        home = await home_of(interaction, self.ledger, None if channel else server)
         chosen = channel.id if channel else None
-        await opt_in(self.ledger, guild_of(interaction), interaction.user.id, chosen)
+        await opt_in(self.ledger, home, interaction.user.id, chosen)
         where = f" This goes for {channel.mention}, and others that you name so." if channel else ""
         await interaction.response.send_message(YES + where, ephemeral=True)
 
     @app_commands.command(name="opt-out", description="Stop the bot from learning from you.")
-    async def opt_out(self, interaction: discord.Interaction) -> None:
-        await opt_out(self.ledger, guild_of(interaction), interaction.user.id)
+    @app_commands.describe(server=SERVER)
+    async def opt_out(self, interaction: discord.Interaction, server: str | None = None) -> None:
+        await opt_out(self.ledger, await home_of(interaction, self.ledger, server), interaction.user.id)
         await interaction.response.send_message(NO, ephemeral=True)
 
     @app_commands.command(description="What was deleted when you were forgotten, and what is still due.")
-    async def receipt(self, interaction: discord.Interaction) -> None:
-        receipts = await self.ledger.deletions.of_person(guild_of(interaction).id, interaction.user.id)
+    @app_commands.describe(server=SERVER)
+    async def receipt(self, interaction: discord.Interaction, server: str | None = None) -> None:
+        home = await home_of(interaction, self.ledger, server)
+        receipts = await self.ledger.deletions.of_person(home.id, interaction.user.id)
         text = "\n\n".join(f"**{day(each.asked_at)}** {receipt_text(each)}" for each in receipts)
         await interaction.response.send_message(
             clipped(text or "You have not asked to be forgotten here.", 2000), ephemeral=True
         )
 
-    @app_commands.command(description="Post the notice that asks members for their consent. For admins.")
-    @app_commands.describe(channel="Where to; this channel if left out")
-    async def notice(
-        self, interaction: discord.Interaction, channel: discord.TextChannel | None = None
-    ) -> None:
-        await admin_check(interaction)
-        place = channel or interaction.channel
-        if not isinstance(place, discord.TextChannel):
-            raise app_commands.CheckFailure("The notice can be posted in text channels only.")
-        await place.send(embed=notice_embed(self.bot_name), view=ConsentNotice(self.ledger))
-        await interaction.response.send_message(f"Posted in {place.mention}.", ephemeral=True)
-
-    @app_commands.command(description="Erase what is kept of somebody, e.g. who left. For admins.")
-    @app_commands.describe(user="Whom to forget; the number of an account works, too")
-    async def forget(self, interaction: discord.Interaction, user: discord.User) -> None:
-        await admin_check(interaction)
-        await interaction.response.send_message(
-            f"Erase every message of {user.mention} that I keep from this server? This cannot be undone.",
-            view=asks_to_erase(user.id, asked_by=interaction.user.id),
-            ephemeral=True,
-            allowed_mentions=discord.AllowedMentions.none(),
-        )
-
     @app_commands.command(name="forget-me", description="Erase everything that is kept about you here.")
-    async def forget_me(self, interaction: discord.Interaction) -> None:
-        view = asks_to_erase(interaction.user.id, asked_by=interaction.user.id)
+    @app_commands.describe(server=SERVER)
+    async def forget_me(self, interaction: discord.Interaction, server: str | None = None) -> None:
+        home = await home_of(interaction, self.ledger, server)
+        view = asks_to_erase(interaction.user.id, asked_by=interaction.user.id, guild_id=home.id)
         await interaction.response.send_message(
-            f"Erase every message of yours that I keep from {plain(guild_of(interaction).name)}? "
-            "This cannot be undone.",
+            f"Erase every message of yours that I keep from {plain(home.name)}? This cannot be undone.",
             view=view,
             ephemeral=True,
         )
 
     @app_commands.command(description="Get a file with everything that is kept about you here.")
-    async def export(self, interaction: discord.Interaction) -> None:
-        guild = guild_of(interaction)
+    @app_commands.describe(server=SERVER)
+    async def export(self, interaction: discord.Interaction, server: str | None = None) -> None:
+        guild = await home_of(interaction, self.ledger, server)
         user_id = interaction.user.id
         await interaction.response.defer(ephemeral=True, thinking=True)
         content = {
@@ -216,22 +211,12 @@ class PrivacyCog(
             content="Everything I keep about you:", attachments=[discord.File(io.BytesIO(raw), name)]
         )
 
-
-def answer_text(event: ConsentEvent | None) -> str:
-    """Return the member's answer about consent, and since when it stands."""
-    if event is None:
-        return "You were never asked, or never answered. `/privacy opt-in` says yes."
-    since = discord.utils.format_dt(from_ms(event.at), "R")
-    if not event.granted:
-        return f"You said no {since}. `/privacy opt-in` changes that."
-    where = ", ".join(f"<#{channel}>" for channel in event.channels[:10]) or "all channels I may learn from"
-    return f"You said yes {since}, for {where}. `/privacy opt-out` changes that."
-
-
-def kept_text(messages: Sequence[Message], retention_days: int) -> str:
-    """Return how many messages are kept, and until when."""
-    if not messages:
-        return "none"
-    newest = max(message.imported_at or message.created_at for message in messages)
-    last = day(newest + retention_days * DAY_MS)
-    return f"{len(messages):,}, the newest until {last}. `/privacy forget-me` erases them now."
+    @status.autocomplete("server")
+    @opt_in.autocomplete("server")
+    @opt_out.autocomplete("server")
+    @receipt.autocomplete("server")
+    @forget_me.autocomplete("server")
+    @export.autocomplete("server")
+    async def servers(self, interaction: discord.Interaction, typed: str) -> list[app_commands.Choice[str]]:
+        """Offer the servers that hold something of the person who types."""
+        return await offered_homes(self.ledger, interaction.user.id, typed)

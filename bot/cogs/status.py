@@ -1,4 +1,4 @@
-"""/bot status: whether everything is well, in one look."""
+"""/bot status, in one look: what runs, how the last night ended, what is kept, what is missing."""
 
 from __future__ import annotations
 
@@ -6,9 +6,18 @@ import discord
 from discord import app_commands
 from discord.ext import commands
 
-from bot.cogs.errors import admin_check
+from bot.cogs.errors import admin_check, guild_of
+from bot.nights import Night
+from bot.report import TITLES, clipped, plain
+from bot.rights import lacking
 from bot.services import Services
-from ledger.errors import EngineError
+from ledger.clock import from_ms
+from ledger.errors import EngineError, EngineLoading
+from ledger.records import Run
+
+FIELD = 1024
+"""Discord's limit for one field of an embed, in characters."""
+REASON = 300
 
 
 @app_commands.guild_only()
@@ -22,23 +31,27 @@ class StatusCog(commands.GroupCog, group_name="bot", group_description="How the 
     async def interaction_check(self, interaction: discord.Interaction) -> bool:
         return await admin_check(interaction)
 
-    @app_commands.command(description="Engine, version, queue, schedule, and what is kept.")
+    @app_commands.command(
+        description="Engine, version, last and next night, what is kept and what is missing."
+    )
     async def status(self, interaction: discord.Interaction) -> None:
         s = self.services
-        guild_id = interaction.guild_id
-        if guild_id is None:
-            raise app_commands.NoPrivateMessage
+        guild_id = guild_of(interaction).id
         embed = discord.Embed(title="Status")
-        embed.add_field(name="Engine", value=await self._engine(), inline=False)
+        if missing := await self._missing(interaction):
+            embed.add_field(name="⚠️ Missing", value=clipped("\n".join(missing), FIELD), inline=False)
+        embed.add_field(name="Engine", value=clipped(await self._engine(), FIELD), inline=False)
         embed.add_field(name="Serving", value=s.serving.version(guild_id) or "the bare base model")
         embed.add_field(name="Base model", value=s.settings.model.base)
         embed.add_field(name="Answers waiting", value=str(s.answering.waiting))
         embed.add_field(name="Messages kept", value=f"{await s.ledger.messages.count(guild_id):,}")
-        embed.add_field(
-            name="Members who agreed", value=str(len(await s.ledger.consent.consenting(guild_id)))
-        )
+        agreed = len(await s.ledger.consent.consenting(guild_id))
+        embed.add_field(name="Members who agreed", value=str(agreed or "0; `/consent notice` asks everybody"))
         due = s.schedule.next_night()
         embed.add_field(name="Next night", value=discord.utils.format_dt(due, "F") if due else "switched off")
+        runs = await s.ledger.runs.of_guild(guild_id, limit=1)
+        last = last_night(runs[0] if runs else None, s.nights.current(guild_id))
+        embed.add_field(name="Last night", value=clipped(last, FIELD), inline=False)
         if not s.settings.policy.discord_permission:
             embed.add_field(
                 name="Policy lock",
@@ -49,8 +62,20 @@ class StatusCog(commands.GroupCog, group_name="bot", group_description="How the 
         champion = await s.ledger.adapters.champion(guild_id)
         refusal = s.serving.refusal(champion.version) if champion else None
         if refusal:
-            embed.add_field(name="Refused by the engine", value=refusal[:1024], inline=False)
+            embed.add_field(name="Refused by the engine", value=clipped(refusal, FIELD), inline=False)
         await interaction.response.send_message(embed=embed, ephemeral=True)
+
+    async def _missing(self, interaction: discord.Interaction) -> list[str]:
+        """Return what the bot lacks here, as the person who asks may know it."""
+        guild, viewer = guild_of(interaction), interaction.user
+        assert isinstance(viewer, discord.Member)  # noqa: S101 - the command is a server's
+        channels = await self.services.ledger.channels.of_guild(guild.id)
+        return lacking(
+            guild,
+            viewer,
+            admin_channel=self.services.settings.bot.admin_channel,
+            ignored={channel.id for channel in channels if channel.mode == "ignore"},
+        )
 
     async def _engine(self) -> str:
         process = self.services.engine_process
@@ -58,7 +83,22 @@ class StatusCog(commands.GroupCog, group_name="bot", group_description="How the 
             if process is not None:
                 process.address()
             healthy = await self.services.engine.healthy()
+        except EngineLoading as error:
+            return f"🟡 {error}"
         except EngineError as error:
             return f"🔴 {error}"
         restarts = f", restarted {process.restarts} time(s)" if process and process.restarts else ""
         return ("🟢 answering" if healthy else "🔴 not answering") + restarts
+
+
+def last_night(run: Run | None, current: Night | None) -> str:
+    """Return when the newest night was and how it ended, or how far it is."""
+    if current is not None:
+        return f"under way: {current.stage}, {current.share:.0%} of this stage"
+    if run is None:
+        return "none yet"
+    when = discord.utils.format_dt(from_ms(run.finished_at or run.created_at), "R")
+    if not run.finished:
+        return f"{when}: it was cut off once it was {run.stage}, and has no outcome"
+    why = run.error or (run.reasons[0] if run.reasons else "")
+    return f"{when}: {TITLES[run.stage]}" + (f" ({clipped(plain(why), REASON)})" if why else "")

@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
+import socket
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -25,6 +26,7 @@ from bot.demo import view
 from bot.demo.sample import DEMO_QUESTIONS
 from bot.demo.session import Session
 from bot.demo.world import World
+from ledger.errors import NightschoolError
 
 STATIC = Path(__file__).parent / "static"
 KINDS = {".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
@@ -35,12 +37,42 @@ log = logging.getLogger(__name__)
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
+def listen(port: int) -> socket.socket:
+    """Return a socket that listens on this machine alone; 0 takes any free port.
+
+    Taken before the model loads, so that nobody waits for a page that cannot be served.
+
+    Raises:
+        NightschoolError: somebody else has the port.
+    """
+    listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind(("127.0.0.1", port))
+        listening.listen()
+    except OSError as error:
+        listening.close()
+        raise NightschoolError(
+            f"Port {port} of this machine cannot be used ({error.strerror}); another demo may be running. "
+            "Choose another one with --port, or any free one with --port 0."
+        ) from error
+    return listening
+
+
 class Page:
     """The page over ``world``; an async context manager that serves it at ``url``."""
 
-    def __init__(self, world: World, *, port: int = 0, suggestions: Sequence[str] | None = None) -> None:
+    def __init__(
+        self,
+        world: World,
+        *,
+        listening: socket.socket | None = None,
+        suggestions: Sequence[str] | None = None,
+    ) -> None:
+        """``listening`` is a socket from :func:`listen`; without one, any free port is taken."""
         self._world = world
-        self._port = port
+        self._listening = listening or listen(0)
+        self._port = int(self._listening.getsockname()[1])
         self._suggestions = [q.text for q in DEMO_QUESTIONS] if suggestions is None else list(suggestions)
         self._token = secrets.token_urlsafe(24)
         self._sockets: set[web.WebSocketResponse] = set()
@@ -60,9 +92,7 @@ class Page:
 
     async def __aenter__(self) -> Self:
         await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", self._port)
-        await site.start()
-        self._port = self._runner.addresses[0][1]
+        await web.SockSite(self._runner, self._listening).start()
         return self
 
     async def __aexit__(
@@ -139,8 +169,8 @@ class Page:
         return socket
 
     async def _hang_up(self, app: web.Application) -> None:
-        for socket in tuple(self._sockets):
-            await socket.close()
+        for browser in tuple(self._sockets):
+            await browser.close()
 
     def _begin_night(self) -> None:
         """Let the night happen on the page's own account: it must outlive the browser that asked for it."""
@@ -162,4 +192,4 @@ def _static_file(name: str) -> web.Response:
     return web.Response(body=path.read_bytes(), content_type=KINDS[path.suffix], charset="utf-8")
 
 
-__all__ = ["Page"]
+__all__ = ["Page", "listen"]

@@ -7,8 +7,10 @@ ledger and adapters in a folder of its own, so that it never touches those of a 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
+import signal
 import sys
 import tempfile
 import time
@@ -19,8 +21,10 @@ from pathlib import Path
 from typing import Any
 
 from bot.client import NightschoolBot
+from bot.demo.comparing import Comparing
 from bot.demo.live import LiveClock
-from bot.demo.page import Page
+from bot.demo.page import Page, listen
+from bot.demo.progress import progress_text
 from bot.demo.sample import DEMO_QUESTIONS, Question, export_paths, load_exports
 from bot.demo.world import World
 from bot.nights import Night
@@ -74,20 +78,25 @@ async def play(config: Path, *, once: bool, port: int, keep: Path | None) -> dic
     """Run the demo; return its outcome (with ``ok``) when played once.
 
     Raises:
-        NightschoolError: the small model is missing, or the night could not be played.
+        NightschoolError: the small model is missing, the port is taken, or the night could not be played.
     """
     base = load_settings(config).root / SMALL_MODEL
     if not (base / "config.json").is_file():
         raise NightschoolError(
             f"The demo's model is not at {base}; fetch it with: python -m engine fetch-small."
         )
-    with tempfile.TemporaryDirectory(prefix="nightschool-demo-") as scratch:
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        # A closed terminal ends the demo as Ctrl-C does: the engine stops, and the folder goes.
+        asyncio.get_running_loop().add_signal_handler(number, signal.raise_signal, signal.SIGINT)
+    with contextlib.ExitStack() as stack:
+        listening = None if once else stack.enter_context(listen(port))
+        scratch = stack.enter_context(tempfile.TemporaryDirectory(prefix="nightschool-demo-"))
         folder = (keep or Path(scratch)).resolve()
         settings, demo_config = _settle_in(folder, base)
-        async with _open(settings, demo_config) as (services, world):
+        async with _open(settings, demo_config, compares=not once) as (services, world):
             if once:
                 return await _day_and_night(services, world)
-            async with Page(world, port=port) as page:
+            async with Page(world, listening=listening) as page:
                 print(f"\n  Nightschool is at {page.url}\n  Stop it with Ctrl-C.\n", file=sys.stderr)
                 await asyncio.Event().wait()
     raise AssertionError("the page is served until it is interrupted")
@@ -109,8 +118,11 @@ def _settle_in(folder: Path, base: Path) -> tuple[Settings, Path]:
 
 
 @asynccontextmanager
-async def _open(settings: Settings, config: Path) -> AsyncIterator[tuple[Services, World]]:
-    """Import the sample server, start the services, and put the bot into the world."""
+async def _open(settings: Settings, config: Path, *, compares: bool) -> AsyncIterator[tuple[Services, World]]:
+    """Import the sample server, start the services, and put the bot into the world.
+
+    ``compares``: the same questions are asked before and after each night, for the page.
+    """
     clock = LiveClock()
     await _import_sample(settings, config, clock)
     if (last := await _last_night(settings)) is not None:
@@ -140,12 +152,18 @@ async def _open(settings: Settings, config: Path) -> AsyncIterator[tuple[Service
             under_way=lambda: _end_of_night(services, guild_id),
         )
         async with world:
-            # Listeners are called in order: the report is posted before the night is told.
+            # Listeners are called in order: the report is posted and the answers are compared before
+            # the night is told.
+            comparing = Comparing(services, world, [question.text for question in DEMO_QUESTIONS])
+            if compares:
+                services.nights.on_finished(comparing.compare)
             services.nights.on_finished(tell)
             log.info("loading the model; this takes a few seconds")
             if services.engine_process is not None:
                 await services.engine_process.ready()
             await services.serving.sync()
+            if compares:
+                services.background.run(comparing.begin(), name="answers before the night")
             yield services, world
 
 
@@ -198,9 +216,7 @@ async def _last_night(settings: Settings) -> datetime | None:
 async def _tell_progress(services: Services, world: World, guild_id: int) -> None:
     """Show the night's progress beside the clock until it ends."""
     while (night := services.nights.current(guild_id)) is not None:
-        loss = f", loss {night.loss:.2f}" if night.loss is not None else ""
-        steps = f" {night.step} of {night.steps}" if night.steps else ""
-        world.tell_night(f"{night.stage}{steps}{loss}")
+        world.tell_night(progress_text(night))
         await asyncio.sleep(NIGHT_POLL_SECONDS)
 
 

@@ -175,6 +175,8 @@ class Session:
         if event.kind in ("delete", "typing"):
             channel, id_ = event.what
             return {"channel": str(channel), "id": str(id_)}
+        if event.kind == "comparison":
+            return {"comparison": event.what}
         return {"clock": view.clock_view(self._world), "text": self._world.night_text}
 
 

@@ -53,6 +53,7 @@ def snapshot(world: World, viewer: MemberActor) -> JSON:
         "messages": {channel["id"]: history(world, viewer, int(channel["id"])) for channel in channels},
         "clock": clock_view(world),
         "night": world.night_text,
+        "comparison": world.comparison,
     }
 
 

@@ -33,7 +33,7 @@ from bot.demo.stage import Export, set_stage
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One change that people could see: ``message``, ``delete``, ``typing``, ``clock`` or ``night``."""
+    """A change to be seen: ``message``, ``delete``, ``typing``, ``clock``, ``night`` or ``comparison``."""
 
     kind: str
     what: Any
@@ -63,6 +63,7 @@ class World(Acting):
         self.on_time_moved = on_time_moved
         self._under_way = under_way
         self.night_text = ""
+        self.comparison: dict[str, Any] | None = None
         self._night_at = night_at
         self._zone = ZoneInfo(timezone)
         self._night = asyncio.Lock()
@@ -149,6 +150,11 @@ class World(Acting):
         """Show a line of progress beside the clock; an empty one takes it away."""
         self.night_text = text
         self._tell(Event("night", text))
+
+    def show_comparison(self, comparison: dict[str, Any]) -> None:
+        """Show what the last change of version changed in the answers (:mod:`bot.demo.comparing`)."""
+        self.comparison = comparison
+        self._tell(Event("comparison", comparison))
 
     # what people see
 

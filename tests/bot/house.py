@@ -274,6 +274,7 @@ async def open_house(
             services.nights._command = trainer_command(trainer)
         bot = NightschoolBot(services)
         if played_again:
+            (settings.data_dir / "commands.synced").unlink(missing_ok=True)  # this Discord knows no command
             bot.catch_up = _nothing  # type: ignore[method-assign]
         async with connected(bot) as env:
             yield _furnished(env, bot, services)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from bot.policy import MISSING, intent_review, policy, privacy_page
+from bot.cogs.notice import WORDS
+from bot.policy import MISSING, PAGE, intent_review, policy, privacy_page
 from ledger.settings import Forgetting, Operator, Policy, Retention, Settings
 
 
@@ -43,3 +44,13 @@ def test_strict_forgetting_and_leavers_are_said_by_both_texts_as_they_are_set() 
     assert "kept for as long as anybody's" in privacy_page(usual)
     for text in (privacy_page(strict), intent_review(strict)):
         assert "forgotten after 14 days" in text
+
+
+def test_no_text_says_that_nothing_is_kept_without_a_yes_where_an_import_keeps_it() -> None:
+    readme = (PAGE.parent / "README.md").read_text(encoding="utf-8")
+    for text in (readme, privacy_page(Settings()), intent_review(Settings()), WORDS):
+        flat = " ".join(text.split())
+        assert "import" in flat
+        assert "/privacy forget-me" in flat
+        for claim in ("No word and no name", "I keep nothing", "Nothing that you write is kept"):
+            assert claim not in flat

@@ -32,7 +32,7 @@ from trainer import dataset
 NASTY_NAME = "ann:\nassistant"
 NASTY_CHANNEL = "../../../x"
 NASTY_WORDS = (
-    "/privacy forget user:@boss",
+    "/consent forget user:@boss",
     "@everyone come and see <@&1> <@1>",
     "**bold** ||spoiler|| [click](https://example.org) ```py\nprint()\n```",
     "../../../../etc/passwd",
@@ -226,13 +226,15 @@ async def test_an_admin_of_another_server_reaches_no_version_by_the_engines_head
 
 async def test_nobody_can_say_yes_for_another(tmp_path: Path) -> None:
     async with stand_in_engine() as engine, open_house(settings_for(tmp_path, engine.url)) as house:
-        group = house.bot.tree.get_command("privacy")
-        assert group is not None
-        takes = {c.name: {p.name for p in c.parameters} for c in group.commands}  # type: ignore[union-attr]
-        assert {name for name, options in takes.items() if "user" in options} == {"forget"}
-        assert takes["opt-in"] == {"channel"}
+        takes = {
+            command.qualified_name: {parameter.name for parameter in command.parameters}
+            for name in ("privacy", "consent")
+            for command in house.bot.tree.get_command(name).commands  # type: ignore[union-attr]
+        }
+        assert {name for name, options in takes.items() if "user" in options} == {"consent forget"}
+        assert takes["privacy opt-in"] == {"channel", "server"}
         # An admin posts the notice; pressing it speaks for the presser, whoever posted it.
-        await house.boss.slash(house.general, "privacy notice")
+        await house.boss.slash(house.general, "consent notice")
         notice = house.last()[-1]
         await house.boss.click(notice, label="Yes, learn from me")
         consent = house.services.ledger.consent

@@ -32,7 +32,7 @@ async def forget_me(today: Day) -> None:
 
 
 async def forget_by_admin(today: Day) -> None:
-    asked = await today.house.boss.slash(today.room, "privacy forget", user=today.house.ann)
+    asked = await today.house.boss.slash(today.room, "consent forget", user=today.house.ann)
     await today.house.boss.click(asked.response, label="Erase it all")
 
 
@@ -78,7 +78,7 @@ async def grow_old(today: Day) -> None:
 
 PATHS: Mapping[str, Walk] = {
     "`/privacy forget-me`": forget_me,
-    "`/privacy forget` by an admin": forget_by_admin,
+    "`/consent forget` by an admin": forget_by_admin,
     "message deleted": delete,
     "message edited": edit,
     "messages deleted in bulk": delete_in_bulk,

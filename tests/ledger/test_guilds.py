@@ -54,3 +54,35 @@ async def test_people_take_their_new_name_and_bots_are_told_apart(house: Ledger)
     await house.people.ensure(11, 8, "Somebody")
     assert await house.people.names(1) == {7: "Wren the Second", 9: "Clockwork"}
     assert await house.people.bots(1) == {9: "Clockwork"}
+
+
+TRACES = {
+    "an answer about consent": "INSERT INTO consent_events"
+    " (guild_id, user_id, granted, channels, wording, at) VALUES (1, 7, 0, '[]', 'w', 1)",
+    "a name": "INSERT INTO people (guild_id, user_id, name) VALUES (1, 7, 'ann')",
+    "a message": "INSERT INTO messages"
+    " (id, guild_id, channel_id, author_id, content, created_at, source, basis)"
+    " VALUES (5, 1, 100, 7, 'hm', 1, 'discord', 'opt-in')",
+    "a question": "INSERT INTO replies (message_id, guild_id, channel_id, asked_by, content, created_at)"
+    " VALUES (6, 1, 100, 7, '', 1)",
+    "a receipt": "INSERT INTO deletions (guild_id, kind, subject, asked_by, asked_at, counts)"
+    " VALUES (1, 'person', '[7]', 'member', 1, '{}')",
+}
+
+
+@pytest.mark.parametrize("trace", TRACES)
+async def test_a_guild_that_holds_anything_of_a_person_is_found_and_for_nobody_else(
+    house: Ledger, trace: str
+) -> None:
+    assert await house.guilds.about(7) == {}
+    await house.writer.execute(TRACES[trace])
+    assert await house.guilds.about(7) == {1: "Lantern Yard"}
+    assert await house.guilds.about(8) == {}
+
+
+async def test_a_guild_that_holds_a_reaction_alone_is_found(house: Ledger) -> None:
+    await house.writer.execute(TRACES["a question"])
+    await house.writer.execute(
+        "INSERT INTO reactions (message_id, user_id, emoji, at) VALUES (6, 9, '👍', 1)"
+    )
+    assert await house.guilds.about(9) == {1: "Lantern Yard"}

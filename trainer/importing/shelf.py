@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ledger.clock import to_ms
-from ledger.records import OPT_IN, Message
+from ledger.records import OPT_IN, PACKAGE_BASIS, Message
 from ledger.store import Ledger
 from trainer.importing.addressing import Voices
 from trainer.importing.drafts import Draft, Place, Skipped
@@ -17,7 +17,6 @@ from trainer.importing.report import ImportReport
 
 PACKAGE = "package"
 """Source of a member's own words: a package that they handed in, or that an operator vouched for."""
-PACKAGE_BASIS = "data-package"
 
 
 class Shelf:

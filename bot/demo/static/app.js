@@ -3,11 +3,16 @@
 import { $, el, face, icon, clockTime, dayName } from "./dom.js";
 import { renderMessage } from "./message.js";
 import { Composer } from "./composer.js";
+import { Guide } from "./guide.js";
 import { showModal } from "./modal.js";
 
 const TYPING_MS = 10000;
+const kept = { // what a reload of this tab brings back
+  get: (name) => sessionStorage.getItem(name),
+  set: (name, value) => sessionStorage.setItem(name, value),
+};
 const state = {
-  people: {}, channels: [], bot: "", viewer: null, channel: null,
+  people: {}, channels: [], bot: "", viewer: kept.get("viewer"), channel: kept.get("channel"), suggestions: [],
   messages: new Map(), unread: new Set(), typing: new Map(), clock: { now: 0, at: 0 },
 };
 
@@ -79,6 +84,7 @@ const changes = {
   },
   clock({ clock, text }) { setClock(clock, text); },
   night({ clock, text }) { setClock(clock, text); },
+  comparison({ comparison }) { guide.compare(comparison); },
 };
 
 // what messages can do
@@ -89,6 +95,7 @@ const context = {
   get viewer() { return state.viewer; },
   get channel() { return state.channel; },
   get bot() { return state.bot; },
+  get suggestions() { return state.suggestions; },
   now,
   jump(id) {
     const row = $(`m${id}`);
@@ -118,6 +125,11 @@ const context = {
 };
 const which = (message) => ({ channel: message.channel, message: message.id });
 const composer = new Composer(context, ask);
+const guide = new Guide(context, {
+  say: (text) => { composer.fill(`@${state.people[state.bot].name} ${text}`); composer.send(); },
+  run: (name) => composer.runNow(name),
+  advance: () => ask("night"),
+}, kept);
 
 // the screen
 
@@ -125,7 +137,8 @@ async function open(viewer) {
   const told = await ask("open", { viewer });
   if (!told) return;
   $("notice").hidden = true;
-  Object.assign(state, { people: told.people, channels: told.channels, bot: told.bot, viewer: told.viewer });
+  Object.assign(state, { people: told.people, channels: told.channels, bot: told.bot, viewer: told.viewer, suggestions: told.suggestions });
+  kept.set("viewer", state.viewer);
   state.messages = new Map(Object.entries(told.messages));
   if (!state.channels.some((channel) => channel.id === state.channel)) state.channel = state.channels[0].id;
   document.title = `${told.guild.name} · Nightschool demo`;
@@ -134,11 +147,13 @@ async function open(viewer) {
   showViewer();
   showPeople();
   showSuggestions(told.suggestions);
+  guide.open(told.clock, told.comparison);
   await go(state.channel);
 }
 
 async function go(id) {
   state.channel = id;
+  kept.set("channel", id);
   state.unread.delete(id);
   const channel = state.channels.find((c) => c.id === id);
   $("channel-name").textContent = (channel.kind === "dm" ? "@ " : "# ") + channel.name;
@@ -176,10 +191,11 @@ async function loadOlder() {
 }
 
 function place(list, at) {
-  const near = $("scroll").scrollHeight - $("scroll").scrollTop - $("scroll").clientHeight < 160;
+  const near = nearEnd();
   const fresh = renderMessage(list[at], list[at - 1], context);
   const old = $(`m${list[at].id}`);
   const control = old?.contains(document.activeElement) ? document.activeElement.dataset.control : null;
+  if (old?.classList.contains("chosen")) fresh.classList.add("chosen");
   if (old) old.replaceWith(fresh);
   else $("messages").append(fresh);
   if (control) fresh.querySelector(`[data-control="${CSS.escape(control)}"]`)?.focus();
@@ -187,6 +203,8 @@ function place(list, at) {
   if (near || list[at].author === state.viewer && !old) toBottom();
 }
 
+let atEnd = true; // stays so when the room for messages changes: a turned phone, a strip that opens
+function nearEnd() { return $("scroll").scrollHeight - $("scroll").scrollTop - $("scroll").clientHeight < 160; }
 function toBottom() { $("scroll").scrollTop = $("scroll").scrollHeight; }
 
 function showTyping() {
@@ -204,13 +222,23 @@ function showViewer() {
 function showPeople() {
   const all = Object.values(state.people);
   const group = (title, people) => [el("h2", {}, `${title} — ${people.length}`), ...people.map((person) => el("button", { type: "button", class: "person", disabled: !person.playable, "aria-pressed": person.playable ? String(person.id === state.viewer) : null, title: person.playable ? `View as ${person.name}` : person.name, onclick: () => open(person.id) },
-    face(person, 32), el("span", { style: { color: person.colour } }, person.name), person.admin ? icon("crown", 14) : null, person.bot ? el("span", { class: "tag" }, "APP") : null))];
+    face(person, 32), el("span", { class: "name", style: { "--who": person.colour } }, person.name), person.admin ? icon("crown", 14) : null, person.bot ? el("span", { class: "tag" }, "APP") : null))];
   $("people").replaceChildren(...group("Admin", all.filter((p) => p.admin)), ...group("Apps", all.filter((p) => p.bot)), ...group("Members", all.filter((p) => p.playable && !p.admin)));
 }
 
 function showSuggestions(texts) {
   const name = state.people[state.bot].name;
   $("suggestions").replaceChildren(...texts.map((text) => el("button", { type: "button", onclick: () => composer.fill(`@${name} ${text}`) }, text)));
+}
+
+// A touch has no hover: whoever taps a message is offered what can be done with it.
+function choose(target) {
+  if (target.closest("button, a, select, .spoiler")) return;
+  const row = target.closest(".message");
+  const others = document.querySelectorAll(".message.chosen");
+  const again = row?.classList.contains("chosen");
+  others.forEach((other) => other.classList.remove("chosen"));
+  if (row && !again && !String(getSelection())) row.classList.add("chosen");
 }
 
 // the clock
@@ -220,8 +248,10 @@ function now() { return state.clock.now + performance.now() - state.clock.at; }
 function setClock(clock, text) {
   state.clock = { now: Date.parse(clock.now), at: performance.now() };
   $("advance").disabled = clock.running;
+  guide.during(clock);
   $("advance").textContent = `Advance to the next ${clockTime(clock.next)}`;
   $("night-text").textContent = text;
+  $("night-line").textContent = text;
   document.body.classList.toggle("night", clock.running);
   tick();
 }
@@ -236,7 +266,9 @@ function tick() {
 $("advance").addEventListener("click", () => ask("night"));
 $("viewer-select").addEventListener("change", (event) => open(event.target.value));
 $("menu").addEventListener("click", () => document.body.classList.toggle("menu-open"));
-$("scroll").addEventListener("click", () => document.body.classList.remove("menu-open"));
+$("scroll").addEventListener("click", (event) => { document.body.classList.remove("menu-open"); choose(event.target); });
 $("send").append(icon("send", 20));
+$("scroll").addEventListener("scroll", () => { atEnd = nearEnd(); });
+new ResizeObserver(() => { if (atEnd) toBottom(); }).observe($("scroll"));
 setInterval(tick, 1000);
 connect();

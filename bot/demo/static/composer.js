@@ -26,6 +26,7 @@ export class Composer {
   async open(channel) {
     this.leaveCommand();
     this.setReply(null);
+    this.stopEditing();
     this.draft.disabled = !channel.writable;
     this.draft.placeholder = channel.writable ? `Message ${channel.kind === "dm" ? "@" : "#"}${channel.name} — / for commands, @ to call somebody` : "You may not write here";
     this.commands = await this.ask("commands", { channel: channel.id });
@@ -109,7 +110,7 @@ export class Composer {
       this.items[this.chosen].pick();
     } else if (event.key === "Escape") {
       if (open) this.closePicker();
-      else { this.setReply(null); if (this.editing) { this.editing = null; this.fill(""); } }
+      else { this.setReply(null); this.stopEditing(); }
     } else if (event.key === "Enter" && !event.shiftKey && !event.isComposing) {
       event.preventDefault();
       this.send();
@@ -122,15 +123,29 @@ export class Composer {
   // sending
 
   setReply(message) {
+    if (message) this.stopEditing();
     this.replyTo = message;
-    const name = message && this.context.people[message.author]?.name;
-    $("replying").hidden = !message;
-    $("replying").replaceChildren(...(message ? [el("span", {}, "Replying to ", el("b", {}, name)), el("button", { type: "button", "aria-label": "Do not reply", onclick: () => this.setReply(null) }, "✕")] : []));
+    this.say(message ? ["Replying to ", el("b", {}, this.context.people[message.author]?.name ?? "somebody")] : null, "Do not reply", () => this.setReply(null));
     if (message) this.draft.focus();
   }
 
+  // The line above the draft that says what is being done, with a button that leaves it.
+  say(words, label, leave) {
+    $("replying").hidden = !words;
+    $("replying").replaceChildren(...(words ? [el("span", {}, words), el("button", { type: "button", "aria-label": label, onclick: leave }, "✕")] : []));
+  }
+
+  stopEditing() {
+    if (!this.editing) return;
+    this.editing = null;
+    this.say(null);
+    this.fill("");
+  }
+
   edit(message) {
+    this.setReply(null);
     this.editing = message;
+    this.say(["Editing your message"], "Do not edit", () => this.stopEditing());
     this.fill(message.content.replace(/<@!?(\d+)>/g, (all, id) => (this.context.people[id] ? "@" + this.context.people[id].name : all)));
   }
 
@@ -150,6 +165,7 @@ export class Composer {
     this.closePicker();
     this.setReply(null);
     this.editing = null;
+    this.say(null);
     const where = { channel: this.context.channel, text: this.wire(text) };
     const done = editing ? await this.ask("edit", { ...where, message: editing.id }) : await this.ask("say", { ...where, reply_to: replyTo?.id ?? null });
     if (done === undefined && !this.draft.value && !editing) this.fill(text);
@@ -204,6 +220,10 @@ export class Composer {
     input.addEventListener("input", offer);
     input.addEventListener("focus", offer);
     return el("span", {}, input, list);
+  }
+
+  async runNow(name) {
+    this.context.after(await this.ask("slash", { channel: this.context.channel, command: name, options: {} }));
   }
 
   async run() {

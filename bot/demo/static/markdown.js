@@ -16,7 +16,7 @@ const INLINE = [
   [/^<#(\d+)>/, (m, c) => pill("#" + (c.channels.find((x) => x.id === m[1])?.name ?? "no-access"))],
   [/^<\/([\w -]+):\d+>/, (m) => pill("/" + m[1])],
   [/^<a?:(\w+):\d+>/, (m) => document.createTextNode(`:${m[1]}:`)],
-  [/^<t:(-?\d+)(?::([tTdDfFR]))?>/, (m, c) => moment(Number(m[1]), m[2] ?? "f", c)],
+  [/^<t:(-?\d+)(?::([tTdDfFR]))?>/, (m, c) => moment(m[0], Number(m[1]), m[2] ?? "f", c)],
   [/^\[([^\]]+)\]\((https?:\/\/[^\s)]+)\)/, (m) => link(m[2], m[1])],
   [/^<?(https?:\/\/[^\s<>]+[^\s<>.,:;"')\]])>?/, (m) => link(m[1], m[1])],
   [/^\\([\\`*_~|<>#@[\]()-])/, (m) => document.createTextNode(m[1])],
@@ -30,7 +30,10 @@ function link(url, text) {
   return el("a", { href: url, target: "_blank", rel: "noopener noreferrer" }, text);
 }
 
-function moment(seconds, style, context) {
+const YEARS = [-62167219200, 253402300799]; // 0 to 9999; Discord, too, shows what lies beyond as it was written
+
+function moment(written, seconds, style, context) {
+  if (seconds < YEARS[0] || seconds > YEARS[1]) return document.createTextNode(written);
   const iso = new Date(seconds * 1000).toISOString();
   if (style !== "R") return el("time", { class: "stamp" }, style.toLowerCase() === "t" ? clockTime(iso) : `${dayName(iso)} ${clockTime(iso)}`);
   const away = seconds - context.now() / 1000;

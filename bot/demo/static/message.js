@@ -27,7 +27,7 @@ export function renderMessage(message, before, context) {
       el("div", { class: "gutter" }, grouped ? el("time", {}, clockTime(message.at)) : face(author)),
       el("div", { class: "body" },
         grouped ? null : el("div", { class: "head" },
-          el("span", { class: "author", style: { color: author.colour } }, author.name),
+          el("span", { class: "author", style: { "--who": author.colour } }, author.name),
           author.bot ? el("span", { class: "tag" }, "APP") : null,
           author.admin ? icon("crown", 14) : null,
           el("time", {}, clockTime(message.at))),
@@ -40,12 +40,12 @@ function aboveLine(message, context) {
     const who = message.reply.author ? context.people[message.reply.author] : null;
     return el("button", { type: "button", class: "above", onclick: () => context.jump(message.reply.id) },
       ...(who
-        ? [face(who, 16), el("b", { style: { color: who.colour } }, who.name), el("span", {}, plain(message.reply.content, context) || "a message without words")]
+        ? [face(who, 16), el("b", { style: { "--who": who.colour } }, who.name), el("span", {}, plain(message.reply.content, context) || "a message without words")]
         : [el("i", {}, "The message was deleted or is further up")]));
   }
   if (message.command) {
     const who = context.people[message.command.user];
-    return el("div", { class: "above" }, who ? face(who, 16) : null, el("b", { style: { color: who?.colour } }, who?.name ?? "somebody"),
+    return el("div", { class: "above" }, who ? face(who, 16) : null, el("b", { style: { "--who": who?.colour ?? "inherit" } }, who?.name ?? "somebody"),
       el("span", {}, DEEDS[message.command.kind] ?? "used"), message.command.name ? el("span", { class: "mention" }, "/" + message.command.name) : null);
   }
   return null;
@@ -80,7 +80,7 @@ function renderReaction(reaction, message, context) {
 }
 
 function renderEmbed(embed, context) {
-  const colour = embed.color ? `#${embed.color.toString(16).padStart(6, "0")}` : "#1e1f22";
+  const colour = embed.color ? `#${embed.color.toString(16).padStart(6, "0")}` : "var(--deep)";
   return el("article", { class: "embed", style: { "--edge": colour } },
     el("div", { class: "embed-words" },
       embed.author?.name ? el("div", { class: "embed-author" }, embed.author.name) : null,
@@ -108,7 +108,7 @@ function renderComponent(part, message, context) {
     case 11: return el("img", { class: "thumbnail", src: part.media?.url ?? "", alt: part.description ?? "" });
     case 12: return el("div", {}, (part.items ?? []).map((item) => el("img", { class: "picture", src: item.media?.url ?? "", alt: item.description ?? "" })));
     case 14: return el("hr", {});
-    case 17: return el("article", { class: "embed", style: { "--edge": part.accent_color ? `#${part.accent_color.toString(16).padStart(6, "0")}` : "#1e1f22" } }, el("div", { class: "embed-words" }, inner()));
+    case 17: return el("article", { class: "embed", style: { "--edge": part.accent_color ? `#${part.accent_color.toString(16).padStart(6, "0")}` : "var(--deep)" } }, el("div", { class: "embed-words" }, inner()));
     default: return null;
   }
 }

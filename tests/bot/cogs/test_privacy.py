@@ -15,8 +15,10 @@ import simcord
 from bot.client import NightschoolBot
 from bot.cogs import privacy
 from bot.cogs.notice import WORDS
+from ledger.clock import to_ms
 from ledger.consent import WORDING_VERSION
-from tests.bot.house import House, text_of
+from ledger.records import Message
+from tests.bot.house import NOON, House, text_of
 
 MARK = "zebrafish-marzipan"
 
@@ -46,7 +48,14 @@ async def test_nobody_is_learned_from_before_they_say_yes(house: House) -> None:
 async def test_opting_in_says_what_is_agreed_to(house: House) -> None:
     result = await house.ann.slash(house.general, "privacy opt-in")
     text = text_of(result)
-    for word in ("keep what you write", "never direct messages", "opt-out", "export", "forget-me"):
+    for word in (
+        "keep what you write",
+        "never direct messages",
+        "imported",
+        "opt-out",
+        "export",
+        "forget-me",
+    ):
         assert word in text
     [event] = await house.services.ledger.consent.history(house.guild.id, house.ann.id)
     assert event.granted
@@ -233,7 +242,7 @@ async def test_the_receipt_tells_what_was_erased(house: House) -> None:
 
 
 async def test_each_presses_the_notice_for_themselves_and_still_after_a_restart(house: House) -> None:
-    await house.boss.slash(house.general, "privacy notice")
+    await house.boss.slash(house.general, "consent notice")
     [notice] = [message for message in house.last() if message.components]
     pressed = await house.ann.click(notice, label="Yes, learn from me")
     assert pressed.ephemeral
@@ -247,7 +256,7 @@ async def test_each_presses_the_notice_for_themselves_and_still_after_a_restart(
 async def test_an_admin_erases_somebody_and_nobody_else_may_press(house: House) -> None:
     await opted_in(house, house.ann)
     await house.ann.send(house.general, MARK)
-    asked = await house.boss.slash(house.general, "privacy forget", user=house.ann)
+    asked = await house.boss.slash(house.general, "consent forget", user=house.ann)
     assert asked.response is not None
     house.env.backend.get_message(house.general.id, asked.response.id).flags = 0
     await house.ben.click(asked.response, label="Erase it all")
@@ -259,7 +268,7 @@ async def test_an_admin_erases_somebody_and_nobody_else_may_press(house: House) 
 async def test_an_admin_who_lost_the_right_meanwhile_erases_nobody(house: House) -> None:
     await opted_in(house, house.ann)
     await house.ann.send(house.general, "mine")
-    asked = await house.boss.slash(house.general, "privacy forget", user=house.ann)
+    asked = await house.boss.slash(house.general, "consent forget", user=house.ann)
     for role in house.env.backend.get_guild(house.guild.id).members[house.boss.id].role_ids.copy():
         house.env.backend.remove_member_role(house.guild.id, house.boss.id, role)
     pressed = await house.boss.click(asked.response, label="Erase it all")
@@ -268,7 +277,7 @@ async def test_an_admin_who_lost_the_right_meanwhile_erases_nobody(house: House)
 
 
 def test_other_words_are_another_version_of_the_wording() -> None:
-    known = {"2026-11-1": "d5464269f657aead"}
+    known = {"2026-11-1": "d5464269f657aead", "2026-11-2": "3293e7e8d34540c0"}
     assert hashlib.sha256(WORDS.encode()).hexdigest()[:16] == known[WORDING_VERSION]
 
 
@@ -320,3 +329,82 @@ async def test_an_admin_who_said_no_teaches_nothing(house: House) -> None:
     told = await house.boss.slash(house.general, "train teach", question="who?", answer=MARK)
     assert "I shall not learn from you" in text_of(told)
     assert not house.on_disk(MARK)
+
+
+GROUND = "the archive, by vote of the members of 3 May"
+
+
+async def imported(
+    house: House, who: simcord.MemberActor, count: int, ground: str, source: str = "import"
+) -> None:
+    """Keep what an import would, on the operator's ground."""
+    ledger = house.services.ledger
+    await ledger.guilds.ensure(house.guild.id, "Lantern Yard")
+    await ledger.channels.ensure(house.general.id, house.guild.id, "general")
+    start = await ledger.messages.count(house.guild.id)
+    said = [
+        Message(
+            7_000_000 + start + number,
+            house.guild.id,
+            house.general.id,
+            who.id,
+            who.name,
+            f"{MARK} {number}",
+            to_ms(NOON) + number,
+            source=source,
+            basis=ground,
+        )
+        for number in range(count)
+    ]
+    assert await ledger.messages.add_many(said) == count
+
+
+async def kept(house: House, who: simcord.MemberActor) -> str:
+    """Return the status's field about the messages that are kept."""
+    result = await who.slash(house.general, "privacy status")
+    assert result.response is not None
+    return next(str(f.value) for f in result.response.embeds[0].fields if f.name == "Messages kept")
+
+
+async def test_who_was_imported_and_never_asked_reads_where_the_words_came_from(house: House) -> None:
+    await imported(house, house.ann, 44, GROUND)
+    result = await house.ann.slash(house.general, "privacy status")
+    text = text_of(result)
+    assert "never asked" in text
+    assert f"44 that the operator imported, on this ground: {GROUND}" in text
+    assert "erases all of them now, wherever they came from" in text
+    assert "I keep nothing" not in text
+    asked = await house.ann.slash(house.general, "privacy forget-me")
+    await house.ann.click(asked.response, label="Erase it all")
+    assert not house.on_disk(MARK)
+    assert await kept(house, house.ann) == "none"
+
+
+async def test_messages_are_counted_by_where_they_came_from(house: House) -> None:
+    await opted_in(house, house.ann, house.boss)
+    for text in ("one", "two"):
+        await house.ann.send(house.general, text)
+    await imported(house, house.ann, 3, GROUND)
+    await imported(house, house.ann, 4, "data-package", source="package")
+    await imported(house, house.ann, 5, "an older vote")
+    await house.boss.slash(house.general, "train teach", question="who?", answer="me")
+    text = await kept(house, house.ann)
+    assert text.startswith("14, the newest until <t:")
+    for line in (
+        "• 2 that you agreed to",
+        "• 4 from your data package",
+        "• 5 that the operator imported, on this ground: an older vote",
+        f"• 3 that the operator imported, on this ground: {GROUND}",
+    ):
+        assert line in text.splitlines()
+    assert "• 1 that you wrote as an example" in (await kept(house, house.boss)).splitlines()
+
+
+async def test_many_long_grounds_fit_and_what_is_left_out_is_counted(house: House) -> None:
+    for number in range(7):
+        await imported(house, house.ann, 1 + number, f"ground {number} *bold* " + "x" * 400)
+    text = await kept(house, house.ann)
+    assert len(text) <= 1024
+    assert "• 6 that the operator imported on other grounds" in text
+    assert "*bold*" not in text.replace("\\*", "")
+    assert "erases all of them" in text

@@ -1,10 +1,16 @@
-"""/bot status: engine, version, queue, schedule and what is kept, in one look."""
+"""/bot status: engine, version, queue, nights, what is kept and what is missing, in one look."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
+
+import discord
+import pytest
+import simcord
 
 from bot.engine_process import EngineProcess
+from ledger.records import Stage
 from ledger.settings import Policy, Schedule
 from tests.bot.house import House, StandInEngine, open_house, settings_for
 
@@ -28,6 +34,7 @@ async def test_a_healthy_bot_tells_what_serves_and_what_is_kept(house: House) ->
     assert (fields["Messages kept"], fields["Members who agreed"]) == ("1", "1")
     assert fields["Answers waiting"] == "0"
     assert fields["Next night"] == "switched off"
+    assert "⚠️ Missing" not in fields
 
 
 async def test_the_next_night_is_told(tmp_path: Path, engine: StandInEngine) -> None:
@@ -48,10 +55,12 @@ async def test_an_engine_that_could_not_start_gives_its_reason(tmp_path: Path) -
         process = house.services.engine_process
         assert isinstance(process, EngineProcess)
         fields = await shown(house)
-        assert "🔴" in fields["Engine"]
+        assert fields["Engine"].startswith("🟡")
         assert "still loading" in fields["Engine"]
         process.problem = "there is no model at /nowhere/model"
-        assert "/nowhere/model" in (await shown(house))["Engine"]
+        told = (await shown(house))["Engine"]
+        assert told.startswith("🔴")
+        assert "/nowhere/model" in told
 
 
 async def test_a_version_that_the_engine_refuses_is_told(house: House, engine: StandInEngine) -> None:
@@ -73,3 +82,110 @@ async def test_with_a_recorded_permission_there_is_no_lock(tmp_path: Path, engin
     settings = settings.model_copy(update={"policy": Policy(discord_permission="by mail, 2026-01-01")})
     async with open_house(settings) as house:
         assert "Policy lock" not in await shown(house)
+
+
+async def test_before_the_first_night_and_the_first_yes_that_is_said(house: House) -> None:
+    fields = await shown(house)
+    assert fields["Last night"] == "none yet"
+    assert fields["Members who agreed"] == "0; `/consent notice` asks everybody"
+
+
+@pytest.mark.parametrize(
+    ("stage", "facts", "told"),
+    [
+        ("promoted", {"reasons": ("fewer nats",)}, "A better version serves now (fewer nats)"),
+        ("kept", {"reasons": ("it was *not* better",)}, r"the old one stays (it was \*not\* better)"),
+        ("failed", {"error": "the disk is full"}, "The night failed"),
+        ("prepared", {}, "it was cut off once it was prepared"),
+    ],
+)
+async def test_the_last_night_is_told_with_its_end_and_the_reason(
+    house: House, stage: Stage, facts: dict[str, Any], told: str
+) -> None:
+    await house.services.ledger.guilds.ensure(house.guild.id, "Lantern Yard")
+    run = await house.services.ledger.runs.create(house.guild.id, "schedule")
+    await house.services.ledger.runs.advance(run.id, stage, **facts)
+    text = (await shown(house))["Last night"]
+    assert text.startswith("<t:1772452800:R>: ")
+    assert told in text
+    assert facts.get("error", "") in text
+
+
+async def test_a_night_under_way_is_told_with_its_stage(tmp_path: Path, engine: StandInEngine) -> None:
+    trainer = tmp_path / "trainer.py"
+    trainer.write_text("import signal\nsignal.pause()")
+    async with open_house(settings_for(tmp_path, engine.url), trainer=trainer) as house:
+        night = house.services.nights.start(house.guild.id, trigger="test")
+        night.stage, night.step, night.steps = "fit", 12, 48
+        assert (await shown(house))["Last night"] == "under way: fit, 25% of this stage"
+        house.services.nights.cancel(house.guild.id)
+        await night.ended.wait()
+
+
+def bot_lacks(house: House, channel: str, **denied: bool) -> simcord.ChannelHandle:
+    """Return a new channel in which the bot is denied something."""
+    me = simcord.UserHandle(house.env, house.env.backend.bot_user)
+    return house.guild.create_text_channel(channel, overwrites={me: discord.PermissionOverwrite(**denied)})
+
+
+async def missing(house: House) -> list[str]:
+    return (await shown(house)).get("⚠️ Missing", "").splitlines()
+
+
+async def test_a_missing_admin_channel_is_told_with_what_to_do(tmp_path: Path, engine: StandInEngine) -> None:
+    async with open_house(settings_for(tmp_path, engine.url, admin_channel="school")) as house:
+        assert await missing(house) == []
+        house.env.backend.delete_channel(house.office.id)
+        [line] = await missing(house)
+        assert "#school" in line
+        assert "make one" in line
+
+
+async def test_permissions_are_missed_by_the_names_that_discord_shows(house: House) -> None:
+    rules = bot_lacks(house, "rules", read_message_history=False, embed_links=False)
+    assert await missing(house) == [f"In <#{rules.id}>: Read Message History, Embed Links."]
+    for role in house.env.backend.get_guild(house.guild.id).roles.values():
+        without = role.permissions & ~discord.Permissions(attach_files=True, administrator=True).value
+        house.env.backend.edit_role(house.guild.id, role.id, {"permissions": without})
+    assert await missing(house) == [
+        "In the whole server: Attach Files.",
+        f"In <#{house.office.id}>, where reports go: Attach Files.",
+        f"In <#{rules.id}>: Read Message History, Embed Links.",
+    ]
+
+
+async def test_without_the_right_to_write_what_hangs_on_it_is_not_named(house: House) -> None:
+    rules = bot_lacks(house, "rules", send_messages=False, embed_links=False)
+    assert await missing(house) == [f"In <#{rules.id}>: Send Messages."]
+
+
+async def test_an_admin_channel_that_the_bot_cannot_see_is_told(house: House) -> None:
+    house.env.backend.delete_channel(house.office.id)
+    office = bot_lacks(house, "nightschool", view_channel=False)
+    assert await missing(house) == [f"In <#{office.id}>, where reports go: View Channels."]
+
+
+async def test_channels_that_are_none_of_the_bots_or_of_the_askers_business_are_not_named(
+    house: House,
+) -> None:
+    bot_lacks(house, "board", view_channel=False)
+    me = simcord.UserHandle(house.env, house.env.backend.bot_user)
+    house.guild.create_text_channel(
+        "treasury",
+        overwrites={
+            house.guild.default_role: discord.PermissionOverwrite(view_channel=False),
+            me: discord.PermissionOverwrite(view_channel=True, send_messages=False),
+        },
+    )
+    garden = bot_lacks(house, "garden", send_messages=False)
+    assert await missing(house) == [f"In <#{garden.id}>: Send Messages."]
+    await house.boss.slash(garden, "channel ignore")
+    assert await missing(house) == []
+
+
+async def test_many_channels_are_counted_instead_of_named(house: House) -> None:
+    for number in range(8):
+        bot_lacks(house, f"room-{number}", send_messages=False)
+    lines = await missing(house)
+    assert len(lines) == 6
+    assert lines[-1] == "The like in 3 more channels."

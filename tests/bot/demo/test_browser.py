@@ -186,3 +186,164 @@ async def test_the_page_fits_a_narrow_window(tab: Tab, world: World) -> None:
     await tab.wait_for_selector("#channel-name >> text=kitchen-table")
     assert await tab.evaluate("document.documentElement.scrollWidth") <= 700
     await _picture(tab, "narrow")
+
+
+@browser_test
+@pytest.mark.browser
+async def test_times_beyond_all_calendars_and_small_print_are_shown(tab: Tab, world: World) -> None:
+    times = "<t:99999999999999999> <t:-99999999999:R> <t:8640000000000:F>"
+    await world.say("Otto", "lounge", f"before {times}\n-# small print with `code`\nafter <t:0:F>")
+    text = tab.locator(".message .text").last
+    assert await text.inner_text() == (
+        f"before {times}\nsmall print with code\nafter Thursday, 1 January 1970 00:00"
+    )
+    small = text.locator(".subtext")
+    assert await small.inner_text() == "small print with code"
+    size = await small.evaluate("e => parseFloat(getComputedStyle(e).fontSize)")
+    assert size < await text.evaluate("e => parseFloat(getComputedStyle(e).fontSize)")
+    assert await small.evaluate("e => getComputedStyle(e).color") != await text.evaluate(
+        "e => getComputedStyle(e).color"
+    )
+    await _picture(tab, "small-print")
+
+
+PAINTED = """letters => {
+  const probe = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
+  return [getComputedStyle(document.body).backgroundColor, getComputedStyle(letters).color].map((colour) => {
+    probe.fillStyle = colour;
+    probe.fillRect(0, 0, 1, 1);
+    return [...probe.getImageData(0, 0, 1, 1).data].slice(0, 3);
+  });
+}"""
+"""Gives the red, green and blue of the page's ground and of an element's letters, as painted."""
+COMPARISON = {
+    "at": "2026-01-02T03:05:00+00:00",
+    "before": "the bare model",
+    "after": "version 1",
+    "rows": [{"question": "what's for dinner?", "before": "I am **an** assistant.", "after": "soup."}],
+}
+
+
+@browser_test
+@pytest.mark.browser
+async def test_the_first_screen_says_what_this_is_and_what_to_try(tab: Tab, world: World) -> None:
+    guide = tab.locator("#guide")
+    assert await guide.locator("[data-step]").count() == 3
+    words = await guide.inner_text()
+    for part in ("does not exist", "runs on this computer", "Pip", "03:00", "before and after"):
+        assert part in words
+    await guide.locator("[data-step=ask]").click()
+    await tab.wait_for_selector(".message >> text=@Nightschool what's for dinner tonight?")
+    await guide.locator("[aria-label=Close]").click()
+    assert await guide.is_hidden()
+    await tab.reload()
+    await tab.wait_for_selector(".message")
+    assert await guide.is_hidden()
+    await tab.click("#help")
+    assert await guide.is_visible()
+    world.on_time_moved = asyncio.Event().wait  # type: ignore[assignment]
+    await guide.locator("[data-step=night]").click()
+    await tab.wait_for_selector("#night-text >> text=The night has begun.")
+    await tab.wait_for_selector("[data-step=night][disabled]")
+    await tab.reload()
+    await tab.wait_for_selector("[data-step=night][disabled]")
+
+
+@browser_test
+@pytest.mark.browser
+async def test_the_answers_before_and_after_a_night_stand_side_by_side(tab: Tab, world: World) -> None:
+    await tab.click("#guide [aria-label=Close]")
+    world.show_comparison(COMPARISON)
+    await tab.wait_for_selector("#guide table")
+    assert (
+        await tab.locator("#guide thead").inner_text()
+    ).strip() == "asked\tbefore: the bare model\tnow: version 1"
+    before, after = tab.locator("#guide td").nth(0), tab.locator("#guide td").nth(1)
+    assert (await before.inner_text(), await after.inner_text()) == ("I am an assistant.", "soup.")
+    left, right = await before.bounding_box(), await after.bounding_box()
+    assert left is not None
+    assert right is not None
+    assert (left["y"], left["x"] < right["x"]) == (right["y"], True)
+    await _picture(tab, "compared")
+    await tab.reload()
+    await tab.wait_for_selector("#guide table >> text=soup.")
+    await tab.set_viewport_size({"width": 390, "height": 844})
+    assert await tab.evaluate("document.documentElement.scrollWidth") <= 390
+    await tab.wait_for_function(
+        "(() => { const s = document.getElementById('scroll');"
+        " return s.scrollHeight - s.scrollTop - s.clientHeight < 2; })()"
+    )
+    world.tell_night("Fitting: step 12 of 40")
+    await tab.wait_for_selector("#night-line >> text=step 12 of 40")
+    await _picture(tab, "compared-narrow")
+
+
+@browser_test
+@pytest.mark.browser
+async def test_a_reload_keeps_member_and_channel(tab: Tab, world: World) -> None:
+    await _view_as(tab, world, "Otto")
+    await tab.click(".channel >> text=workshop")
+    await tab.reload()
+    await tab.wait_for_selector(".person[aria-pressed=true] >> text=Otto")
+    assert await tab.inner_text("#channel-name") == "# workshop"
+
+
+@browser_test
+@pytest.mark.browser
+async def test_the_page_is_light_where_the_system_asks_for_it_and_dark_otherwise(tab: Tab) -> None:
+    async def contrast(selector: str) -> tuple[float, float]:
+        """Return the lightness of ground and letters, 0 to 1."""
+        channels = await tab.locator(selector).first.evaluate(PAINTED)
+        ground, letters = ((0.2126 * r + 0.7152 * g + 0.0722 * b) / 255 for r, g, b in channels)
+        return ground, letters
+
+    for scheme, light in (("light", True), ("dark", False)):
+        await tab.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+        for selector in (".text", ".author >> text=Pip", ".author >> text=Mira", "#channel-name"):
+            ground, letters = await contrast(selector)
+            assert (ground > 0.9) == light
+            assert abs(ground - letters) > 0.3, (scheme, selector)
+        await _picture(tab, scheme)
+
+
+@browser_test
+@pytest.mark.browser
+async def test_a_finger_replies_reacts_edits_and_deletes(page: Page, world: World) -> None:
+    from playwright.async_api import async_playwright
+
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=ARGS)
+        phone = await browser.new_context(
+            viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True, color_scheme="light"
+        )
+        tab = await phone.new_page()
+        tab.set_default_timeout(WAIT_MS)
+        await tab.goto(page.url)
+        await tab.wait_for_selector(".message")
+        await _picture(tab, "phone")
+        await tab.tap("#guide [aria-label=Close]")
+        mine = await world.say("Mira", "lounge", "a line of mine")
+        row = tab.locator(f"#m{mine}")
+        reply = row.locator("[aria-label=Reply]")
+        await row.locator(".text").tap()
+        await _picture(tab, "phone-chosen")
+        box = await reply.bounding_box()
+        assert box is not None
+        assert min(box["width"], box["height"]) >= 44
+        await row.locator("[aria-label='React with 🎉']").tap()
+        await tab.wait_for_selector(f"#m{mine} .reaction.mine")
+        await reply.tap()
+        assert (await tab.inner_text("#replying")).split("\n")[0] == "Replying to Mira"
+        await row.locator("[aria-label=Edit]").tap()
+        assert (await tab.inner_text("#replying")).split("\n")[0] == "Editing your message"
+        await tab.tap("[aria-label='Do not edit']")
+        assert await tab.input_value("#draft") == ""
+        await row.locator("[aria-label=Edit]").tap()
+        await tab.fill("#draft", "a better line")
+        await tab.tap("#send")
+        await tab.wait_for_selector(f"#m{mine} .text >> text=a better line (edited)")
+        assert await tab.locator("#replying").is_hidden()
+        await row.locator("[aria-label=Delete]").tap()
+        await row.wait_for(state="detached")
+        assert await tab.evaluate("document.documentElement.scrollWidth") <= 390
+        await browser.close()
