@@ -15,7 +15,7 @@ import pytest
 from bot.client import NightschoolBot
 from bot.services import Services, open_services
 from ledger.settings import load_settings
-from tests.bot.house import House, _furnished, connected, text_of, until
+from tests.bot.house import House, _furnished, connected, short, text_of, until
 from tests.conftest import FakeClock
 
 PERMISSION = '\n[policy]\ndiscord_permission = "granted for this test, 2026-03-02, reference 1"\n'
@@ -103,7 +103,7 @@ async def test_what_members_say_by_day_answers_them_after_the_night(
             assert report.components
 
             shown = await house.boss.slash(house.general, "adapter list")
-            assert str(version) in text_of(shown)
+            assert short(str(version)) in text_of(shown)
             back = await house.boss.slash(house.general, "adapter rollback")
             assert "bare base" in text_of(back)
             await until(lambda: services.serving.version(house.guild.id) is None)

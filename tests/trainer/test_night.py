@@ -320,7 +320,9 @@ async def test_the_small_real_model_learns_a_sample_days_talk(
     real = changed(settings, "model", base=str(small_real_model), dtype="auto")
     real = changed(real, "training", epochs=1, learning_rate=5e-4, lora_r=8, accumulation_steps=2)
     real = changed(real, "dataset", max_train_replies=70, max_heldout_replies=16)
-    real = changed(changed(real, "verdict", max_forgetting=0.5), "leakage", probes=4)
+    # Talks of one pattern are completed word by word without being known by heart: the gate's own tests
+    # judge recitals, this one whether a real model learns.
+    real = changed(changed(real, "verdict", max_forgetting=0.5), "leakage", probes=4, max_rate=0.5)
     outcome = await night(ledger, real)
     assert outcome.stage == "promoted", (outcome.error, outcome.reasons)
     assert outcome.scores["candidate"]["nll"] < outcome.scores["base"]["nll"] - 0.1
