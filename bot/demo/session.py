@@ -25,6 +25,18 @@ JSON = dict[str, Any]
 log = logging.getLogger(__name__)
 
 
+_UNREADABLE = (
+    LookupError,
+    TypeError,
+    ValueError,
+    AttributeError,
+    ArithmeticError,
+    RecursionError,
+    SetupError,
+)
+"""What a request ends in that no page of ours sends: other types, numbers beyond all bounds, deep nesting."""
+
+
 class Session:
     """The conversation over one WebSocket, until it closes."""
 
@@ -86,7 +98,7 @@ class Session:
             reply = {"n": number, "ok": await self._does[request["do"]](request)}
         except NotPossible as error:
             reply = {"n": number, "error": str(error)}
-        except (KeyError, TypeError, ValueError, AttributeError, SetupError) as error:
+        except _UNREADABLE as error:
             log.warning("the demo's page sent a request that cannot be read: %s", type(error).__name__)
             reply = {
                 "n": number,
