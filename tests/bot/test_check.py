@@ -11,7 +11,7 @@ import sys
 from collections import namedtuple
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 from aiohttp import web
@@ -25,6 +25,7 @@ from bot.check import (
     discord_side,
     disk,
     gpu_memory,
+    memory,
 )
 from ledger.database import migrations
 from ledger.settings import Model, Secrets, Settings
@@ -237,6 +238,40 @@ async def test_without_a_gpu_a_small_model_is_advised(
     finding = await gpu_memory(settings, NOBODY)
     assert finding.passed
     assert "small base model" in finding.text
+
+
+class FreeMemory(NamedTuple):
+    available: int
+
+
+def with_free(monkeypatch: pytest.MonkeyPatch, gib: float) -> None:
+    monkeypatch.setattr("bot.check.psutil.virtual_memory", lambda: FreeMemory(round(gib * 2**30)))
+
+
+async def test_a_base_that_the_memory_cannot_hold_is_told(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    base = tmp_path / "small"
+    base.mkdir()
+    with (base / "model.safetensors").open("wb") as file:
+        file.truncate(2**30)
+    asked = with_base(settings, base, device="cpu")
+    with_free(monkeypatch, 16)
+    assert (await memory(asked, NOBODY)).passed
+    with_free(monkeypatch, 1)
+    finding = await memory(asked, NOBODY)
+    assert not finding.passed
+    assert finding.text.startswith("1.0 GiB are free")
+
+
+async def test_tinyllama_without_a_gpu_is_warned_of(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_free(monkeypatch, 64)
+    monkeypatch.setenv("PATH", "")  # where no nvidia-smi is
+    finding = await memory(with_base(settings, "TinyLlama/TinyLlama-1.1B-Chat-v1.0"), NOBODY)
+    assert "TinyLlama without a GPU" in finding.text
+    assert "python -m engine fetch-small" in finding.text
 
 
 @pytest.mark.parametrize(("free", "passed"), [(DISK_GIB + 1, True), (DISK_GIB - 1, False)])
