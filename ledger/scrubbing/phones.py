@@ -7,14 +7,16 @@ only about what has the shape of a number, in a form that people write without a
 
 from __future__ import annotations
 
+import itertools
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import phonenumbers
 from phonenumbers import NumberParseException, PhoneNumberType
 
 from ledger.scrubbing.masking import without_urls
 
+Explained = Callable[[], bool]
 _SEPARATOR = r"[ \-./()]{0,3}"
 _EXTENSION = r"(?: ?(?:x|ext\.?) ?\d{1,6})?"
 _CANDIDATE = re.compile(
@@ -44,6 +46,7 @@ _WORD_REACH = 32
 MAX_JUDGED = 40
 """So many candidates of one text are judged, at up to 30 questions to the library each; a text with more
 is no chat, and all that has the shape of a number goes."""
+MAX_ROWS = 20
 # Written without a country code, a number can be from any of the places where members live.
 REGIONS = (
     *(
@@ -76,6 +79,16 @@ _BARE = re.compile(r"0(?:6\d{8}|7\d{8,9}|1[5-7]\d{8,9}|[1-3]\d{9})")
 _BRAZILIAN = re.compile(r"\([1-9]\d\) ?9?\d{4}-\d{4}")
 # A decimal number, or seconds and milliseconds since 1970.
 _NO_PHONE = re.compile(r"\d+\.\d{5,}|1[4-9]\d{8}(?:\d{3})?")
+# "1 2 3 4 5 6 7 8": each digit alone is a list or a count.
+_COUNTED = re.compile(r"\d(?: \d)+")
+_NATIONAL_LENGTH = 14
+_ROW = re.compile(
+    r"(?<![\w@#$%=<+*^~.,:/-])[(\d](?:[ \-./()]{0,3}\d){14,}(?![\w%]|[.,:/-]\d)", re.ASCII
+)
+# How a number begins that may stand in a row of them; each of its groups, and how many it has at most.
+_ROW_HEAD = re.compile(r"\(0?\d{2,4}\)|00[1-9]\d{0,2}(?!\d)|0[1-9]|[2-9]\d\d[.-]")
+_ROW_GROUP = re.compile(r"\(?\d+\)?")
+_MOST_GROUPS = 6
 # Mobile numbers without any separator are usual in China and India; the script tells whose they are.
 _SCRIPTS = (
     (re.compile(r"[\u4e00-\u9fff]"), re.compile(r"1[3-9]\d{9}"), "CN"),
@@ -95,17 +108,61 @@ def phones(view: str) -> Iterator[tuple[int, int]]:
         start, end = match.span()
         if text.count("(") > text.count(")"):
             start, text = start + 1, text[1:]
-        if (
-            number >= MAX_JUDGED
-            or is_number(text, explained=_explained(view, start, end))
-            or _is_of_a_script(text, scripts)
-        ):
+        if number >= MAX_JUDGED or is_number(text, explained=_explained(view, start, end)):
             yield start, end
+        elif _is_of_a_script(text, scripts):
+            yield start, end
+    yield from _in_rows(view)
 
 
-def _explained(view: str, start: int, end: int) -> bool:
-    before = view[max(0, start - _WORD_REACH) : start]
-    return bool(_WORDS.search(before) or _WORDS.search(view[end : end + _WORD_REACH // 2]))
+def _in_rows(view: str) -> Iterator[tuple[int, int]]:
+    """Yield the numbers that stand one after the other with nothing but a blank or a slash between them.
+
+    Together they are too long for a number. Only what has its country's grouping is one here, two at
+    least, with hardly a digit left over: a row of numbers is mostly a table.
+    """
+    for row in itertools.islice(_ROW.finditer(view), MAX_ROWS):
+        places = list(itertools.islice(_cut(view, *row.span()), MAX_JUDGED))
+        covered = sum(_digits(view[start:end]) for start, end in places)
+        if len(places) == MAX_JUDGED:
+            yield row.span()
+        elif len(places) > 1 and covered >= 0.8 * _digits(row[0]):
+            yield from places
+
+
+def _cut(view: str, start: int, end: int) -> Iterator[tuple[int, int]]:
+    """Yield the numbers of a row, each as long as it can be."""
+    groups = [match.span() for match in _ROW_GROUP.finditer(view, start, end)]
+    at = 0
+    while at < len(groups):
+        first = groups[at][0]
+        step = 1
+        if _ROW_HEAD.match(view, first):
+            for length in range(min(_MOST_GROUPS, len(groups) - at), 0, -1):
+                text = view[first : groups[at + length - 1][1]]
+                if 9 <= _digits(text) <= 15 and is_number(text, explained=_unexplained):
+                    yield first, first + len(text)
+                    step = length
+                    break
+        at += step
+
+
+def _unexplained() -> bool:
+    return False
+
+
+def _digits(text: str) -> int:
+    return sum(map(str.isdigit, text))
+
+
+def _explained(view: str, start: int, end: int) -> Explained:
+    """Return a question to be asked only where the number's own form leaves it open: it is slow."""
+
+    def asked() -> bool:
+        before = view[max(0, start - _WORD_REACH) : start]
+        return bool(_WORDS.search(before) or _WORDS.search(view[end : end + _WORD_REACH // 2]))
+
+    return asked
 
 
 def _scripts_of(view: str) -> list[tuple[re.Pattern[str], str]]:
@@ -117,23 +174,28 @@ def _is_of_a_script(text: str, scripts: Iterable[tuple[re.Pattern[str], str]]) -
     return any(form.fullmatch(text) and valid(text, region) for form, region in scripts)
 
 
-def is_number(text: str, *, explained: bool) -> bool:
-    """Return whether ``text`` is a phone number; ``explained``: a word nearby says so."""
+def is_number(text: str, *, explained: Explained) -> bool:
+    """Return whether ``text`` is a phone number; ``explained`` tells whether a word nearby says so."""
     digits = re.sub(r"\D", "", text)
-    if digits.endswith("000000") or _NO_PHONE.fullmatch(text):
+    if digits.endswith("000000") or _NO_PHONE.fullmatch(text) or _COUNTED.fullmatch(text):
         return False
     if text.lstrip("(").startswith("+") or digits.startswith("00"):
         international = "+" + digits.removeprefix("00")
         known = valid(international, None) or (possible(international) and len(digits) >= 10)
-        return known or (explained and 9 <= len(digits) <= 15)
+        return known or (9 <= len(digits) <= 15 and explained())
     if _FRENCH_PAIRS.fullmatch(text):
         return True
     if _looks_like_a_date(text):
         return False
-    if explained and any(valid(text, region) for region in REGIONS):
+    if _usual_shape(text):
         return True
+    # No country's national number, with its trunk zero, is longer.
+    if len(digits) > _NATIONAL_LENGTH or not explained():
+        return False
     # Numbers that nobody has been given yet look the same, and area codes are added every year.
-    return (explained and digits[0] == "0" and 9 <= len(digits) <= 13) or _usual_shape(text)
+    if digits[0] == "0" and 9 <= len(digits) <= 13:
+        return True
+    return any(valid(text, region) for region in REGIONS)
 
 
 def _usual_shape(text: str) -> bool:
