@@ -65,6 +65,7 @@ RULES: tuple[Rule, ...] = (
     Rule("token", tokens.known, False),
     Rule("password", passwords.in_addresses, False),
     Rule("token", tokens.named, True),
+    Rule("token", credentials.recovery_phrases, False),
     Rule("password", passwords.named, False),
     Rule("invite", invitations.invites, False),
     Rule("email", emails.plain, False),

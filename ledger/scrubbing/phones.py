@@ -79,12 +79,16 @@ _BARE = re.compile(r"0(?:6\d{8}|7\d{8,9}|1[5-7]\d{8,9}|[1-3]\d{9})")
 _BRAZILIAN = re.compile(r"\([1-9]\d\) ?9?\d{4}-\d{4}")
 # A decimal number, or seconds and milliseconds since 1970.
 _NO_PHONE = re.compile(r"\d+\.\d{5,}|1[4-9]\d{8}(?:\d{3})?")
+# "order 0049151234567": shops and shippers count in long numbers, too.
+_COUNTED_THING = re.compile(
+    r"\b(?:orders?|ticket|invoice|rma|sku|tracking|serial|case|issue|isbn|ean|bestellung|rechnung|commande|pedido)"
+    r"(?:\s(?:number|no\.?|nr\.?|id))?\s?[#:]{0,2}\s?$",
+    re.IGNORECASE,
+)
 # "1 2 3 4 5 6 7 8": each digit alone is a list or a count.
 _COUNTED = re.compile(r"\d(?: \d)+")
 _NATIONAL_LENGTH = 14
-_ROW = re.compile(
-    r"(?<![\w@#$%=<+*^~.,:/-])[(\d](?:[ \-./()]{0,3}\d){14,}(?![\w%]|[.,:/-]\d)", re.ASCII
-)
+_ROW = re.compile(r"(?<![\w@#$%=<+*^~.,:/-])[(\d](?:[ \-./()]{0,3}\d){14,}(?![\w%]|[.,:/-]\d)", re.ASCII)
 # How a number begins that may stand in a row of them; each of its groups, and how many it has at most.
 _ROW_HEAD = re.compile(r"\(0?\d{2,4}\)|00[1-9]\d{0,2}(?!\d)|0[1-9]|[2-9]\d\d[.-]")
 _ROW_GROUP = re.compile(r"\(?\d+\)?")
@@ -108,6 +112,8 @@ def phones(view: str) -> Iterator[tuple[int, int]]:
         start, end = match.span()
         if text.count("(") > text.count(")"):
             start, text = start + 1, text[1:]
+        if text.isdecimal() and _COUNTED_THING.search(view, max(0, start - _WORD_REACH), start):
+            continue
         if number >= MAX_JUDGED or is_number(text, explained=_explained(view, start, end)):
             yield start, end
         elif _is_of_a_script(text, scripts):

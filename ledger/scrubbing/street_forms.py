@@ -33,9 +33,9 @@ _LOWER = "a-zß-öø-ɏ"
 _WORD = rf"[{_UPPER}][{_LOWER}]+"
 _NAME = rf"[{_UPPER}][{_UPPER}{_LOWER}'.-]*"
 _IN_CITY = "am|an der|im|in|de|del|la|le|les|sur|sous|den|der|upon"
-CITY = rf"[{_UPPER}][{_LOWER}'-]+(?:(?:[ -](?:{_IN_CITY}))?[ -][{_UPPER}][{_LOWER}'-]+){{0,2}}"
+CITY = rf"[{_UPPER}][{_LOWER}'-]+(?:(?:[ -](?:{_IN_CITY}))?[ -][{_UPPER}][{_LOWER}'-]+(?![{_LOWER}'-]| \d)){{0,2}}"
 # A house number may carry a letter, a stair and a door; it is no price, decimal or time.
-_NUMBER = r"\d{1,4}(?: ?[a-zA-Z](?![A-Za-z]))?(?:[/-]\d{1,3}[a-zA-Z]?){0,2}(?![\w%€$]|[.,:]\d)"
+_NUMBER = r"\d{1,4}(?: ?[a-zA-Z](?![A-Za-z/]))?(?:[/-](?:\d{1,3}[a-zA-Z]?|(?:[A-Z]|hs|bis|I{2,3}|IV)(?!\w))){0,2}(?![\w%€$]|[.,:]\d)"
 _NOT_AFTER_NUMBER = r"(?<![\w.,:/$-])"
 
 # English: 221B Willow Road, Flat 2, London NW1 6XE; 57/48, Hill Street; 12 Elm St Apt 3 Boston MA 02118.
@@ -57,8 +57,10 @@ _EN_WIDER_TYPES = (
 )
 _EN_NO_NAME = r"(?!(?:Supreme|District|High|Federal|Crown|County|Appeals|International) Court\b)"
 _EN_NAMES = rf"(?:[NSEW]\.? )?(?:{_EN_NO_NAME}(?:{_NAME}|\d{{1,3}}(?:st|nd|rd|th)) ){{1,3}}"
+# "Level 3 Boss Drive", "5 Star Court"
 _EN_NUMBER = (
-    rf"{_NOT_AFTER_NUMBER}(?:(?:Flat|Unit) \d{{1,4}}[A-Za-z]?,? |H\.? ?No\.? )?"
+    r"(?<!\b[Ll]evel )(?<!\b[Ss]tage )(?<!\b[Cc]hapter )(?<!\b[Ee]pisode )(?<!\b[Rr]ound )(?<!\b[Ss]eason )"
+    rf"{_NOT_AFTER_NUMBER}(?![1-7] Star )(?:(?:Flat|Unit) \d{{1,4}}[A-Za-z]?,? |H\.? ?No\.? )?"
     r"\d{1,5}[A-Z]?(?:/\d{1,4})?,? "
 )
 ENGLISH = _form(
@@ -126,8 +128,8 @@ _SOUTHERN_TYPES = (
 )
 _SOUTHERN_TYPE = rf"(?i:{_SOUTHERN_TYPES.replace('.', chr(92) + '.')})"
 _FLOOR = (
-    r"(?: ?,? ?(?:(?i:piso|puerta|apt\.?|apto\.?|interior|int\.|edif\.?|depto\.?|piano|appartamento"
-    r"|interno|bloco"
+    r"(?: ?[,-]? ?(?:(?i:piso|puerta|apt\.?|apto\.?|interior|int\.|edif\.?|depto\.?|piano|appartamento"
+    r"|interno|bloco|bl\.|andar|apartamento|casa|sala|scala"
     r"|lote|n\.?º)"
     r" ?\d{1,4}[A-Z]?|\d{1,2}\.?[ºª] ?[A-Z]?))"
 )
