@@ -17,6 +17,7 @@ _LEAST_BODY = 32
 _PUTTY = re.compile(
     r"PuTTY-User-Key-File-\d:[^\n]{0,100}\n(?:(?:[A-Za-z-]{1,30}:[^\n]{0,200}|[\w+/=]{4,100})(?:\n|$)){1,200}"
 )
+_LEAST_PHRASE = 51
 # A wallet's words have three to eight letters, and there are twelve to twenty-four of them.
 _PHRASE = re.compile(
     r"\b(?:seed|recovery|mnemonic)(?:[ -]?(?:phrase|words?))?(?:\s(?:is|was|are))?\s?[:=]?\s{0,2}['\"`|]{0,2}"
@@ -53,6 +54,8 @@ def private_keys(view: str) -> Iterator[tuple[int, int]]:
 
 def recovery_phrases(view: str) -> Iterator[tuple[int, int]]:
     """Yield where the words that open a wallet stand, after a word that says so."""
+    if len(view) < _LEAST_PHRASE:
+        return
     lowered = view.lower()
-    if any(word in lowered for word in ("seed", "recovery", "mnemonic")):
+    if "seed" in lowered or "recovery" in lowered or "mnemonic" in lowered:
         yield from (match.span("value") for match in _PHRASE.finditer(view))

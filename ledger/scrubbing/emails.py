@@ -17,7 +17,7 @@ _DOMAIN = re.compile(
 )
 # An address of a machine may stand for the domain, and a quoted name may hold blanks (RFC 5321).
 _LITERAL = re.compile(r"\[(?:IPv6:)?[0-9A-Fa-f.:]{7,45}\]")
-_QUOTED = re.compile(r"\"[^\"\n\ufffc]{1,62}\"$")
+_QUOTED = re.compile(r"(?<![\w\"])\"[A-Za-z][^\"\n\ufffc]{0,60}[A-Za-z0-9]\"$")
 _LOCAL_LENGTH = 64
 _REPOSITORY_USERS = {"git", "hg", "svn"}
 
@@ -93,9 +93,7 @@ _MAIL_WORDS = re.compile(
     r"mail|contact|write|reach|paypal|courriel|correo|почт|邮箱|schreib|écri", re.IGNORECASE
 )
 _MAIL_REACH = 40
-_GATE = re.compile(
-    rf"[_-]at[_-]|\s@\s?|[(\[{{<]\s?(?:{_ANY_AT}|@)\s?[)\]}}>]|\s(?:{_ANY_AT})\s", re.IGNORECASE
-)
+_GATE = re.compile(rf"[(\[{{<]\s?(?:{_ANY_AT}|@)\s?[)\]}}>]|\s(?:{_ANY_AT})\s", re.IGNORECASE)
 # "look at example dot com" names a site.
 _NO_PERSON = frozenset(
     [
@@ -143,21 +141,24 @@ _NO_PERSON = frozenset(
 
 def spelled_out(view: str) -> Iterator[tuple[int, int]]:
     """Yield where an address stands in words, as in ``name at host dot org`` or ``name (at) host.org``."""
-    if not _GATE.search(view):
-        return
-    for pattern in (*_SPELLED, _JOINED, _LETTERS):
+    patterns = [*_SPELLED] if _GATE.search(view) else []
+    if "_at_" in view or "-at-" in view or "_AT_" in view:
+        patterns.append(_JOINED)
+    if " @" in view:
+        patterns.append(_LETTERS)
+        yield from (match.span() for match in _SPACED.finditer(view) if _is_for_mail(view, match))
+    for pattern in patterns:
         for match in pattern.finditer(view):
             if match["local"].lower() not in _NO_PERSON:
-                yield match.span()
-    if " @" in view:
-        for match in _SPACED.finditer(view):
-            if match["local"].lower() not in _NO_PERSON and _is_for_mail(view, match):
                 yield match.span()
 
 
 def _is_for_mail(view: str, match: re.Match[str]) -> bool:
+    """Return whether what stands around ``name @ host.tld`` says that it is no place to be at."""
+    if match["local"].lower() in _NO_PERSON:
+        return False
     alone = match[0] == view.strip()
-    signs = re.search(r"[\w][.+_]\w|\d", match["local"])
+    signs = re.search(r"\w[.+_]\w|\d", match["local"])
     return alone or bool(
         signs or _MAIL_WORDS.search(view, max(0, match.start() - _MAIL_REACH), match.start())
     )

@@ -15,6 +15,7 @@ _V4 = re.compile(
 )
 # "203[.]0[.]113[.]7" is how people write an address that no program shall take for a link.
 _DOT = r"(?:\[\.\]|\(\.\)|\[dot\])"
+_BROKEN_DOTS = ("[.]", "(.)", "[dot]")
 _BROKEN_UP = re.compile(
     rf"(?<![\w.])\d{{1,3}}(?:{_DOT}\d{{1,3}}){{3}}(?!\w)|(?<![\w.])(?:\d{{1,3}}\.){{2}}\d{{1,3}}{_DOT}\d{{1,3}}(?!\w)",
     re.ASCII,
@@ -52,7 +53,7 @@ def ips(view: str) -> Iterator[tuple[int, int]]:
     for match in _V4.finditer(view):
         if _is_v4(match[0]) and not _is_version(view, match):
             yield match.span()
-    for match in _BROKEN_UP.finditer(view):
+    for match in _BROKEN_UP.finditer(view) if any(dot in view for dot in _BROKEN_DOTS) else ():
         if _is_v4(re.sub(r"\D+", ".", match[0])):
             yield match.span()
     if view.count(":") >= 2:

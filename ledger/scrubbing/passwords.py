@@ -56,6 +56,7 @@ _NEEDED = (
     ),
     *("пароль", "パス", "密码", "密碼"),
 )
+_NEEDED_ASCII = tuple(filter(str.isascii, _NEEDED))
 _PROGRAM_TEXT = re.compile(
     r"[(\[{<>;]|^[$%@&*\\]|\w\.\w+\.|^(?:os|process|self|config|settings|env|request|args)\.|::|->|^https?:"
 )
@@ -76,17 +77,25 @@ def in_addresses(view: str) -> Iterator[tuple[int, int]]:
 def named(view: str) -> Iterator[tuple[int, int]]:
     """Yield where a password stands after a word that says so."""
     lowered = view.lower()
-    if any(word in lowered for word in _ACCOUNT):
+    needed = _names_one(lowered)
+    if (needed or " / " in view or " | " in view) and any(word in lowered for word in _ACCOUNT):
         for match in _WITH_NAME.finditer(view):
             value = _bare(match["value"], "")
             if looks_chosen(value, written_out=False):
                 yield match.start("value"), match.start("value") + len(value)
-    if not any(word in lowered for word in _NEEDED):
+    if not needed:
         return
     for match in _NAMED.finditer(view):
         value = _bare(match["value"], match["wrap"])
         if looks_chosen(value, written_out=match["sign"] is not None):
             yield match.start("value"), match.start("value") + len(value)
+
+
+def _names_one(lowered: str) -> bool:
+    for word in _NEEDED_ASCII if lowered.isascii() else _NEEDED:
+        if word in lowered:
+            return True
+    return False
 
 
 def _bare(value: str, wrap: str) -> str:

@@ -10,17 +10,19 @@ from typing import NamedTuple
 
 
 class Form(NamedTuple):
-    """How addresses of a language look, and words of which each such address has one.
+    """How addresses of a language look, and words of which each such address has one; which are ASCII.
 
     Looking for plain words first is many times faster than trying a pattern at each place.
     """
 
     needs: tuple[str, ...]
+    plain_needs: tuple[str, ...]
     pattern: re.Pattern[str]
 
 
 def _form(pattern: str, needs: str) -> Form:
-    return Form(tuple(needs.split()), re.compile(pattern))
+    words = tuple(dict.fromkeys(needs.split()))
+    return Form(words, tuple(filter(str.isascii, words)), re.compile(pattern))
 
 
 def _either_case(words: str) -> str:
