@@ -1,4 +1,4 @@
-"""Discord's own tokens, private keys in the armour of PEM, PGP or PuTTY, and the recovery phrases of wallets."""
+"""Discord's own tokens, private keys of PEM, PGP or PuTTY, and the recovery phrases of wallets."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _KEY_TAIL = re.compile(r"-{2,5} ?END (?:[A-Z0-9]{2,12} ){0,2}PRIVATE KEY(?: BLOC
 _KEY_BODY = re.compile(r"(?:\s|\\n|[A-Za-z0-9+/=:,-]{16,}|[A-Za-z-]+: [^\n]*\n|=[\w+/]{4}\s)*")
 _LEAST_BODY = 32
 _PUTTY = re.compile(
-    r"PuTTY-User-Key-File-\d:[^\n]{0,100}\n(?:(?:[A-Za-z-]{1,30}:[^\n]{0,200}|[\w+/=]{4,100})(?:\n|$)){1,200}"
+    r"PuTTY-User-Key-File-\d:[^\n]{0,40}\n(?:(?:[A-Za-z-]{1,30}:[^\n]{0,200}|[\w+/=]{4,100})(?:\n|$)){1,200}"
 )
 _LEAST_PHRASE = 51
 # A wallet's words have three to eight letters, and there are twelve to twenty-four of them.

@@ -48,10 +48,14 @@ _NETWORK = re.compile(
 )
 
 
+MAX_JUDGED = 100
+"""The words around so many addresses of a text are read; a text with more is a log and no changelog."""
+
+
 def ips(view: str) -> Iterator[tuple[int, int]]:
     """Yield where an IP address of a machine stands."""
-    for match in _V4.finditer(view):
-        if _is_v4(match[0]) and not _is_version(view, match):
+    for number, match in enumerate(_V4.finditer(view)):
+        if _is_v4(match[0]) and (number >= MAX_JUDGED or not _is_version(view, match)):
             yield match.span()
     for match in _BROKEN_UP.finditer(view) if any(dot in view for dot in _BROKEN_DOTS) else ():
         if _is_v4(re.sub(r"\D+", ".", match[0])):

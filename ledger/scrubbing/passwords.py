@@ -34,7 +34,8 @@ _NAMED = re.compile(
 )
 # "login heron / reed7", "log in as heron, pass reed7"
 _WITH_NAME = re.compile(
-    r"(?<![a-z])(?:login|log\sin|creds|credentials|user(?:name)?|account|signed?\sin)(?:\sas|\sis|:|\s=)?\s['\"`]?[\w.@+-]{2,40}['\"`]?"
+    r"(?<![a-z])(?:login|log\sin|creds|credentials|user(?:name)?|account|sign(?:ed)?\sin)(?:\sas|\sis|:|\s=)?"
+    r"\s['\"`]?(?!(?:page|screen|form|button|flow|node)\b)[\w.@+-]{2,40}['\"`]?"
     rf"(?:\s[/|]\s|,?\s(?:and\s|with\s|und\s|mit\s)?(?:{_NAMES})\s)['\"`]?(?P<value>[!-~À-ɏ]{{4,64}})",
     re.IGNORECASE,
 )
@@ -92,10 +93,7 @@ def named(view: str) -> Iterator[tuple[int, int]]:
 
 
 def _names_one(lowered: str) -> bool:
-    for word in _NEEDED_ASCII if lowered.isascii() else _NEEDED:
-        if word in lowered:
-            return True
-    return False
+    return any(word in lowered for word in (_NEEDED_ASCII if lowered.isascii() else _NEEDED))
 
 
 def _bare(value: str, wrap: str) -> str:

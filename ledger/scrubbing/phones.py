@@ -93,6 +93,12 @@ _ROW = re.compile(r"(?<![\w@#$%=<+*^~.,:/-])[(\d](?:[ \-./()]{0,3}\d){14,}(?![\w
 _ROW_HEAD = re.compile(r"\(0?\d{2,4}\)|00[1-9]\d{0,2}(?!\d)|0[1-9]|[2-9]\d\d[.-]")
 _ROW_GROUP = re.compile(r"\(?\d+\)?")
 _MOST_GROUPS = 6
+_ROW_SHAPE = re.compile(
+    "|".join(
+        form.pattern for form in (_NORTH_AMERICAN, _FRENCH_PAIRS, _TRUNK_ZERO, _JAPANESE, _BARE, _BRAZILIAN)
+    )
+    + r"|00[1-9]\d{0,2}(?:[ ./-]\d{1,8}){1,5}"
+)
 # Mobile numbers without any separator are usual in China and India; the script tells whose they are.
 _SCRIPTS = (
     (re.compile(r"[\u4e00-\u9fff]"), re.compile(r"1[3-9]\d{9}"), "CN"),
@@ -114,9 +120,11 @@ def phones(view: str) -> Iterator[tuple[int, int]]:
             start, text = start + 1, text[1:]
         if text.isdecimal() and _COUNTED_THING.search(view, max(0, start - _WORD_REACH), start):
             continue
-        if number >= MAX_JUDGED or is_number(text, explained=_explained(view, start, end)):
-            yield start, end
-        elif _is_of_a_script(text, scripts):
+        if (
+            number >= MAX_JUDGED
+            or is_number(text, explained=_explained(view, start, end))
+            or _is_of_a_script(text, scripts)
+        ):
             yield start, end
     yield from _in_rows(view)
 
@@ -139,18 +147,29 @@ def _in_rows(view: str) -> Iterator[tuple[int, int]]:
 def _cut(view: str, start: int, end: int) -> Iterator[tuple[int, int]]:
     """Yield the numbers of a row, each as long as it can be."""
     groups = [match.span() for match in _ROW_GROUP.finditer(view, start, end)]
-    at = 0
+    at = asked = 0
     while at < len(groups):
-        first = groups[at][0]
         step = 1
-        if _ROW_HEAD.match(view, first):
-            for length in range(min(_MOST_GROUPS, len(groups) - at), 0, -1):
-                text = view[first : groups[at + length - 1][1]]
-                if 9 <= _digits(text) <= 15 and is_number(text, explained=_unexplained):
-                    yield first, first + len(text)
+        if _ROW_HEAD.match(view, groups[at][0]):
+            for length, text in _heads(view, groups[at : at + _MOST_GROUPS]):
+                asked += 1
+                if asked > MAX_JUDGED or is_number(text, explained=_unexplained):
+                    yield groups[at][0], groups[at + length - 1][1]
                     step = length
                     break
         at += step
+
+
+def _heads(view: str, groups: list[tuple[int, int]]) -> list[tuple[int, str]]:
+    """Return how many of the groups look like a number, and that number; the longest comes first."""
+    heads: list[tuple[int, str]] = []
+    digits = 0
+    for length, (start, end) in enumerate(groups, 1):
+        digits += end - start - (view[start] == "(") - (view[end - 1] == ")")
+        text = view[groups[0][0] : end]
+        if 9 <= digits <= 15 and _ROW_SHAPE.fullmatch(text):
+            heads.insert(0, (length, text))
+    return heads
 
 
 def _unexplained() -> bool:

@@ -35,9 +35,12 @@ _LOWER = "a-zß-öø-ɏ"
 _WORD = rf"[{_UPPER}][{_LOWER}]+"
 _NAME = rf"[{_UPPER}][{_UPPER}{_LOWER}'.-]*"
 _IN_CITY = "am|an der|im|in|de|del|la|le|les|sur|sous|den|der|upon"
-CITY = rf"[{_UPPER}][{_LOWER}'-]+(?:(?:[ -](?:{_IN_CITY}))?[ -][{_UPPER}][{_LOWER}'-]+(?![{_LOWER}'-]| \d)){{0,2}}"
+_CITY_WORD = rf"[{_UPPER}][{_LOWER}'-]+"
+# A word with a number behind it begins the next address.
+CITY = rf"{_CITY_WORD}(?:(?:[ -](?:{_IN_CITY}))?[ -]{_CITY_WORD}(?![{_LOWER}'-]| \d)){{0,2}}"
 # A house number may carry a letter, a stair and a door; it is no price, decimal or time.
-_NUMBER = r"\d{1,4}(?: ?[a-zA-Z](?![A-Za-z/]))?(?:[/-](?:\d{1,3}[a-zA-Z]?|(?:[A-Z]|hs|bis|I{2,3}|IV)(?!\w))){0,2}(?![\w%€$]|[.,:]\d)"
+_DOOR = r"[/-](?:\d{1,3}[a-zA-Z]?|(?:[A-Z]|hs|bis|I{2,3}|IV)(?!\w))"
+_NUMBER = rf"\d{{1,4}}(?: ?[a-zA-Z](?![A-Za-z/]))?(?:{_DOOR}){{0,2}}(?![\w%€$]|[.,:]\d)"
 _NOT_AFTER_NUMBER = r"(?<![\w.,:/$-])"
 
 # English: 221B Willow Road, Flat 2, London NW1 6XE; 57/48, Hill Street; 12 Elm St Apt 3 Boston MA 02118.
