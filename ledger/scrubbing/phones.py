@@ -7,7 +7,6 @@ only about what has the shape of a number, in a form that people write without a
 
 from __future__ import annotations
 
-import itertools
 import re
 from collections.abc import Callable, Iterable, Iterator
 
@@ -46,7 +45,6 @@ _WORD_REACH = 32
 MAX_JUDGED = 40
 """So many candidates of one text are judged, at up to 30 questions to the library each; a text with more
 is no chat, and all that has the shape of a number goes."""
-MAX_ROWS = 20
 # Written without a country code, a number can be from any of the places where members live.
 REGIONS = (
     *(
@@ -71,12 +69,12 @@ REGIONS = (
     ),
     *("CN", "BR", "MX", "AR", "SE", "NO", "DK", "FI", "TR", "RU"),
 )
-_NORTH_AMERICAN = re.compile(r"(?:1[ .-])?(?:\([2-9]\d\d\) ?|[2-9]\d\d[.-])[2-9]\d\d[.-]\d{4}")
-_FRENCH_PAIRS = re.compile(r"0[1-9](?:[ .-]\d\d){4}")
-_TRUNK_ZERO = re.compile(r"(?:\(0\d{1,4}\)[ ./-]?|0\d{1,4}[ ./-])\d{2,8}(?:[ .-]\d{2,5}){0,3}")
-_JAPANESE = re.compile(r"0\d{1,3}-\d{2,4}-\d{4}")
-_BARE = re.compile(r"0(?:6\d{8}|7\d{8,9}|1[5-7]\d{8,9}|[1-3]\d{9})")
-_BRAZILIAN = re.compile(r"\([1-9]\d\) ?9?\d{4}-\d{4}")
+NORTH_AMERICAN = re.compile(r"(?:1[ .-])?(?:\([2-9]\d\d\) ?|[2-9]\d\d[.-])[2-9]\d\d[.-]\d{4}")
+FRENCH_PAIRS = re.compile(r"0[1-9](?:[ .-]\d\d){4}")
+TRUNK_ZERO = re.compile(r"(?:\(0\d{1,4}\)[ ./-]?|0\d{1,4}[ ./-])\d{2,8}(?:[ .-]\d{2,5}){0,3}")
+JAPANESE = re.compile(r"0\d{1,3}-\d{2,4}-\d{4}")
+BARE = re.compile(r"0(?:6\d{8}|7\d{8,9}|1[5-7]\d{8,9}|[1-3]\d{9})")
+BRAZILIAN = re.compile(r"\([1-9]\d\) ?9?\d{4}-\d{4}")
 # A decimal number, or seconds and milliseconds since 1970.
 _NO_PHONE = re.compile(r"\d+\.\d{5,}|1[4-9]\d{8}(?:\d{3})?")
 # "order 0049151234567": shops and shippers count in long numbers, too.
@@ -88,17 +86,6 @@ _COUNTED_THING = re.compile(
 # "1 2 3 4 5 6 7 8": each digit alone is a list or a count.
 _COUNTED = re.compile(r"\d(?: \d)+")
 _NATIONAL_LENGTH = 14
-_ROW = re.compile(r"(?<![\w@#$%=<+*^~.,:/-])[(\d](?:[ \-./()]{0,3}\d){14,}(?![\w%]|[.,:/-]\d)", re.ASCII)
-# How a number begins that may stand in a row of them; each of its groups, and how many it has at most.
-_ROW_HEAD = re.compile(r"\(0?\d{2,4}\)|00[1-9]\d{0,2}(?!\d)|0[1-9]|[2-9]\d\d[.-]")
-_ROW_GROUP = re.compile(r"\(?\d+\)?")
-_MOST_GROUPS = 6
-_ROW_SHAPE = re.compile(
-    "|".join(
-        form.pattern for form in (_NORTH_AMERICAN, _FRENCH_PAIRS, _TRUNK_ZERO, _JAPANESE, _BARE, _BRAZILIAN)
-    )
-    + r"|00[1-9]\d{0,2}(?:[ ./-]\d{1,8}){1,5}"
-)
 # Mobile numbers without any separator are usual in China and India; the script tells whose they are.
 _SCRIPTS = (
     (re.compile(r"[\u4e00-\u9fff]"), re.compile(r"1[3-9]\d{9}"), "CN"),
@@ -108,8 +95,6 @@ _SCRIPTS = (
 
 def phones(view: str) -> Iterator[tuple[int, int]]:
     """Yield where a phone number stands."""
-    if sum(map(view.count, "0123456789")) < 7:
-        return
     yield from (match.span(1) for match in _LINK.finditer(view))
     view = without_urls(view)
     scripts = _scripts_of(view)
@@ -126,58 +111,6 @@ def phones(view: str) -> Iterator[tuple[int, int]]:
             or _is_of_a_script(text, scripts)
         ):
             yield start, end
-    yield from _in_rows(view)
-
-
-def _in_rows(view: str) -> Iterator[tuple[int, int]]:
-    """Yield the numbers that stand one after the other with nothing but a blank or a slash between them.
-
-    Together they are too long for a number. Only what has its country's grouping is one here, two at
-    least, with hardly a digit left over: a row of numbers is mostly a table.
-    """
-    for row in itertools.islice(_ROW.finditer(view), MAX_ROWS):
-        places = list(itertools.islice(_cut(view, *row.span()), MAX_JUDGED))
-        covered = sum(_digits(view[start:end]) for start, end in places)
-        if len(places) == MAX_JUDGED:
-            yield row.span()
-        elif len(places) > 1 and covered >= 0.8 * _digits(row[0]):
-            yield from places
-
-
-def _cut(view: str, start: int, end: int) -> Iterator[tuple[int, int]]:
-    """Yield the numbers of a row, each as long as it can be."""
-    groups = [match.span() for match in _ROW_GROUP.finditer(view, start, end)]
-    at = asked = 0
-    while at < len(groups):
-        step = 1
-        if _ROW_HEAD.match(view, groups[at][0]):
-            for length, text in _heads(view, groups[at : at + _MOST_GROUPS]):
-                asked += 1
-                if asked > MAX_JUDGED or is_number(text, explained=_unexplained):
-                    yield groups[at][0], groups[at + length - 1][1]
-                    step = length
-                    break
-        at += step
-
-
-def _heads(view: str, groups: list[tuple[int, int]]) -> list[tuple[int, str]]:
-    """Return how many of the groups look like a number, and that number; the longest comes first."""
-    heads: list[tuple[int, str]] = []
-    digits = 0
-    for length, (start, end) in enumerate(groups, 1):
-        digits += end - start - (view[start] == "(") - (view[end - 1] == ")")
-        text = view[groups[0][0] : end]
-        if 9 <= digits <= 15 and _ROW_SHAPE.fullmatch(text):
-            heads.insert(0, (length, text))
-    return heads
-
-
-def _unexplained() -> bool:
-    return False
-
-
-def _digits(text: str) -> int:
-    return sum(map(str.isdigit, text))
 
 
 def _explained(view: str, start: int, end: int) -> Explained:
@@ -208,7 +141,7 @@ def is_number(text: str, *, explained: Explained) -> bool:
         international = "+" + digits.removeprefix("00")
         known = valid(international, None) or (possible(international) and len(digits) >= 10)
         return known or (9 <= len(digits) <= 15 and explained())
-    if _FRENCH_PAIRS.fullmatch(text):
+    if FRENCH_PAIRS.fullmatch(text):
         return True
     if _looks_like_a_date(text):
         return False
@@ -225,16 +158,16 @@ def is_number(text: str, *, explained: Explained) -> bool:
 
 def _usual_shape(text: str) -> bool:
     """Return whether ``text`` has the grouping that its country uses, and is a number there."""
-    if _NORTH_AMERICAN.fullmatch(text):
+    if NORTH_AMERICAN.fullmatch(text):
         return True
-    if _BRAZILIAN.fullmatch(text):
+    if BRAZILIAN.fullmatch(text):
         return valid(text, "BR")
-    if _BARE.fullmatch(text):
+    if BARE.fullmatch(text):
         mobile = any(valid(text, region, mobile=True) for region in ("NL", "FR", "GB", "DE"))
         return mobile or (len(text) == 11 and valid(text, "GB"))
-    if _JAPANESE.fullmatch(text) and valid(text, "JP"):
+    if JAPANESE.fullmatch(text) and valid(text, "JP"):
         return True
-    zero = _TRUNK_ZERO.fullmatch(text) and 9 <= sum(map(str.isdigit, text)) <= 12
+    zero = TRUNK_ZERO.fullmatch(text) and 9 <= sum(map(str.isdigit, text)) <= 12
     return bool(zero) and any(
         valid(text, region) for region in ("GB", "DE", "AT", "CH", "NL", "BE", "AU", "SE")
     )

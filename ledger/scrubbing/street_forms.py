@@ -35,8 +35,11 @@ _LOWER = "a-zß-öø-ɏ"
 _WORD = rf"[{_UPPER}][{_LOWER}]+"
 _NAME = rf"[{_UPPER}][{_UPPER}{_LOWER}'.-]*"
 _IN_CITY = "am|an der|im|in|de|del|la|le|les|sur|sous|den|der|upon"
-_CITY_WORD = rf"[{_UPPER}][{_LOWER}'-]+"
-# A word with a number behind it begins the next address.
+# A word for street or with a number behind it begins the next address.
+_STREET_FIRST = (
+    "Am|An|Auf|Im|In|Zum|Zur|Unter|Hinter|Rua|Rue|Av|Avda|Avenida|Avenue|Calle|Plaza|Via|Viale|Ul|Al"
+)
+_CITY_WORD = rf"(?!(?:{_STREET_FIRST})\b)[{_UPPER}][{_LOWER}'-]+"
 CITY = rf"{_CITY_WORD}(?:(?:[ -](?:{_IN_CITY}))?[ -]{_CITY_WORD}(?![{_LOWER}'-]| \d)){{0,2}}"
 # A house number may carry a letter, a stair and a door; it is no price, decimal or time.
 _DOOR = r"[/-](?:\d{1,3}[a-zA-Z]?|(?:[A-Z]|hs|bis|I{2,3}|IV)(?!\w))"
