@@ -1,6 +1,6 @@
 """How well ``ledger.scrubbing`` finds private values, against lines whose values are marked, and libraries.
 
-    python benchmarks/bench_scrubbing.py [--half tuning|held-out|both] [--misses] [--chat EXPORT…]
+    python benchmarks/bench_scrubbing.py [--half tuning|held-out|fresh|all] [--misses] [--chat EXPORT…]
                                          [--write docs/scrubbing.md]
 
 Lines stand in tests/ledger/scrubbing_*.jsonl: ``⟦kind|value⟧`` marks a value and ``¦`` breaks up what
@@ -33,6 +33,7 @@ from ledger.scrubbing import KINDS, find_spans, phones  # noqa: E402  (the proje
 HALVES = {
     "tuning": ROOT / "tests/ledger/scrubbing_lines.jsonl",
     "held-out": ROOT / "tests/ledger/scrubbing_heldout.jsonl",
+    "fresh": ROOT / "tests/ledger/scrubbing_fresh.jsonl",
 }
 BEGIN, END = "<!-- figures of bench_scrubbing.py: begin -->", "<!-- figures of bench_scrubbing.py: end -->"
 SECRETS = frozenset(("token", "discord-token", "password", "webhook"))
@@ -325,12 +326,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--half", choices=[*HALVES, "both"], default="tuning")
+    parser.add_argument("--half", choices=[*HALVES, "all"], default="tuning")
     parser.add_argument("--misses", action="store_true", help="print each error, which shows the lines")
     parser.add_argument("--chat", type=Path, nargs="+", default=[], help="exports to count in")
     parser.add_argument("--write", type=Path, help="page to put the figures into, between its two marks")
     chosen = parser.parse_args(arguments)
-    halves = {name: load(path) for name, path in HALVES.items() if chosen.half in (name, "both")}
+    halves = {name: load(path) for name, path in HALVES.items() if chosen.half in (name, "all")}
     if chosen.misses:
         for lines in halves.values():
             print("\n".join(score(lines, ours).notes))

@@ -5,15 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from ledger.scrubbing.masking import without_urls
+from ledger.scrubbing.masking import mask, without_urls
 
 _CARD = re.compile(
     r"(?<![\w+.-])(?<!\d[.,:/])(?:\d{12,19}"
-    # Neither before nor after the groups may the row of numbers go on.
-    r"|(?<!\d{4} )\d{4}(?P<by>[ -])\d{4}(?P=by)\d{4}(?P=by)\d{4}(?:(?P=by)\d{2,3})?(?! \d{4})"
-    r"|\d{4}(?P<of>[ -])\d{6}(?P=of)\d{4,5})(?!\w|[-.,:/]\d)",
+    r"|\d{4}(?P<by>[ ._-]|  )\d{4}(?P=by)\d{4}(?P=by)\d{4}(?:(?P=by)\d{2,3})?"
+    r"|\d{4}(?P<of>[ ._-])\d{6}(?P=of)\d{4,5})(?!\w|[-.,:/]\d)",
     re.ASCII,
 )
+# Four groups of four digits: a row that goes on is a table, unless it is made of nothing but cards.
+_ROW = re.compile(r"(?<![\w+.-])(?<!\d[.,:/])\d{4}(?:(?:  ?|[._-])\d{4}){4,}(?!\w|[-.,:/]\d)", re.ASCII)
+_GROUPS = 4
 _CARD_WORDS = re.compile(
     r"card|\bcc\b|visa|master|amex|maestro|diners|discover|kart[ey]|carte|cart[ãa]o|tarjeta|kaart"
     r"|カード|卡|कार्ड|карт",
@@ -43,8 +45,13 @@ def cards(view: str) -> Iterator[tuple[int, int]]:
     numbers passes Luhn's check, and Discord is full of long identifiers.
     """
     view = without_urls(view)
+    for row in _ROW.finditer(view):
+        places = list(_in_row(view, row.start(), row.end()))
+        yield from places
+        if not (places or _CARD_WORDS.search(view, max(0, row.start() - _WORD_REACH), row.end())):
+            view = mask(view, [row.span()])
     for match in _CARD.finditer(view):
-        digits = re.sub(r"[ -]", "", match[0])
+        digits = re.sub(r"[ ._-]", "", match[0])
         if len(set(digits)) == 1 or not luhn(digits):
             continue
         grouped = len(digits) < len(match[0])
@@ -53,6 +60,17 @@ def cards(view: str) -> Iterator[tuple[int, int]]:
         around = max(0, match.start() - _WORD_REACH), match.end() + _WORD_REACH
         if (usual and _ISSUERS.fullmatch(digits)) or _CARD_WORDS.search(view, *around):
             yield match.span()
+
+
+def _in_row(view: str, start: int, end: int) -> Iterator[tuple[int, int]]:
+    """Yield the cards at the head of a row of groups; what follows the last of them may be its date."""
+    groups = [match.span() for match in re.compile(r"\d{4}").finditer(view, start, end)]
+    for first in range(0, len(groups) - _GROUPS + 1, _GROUPS):
+        four = groups[first : first + _GROUPS]
+        digits = "".join(view[a:b] for a, b in four)
+        if len(set(digits)) == 1 or not luhn(digits) or not _ISSUERS.fullmatch(digits):
+            return
+        yield four[0][0], four[-1][1]
 
 
 def luhn(digits: str) -> bool:
@@ -81,22 +99,20 @@ _COUNTRIES = {
     31: "MT",
 }
 _LENGTHS = {country: length for length, countries in _COUNTRIES.items() for country in countries.split()}
-_IBAN_HEAD = re.compile(r"(?<![A-Za-z0-9])([A-Z]{2})\d{2}(?=[ -]?[A-Z0-9]{2})", re.IGNORECASE)
-_IBAN_CHARACTER = re.compile(r"[ -]?([A-Za-z0-9])")
+_IBAN_HEAD = re.compile(r"(?<![A-Za-z0-9])([A-Z]{2})\d{2}(?=[ .-]?[A-Z0-9]{2})", re.IGNORECASE | re.ASCII)
+_IBANS = {
+    country: re.compile(rf"[A-Za-z0-9](?:[ .-]?[A-Za-z0-9]){{{length - 1}}}(?![^\W_])")
+    for country, length in _LENGTHS.items()
+}
 
 
 def ibans(view: str) -> Iterator[tuple[int, int]]:
     """Yield where an international bank account number stands."""
     for head in _IBAN_HEAD.finditer(view):
-        length = _LENGTHS.get(head[1].upper())
-        end = head.start()
-        characters: list[str] = []
-        while length and len(characters) < length and (step := _IBAN_CHARACTER.match(view, end)):
-            characters.append(step[1].upper())
-            end = step.end()
-        whole = len(characters) == length and not view[end : end + 1].isalnum()
-        if whole and _remainder("".join(characters)) == 1:
-            yield head.start(), end
+        form = _IBANS.get(head[1].upper())
+        match = form.match(view, head.start()) if form else None
+        if match and _remainder(re.sub("[ .-]", "", match[0]).upper()) == 1:
+            yield match.span()
 
 
 def _remainder(iban: str) -> int:

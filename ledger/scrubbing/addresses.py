@@ -34,8 +34,11 @@ _WORDS = re.compile(
 def addresses(view: str) -> Iterator[tuple[int, int]]:
     """Yield where a street address stands, with flat, postcode and city where they follow it."""
     view = without_urls(view)
+    plain = view.isascii()
     for form in FORMS:
-        if any(word in view for word in form.needs):
-            yield from (match.span() for match in form.pattern.finditer(view))
+        for word in form.plain_needs if plain else form.needs:
+            if word in view:
+                yield from (match.span() for match in form.pattern.finditer(view))
+                break
     if _WORDS.search(view):
         yield from (match.span() for match in _EXPLAINED_FORMS.finditer(view))

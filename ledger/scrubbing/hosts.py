@@ -13,6 +13,13 @@ from ipaddress import AddressValueError, IPv6Address
 _V4 = re.compile(
     r"(?<![\w.])(?<![A-Za-z]-)(?<![A-Za-z0-9]/)(?:\d{1,3}\.){3}\d{1,3}(?![\w]|\.\d|-[A-Za-z])", re.ASCII
 )
+# "203[.]0[.]113[.]7" is how people write an address that no program shall take for a link.
+_DOT = r"(?:\[\.\]|\(\.\)|\[dot\])"
+_BROKEN_DOTS = ("[.]", "(.)", "[dot]")
+_BROKEN_UP = re.compile(
+    rf"(?<![\w.])\d{{1,3}}(?:{_DOT}\d{{1,3}}){{3}}(?!\w)|(?<![\w.])(?:\d{{1,3}}\.){{2}}\d{{1,3}}{_DOT}\d{{1,3}}(?!\w)",
+    re.ASCII,
+)
 _V6 = re.compile(r"(?<![\w:.])(?:[0-9A-Fa-f]{0,4}:){2,7}[0-9A-Fa-f]{0,4}(?![\w:]|\.\d)", re.ASCII)
 _HARMLESS = {"8.8.8.8", "8.8.4.4", "1.1.1.1", "1.0.0.1", "9.9.9.9"}
 _VERSION_WORDS = (
@@ -41,10 +48,17 @@ _NETWORK = re.compile(
 )
 
 
+MAX_JUDGED = 100
+"""The words around so many addresses of a text are read; a text with more is a log and no changelog."""
+
+
 def ips(view: str) -> Iterator[tuple[int, int]]:
     """Yield where an IP address of a machine stands."""
-    for match in _V4.finditer(view):
-        if _is_v4(match[0]) and not _is_version(view, match):
+    for number, match in enumerate(_V4.finditer(view)):
+        if _is_v4(match[0]) and (number >= MAX_JUDGED or not _is_version(view, match)):
+            yield match.span()
+    for match in _BROKEN_UP.finditer(view) if any(dot in view for dot in _BROKEN_DOTS) else ():
+        if _is_v4(re.sub(r"\D+", ".", match[0])):
             yield match.span()
     if view.count(":") >= 2:
         for match in _V6.finditer(view):

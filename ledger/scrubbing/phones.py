@@ -8,13 +8,14 @@ only about what has the shape of a number, in a form that people write without a
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import phonenumbers
 from phonenumbers import NumberParseException, PhoneNumberType
 
 from ledger.scrubbing.masking import without_urls
 
+Explained = Callable[[], bool]
 _SEPARATOR = r"[ \-./()]{0,3}"
 _EXTENSION = r"(?: ?(?:x|ext\.?) ?\d{1,6})?"
 _CANDIDATE = re.compile(
@@ -68,14 +69,23 @@ REGIONS = (
     ),
     *("CN", "BR", "MX", "AR", "SE", "NO", "DK", "FI", "TR", "RU"),
 )
-_NORTH_AMERICAN = re.compile(r"(?:1[ .-])?(?:\([2-9]\d\d\) ?|[2-9]\d\d[.-])[2-9]\d\d[.-]\d{4}")
-_FRENCH_PAIRS = re.compile(r"0[1-9](?:[ .-]\d\d){4}")
-_TRUNK_ZERO = re.compile(r"(?:\(0\d{1,4}\)[ ./-]?|0\d{1,4}[ ./-])\d{2,8}(?:[ .-]\d{2,5}){0,3}")
-_JAPANESE = re.compile(r"0\d{1,3}-\d{2,4}-\d{4}")
-_BARE = re.compile(r"0(?:6\d{8}|7\d{8,9}|1[5-7]\d{8,9}|[1-3]\d{9})")
-_BRAZILIAN = re.compile(r"\([1-9]\d\) ?9?\d{4}-\d{4}")
+NORTH_AMERICAN = re.compile(r"(?:1[ .-])?(?:\([2-9]\d\d\) ?|[2-9]\d\d[.-])[2-9]\d\d[.-]\d{4}")
+FRENCH_PAIRS = re.compile(r"0[1-9](?:[ .-]\d\d){4}")
+TRUNK_ZERO = re.compile(r"(?:\(0\d{1,4}\)[ ./-]?|0\d{1,4}[ ./-])\d{2,8}(?:[ .-]\d{2,5}){0,3}")
+JAPANESE = re.compile(r"0\d{1,3}-\d{2,4}-\d{4}")
+BARE = re.compile(r"0(?:6\d{8}|7\d{8,9}|1[5-7]\d{8,9}|[1-3]\d{9})")
+BRAZILIAN = re.compile(r"\([1-9]\d\) ?9?\d{4}-\d{4}")
 # A decimal number, or seconds and milliseconds since 1970.
 _NO_PHONE = re.compile(r"\d+\.\d{5,}|1[4-9]\d{8}(?:\d{3})?")
+# "order 0049151234567": shops and shippers count in long numbers, too.
+_COUNTED_THING = re.compile(
+    r"\b(?:orders?|ticket|invoice|rma|sku|tracking|serial|case|issue|isbn|ean|bestellung|rechnung|commande|pedido)"
+    r"(?:\s(?:number|no\.?|nr\.?|id))?\s?[#:]{0,2}\s?$",
+    re.IGNORECASE,
+)
+# "1 2 3 4 5 6 7 8": each digit alone is a list or a count.
+_COUNTED = re.compile(r"\d(?: \d)+")
+_NATIONAL_LENGTH = 14
 # Mobile numbers without any separator are usual in China and India; the script tells whose they are.
 _SCRIPTS = (
     (re.compile(r"[\u4e00-\u9fff]"), re.compile(r"1[3-9]\d{9}"), "CN"),
@@ -85,8 +95,6 @@ _SCRIPTS = (
 
 def phones(view: str) -> Iterator[tuple[int, int]]:
     """Yield where a phone number stands."""
-    if sum(map(view.count, "0123456789")) < 7:
-        return
     yield from (match.span(1) for match in _LINK.finditer(view))
     view = without_urls(view)
     scripts = _scripts_of(view)
@@ -95,6 +103,8 @@ def phones(view: str) -> Iterator[tuple[int, int]]:
         start, end = match.span()
         if text.count("(") > text.count(")"):
             start, text = start + 1, text[1:]
+        if text.isdecimal() and _COUNTED_THING.search(view, max(0, start - _WORD_REACH), start):
+            continue
         if (
             number >= MAX_JUDGED
             or is_number(text, explained=_explained(view, start, end))
@@ -103,9 +113,14 @@ def phones(view: str) -> Iterator[tuple[int, int]]:
             yield start, end
 
 
-def _explained(view: str, start: int, end: int) -> bool:
-    before = view[max(0, start - _WORD_REACH) : start]
-    return bool(_WORDS.search(before) or _WORDS.search(view[end : end + _WORD_REACH // 2]))
+def _explained(view: str, start: int, end: int) -> Explained:
+    """Return a question to be asked only where the number's own form leaves it open: it is slow."""
+
+    def asked() -> bool:
+        before = view[max(0, start - _WORD_REACH) : start]
+        return bool(_WORDS.search(before) or _WORDS.search(view[end : end + _WORD_REACH // 2]))
+
+    return asked
 
 
 def _scripts_of(view: str) -> list[tuple[re.Pattern[str], str]]:
@@ -117,37 +132,42 @@ def _is_of_a_script(text: str, scripts: Iterable[tuple[re.Pattern[str], str]]) -
     return any(form.fullmatch(text) and valid(text, region) for form, region in scripts)
 
 
-def is_number(text: str, *, explained: bool) -> bool:
-    """Return whether ``text`` is a phone number; ``explained``: a word nearby says so."""
+def is_number(text: str, *, explained: Explained) -> bool:
+    """Return whether ``text`` is a phone number; ``explained`` tells whether a word nearby says so."""
     digits = re.sub(r"\D", "", text)
-    if digits.endswith("000000") or _NO_PHONE.fullmatch(text):
+    if digits.endswith("000000") or _NO_PHONE.fullmatch(text) or _COUNTED.fullmatch(text):
         return False
     if text.lstrip("(").startswith("+") or digits.startswith("00"):
         international = "+" + digits.removeprefix("00")
         known = valid(international, None) or (possible(international) and len(digits) >= 10)
-        return known or (explained and 9 <= len(digits) <= 15)
-    if _FRENCH_PAIRS.fullmatch(text):
+        return known or (9 <= len(digits) <= 15 and explained())
+    if FRENCH_PAIRS.fullmatch(text):
         return True
     if _looks_like_a_date(text):
         return False
-    if explained and any(valid(text, region) for region in REGIONS):
+    if _usual_shape(text):
         return True
+    # No country's national number, with its trunk zero, is longer.
+    if len(digits) > _NATIONAL_LENGTH or not explained():
+        return False
     # Numbers that nobody has been given yet look the same, and area codes are added every year.
-    return (explained and digits[0] == "0" and 9 <= len(digits) <= 13) or _usual_shape(text)
+    if digits[0] == "0" and 9 <= len(digits) <= 13:
+        return True
+    return any(valid(text, region) for region in REGIONS)
 
 
 def _usual_shape(text: str) -> bool:
     """Return whether ``text`` has the grouping that its country uses, and is a number there."""
-    if _NORTH_AMERICAN.fullmatch(text):
+    if NORTH_AMERICAN.fullmatch(text):
         return True
-    if _BRAZILIAN.fullmatch(text):
+    if BRAZILIAN.fullmatch(text):
         return valid(text, "BR")
-    if _BARE.fullmatch(text):
+    if BARE.fullmatch(text):
         mobile = any(valid(text, region, mobile=True) for region in ("NL", "FR", "GB", "DE"))
         return mobile or (len(text) == 11 and valid(text, "GB"))
-    if _JAPANESE.fullmatch(text) and valid(text, "JP"):
+    if JAPANESE.fullmatch(text) and valid(text, "JP"):
         return True
-    zero = _TRUNK_ZERO.fullmatch(text) and 9 <= sum(map(str.isdigit, text)) <= 12
+    zero = TRUNK_ZERO.fullmatch(text) and 9 <= sum(map(str.isdigit, text)) <= 12
     return bool(zero) and any(
         valid(text, region) for region in ("GB", "DE", "AT", "CH", "NL", "BE", "AU", "SE")
     )

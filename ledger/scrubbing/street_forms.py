@@ -10,17 +10,19 @@ from typing import NamedTuple
 
 
 class Form(NamedTuple):
-    """How addresses of a language look, and words of which each such address has one.
+    """How addresses of a language look, and words of which each such address has one; which are ASCII.
 
     Looking for plain words first is many times faster than trying a pattern at each place.
     """
 
     needs: tuple[str, ...]
+    plain_needs: tuple[str, ...]
     pattern: re.Pattern[str]
 
 
 def _form(pattern: str, needs: str) -> Form:
-    return Form(tuple(needs.split()), re.compile(pattern))
+    words = tuple(dict.fromkeys(needs.split()))
+    return Form(words, tuple(filter(str.isascii, words)), re.compile(pattern))
 
 
 def _either_case(words: str) -> str:
@@ -33,9 +35,15 @@ _LOWER = "a-zß-öø-ɏ"
 _WORD = rf"[{_UPPER}][{_LOWER}]+"
 _NAME = rf"[{_UPPER}][{_UPPER}{_LOWER}'.-]*"
 _IN_CITY = "am|an der|im|in|de|del|la|le|les|sur|sous|den|der|upon"
-CITY = rf"[{_UPPER}][{_LOWER}'-]+(?:(?:[ -](?:{_IN_CITY}))?[ -][{_UPPER}][{_LOWER}'-]+){{0,2}}"
+# A word for street or with a number behind it begins the next address.
+_STREET_FIRST = (
+    "Am|An|Auf|Im|In|Zum|Zur|Unter|Hinter|Rua|Rue|Av|Avda|Avenida|Avenue|Calle|Plaza|Via|Viale|Ul|Al"
+)
+_CITY_WORD = rf"(?!(?:{_STREET_FIRST})\b)[{_UPPER}][{_LOWER}'-]+"
+CITY = rf"{_CITY_WORD}(?:(?:[ -](?:{_IN_CITY}))?[ -]{_CITY_WORD}(?![{_LOWER}'-]| \d)){{0,2}}"
 # A house number may carry a letter, a stair and a door; it is no price, decimal or time.
-_NUMBER = r"\d{1,4}(?: ?[a-zA-Z](?![A-Za-z]))?(?:[/-]\d{1,3}[a-zA-Z]?){0,2}(?![\w%€$]|[.,:]\d)"
+_DOOR = r"[/-](?:\d{1,3}[a-zA-Z]?|(?:[A-Z]|hs|bis|I{2,3}|IV)(?!\w))"
+_NUMBER = rf"\d{{1,4}}(?: ?[a-zA-Z](?![A-Za-z/]))?(?:{_DOOR}){{0,2}}(?![\w%€$]|[.,:]\d)"
 _NOT_AFTER_NUMBER = r"(?<![\w.,:/$-])"
 
 # English: 221B Willow Road, Flat 2, London NW1 6XE; 57/48, Hill Street; 12 Elm St Apt 3 Boston MA 02118.
@@ -57,8 +65,10 @@ _EN_WIDER_TYPES = (
 )
 _EN_NO_NAME = r"(?!(?:Supreme|District|High|Federal|Crown|County|Appeals|International) Court\b)"
 _EN_NAMES = rf"(?:[NSEW]\.? )?(?:{_EN_NO_NAME}(?:{_NAME}|\d{{1,3}}(?:st|nd|rd|th)) ){{1,3}}"
+# "Level 3 Boss Drive", "5 Star Court"
 _EN_NUMBER = (
-    rf"{_NOT_AFTER_NUMBER}(?:(?:Flat|Unit) \d{{1,4}}[A-Za-z]?,? |H\.? ?No\.? )?"
+    r"(?<!\b[Ll]evel )(?<!\b[Ss]tage )(?<!\b[Cc]hapter )(?<!\b[Ee]pisode )(?<!\b[Rr]ound )(?<!\b[Ss]eason )"
+    rf"{_NOT_AFTER_NUMBER}(?![1-7] Star )(?:(?:Flat|Unit) \d{{1,4}}[A-Za-z]?,? |H\.? ?No\.? )?"
     r"\d{1,5}[A-Z]?(?:/\d{1,4})?,? "
 )
 ENGLISH = _form(
@@ -126,8 +136,8 @@ _SOUTHERN_TYPES = (
 )
 _SOUTHERN_TYPE = rf"(?i:{_SOUTHERN_TYPES.replace('.', chr(92) + '.')})"
 _FLOOR = (
-    r"(?: ?,? ?(?:(?i:piso|puerta|apt\.?|apto\.?|interior|int\.|edif\.?|depto\.?|piano|appartamento"
-    r"|interno|bloco"
+    r"(?: ?[,-]? ?(?:(?i:piso|puerta|apt\.?|apto\.?|interior|int\.|edif\.?|depto\.?|piano|appartamento"
+    r"|interno|bloco|bl\.|andar|apartamento|casa|sala|scala"
     r"|lote|n\.?º)"
     r" ?\d{1,4}[A-Z]?|\d{1,2}\.?[ºª] ?[A-Z]?))"
 )

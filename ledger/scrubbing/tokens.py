@@ -28,10 +28,12 @@ _KNOWN = re.compile(
     |(?:api|HRKU)-[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}(?![\w-])   # LaunchDarkly, Heroku
     |mdb_sa_sk_[\w-]{40}|dapi[0-9a-f]{32}(?!\w)|EAAA[\w-]{56,64}(?![\w-])   # MongoDB, Databricks, Square
     |sk\.eyJ[\w-]{40,200}\.[\w-]{20,30}                                 # Mapbox
-    |xox[abeoprs]-(?=[\w-]*\d)[\w-]{10,250}|xapp-\d-[\w-]{20,250}        # Slack; not "xoxo-" in words
+    |(?P<words>xox[abeoprs]-[\w-]{10,250}                               # Slack; not "xoxo-" in words
+        |sk-(?:proj-|ant-|or-|svcacct-)[\w-]{20,250})                     # OpenAI, Anthropic
+    |xapp-\d-[\w-]{20,250}|vercel_[A-Za-z0-9]{24}|rnd_[A-Za-z0-9]{32}(?!\w)   # Slack, Vercel, Render
+    |EAA[A-Za-z0-9]{80,300}(?!\w)|secret_[A-Za-z0-9]{43}(?!\w)          # Facebook, Notion
     |AIza[\w-]{35}(?![\w-])|ya29\.[\w-]{20,500}|GOCSPX-[\w-]{20,40}     # Google
     |(?:sk|rk|pk)_(?:live|test)_[A-Za-z0-9]{16,247}|whsec_[\w+/=]{16,100}   # Stripe
-    |sk-(?:proj-|ant-|or-|svcacct-)(?=[\w-]*\d)[\w-]{20,250}                  # OpenAI, Anthropic
     |sk-[A-Za-z0-9]{32,64}(?![\w-])                                     # OpenAI, DeepSeek
     |hf_[A-Za-z0-9]{30,40}|npm_[A-Za-z0-9]{36}|pypi-AgE[\w-]{50,250}    # Hugging Face, npm, PyPI
     |SG\.[\w-]{16,32}\.[\w-]{16,64}|SK[0-9a-f]{32}(?!\w)|key-[0-9a-f]{32}(?!\w)   # SendGrid, Twilio, Mailgun
@@ -40,13 +42,11 @@ _KNOWN = re.compile(
     |do[opr]_v1_[0-9a-f]{64}|shp(?:at|ca|pa|ss)_[0-9a-fA-F]{32}         # DigitalOcean, Shopify
     |sq0(?:atp|csp)-[\w-]{22,43}|tskey-[a-z]+-[\w-]{20,80}              # Square, Tailscale
     |AGE-SECRET-KEY-1[A-Z0-9]{58}|hvs\.[\w-]{24,200}|dckr_pat_[\w-]{20,64}   # age, Vault, Docker
-    |eyJ[\w-]{10,2000}\.[\w-]{10,8000}(?:\.[\w-]{10,2000})?             # JSON Web Token
+    |(?<![\w-])eyJ[\w-]{10,2000}\.[\w-]{10,8000}(?:\.[\w-]{10,2000})?             # JSON Web Token
     )""",
     re.VERBOSE | re.ASCII,
 )
-_SLACK_HOOK = re.compile(
-    r"(?<=hooks\.slack\.com/services/)T[A-Z0-9]{6,12}/B[A-Z0-9]{6,12}/[A-Za-z0-9]{16,32}"
-)
+_NO_DIGIT = re.compile(r"\D*")
 _LONG_RUN = re.compile(r"[\w+/-]{16}", re.ASCII)
 _CANDIDATE = re.compile(r"(?<![\w+/~-])[\w+/~-]{16,512}={0,2}(?![\w+/~-])", re.ASCII)
 _KEY_NAMES = re.compile(
@@ -58,6 +58,12 @@ _KEY_NAMES = re.compile(
     |キー|トークン|密钥|密鑰|令牌
     )""",
     re.VERBOSE | re.IGNORECASE,
+)
+# "... is my private key"
+_CALLED_AFTER = re.compile(
+    r"['\"`]?\s(?:is|was|ist|war)\s(?:my|our|your|his|her|their|the|mein|der)\s(?!public)(?:\w{1,20}\s){0,2}"
+    r"(?:key|token|secret)\b",
+    re.IGNORECASE,
 )
 _DIGEST_NAMES = re.compile(
     r"commit|\bsha(?:-?\d+)?\b|\bmd5\b|hash|digest|checksum|integrity|etag|revision|bisect|fingerprint|public|cache|pgp|gpg",
@@ -71,8 +77,10 @@ def known(view: str) -> Iterator[tuple[int, int]]:
     """Yield where a token in an issuer's documented form stands."""
     if not _LONG_RUN.search(view):
         return
-    yield from (match.span() for match in _KNOWN.finditer(view))
-    yield from (match.span() for match in _SLACK_HOOK.finditer(view))
+    for match in _KNOWN.finditer(view):
+        words = match["words"]
+        if words is None or not _NO_DIGIT.fullmatch(words):
+            yield match.span()
 
 
 def named(view: str) -> Iterator[tuple[int, int]]:
@@ -86,7 +94,8 @@ def named(view: str) -> Iterator[tuple[int, int]]:
             continue  # a part of an address's path, where only "key=" tells a secret from a name
         before = view[max(0, start - _REACH) : start]
         mixed = _ASSIGNED if before.rstrip(" '\"`").endswith(("=", ":")) else _CALLED
-        if _KEY_NAMES.search(before) and not _DIGEST_NAMES.search(before) and is_random(match[0], mixed):
+        called = _KEY_NAMES.search(before) or _CALLED_AFTER.match(view, match.end())
+        if called and not _DIGEST_NAMES.search(before) and is_random(match[0], mixed):
             yield match.span()
 
 

@@ -37,7 +37,23 @@ def test_settings_of_any_bytes_are_read_or_refused(place: Path, data: bytes) -> 
 
 
 PIECES = st.sampled_from(
-    ["(0049", "+49 151 ", "06 ", "a@b.", "4111 ", "1.2.3.", "pw: ", "eyJ.", "[", "\\_", "://a:"]
+    [
+        "(020) ",
+        "202-",
+        "12 rue A",
+        "0491 570 006 ",
+        "(0049",
+        "+49 151 ",
+        "06 ",
+        "a@b.",
+        "4111 ",
+        "1.2.3.",
+        "pw: ",
+        "eyJ.",
+        "[",
+        "\\_",
+        "://a:",
+    ]
 )
 
 

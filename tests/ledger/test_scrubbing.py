@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from benchmarks.bench_scrubbing import HALVES, Line, load, ours, score
 from ledger import scrubbing
-from ledger.scrubbing import KINDS, RULES, found_values, phones, scrub
+from ledger.scrubbing import KINDS, RULES, found_values, hosts, phone_rows, phones, scrub
 
 LINES = {half: load(path) for half, path in HALVES.items()}
 ALL = [line for lines in LINES.values() for line in lines]
@@ -184,6 +184,8 @@ HOSTILE = [
         "5 bis ",
         "discord.gg/",
     ),
+    # The first two took seconds: each began a search to the text's end.
+    *("xoxb-", "sk-proj-", "eyJ-", "PuTTY-User-Key-File-3: ", "a_at_", "(020) ", "202-", "seed is word "),
 ]
 
 
@@ -228,7 +230,7 @@ def test_each_rule_names_a_kind_that_has_a_placeholder() -> None:
     assert {rule.kind for rule in RULES} == set(KINDS)
 
 
-HOSTILE = [
+REPEATED = [
     *(
         "(0049",
         "06 ",
@@ -241,10 +243,11 @@ HOSTILE = [
         "12 Elm ",
     ),
     *("1.2.3.44 ", "a@b.com ", "DE89 ", "eyJ.", "Rue de la ", "::1", "pw: a1b2c3 ", "\\_", "[email]", "@"),
+    *("12 rue A", "(020) ", "202-", "sk-proj-", "login a / b1b2b3 ", "1[.]", "0491 570 006 "),
 ]
 
 
-@pytest.mark.parametrize("piece", HOSTILE)
+@pytest.mark.parametrize("piece", REPEATED)
 def test_the_number_of_looks_does_not_grow_with_the_text(piece: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each look costs time in proportion to the length, so looks are what has to be counted."""
     looks: list[int] = []
@@ -261,7 +264,72 @@ def test_the_library_is_asked_about_a_limited_number_of_candidates(monkeypatch: 
     assert len(asked) == phones.MAX_JUDGED
 
 
-@pytest.mark.parametrize("piece", ["(0049", "+49 151 23456789 ", "a@b.com ", "4111 1111 1111 1111 "])
+def test_a_row_of_numbers_is_asked_about_a_limited_number_of_times(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(phones, "is_number", lambda text, *, explained: bool(asked.append(text)))
+    list(phone_rows.in_rows("0491 570 006 " * 1000))
+    assert len(asked) == phone_rows.MAX_ASKED
+
+
+@pytest.mark.parametrize(
+    ("text", "asks"), [("06 39 98 12 34", 0), ("1 2 3 4 5 6 7 8 9", 0), ("0301234567", 1)]
+)
+def test_words_nearby_are_read_only_where_the_number_leaves_it_open(text: str, asks: int) -> None:
+    asked: list[str] = []
+    phones.is_number(text, explained=lambda: bool(asked.append(text)))
+    assert len(asked) == asks
+
+
+def test_the_words_around_a_limited_number_of_addresses_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[str] = []
+    monkeypatch.setattr(hosts, "_is_version", lambda view, match: bool(read.append(match[0])))
+    assert len(list(hosts.ips("1.2.3.44 " * 1000))) == 1000
+    assert len(read) == hosts.MAX_JUDGED
+
+
+ROWS = {
+    "card": ["4111 1111 1111 1111", "5555-5555-5555-4444", "6011 1111 1111 1117"],
+    "phone": [
+        *("06 39 98 12 34", "0171 3920077", "020 7946 0958", "070-174 06 05", "(11) 95555-0123"),
+        *("0032 470 12 34 56", "+49 151 23456789", "0491 570 006", "202-555-0123"),
+    ],
+    "iban": ["DE89 3704 0044 0532 0130 00"],
+    "ip": ["203.0.113.9", "2001:db8::42:1"],
+    "email": ["heron@example.org"],
+    "address": [
+        "Birkenweg 27a, 80331 München",
+        "C/ del Olmo 7",
+        "Av. Libertad 120",
+        "Storgatan 12, 411 24 Göteborg",
+    ],
+}
+
+
+@pytest.mark.parametrize("gap", [" ", "\n", " / ", ", "])
+@pytest.mark.parametrize(("kind", "value"), [(kind, value) for kind in ROWS for value in ROWS[kind]])
+def test_a_value_does_not_hide_behind_another_of_its_kind(kind: str, value: str, gap: str) -> None:
+    for times in (2, 3):
+        assert scrub(f"so {gap.join([value] * times)} ok").text == f"so {gap.join([f'[{kind}]'] * times)} ok"
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        "1234 5678 9012 3456 7890 1234 5678 9012",
+        "4111 1111 1111 1112 4111 1111 1111 1113",
+        "02 01 01 00 00 02 02 03 00 00 00 00 00 00",
+        "0101 0202 0303 0404 0505 0606",
+        "1 2 3 4 5 6 7 8 9 10 11 12 13 14 15",
+    ],
+)
+def test_a_table_of_numbers_stays(table: str) -> None:
+    assert scrub(f"the dump says {table}").found == {}
+
+
+@pytest.mark.parametrize(
+    "piece",
+    [*("(0049", "+49 151 23456789 ", "a@b.com ", "4111 1111 1111 1111 "), "06 39 98 12 34 ", "0491 570 006 "],
+)
 def test_a_hostile_text_loses_its_values_all_the_same(piece: str) -> None:
     once = scrub(piece * 500).text
     assert once != piece * 500
