@@ -45,8 +45,10 @@ STOPS = 16
 WAKING_SECONDS = 120.0
 """How long a question waits for an engine that loads its model."""
 WAKING_POLL_SECONDS = 0.5
-GRACE_SECONDS = 5.0
+GRACE_SECONDS = 4.0
 """How long a bot that stops goes on with answers under way; a container is killed after ten."""
+LAST_WORDS_SECONDS = 2.0
+"""How long its last words may then take to arrive."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +89,8 @@ class _Open:
     question: Question
     draft: Draft
     withdrawn: bool = False
+    delivering: bool = False
+    """Whether the answer is ready and waits to be written."""
 
 
 class _Withdrawn(Exception):
@@ -156,7 +160,7 @@ class Answering:
         for worker in self._workers:
             worker.cancel()
         await asyncio.gather(*self._workers, return_exceptions=True)
-        for left in list(self._open):
+        for left in [each for each in self._open if not each.delivering]:
             said = without_asides(left.draft.text)
             if said:
                 self._deliver(left, said, None, INTERRUPTED)
@@ -166,7 +170,7 @@ class Answering:
                 self._open.remove(left)
                 self._track(left.draft.drop(), "withdrawal")
         if self._deliveries:
-            await asyncio.wait(set(self._deliveries), timeout=seconds)
+            await asyncio.wait(set(self._deliveries), timeout=min(seconds, LAST_WORDS_SECONDS))
         for delivery in list(self._deliveries):
             delivery.cancel()
         await asyncio.gather(*self._deliveries, return_exceptions=True)
@@ -239,21 +243,26 @@ class Answering:
         except Exception:  # whatever it is, the person must not wait for an answer that never comes
             log.exception("an answer failed")
             note = BROKEN
+        if taken.withdrawn:
+            self._open.remove(taken)
+            return
         if not text and (text := without_asides(taken.draft.text)):
             note = BROKE_OFF  # what was written stays
         self._deliver(taken, text, version, note)
 
     def _deliver(self, taken: _Open, text: str, version: str | None, note: str) -> None:
-        if taken in self._open:
-            self._open.remove(taken)
+        taken.delivering = True
         self._track(self._delivered(taken, text, version, note), "delivery")
 
     async def _delivered(self, taken: _Open, text: str, version: str | None, note: str) -> None:
         """Have the answer written, and then noted as it stands."""
-        if taken.withdrawn:
-            return
         parts = [text, aside(note) if note else ""]
-        written = await taken.draft.finish("\n".join(part for part in parts if part))
+        try:
+            written = await taken.draft.finish("\n".join(part for part in parts if part))
+        finally:
+            self._open.remove(taken)
+        if taken.withdrawn:  # deleted before its answer stood
+            return
         stands = text if written else without_asides(taken.draft.shown)
         if stands:
             await taken.question.answered(stands, version)

@@ -51,11 +51,16 @@ class Backlog:
         *,
         background: Background,
         tell: Tell,
+        in_order: asyncio.Lock,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        """``write`` is told whether the message had to wait: its author may have been forgotten since."""
+        """``write`` is told whether the message had to wait: its author may have been forgotten since.
+
+        ``in_order`` is held by whoever calls, so that what follows a message does not overtake it.
+        """
         self._write = write
+        self._in_order = in_order
         self._background = background
         self._tell = tell
         self._sleep = sleep
@@ -69,7 +74,7 @@ class Backlog:
         return len(self._waiting)
 
     async def take(self, heard: Heard) -> None:
-        """Write the message, behind those that wait if there are any."""
+        """Write the message, behind those that wait if there are any; the caller holds ``in_order``."""
         if not self._waiting:
             try:
                 await self._write(heard, False)
@@ -83,11 +88,18 @@ class Backlog:
         self._waiting.append(heard)
 
     def drop(self, gone: Callable[[Message], bool]) -> None:
-        """Forget what waits and was deleted meanwhile."""
+        """Forget what waits and was deleted meanwhile; the caller holds ``in_order``."""
         self._waiting = deque(heard for heard in self._waiting if not gone(heard.message))
 
     def replace(self, message: Message) -> bool:
-        """Let a message wait in its new words; tell whether it was waiting."""
+        """Let a message wait in its new words, if any; tell whether it was waiting.
+
+        The caller holds ``in_order``.
+        """
+        if not message.content:
+            before = len(self._waiting)
+            self.drop(lambda waiting: waiting.id == message.id)
+            return len(self._waiting) < before
         for place, heard in enumerate(self._waiting):
             if heard.message.id == message.id:
                 self._waiting[place] = Heard(
@@ -112,13 +124,18 @@ class Backlog:
 
     async def _try(self) -> None:
         while self._waiting:
-            heard = self._waiting[0]
-            try:
-                await self._write(heard, True)
-            except FAILURES as error:
-                log.warning("%d messages still wait to be stored: %s", len(self._waiting), _reason(error))
-                return
-            if self._waiting and self._waiting[0] is heard:  # it may have been dropped or replaced
+            # In its turn: a deletion or an edit that comes now finds it waiting, or stored.
+            async with self._in_order:
+                if not self._waiting:
+                    return
+                try:
+                    await self._write(self._waiting[0], True)
+                except FAILURES as error:
+                    log.warning("%d messages still wait to be stored: %s", len(self._waiting), _reason(error))
+                    return
+                except Exception:
+                    log.exception("a message cannot be stored at all")
+                    self._lost[self._waiting[0].message.guild_id] += 1
                 self._waiting.popleft()
 
     def _complain(self) -> None:

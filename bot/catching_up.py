@@ -19,7 +19,7 @@ import aiohttp
 import discord
 
 from bot.cogs.chat import ChatCog
-from bot.cogs.recorder import RecorderCog, channel_mode
+from bot.cogs.recorder import RecorderCog, channel_mode, place_name
 from bot.context import replied_to
 from ledger.clock import from_ms, to_ms
 from ledger.errors import NightschoolError
@@ -35,7 +35,7 @@ MISSED = 1000
 """Messages of a channel that are heard late, the newest."""
 LONGEST_MS = 7 * 86_400_000
 """How far back the bot listens: a week."""
-MARGIN_MS = 120_000
+MARGIN_MS = 10_000
 """How far this machine's clock may be ahead of Discord's."""
 FRESH_MS = 10 * 60_000
 """How old a question may be that is answered late."""
@@ -58,14 +58,30 @@ class CatchingUp:
         """Guilds of which nothing was missed up to now."""
         self._interrupted: set[int] = set()
         """Those guilds while the connection is broken."""
+        self._connected = True
+        self._breaks = 0
+        """Counts interruptions: what was read before one says nothing of what was said behind it."""
 
     def lost(self) -> None:
         """Note that the connection broke: what is said from now on is not heard, or later."""
         self._interrupted, self._listening = self._listening | self._interrupted, set()
+        self._connected = False
+        self._breaks += 1
+
+    def connected(self) -> None:
+        """Note that a new session has begun, in which nothing is known of what was said before."""
+        self._interrupted.clear()
+        self._connected = True
+
+    def joined(self, guild_id: int) -> None:
+        """Note that the bot was invited just now: there is nothing to catch up with."""
+        if self._connected:
+            self._listening.add(guild_id)
 
     def resumed(self) -> None:
         """Note that the session goes on and everything that was said meanwhile is heard now."""
         self._listening, self._interrupted = self._listening | self._interrupted, set()
+        self._connected = True
 
     async def note_heard(self) -> None:
         """Note up to when everything was heard."""
@@ -75,11 +91,14 @@ class CatchingUp:
     async def look(self) -> bool:
         """Forget what is gone, and follow what was edited; tell whether everything could be looked at."""
         async with self._one_at_a_time:
-            self._interrupted.clear()
+            if not self._connected:
+                return False
             await self._guilds()
             seen = True
             for guild in list(self._client.guilds):
-                if not guild.unavailable:
+                if guild.unavailable:
+                    seen = False
+                else:
                     # First what is new: somebody may be waiting for an answer.
                     seen &= await self._new_words(guild)
                     for channel_id, ids in (await self._ledger.messages.heard(guild.id)).items():
@@ -90,7 +109,7 @@ class CatchingUp:
         """Keep what members said meanwhile, once each; tell whether that need not be tried again."""
         if guild.id in self._listening:
             return True
-        now = to_ms(self._ledger.clock.now())
+        breaks, now = self._breaks, to_ms(self._ledger.clock.now())
         heard_at = await self._ledger.guilds.heard_until(guild.id)
         complete = True
         if heard_at is not None and await self._ledger.consent.consenting(guild.id):
@@ -101,17 +120,30 @@ class CatchingUp:
                 complete &= missed is not None
                 questions += await self._heard_late(missed or [])
             await self._answer_newest(questions, now)
+        if breaks != self._breaks:
+            return False
         if complete:
+            await self._note_channels(guild)
             self._listening.add(guild.id)
             await self._ledger.guilds.heard([guild.id], now)
         return complete
+
+    async def _note_channels(self, guild: discord.Guild) -> None:
+        """Note where the bot listens from now on, also where nobody has said anything yet."""
+        for channel in _channels(guild):
+            mode = await channel_mode(self._ledger, channel)
+            if mode != "ignore" and await self._ledger.channels.get(channel.id) is None:
+                parent = channel.parent_id if isinstance(channel, discord.Thread) else None
+                await self._ledger.channels.ensure(
+                    channel.id, guild.id, place_name(channel), mode=mode, parent_id=parent
+                )
 
     async def _missed(self, channel: Readable, since: datetime) -> list[discord.Message] | None:
         """Return a channel's newest messages since then, oldest first; None if it cannot be read now."""
         newest = channel.last_message_id
         if newest is None or newest < discord.utils.time_snowflake(since):
             return []
-        if await channel_mode(self._ledger, channel) == "ignore":
+        if not await self._was_listened_to(channel):
             return []
         try:
             history = channel.history(limit=MISSED, after=since, oldest_first=False)
@@ -123,6 +155,16 @@ class CatchingUp:
                 "what was said in channel %d cannot be read yet: %s", channel.id, type(error).__name__
             )
             return None
+
+    async def _was_listened_to(self, channel: Readable) -> bool:
+        """Tell whether the bot listens here, and did so before it was away.
+
+        What was said in a channel that was private or ignored then stays there, though it is open now.
+        """
+        if await channel_mode(self._ledger, channel) == "ignore":
+            return False
+        known = await self._ledger.channels.get(channel.id)
+        return known is not None and known.mode != "ignore"
 
     async def _heard_late(self, missed: Sequence[discord.Message]) -> list[discord.Message]:
         """Have the recorder keep messages; return those that ask the bot and have no answer."""

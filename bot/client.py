@@ -137,7 +137,7 @@ class NightschoolBot(commands.Bot):
             ):
                 try:
                     await deliver()
-                except (NightschoolError, OSError, sqlite3.Error) as error:
+                except Exception as error:  # noqa: BLE001 - one report's defect must not end the others
                     log.error("what is owed could not be delivered yet: %s", type(error).__name__)
             await asyncio.sleep(OWED_SECONDS)
 
@@ -191,8 +191,13 @@ class NightschoolBot(commands.Bot):
         self.services.watch.heard(message.created_at)
 
     async def on_ready(self) -> None:
+        self.catching_up.connected()
         for guild in self.guilds:
-            await self._joined(guild)
+            try:
+                await self._joined(guild)
+            except (NightschoolError, OSError, sqlite3.Error) as error:
+                # What follows must not wait for a database that is held for a minute.
+                log.error("guild %d could not be noted: %s", guild.id, type(error).__name__)
         log.info("connected as %s to %d guild(s)", self.user, len(self.guilds))
         # A session that begins anew was told nothing of what happened before it.
         self.services.background.run(self.catch_up(), name="catching-up")
@@ -216,6 +221,7 @@ class NightschoolBot(commands.Bot):
 
     async def on_guild_join(self, guild: discord.Guild) -> None:
         await self._joined(guild)
+        self.catching_up.joined(guild.id)
 
     async def on_guild_available(self, guild: discord.Guild) -> None:
         await self._joined(guild)

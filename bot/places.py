@@ -24,6 +24,8 @@ class _Messages(ABC):
         self.messages: list[discord.Message] = []
         """Where the answer stands; empty once somebody has deleted it."""
         self._shown: list[str] = []
+        self._tried: dict[int, str] = {}
+        """The text that each message was first to have."""
         self._heading = heading
         self._gone = False
 
@@ -54,7 +56,10 @@ class _Messages(ABC):
         pieces = split_message(self._heading + text)
         for number, piece in enumerate(pieces):
             if number == len(self.messages):
-                self.messages.append(await self._send(piece))
+                first = self._tried.setdefault(number, piece)
+                sent = await self._send(piece)
+                # Discord keeps to the first text of a nonce, if that one arrived before the connection broke.
+                self.messages.append(sent if first == piece else await self._edit(sent, piece))
                 self._shown.append(piece)
             elif self._shown[number] != piece:
                 self.messages[number] = await self._edit(self.messages[number], piece)

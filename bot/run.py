@@ -71,6 +71,7 @@ async def _serve(settings: Settings, secrets: Secrets, token: str, *, config: Pa
             serving = asyncio.create_task(_online(bot, token), name="discord")
             await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
             error = serving.exception() if serving.done() else None
+            services.nights.leave()  # first, so that a trainer has the time to write where it is
             await services.answering.wind_down()
         serving.cancel()  # it may be waiting for its next attempt to connect
         await asyncio.gather(serving, return_exceptions=True)

@@ -270,7 +270,8 @@ class Writer:
         try:
             await self._set_syncs(True)
             await self._connection.execute("BEGIN IMMEDIATE")
-            await self._connection.execute(f"PRAGMA user_version = {migrations()[-1][0]}")
+            # What stands there, not what the folder holds by now: an update may lie there already.
+            await self._connection.execute(f"PRAGMA user_version = {await _version(self._connection)}")
             await self._connection.execute("COMMIT")
             self._unsynced_since = None
         except sqlite3.Error as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
 
+import aiohttp
 import discord
 from discord import app_commands
 from discord.ext import commands
@@ -261,6 +262,6 @@ class ChatCog(commands.Cog):
 async def _is_member(guild: discord.Guild, user_id: int) -> bool:
     try:
         await guild.fetch_member(user_id)
-    except discord.NotFound:
-        return False
+    except (discord.DiscordException, aiohttp.ClientError, OSError, TimeoutError):
+        return False  # not there, or not known to be: the bare base answers
     return True

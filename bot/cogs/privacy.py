@@ -61,6 +61,7 @@ class PrivacyCog(
         self.bot = bot
         self.ledger = ledger
         self.forgetting = forgetting
+        self._sent: set[int] = set()
         self.retention_days = retention_days
         self.adapter_days = adapter_days
 
@@ -84,7 +85,8 @@ class PrivacyCog(
         """Send the receipts that their members could not be given when they asked to be forgotten."""
         now = to_ms(self.ledger.clock.now())
         for receipt in await self.ledger.deletions.untold(since=now - OWED_MS, until=now - ANSWERING_MS):
-            if await self._send(receipt):
+            if receipt.id in self._sent or await self._send(receipt):
+                self._sent.add(receipt.id)  # noted below, or, while the database cannot be written, here
                 await self.ledger.deletions.told(receipt.id)
 
     async def _send(self, receipt: Deletion) -> bool:

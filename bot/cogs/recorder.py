@@ -78,13 +78,13 @@ class RecorderCog(commands.Cog):
     ) -> None:
         """``tell`` has a text posted where a guild's admins read it, and returns at once."""
         self.bot = bot
-        self._backlog = Backlog(self._write, background=background, tell=tell)
         self._background = background
         self.ledger = ledger
         self.forgetting = forgetting
         self.source = source
         # Discord's events run side by side; a deletion must not overtake the message that it deletes.
         self._in_order = asyncio.Lock()
+        self._backlog = Backlog(self._write, background=background, tell=tell, in_order=self._in_order)
 
     @commands.Cog.listener()
     async def on_message(self, message: discord.Message) -> None:
@@ -151,7 +151,7 @@ class RecorderCog(commands.Cog):
 
     async def _replace(self, message: discord.Message, guild: discord.Guild, edited_at: int) -> None:
         kept = record(message, bot_id=self.bot.user.id if self.bot.user else 0)
-        if kept.content and self._backlog.replace(replace(kept, source=self.source, edited_at=edited_at)):
+        if self._backlog.replace(replace(kept, source=self.source, edited_at=edited_at)):
             return
         stored = await self.ledger.messages.get(message.id)
         if stored is not None and (stored.edited_at or 0) > edited_at:
@@ -179,8 +179,7 @@ class RecorderCog(commands.Cog):
     async def deleted(self, guild_id: int | None, message_ids: set[int]) -> None:
         """Forget messages that are gone in Discord."""
         if guild_id is not None:
-            self._backlog.drop(lambda message: message.id in message_ids)
-            await self._follow(lambda: self.forgetting.messages(guild_id, message_ids, asked_by="Discord"))
+            await self._follow(lambda: self._forget_messages(guild_id, message_ids))
 
     @commands.Cog.listener()
     async def on_guild_channel_delete(self, channel: discord.abc.GuildChannel) -> None:
@@ -192,8 +191,7 @@ class RecorderCog(commands.Cog):
 
     async def channel_deleted(self, guild_id: int, channel_id: int) -> None:
         """Forget what was said in a channel or thread that is gone in Discord."""
-        self._backlog.drop(lambda message: message.channel_id == channel_id)
-        await self._follow(lambda: self.forgetting.channel(guild_id, channel_id, asked_by="Discord"))
+        await self._follow(lambda: self._forget_channel(guild_id, channel_id))
 
     @commands.Cog.listener()
     async def on_guild_remove(self, guild: discord.Guild) -> None:
@@ -201,10 +199,18 @@ class RecorderCog(commands.Cog):
 
     async def guild_removed(self, guild_id: int) -> None:
         """Forget a guild that the bot is no member of any more."""
-        self._backlog.drop(lambda message: message.guild_id == guild_id)
         await self._follow(lambda: self._forget_guild(guild_id))
 
+    async def _forget_messages(self, guild_id: int, message_ids: set[int]) -> None:
+        self._backlog.drop(lambda message: message.id in message_ids)
+        await self.forgetting.messages(guild_id, message_ids, asked_by="Discord")
+
+    async def _forget_channel(self, guild_id: int, channel_id: int) -> None:
+        self._backlog.drop(lambda message: message.channel_id == channel_id)
+        await self.forgetting.channel(guild_id, channel_id, asked_by="Discord")
+
     async def _forget_guild(self, guild_id: int) -> None:
+        self._backlog.drop(lambda message: message.guild_id == guild_id)
         await self.forgetting.guild(guild_id, asked_by="Discord")
         again = self.bot.get_guild(guild_id)
         if again is not None and self.bot.user is not None:

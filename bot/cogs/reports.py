@@ -85,6 +85,7 @@ class ReportsCog(commands.Cog):
         self._one_at_a_time = asyncio.Lock()
         self._unrecorded: list[tuple[int, Mapping[str, Any]]] = []
         self._complained: set[int] = set()
+        self._posted: set[str] = set()
 
     async def cog_load(self) -> None:
         self.bot.add_dynamic_items(VersionButton)
@@ -140,6 +141,10 @@ class ReportsCog(commands.Cog):
 
     async def _post(self, guild_id: int, outcome: Mapping[str, Any]) -> bool:
         """Post a report and note that it is there; tell whether it is."""
+        run = str(outcome.get("run") or "")
+        if run in self._posted:
+            await self.ledger.runs.reported(run)
+            return True
         guild = self.bot.get_guild(guild_id)
         channel = discord.utils.get(guild.text_channels, name=self.admin_channel) if guild else None
         if channel is None:
@@ -151,8 +156,9 @@ class ReportsCog(commands.Cog):
             self._complain(guild_id, type(error).__name__)
             return False
         self._complained.discard(guild_id)
-        if outcome.get("run"):
-            await self.ledger.runs.reported(str(outcome["run"]))
+        if run:
+            self._posted.add(run)  # noted below, or, while the database cannot be written, here
+            await self.ledger.runs.reported(run)
         return True
 
     def _complain(self, guild_id: int, reason: str) -> None:

@@ -41,13 +41,16 @@ class Mouth:
 
     def __init__(self, names: Collection[str]) -> None:
         """``names`` are those of everybody in sight, the bot's own included."""
-        folded = {" ".join(name.split()).casefold() for name in (*names, *ROLES)} - {""}
-        self._names = tuple(sorted(folded, key=len, reverse=True))
-        label = "|".join(r"\s+".join(map(re.escape, name.split())) for name in self._names)
+        people = {" ".join(name.split()).casefold() for name in names} - {""}
+        self._names = tuple(sorted(people | set(ROLES), key=len, reverse=True))
+        anybody, somebody = _either(self._names), _either(people)
         around = f"[{re.escape(DECORATION)}]{{0,4}}"
-        self._lead = re.compile(rf"\s*{around}(?:{label}){around}:[*_]{{0,3}}\s*", re.IGNORECASE)
+        self._lead = re.compile(rf"\s*{around}(?:{anybody}){around}:[*_]{{0,3}}\s*", re.IGNORECASE)
+        # A role is a speaker at the beginning of a line alone: within, it is a key of somebody's code.
         self._others = re.compile(
-            rf"(?:\n|(?<=[.!?…])[ \t]){around}(?:{label}){around}:(?=[\s*_]|$)", re.IGNORECASE
+            rf"(?:\n|(?<=[.!?…])[ \t]){around}(?:{somebody}){around}:(?=[\s*_]|$)"
+            rf"|\n[*_]{{0,3}}(?:{_either(ROLES)})[*_]{{0,3}}:(?=[\s*_]|$)",
+            re.IGNORECASE,
         )
         self._raw = ""
         self._loops = _Loops()
@@ -79,14 +82,21 @@ class Mouth:
             self._loops, self._loops_from = _Loops(), start
         body = self._raw[start:] + (" " if ended else "")
         ends = []
-        if (found := self._others.search(body)) is not None:
-            ends.append(start + found.start())
+        if (line := self._others_line(body)) is not None:
+            ends.append(start + line)
         if (loop := self._loops.find(body)) is not None:
             self.looped = True
             ends.append(start + loop)
         if ends:
             self._cut = min(ends)
             self.over = True
+
+    def _others_line(self, body: str) -> int | None:
+        """Return where somebody else's line begins; in a block of code a name is a word like any other."""
+        for found in self._others.finditer(body):
+            if body.count("```", 0, found.start()) % 2 == 0:
+                return found.start()
+        return None
 
     def _start(self) -> int:
         """Return where the answer begins: behind every name that leads it."""
@@ -115,6 +125,12 @@ class Mouth:
         if any(name.startswith(tail) for name in self._names):
             return text[:border]
         return text
+
+
+def _either(names: Collection[str]) -> str:
+    """Return a pattern for any of the names, the longest first; for none of them, one that never fits."""
+    ordered = sorted(names, key=len, reverse=True)
+    return "|".join(r"\s+".join(map(re.escape, name.split())) for name in ordered) or r"(?!)"
 
 
 def _without_small_print(text: str) -> str:

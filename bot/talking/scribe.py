@@ -30,7 +30,7 @@ CROWDED = 1.6
 instead of five, so that two of Discord's five writes are left to finished words."""
 TYPING_SECONDS = 8.0
 """Discord shows that somebody is typing for ten."""
-CLOSING_SECONDS = 3.0
+CLOSING_SECONDS = 0.5
 """How long a bot that stops waits for its last words to arrive."""
 AUTOMOD = (200_000, 200_001)
 BLOCKED = "The server's AutoMod held back what I wanted to say."
@@ -98,7 +98,8 @@ class Draft:
         """Take the answer back, as far as it stands."""
         self.dropped = self.finished = True
         self._changed()
-        await asyncio.shield(self.written)
+        if await asyncio.shield(self.written) and self.shown:
+            await self.place.withdraw()  # its last word was being written just then
 
 
 class Scribes:
@@ -136,14 +137,21 @@ class Scribes:
 
     def draft(self, place: Place) -> Draft:
         """Begin an answer; where it is written the bot is seen typing until its first words stand."""
-        scribe = self._channels.get(place.channel)
-        if scribe is None:
+        channel = place.channel
+        scribe = self._channels.get(channel)
+        # A task that has ended is taken out of the table only one round of the loop later.
+        if scribe is None or scribe.closed:
             scribe = self._context.copy().run(
                 _Scribe, self._interval, self._monotonic, self._sleep, self._refused
             )
-            self._channels[place.channel] = scribe
-            scribe.task.add_done_callback(lambda _: self._channels.pop(place.channel, None))
+            self._channels[channel] = scribe
+            ended = scribe
+            scribe.task.add_done_callback(lambda _: self._drop(channel, ended))
         return scribe.draft(place)
+
+    def _drop(self, channel: int, ended: _Scribe) -> None:
+        if self._channels.get(channel) is ended:
+            del self._channels[channel]
 
     def _refused(self, place: Place, error: Exception) -> None:
         self.refused(place, error)
@@ -167,6 +175,8 @@ class _Scribe:
         self._changed = asyncio.Event()
         self._turns = 0
         self._half_due = 0.0
+        self.closed = False
+        """Whether its task has ended, or is about to: no draft is taken any more."""
         self.task = asyncio.create_task(self._write(), name="scribe")
         self._typing = asyncio.create_task(self._type(), name="typing")
 
@@ -189,6 +199,7 @@ class _Scribe:
                 else:
                     await self._grow(draft)
         finally:
+            self.closed = True
             self._typing.cancel()
             for draft in self._drafts:
                 _settle(draft, done=False)

@@ -38,6 +38,7 @@ class Desk:
             self._write,
             background=background,
             tell=lambda guild, text: self.told.append((guild, text)),
+            in_order=asyncio.Lock(),
             sleep=self._nap,
             monotonic=lambda: self.time,
         )
@@ -162,3 +163,56 @@ async def test_words_that_wait_go_with_the_person_who_is_forgotten(
         await recorder._backlog._try()  # type: ignore[union-attr]
         assert not backlog(house)
         assert await ledger.messages.count(house.guild.id) == 0
+
+
+async def test_a_message_that_goes_while_it_is_first_written_does_not_come_back(
+    tmp_path: Path, engine: StandInEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    earlier = FakeClock(datetime(2025, 12, 1, tzinfo=UTC))
+    async with open_house(settings_for(tmp_path, engine.url), clock=earlier) as house:
+        await house.ann.slash(house.general, "privacy opt-in")
+        ledger, hear = house.services.ledger, house.services.ledger.messages.hear
+        writing, fail = asyncio.Event(), asyncio.Event()
+
+        async def held(message: Message) -> bool:
+            writing.set()
+            await fail.wait()
+            raise LedgerError("The database could not be written.")
+
+        monkeypatch.setattr(ledger.messages, "hear", held)
+        recorder = house.bot.get_cog("RecorderCog")
+        record = heard(99, guild=house.guild.id).message
+        taking = asyncio.create_task(_in_turn(recorder, record))
+        await writing.wait()
+        going = asyncio.create_task(recorder.deleted(house.guild.id, {record.id}))  # type: ignore[union-attr]
+        await asyncio.sleep(0)
+        fail.set()
+        await asyncio.gather(taking, going)
+        monkeypatch.setattr(ledger.messages, "hear", hear)
+        await backlog(house)._try()
+        assert not backlog(house)
+        assert await ledger.messages.count(house.guild.id) == 0
+
+
+async def _in_turn(recorder: object, message: Message) -> None:
+    async with recorder._in_order:  # type: ignore[attr-defined]
+        await recorder._backlog.take(Heard(message, "Lantern Yard", "general", "listen", None))  # type: ignore[attr-defined]
+
+
+async def test_what_can_never_be_stored_holds_nobody_up(desk: Desk) -> None:
+    await desk.backlog.take(heard(1))
+    await desk.backlog.take(heard(2))
+    write = desk.backlog._write
+
+    async def odd(each: Heard, waited: bool) -> None:
+        if each.message.id == 1:
+            raise ValueError("a defect")
+        await write(each, waited)
+
+    desk.backlog._write = odd
+    desk.broken = False
+    await desk.later()
+    assert desk.written == [2]
+    assert [text for _, text in desk.told] == [
+        "📖 The database can be written again, and what waited is stored. 1 messages were lost."
+    ]

@@ -166,6 +166,7 @@ async def absent(house: House, **span: float) -> None:
     """Let the bot have listened until then, and lose its session."""
     await house.bot.catching_up.look()
     house.bot.catching_up.lost()
+    house.bot.catching_up.connected()
     until = house.services.clock.now() - timedelta(**span)
     await house.services.ledger.guilds.heard([house.guild.id], to_ms(until))
 
@@ -232,6 +233,7 @@ async def test_of_the_questions_meanwhile_the_newest_is_answered_if_it_is_minute
     assert answer.reference is not None
     assert answer.reference.message_id == newest
     house.bot.catching_up.lost()
+    house.bot.catching_up.connected()
     house.services.clock.advance(minutes=30)  # type: ignore[attr-defined]
     away(house, house.ben, f"{house.me} third?", minutes_ago=20, **mention)
     await house.bot.catching_up.look()
@@ -261,3 +263,41 @@ async def test_while_the_connection_is_broken_nothing_counts_as_heard(house: Hou
     house.bot.catching_up.resumed()
     await house.bot.catching_up.note_heard()
     assert await guilds.heard_until(house.guild.id) == to_ms(house.services.clock.now())
+
+
+async def test_what_was_said_where_the_bot_did_not_listen_then_stays_there(house: House) -> None:
+    house.services.clock.advance(hours=1)  # type: ignore[attr-defined]
+    hidden = discord.PermissionOverwrite(view_channel=False)
+    shown = discord.PermissionOverwrite(view_channel=True)
+    cellar = house.guild.create_text_channel(
+        "cellar", overwrites={house.guild.default_role: hidden, house.bot.user: shown}
+    )
+    await absent(house, minutes=50)
+    away(house, house.ann, MARK, channel=cellar)
+    await house.services.ledger.channels.set_mode(404, house.guild.id, "elsewhere", "listen")
+    house.env.backend.channels[cellar.id].overwrites = []
+    here = house.bot.get_channel(cellar.id)
+    here._overwrites.clear()  # type: ignore[union-attr]  # opened while the bot was away
+    await house.bot.catching_up.look()
+    assert not house.on_disk(MARK)
+
+
+async def test_a_break_while_the_bot_catches_up_leaves_nothing_as_heard(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house.services.clock.advance(hours=1)  # type: ignore[attr-defined]
+    await absent(house, minutes=50)
+    away(house, house.ann, "before the break")
+    catching_up, missed = house.bot.catching_up, house.bot.catching_up._missed
+
+    async def broken(channel: Any, since: Any) -> Any:
+        found = await missed(channel, since)
+        catching_up.lost()
+        return found
+
+    monkeypatch.setattr(catching_up, "_missed", broken)
+    before = await house.services.ledger.guilds.heard_until(house.guild.id)
+    assert not await catching_up.look()
+    await catching_up.note_heard()
+    assert await house.services.ledger.guilds.heard_until(house.guild.id) == before
+    assert not await catching_up.look()  # not while the connection is broken

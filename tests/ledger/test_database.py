@@ -354,3 +354,21 @@ async def test_a_locked_database_is_not_blamed_on_the_disk(
             await ledger.guilds.ensure(1, "yard")
         other.close()
     assert "disk space" not in str(error.value)
+
+
+async def test_a_sync_does_not_pass_over_a_migration_that_an_update_brought(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ledger.database.SYNC_SECONDS", 0.01)
+    path = tmp_path / "ledger.db"
+    async with Ledger.open(path) as ledger:
+        await ledger.guilds.ensure(1, "yard")
+        version = migrations()[-1][0]
+        monkeypatch.setattr("ledger.database.migrations", lambda: [(version + 1, path)])
+        for _ in range(200):
+            await asyncio.sleep(0.005)
+            if ledger.writer._unsynced_since is None:
+                break
+        assert ledger.writer._unsynced_since is None
+    with sqlite3.connect(path) as connection:
+        assert connection.execute("PRAGMA user_version").fetchone()[0] == version

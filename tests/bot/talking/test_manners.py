@@ -46,6 +46,8 @@ def said(raw: str, *, at_limit: bool = False, piece: int = 3) -> str:
         ("-# I am no aside", "I am no aside"),
         ("Note: it rains.\nTip: stay in.", "Note: it rains.\nTip: stay in."),
         ("ben: ", ""),
+        ('Like this: {\n  "id": 3,\n  "user": "x"\n}', 'Like this: {\n  "id": 3,\n  "user": "x"\n}'),
+        ("```\nben: 3\n```\nThat is it.\nben: ok", "```\nben: 3\n```\nThat is it."),
     ],
 )
 def test_names_in_front_go_and_others_lines_end_the_answer(raw: str, shown: str, piece: int) -> None:

@@ -220,3 +220,28 @@ async def test_a_dropped_answer_is_taken_back(desk: Desk) -> None:
     await rounds()
     await draft.drop()
     assert paper.withdrawn
+
+
+async def test_an_answer_that_is_ready_as_its_channels_writer_ends_is_written_all_the_same(
+    desk: Desk,
+) -> None:
+    for number in range(6):
+        first = desk.scribes.draft(desk.paper())
+        finishing = asyncio.create_task(first.finish("one"))
+        await rounds(number)
+        late = desk.paper()
+        async with asyncio.timeout(5):
+            assert await desk.scribes.draft(late).finish("two")
+            assert await finishing
+        assert late.shown == ["two"]
+        await rounds()
+
+
+async def test_what_goes_while_its_last_word_is_written_is_taken_back(desk: Desk) -> None:
+    paper = desk.paper()
+    draft = desk.scribes.draft(paper)
+    finishing = asyncio.create_task(draft.finish("Good evening."))
+    await rounds(1)
+    await draft.drop()
+    await finishing
+    assert paper.withdrawn
