@@ -444,6 +444,26 @@ async def test_a_withdrawn_question_is_not_answered_and_what_stood_is_taken_back
     assert len(engine.asked) == 1
 
 
+async def test_a_question_that_goes_while_its_answer_waits_to_be_written_is_not_answered(
+    desk: Desk, ticks: Ticks
+) -> None:
+    paper = desk.ask(number=11)
+    down = True
+
+    async def show(text: str) -> None:
+        if down:
+            desk.answering.withdraw({11})
+            raise aiohttp.ClientConnectionError
+        paper.shown.append((ticks.time, text))
+
+    paper.show = show  # type: ignore[method-assign]
+    await until(lambda: paper.withdrawn)
+    down = False
+    await desk.answering.drained()
+    assert paper.shown == []
+    assert desk.answered == []
+
+
 async def test_who_asks_while_the_engine_loads_is_answered_once_it_serves(
     desk: Desk, engine: StandInEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:

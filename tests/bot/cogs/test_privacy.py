@@ -17,6 +17,7 @@ from bot.cogs import privacy
 from bot.cogs.notice import WORDS
 from ledger.clock import to_ms
 from ledger.consent import WORDING_VERSION
+from ledger.errors import LedgerError
 from ledger.records import Message
 from tests.bot.house import NOON, House, text_of
 
@@ -171,6 +172,28 @@ async def test_a_receipt_is_owed_until_discord_takes_it(house: House) -> None:
     assert await house.services.ledger.deletions.untold(since=0, until=2**62)
     await owed(house)
     assert len(house.said(house.ann.user.dm_channel)) == 1
+
+
+async def test_a_receipt_is_sent_once_though_that_cannot_be_noted(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await opted_in(house, house.ann)
+    asked = await house.ann.slash(house.general, "privacy forget-me")
+    await too_late(house, asked.response)
+    deletions = house.services.ledger.deletions
+    told = deletions.told
+
+    async def full(deletion_id: int) -> None:
+        raise LedgerError("The database could not be written.")
+
+    monkeypatch.setattr(deletions, "told", full)
+    for _ in range(3):
+        with pytest.raises(LedgerError):
+            await owed(house)
+    monkeypatch.setattr(deletions, "told", told)
+    await owed(house)
+    assert len(house.said(house.ann.user.dm_channel)) == 1
+    assert await deletions.untold(since=0, until=2**62) == []
 
 
 async def test_who_was_told_at_once_is_not_told_again(house: House) -> None:
