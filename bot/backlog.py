@@ -133,8 +133,8 @@ class Backlog:
                 except FAILURES as error:
                     log.warning("%d messages still wait to be stored: %s", len(self._waiting), _reason(error))
                     return
-                except Exception:
-                    log.exception("a message cannot be stored at all")
+                except Exception as error:  # noqa: BLE001 - named, not quoted: its text may hold the message
+                    log.error("a message cannot be stored at all: %s", type(error).__name__)
                     self._lost[self._waiting[0].message.guild_id] += 1
                 self._waiting.popleft()
 
