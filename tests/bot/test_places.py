@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import aiohttp
 import discord
 import pytest
 
@@ -62,3 +63,26 @@ async def test_an_error_of_discord_is_not_taken_for_a_deletion(house: House, pla
         await place.show("Good evening")
     await place.show("Good evening")
     assert house.said() == ["Good evening"]
+
+
+async def test_half_an_answer_that_arrived_unheard_is_completed(
+    house: House, place: UnderMessage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Discord takes a nonce once: tried again with more words, it gives back the first message."""
+    send, arrived = place._send, list[discord.Message]()
+
+    async def unheard(text: str) -> discord.Message:
+        if not arrived:
+            arrived.append(await send(text))
+            raise aiohttp.ServerDisconnectedError
+        return arrived[0]
+
+    monkeypatch.setattr(place, "_send", unheard)
+    with pytest.raises(aiohttp.ServerDisconnectedError):
+        await place.show("Good")
+    await place.show("Good evening")
+    assert house.said() == ["Good evening"]
+    posts = [each for each in house.env.http_requests if each.method == "POST" and "/messages" in each.path]
+    [request] = [each for each in posts if each.json.get("nonce")]
+    assert len(request.json["nonce"]) <= 25
+    assert request.json["enforce_nonce"]
