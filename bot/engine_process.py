@@ -7,7 +7,6 @@ other user of the machine can talk to the engine or read the token from the proc
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import logging
 import os
@@ -18,6 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from bot.children import end
 from bot.engine_client import Address
 from ledger.errors import EngineError, EngineLoading
 
@@ -159,16 +159,8 @@ class EngineProcess:
 
     async def _stop(self) -> None:
         process, self._process, self._address = self._process, None, None
-        if process is None or process.returncode is not None:
-            return
-        with contextlib.suppress(ProcessLookupError):
-            process.terminate()
-        try:
-            async with asyncio.timeout(STOP_SECONDS):
-                await process.wait()
-        except TimeoutError:
-            process.kill()
-            await process.wait()
+        if process is not None:
+            await end(process, seconds=STOP_SECONDS)
 
 
 async def _drained(process: asyncio.subprocess.Process) -> None:

@@ -7,7 +7,6 @@ own. One is read at a time, so that a server full of members does not fill the m
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import logging
 import shutil
@@ -17,6 +16,7 @@ from collections.abc import Awaitable, Callable, Collection
 from pathlib import Path
 from typing import Any
 
+from bot.children import end
 from ledger.errors import ImportRefused
 
 log = logging.getLogger(__name__)
@@ -93,22 +93,9 @@ class HandingIn:
                 "Ask the operator to import it."
             ) from error
         finally:
-            await _stop(process)
+            # Nothing may read the file once it is gone.
+            await end(process, seconds=STOP_SECONDS)
         return _report(output, process.returncode)
-
-
-async def _stop(process: asyncio.subprocess.Process) -> None:
-    """End the process, if it still runs: nothing may read the file once it is gone."""
-    if process.returncode is not None:
-        return
-    with contextlib.suppress(ProcessLookupError):
-        process.terminate()
-    try:
-        async with asyncio.timeout(STOP_SECONDS):
-            await process.wait()
-    except TimeoutError:
-        process.kill()
-        await process.wait()
 
 
 def _report(output: bytes, code: int | None) -> dict[str, Any]:
