@@ -265,9 +265,9 @@ async def test_a_night_whose_trainer_died_is_taken_up_at_once(
     plan.nights._command = trainer_command(script(TRAINER.replace("print(", "sys.exit(9) # ")))
     plan.clock.set(datetime(2026, 3, 2, 2, 0, tzinfo=UTC))
     run = await plan.ledger.runs.create(GUILD, "/train start")
+    # As each trainer does when it begins: before the schedule hears of its end, so told first.
+    plan.nights.on_finished(lambda night: plan.ledger.runs.take_up(run.id))
     async with plan.opened():
-        # As each trainer does when it begins.
-        plan.nights.on_finished(lambda night: plan.ledger.runs.take_up(run.id))
         plan.nights.start(GUILD, trigger="/train start")
         await until(lambda: plan.calls.exists() and len(plan.triggers()) == ATTEMPTS - 1)
         await plan.done()
