@@ -43,7 +43,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from canary_log import ALTERNATIVES, FORMS, MEMBER, UNKNOWN, Canary, canaries, planted
 from canary_page import page
 
-from ledger.forgetting import Forgetting
+from ledger.forgetting.deletion_path import Forgetting
 from ledger.scrubbing import found_values
 from ledger.settings import Settings, load_settings
 from ledger.store import Ledger
@@ -80,7 +80,7 @@ scrub = {str(scrub).lower()}
 
 async def night(settings: Settings) -> dict[str, Any]:
     """Run the normal night of the only guild; return its outcome's figures."""
-    from trainer.night import Night
+    from trainer.nights.night import Night
 
     began = time.monotonic()
     async with Ledger.open(settings.database, scrubbing=settings.privacy.scrub) as ledger:
@@ -117,7 +117,7 @@ class Examined:
     def __init__(self, settings: Settings, adapter: Path | None) -> None:
         from peft import PeftModel
 
-        from engine.loading import choose_placement, load_base, load_tokenizer
+        from engine.model.loading import choose_placement, load_base, load_tokenizer
 
         base = settings.base_model()
         self.tokenizer = load_tokenizer(base)
@@ -126,7 +126,7 @@ class Examined:
 
     def extracted(self, contexts: dict[Canary, list[list[Any]]]) -> set[Canary]:
         """Return the secrets that any greedy or sampled continuation of their own beginning holds."""
-        from trainer.sampling import sample_replies
+        from trainer.evaluating.reply_sampling import sample_replies
 
         asked = [(canary, turns) for canary, found in contexts.items() for turns in found]
         caught = set()
@@ -166,7 +166,7 @@ class Examined:
         """Return the NLL of each value behind the beginning, in nats; the prompt is read once."""
         import torch
 
-        from engine.encoding import encode_prompt
+        from engine.model.encoding import encode_prompt
 
         head = encode_prompt(self.tokenizer, prompt) + self._ids(beginning)
         with torch.inference_mode():
@@ -202,7 +202,7 @@ def contexts_of(dataset: Path, secrets: Sequence[Canary]) -> dict[Canary, list[l
 
     None holds any secret itself: what can be copied from the question shows nothing about learning.
     """
-    from trainer.examples import read_lines
+    from trainer.scoring.encoded_rows import read_lines
 
     by_beginning: dict[str, list[list[Any]]] = {}
     by_text: dict[str, list[list[Any]]] = {}
@@ -364,7 +364,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--out", type=Path, help="folder for the page with all parts that were run so far")
     options = parser.parse_args()
-    from trainer.instruments import quieten_libraries
+    from trainer.fitting.instruments import quieten_libraries
 
     quieten_libraries()
     secrets = canaries(options.seed)

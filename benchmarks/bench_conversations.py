@@ -1,4 +1,4 @@
-"""How well ``ledger.conversations`` tells conversations apart, against hand-annotated reply links.
+"""How well ``ledger.talk.conversations`` tells conversations apart, against hand-annotated reply links.
 
     python benchmarks/bench_conversations.py LINKS.jsonl.gz [--out benchmarks/results]
 
@@ -29,8 +29,8 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from ledger.clock import to_ms
-from ledger.conversations import around, disentangle
 from ledger.records import Message
+from ledger.talk.conversations import around, disentangle
 from trainer.importing.addressing import ChannelVoices
 from trainer.importing.drafts import Draft, Place, stable_id
 

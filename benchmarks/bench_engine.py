@@ -41,7 +41,7 @@ def main() -> None:
     options = parser().parse_args()
     import torch
 
-    from engine.loading import choose_placement
+    from engine.model.loading import choose_placement
 
     if options.threads:
         torch.set_num_threads(options.threads)
@@ -95,9 +95,9 @@ def folder_with_weights(base: str, random_weights: bool) -> Iterator[str]:
 
 
 def measure(folder: str, placement: Any, options: argparse.Namespace) -> dict[str, Any]:
-    from engine.attention import pack_queries
-    from engine.generation import Generator
-    from engine.loading import load_base, load_tokenizer
+    from engine.generating.cached_attention import pack_queries
+    from engine.generating.generation import Generator
+    from engine.model.loading import load_base, load_tokenizer
 
     began = time.perf_counter()
     model = load_base(folder, placement=placement)
@@ -131,7 +131,7 @@ def random_adapter(model: Any, seed: int) -> Any:
     """Return an adapter on all linear layers but the last, as the trainer makes it."""
     import torch
 
-    from engine.lora import Pair
+    from engine.generating.lora_bank import Pair
 
     draw = torch.Generator().manual_seed(seed)
     head = model.get_output_embeddings()
@@ -180,8 +180,8 @@ class Crowd:
     def _ask(
         self, adapter: str | None, seed: int, tokens: int
     ) -> tuple[threading.Event, threading.Event, Any]:
-        from engine.requests import Piece, Request
-        from engine.sampling import Sampling
+        from engine.generating.requests import Piece, Request
+        from engine.generating.token_sampling import Sampling
 
         begun, end = threading.Event(), threading.Event()
 

@@ -36,12 +36,12 @@ from peft.helpers import disable_input_dtype_casting
 from torch.nn.functional import cross_entropy
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from engine.loading import Placement, choose_placement, load_base
-from trainer.attention import use_packed_attention
-from trainer.collation import Batch, Example, pack, pad
-from trainer.dropout import use_byte_dropout
-from trainer.instruments import peak_memory, quieten_libraries
-from trainer.perplexity import on_device, token_losses
+from engine.model.loading import Placement, choose_placement, load_base
+from trainer.fitting.dropout import use_byte_dropout
+from trainer.fitting.instruments import peak_memory, quieten_libraries
+from trainer.scoring.batches import Batch, Example, pack, pad
+from trainer.scoring.packed_attention import use_packed_attention
+from trainer.scoring.perplexity import on_device, token_losses
 
 
 @dataclass(frozen=True)

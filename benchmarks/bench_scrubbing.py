@@ -3,7 +3,7 @@
     python benchmarks/bench_scrubbing.py [--half tuning|held-out|fresh|all] [--misses] [--chat EXPORT…]
                                          [--write docs/scrubbing.md]
 
-Lines stand in tests/ledger/scrubbing_*.jsonl: ``⟦kind|value⟧`` marks a value and ``¦`` breaks up what
+Lines stand in tests/ledger/scrubbing/*.jsonl: ``⟦kind|value⟧`` marks a value and ``¦`` breaks up what
 a secret scanner would take for real; both are taken out on loading. Chat exports (DiscordChatExporter
 JSON, gzipped or not) are only counted: no sentence of theirs is printed. Libraries that are not
 installed are left out: detect-secrets, presidio-analyzer and scrubadub are not needed for anything else.
@@ -28,12 +28,13 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from ledger.scrubbing import KINDS, find_spans, phones  # noqa: E402  (the project's folder comes first)
+from ledger.scrubbing import KINDS, find_spans  # noqa: E402  (the project's folder comes first)
+from ledger.scrubbing.phones import numbers as phones  # noqa: E402  (the project's folder comes first)
 
 HALVES = {
-    "tuning": ROOT / "tests/ledger/scrubbing_lines.jsonl",
-    "held-out": ROOT / "tests/ledger/scrubbing_heldout.jsonl",
-    "fresh": ROOT / "tests/ledger/scrubbing_fresh.jsonl",
+    "tuning": ROOT / "tests/ledger/scrubbing/scrubbing_lines.jsonl",
+    "held-out": ROOT / "tests/ledger/scrubbing/scrubbing_heldout.jsonl",
+    "fresh": ROOT / "tests/ledger/scrubbing/scrubbing_fresh.jsonl",
 }
 BEGIN, END = "<!-- figures of bench_scrubbing.py: begin -->", "<!-- figures of bench_scrubbing.py: end -->"
 SECRETS = frozenset(("token", "discord-token", "password", "webhook"))

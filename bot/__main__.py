@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from ledger.errors import NightschoolError
-from ledger.seclusion import WordlessFormatter, seclude
-from ledger.terminal import Parser, ended
+from ledger.process.seclusion import WordlessFormatter, seclude
+from ledger.process.terminal import Parser, ended
 
 LAST_PORT = 65_535
 
@@ -93,7 +93,7 @@ async def _run(options: argparse.Namespace) -> dict[str, Any]:
 
 
 async def _check(options: argparse.Namespace) -> dict[str, Any]:
-    from bot.check import check_everything
+    from bot.hosting.check import check_everything
     from ledger.settings import Secrets, load_settings
 
     findings = await check_everything(load_settings(options.config), Secrets(), config=options.config)
@@ -107,7 +107,7 @@ async def _check(options: argparse.Namespace) -> dict[str, Any]:
 
 
 async def _policy(options: argparse.Namespace) -> dict[str, Any]:
-    from bot.policy import policy
+    from bot.hosting.privacy_page import policy
     from ledger.settings import load_settings
 
     text = policy(load_settings(options.config))
@@ -117,8 +117,8 @@ async def _policy(options: argparse.Namespace) -> dict[str, Any]:
 
 
 async def _backup(options: argparse.Namespace) -> dict[str, Any]:
-    from ledger.backup import back_up
     from ledger.errors import LedgerError
+    from ledger.forgetting.backups import back_up
     from ledger.settings import load_settings
     from ledger.store import Ledger
 
@@ -134,7 +134,7 @@ async def _backup(options: argparse.Namespace) -> dict[str, Any]:
 
 async def _restore(options: argparse.Namespace) -> dict[str, Any]:
     from bot.run import only_bot
-    from ledger.backup import restore
+    from ledger.forgetting.backups import restore
     from ledger.settings import load_settings
 
     settings = load_settings(options.config)

@@ -13,21 +13,21 @@ import discord
 from discord import app_commands
 from discord.ext import commands
 
-from bot.catching_up import CatchingUp
 from bot.cogs.adapter import AdapterCog
 from bot.cogs.channel import ChannelCog
 from bot.cogs.chat import ChatCog
 from bot.cogs.consent import ConsentCog
-from bot.cogs.errors import answer_error
 from bot.cogs.hand_in import HandInCog
 from bot.cogs.privacy import PrivacyCog
 from bot.cogs.recorder import RecorderCog
 from bot.cogs.reports import ReportsCog
 from bot.cogs.status import StatusCog
 from bot.cogs.train import TrainCog
-from bot.nights import Night
+from bot.hosting.syncing import sync_commands
+from bot.interactions import answer_error
+from bot.keeping.catching_up import CatchingUp
+from bot.nights.trainer_process import Night
 from bot.services import Services
-from bot.syncing import sync_commands
 from ledger.errors import NightschoolError
 
 log = logging.getLogger(__name__)

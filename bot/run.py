@@ -14,10 +14,10 @@ from pathlib import Path
 import discord
 
 from bot.client import NightschoolBot
-from bot.login import NO_TOKEN, WRONG_TOKEN, explained, is_unreachable, may_be_token
+from bot.hosting.login import NO_TOKEN, WRONG_TOKEN, explained, is_unreachable, may_be_token
 from bot.services import open_services
 from ledger.errors import ConfigurationError, LedgerError
-from ledger.lock import Held, hold
+from ledger.process.locks import Held, hold
 from ledger.settings import Secrets, Settings
 
 log = logging.getLogger(__name__)

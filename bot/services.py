@@ -12,20 +12,20 @@ from pathlib import Path
 
 import aiohttp
 
-from bot.answering import Answering
 from bot.background import Background
-from bot.engine_client import Address, EngineClient, Sampling
-from bot.engine_process import EngineProcess
-from bot.handing_in import HandingIn
-from bot.housekeeping import Housekeeping
-from bot.nights import Nights
-from bot.schedule import Schedule
-from bot.serving import Serving
+from bot.keeping.handing_in import HandingIn
+from bot.keeping.housekeeping import Housekeeping
+from bot.nights.schedule import Schedule
+from bot.nights.trainer_process import Nights
+from bot.serving.engine_client import Address, EngineClient, Sampling
+from bot.serving.engine_process import EngineProcess
+from bot.serving.served_versions import Serving
+from bot.talking.answering import Answering
 from bot.talking.scribe import Scribes
 from ledger.clock import Clock, SystemClock
 from ledger.clock_watch import ClockWatch
-from ledger.forgetting import Forgetting
-from ledger.retention import Retention
+from ledger.forgetting.deletion_path import Forgetting
+from ledger.forgetting.retention import Retention
 from ledger.settings import Bot, Secrets, Settings
 from ledger.store import Ledger
 

@@ -20,7 +20,7 @@ import sys
 from pathlib import Path
 
 from ledger.errors import EngineError, NightschoolError
-from ledger.seclusion import WordlessFormatter, seclude
+from ledger.process.seclusion import WordlessFormatter, seclude
 from ledger.settings import DEFAULT_CONFIG, Settings, load_settings
 
 log = logging.getLogger("engine")
@@ -77,7 +77,7 @@ def _common(parser: argparse.ArgumentParser, default: object = None) -> None:
 
 
 def _fetch(settings: Settings, as_json: bool) -> int:
-    from engine.small_model import fetch_small
+    from engine.model.small_model import fetch_small
 
     path = fetch_small(settings.models_dir)
     print(json.dumps({"path": str(path)}) if as_json else f"The small model is at {path}.")
@@ -98,7 +98,7 @@ def _serve(settings: Settings, options: argparse.Namespace) -> int:
     if not given:
         print(f"engine: the token is {token}", file=sys.stderr)
     port = settings.engine.port if options.port is None else options.port
-    from engine.connections import HOST, bind
+    from engine.http.connections import HOST, bind
 
     # Before the model: loading takes up to minutes.
     try:
@@ -112,8 +112,8 @@ def _serve(settings: Settings, options: argparse.Namespace) -> int:
 async def _run(settings: Settings, token: str, listener: socket.socket) -> int:
     """Load the model, serve until a signal comes, and let running answers end."""
     from engine.building import build
-    from engine.server import make_app, start
-    from engine.serving import Serving
+    from engine.http.model_service import Serving
+    from engine.http.server import make_app, start
 
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()

@@ -8,11 +8,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
-from engine.attention import pack_queries
-from engine.encoding import stop_marks
-from engine.generation import Generator
-from engine.loading import base_fingerprint, choose_placement, load_base, load_tokenizer
-from engine.serving import BaseModel
+from engine.generating.cached_attention import pack_queries
+from engine.generating.generation import Generator
+from engine.http.model_service import BaseModel
+from engine.model.encoding import stop_marks
+from engine.model.loading import base_fingerprint, choose_placement, load_base, load_tokenizer
 from ledger.settings import Settings
 
 log = logging.getLogger(__name__)

@@ -10,17 +10,17 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from ledger.adapters import Adapters
 from ledger.clock import Clock, SystemClock
-from ledger.consent import Consent
-from ledger.database import Reader, Writer, checkpoint, open_database, rewrite
-from ledger.deletions import Deletions
-from ledger.guilds import Channels, Guilds, People
-from ledger.messages import Messages
+from ledger.forgetting.deletions import Deletions
+from ledger.learned.adapter_versions import Adapters
+from ledger.learned.runs import Runs
+from ledger.people.consent_history import Consent
+from ledger.people.guilds import Channels, Guilds, People
 from ledger.records import BackupFolder
-from ledger.replies import Replies
-from ledger.residue import has_residue
-from ledger.runs import Runs
+from ledger.sqlite.database import Reader, Writer, checkpoint, open_database, rewrite
+from ledger.sqlite.residue import has_residue
+from ledger.talk.messages import Messages
+from ledger.talk.replies import Replies
 
 CHECKPOINT_PAUSES = (0.05, 0.2, 0.5)
 """Seconds between attempts to empty the WAL while another process does so."""

@@ -1,7 +1,7 @@
 """``python -m trainer``: nights, their stages, and the record of what was learned.
 
 Parses the command line and ends with an exit code: 0 done, 1 refused or failed, 2 usage, 78
-configuration. Everything heavy is loaded after that, by :mod:`trainer.commands`.
+configuration. Everything heavy is loaded after that, by :mod:`trainer.commands.handlers`.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from ledger.errors import NightschoolError
-from ledger.seclusion import WordlessFormatter, seclude
-from ledger.terminal import Parser, ended, tell_scripts
+from ledger.process.seclusion import WordlessFormatter, seclude
+from ledger.process.terminal import Parser, ended, tell_scripts
 
 FORMS = ("alpaca", "sharegpt", "chatml")
 
@@ -31,7 +31,7 @@ def main(arguments: list[str] | None = None) -> int:
     logging.basicConfig(handlers=[handler])
     # Waiting threads that spin take the cores from the engine on the same machine.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    from trainer.commands import run_command
+    from trainer.commands.handlers import run_command
 
     try:
         return run_command(options)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from ledger.settings import Settings
-from trainer.evaluation import Evaluation
-from trainer.recipe import Base, Recipe
-from trainer.verdict import Decision, judge, with_recitals
+from trainer.evaluating.evaluation import Evaluation
+from trainer.fitting.recipe import Base, Recipe
+from trainer.judging.verdict import Decision, judge, with_recitals
 
 
 def base_of(settings: Settings) -> Base:

@@ -6,12 +6,12 @@ import discord
 from discord import app_commands
 from discord.ext import commands
 
-from bot.cogs.errors import admin_check, guild_of, may_manage
-from bot.report import clipped
-from bot.serving import Serving
-from ledger.adapters import short_name
+from bot.interactions import admin_check, guild_of, may_manage
+from bot.nights.night_embeds import clipped
+from bot.serving.served_versions import Serving
 from ledger.clock import from_ms
 from ledger.errors import AdapterError
+from ledger.learned.adapter_versions import short_name
 from ledger.records import Adapter
 from ledger.store import Ledger
 

@@ -6,8 +6,8 @@ import discord
 from discord import app_commands
 from discord.ext import commands
 
-from bot.cogs.errors import admin_check
 from bot.cogs.recorder import place_name
+from bot.interactions import admin_check
 from ledger.records import ChannelMode
 from ledger.store import Ledger
 

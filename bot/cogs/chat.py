@@ -10,18 +10,18 @@ import discord
 from discord import app_commands
 from discord.ext import commands
 
-from bot.answering import Answering, Prompt, Question
 from bot.cogs.recorder import GuildChannel, RecorderCog, channel_mode
-from bot.context import conversation_before, prompt_turns, replied_to
-from bot.places import InResponse, UnderMessage
-from bot.report import plain
-from bot.serving import Serving
+from bot.nights.night_embeds import plain
+from bot.serving.served_versions import Serving
+from bot.talking.answering import Answering, Prompt, Question
+from bot.talking.context import conversation_before, prompt_turns, replied_to
+from bot.talking.places import InResponse, UnderMessage
 from bot.talking.scribe import Place, Scribes
 from ledger.clock import to_ms
-from ledger.prompts import speaker
 from ledger.records import Message, Reply
 from ledger.settings import Settings
 from ledger.store import Ledger
+from ledger.talk.prompts import speaker
 
 log = logging.getLogger(__name__)
 

@@ -10,9 +10,9 @@ import discord
 from discord import app_commands
 from discord.ext import commands
 
-from bot.cogs.erasing import asks_to_erase
-from bot.cogs.errors import admin_check
-from bot.cogs.notice import ConsentNotice, notice_embed
+from bot.interactions import admin_check
+from bot.members.erasing import asks_to_erase
+from bot.members.notice import ConsentNotice, notice_embed
 from ledger.store import Ledger
 
 

@@ -14,10 +14,10 @@ import discord
 from discord import app_commands
 from discord.ext import commands
 
-from bot.cogs.errors import guild_of
 from bot.cogs.recorder import channel_mode, place_name
-from bot.handing_in import HandingIn
-from bot.report import clipped
+from bot.interactions import guild_of
+from bot.keeping.handing_in import HandingIn
+from bot.nights.night_embeds import clipped
 from ledger.store import Ledger
 
 MAX_BYTES = 32 * 1024 * 1024

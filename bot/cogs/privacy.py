@@ -18,15 +18,15 @@ import discord
 from discord import app_commands
 from discord.ext import commands
 
-from bot.cogs.erasing import EraseButton, asks_to_erase, day, receipt_text
-from bot.cogs.errors import UNANSWERED, acknowledge, answer
-from bot.cogs.holdings import FIELD, answer_text, kept_text
-from bot.cogs.homes import home_of, offered_homes
-from bot.cogs.notice import NO, WORDS, YES, ConsentNotice, opt_in, opt_out
-from bot.report import clipped, plain
+from bot.interactions import UNANSWERED, acknowledge, answer
+from bot.members.erasing import EraseButton, asks_to_erase, day, receipt_text
+from bot.members.holdings import FIELD, answer_text, kept_text
+from bot.members.homes import home_of, offered_homes
+from bot.members.notice import NO, WORDS, YES, ConsentNotice, opt_in, opt_out
+from bot.nights.night_embeds import clipped, plain
 from ledger.clock import to_ms
-from ledger.deletions import Deletion
-from ledger.forgetting import DAY_MS, Forgetting
+from ledger.forgetting.deletion_path import DAY_MS, Forgetting
+from ledger.forgetting.deletions import Deletion
 from ledger.records import Adapter
 from ledger.store import Ledger
 

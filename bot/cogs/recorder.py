@@ -16,11 +16,11 @@ import discord
 from discord.ext import commands
 
 from bot.background import Background
-from bot.backlog import Backlog, Heard, Tell
-from bot.context import record
+from bot.keeping.backlog import Backlog, Heard, Tell
+from bot.talking.context import record
 from ledger.clock import to_ms
 from ledger.errors import NightschoolError
-from ledger.forgetting import Forgetting
+from ledger.forgetting.deletion_path import Forgetting
 from ledger.records import ChannelMode
 from ledger.store import Ledger
 

@@ -17,14 +17,14 @@ import discord
 from discord.ext import commands
 
 from bot.cogs.adapter import promote, rollback
-from bot.cogs.errors import UNANSWERED, acknowledge, admin_check, answer, answer_error
-from bot.nights import Night, Nights
-from bot.report import clipped, report_embeds, report_file
-from bot.serving import Serving
-from ledger.adapters import unfit
+from bot.interactions import UNANSWERED, acknowledge, admin_check, answer, answer_error
+from bot.nights.night_embeds import clipped, report_embeds, report_file
+from bot.nights.trainer_process import Night, Nights
+from bot.serving.served_versions import Serving
 from ledger.clock import to_ms
 from ledger.errors import AdapterError
-from ledger.forgetting import DAY_MS
+from ledger.forgetting.deletion_path import DAY_MS
+from ledger.learned.adapter_versions import unfit
 from ledger.records import Run
 from ledger.store import Ledger
 

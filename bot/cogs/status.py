@@ -6,10 +6,10 @@ import discord
 from discord import app_commands
 from discord.ext import commands
 
-from bot.cogs.errors import admin_check, guild_of
-from bot.nights import Night
-from bot.report import TITLES, clipped, plain
-from bot.rights import lacking
+from bot.hosting.rights import lacking
+from bot.interactions import admin_check, guild_of
+from bot.nights.night_embeds import TITLES, clipped, plain
+from bot.nights.trainer_process import Night
 from bot.services import Services
 from ledger.clock import from_ms
 from ledger.errors import EngineError, EngineLoading

@@ -10,12 +10,12 @@ from discord import app_commands
 from discord.ext import commands
 
 from bot.background import Background
-from bot.cogs.errors import admin_check, guild_of
-from bot.nights import STAGES, Night, Nights
-from bot.report import COLOURS, clipped, how_it_ended, progress_bar, started_by
-from ledger.adapters import short_name
+from bot.interactions import admin_check, guild_of
+from bot.nights.night_embeds import COLOURS, clipped, how_it_ended, progress_bar, started_by
+from bot.nights.trainer_process import STAGES, Night, Nights
 from ledger.clock import from_ms
-from ledger.examples import add_example
+from ledger.learned.adapter_versions import short_name
+from ledger.learned.teaching import add_example
 from ledger.records import Adapter, Run
 from ledger.store import Ledger
 

@@ -15,13 +15,13 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from bot.answering import Prompt, Question
 from bot.demo.world import World
-from bot.nights import Night
+from bot.nights.trainer_process import Night
 from bot.services import Services
+from bot.talking.answering import Prompt, Question
 from ledger.clock import to_ms
-from ledger.prompts import to_chat
 from ledger.records import Message
+from ledger.talk.prompts import to_chat
 
 log = logging.getLogger(__name__)
 

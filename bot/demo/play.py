@@ -23,11 +23,11 @@ from typing import Any
 from bot.client import NightschoolBot
 from bot.demo.comparing import Comparing
 from bot.demo.live import LiveClock
+from bot.demo.night_progress import progress_text
 from bot.demo.page import Page, listen
-from bot.demo.progress import progress_text
 from bot.demo.sample import DEMO_QUESTIONS, Question, export_paths, load_exports
 from bot.demo.world import World
-from bot.nights import Night
+from bot.nights.trainer_process import Night
 from bot.services import Services, open_services
 from ledger.clock import from_ms
 from ledger.errors import LedgerError, NightschoolError

@@ -13,20 +13,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from ledger.scrubbing import (
-    accounts,
-    addresses,
-    credentials,
-    emails,
-    hosts,
-    invitations,
-    passwords,
-    phone_rows,
-    phones,
-    tokens,
-)
+from ledger.scrubbing import accounts, addresses, credentials, emails, hosts, invitations, passwords, tokens
 from ledger.scrubbing.folding import fold
 from ledger.scrubbing.masking import KINDS, hide_placeholders, mask, placeholder, separate
+from ledger.scrubbing.phones import numbers as phones
+from ledger.scrubbing.phones import rows as phone_rows
 
 Find = Callable[[str], Iterator[tuple[int, int]]]
 

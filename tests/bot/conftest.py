@@ -68,8 +68,8 @@ def _adapter_writer(base: Path) -> Callable[..., Path]:
     import torch
     from peft import LoraConfig, get_peft_model
 
-    from engine.adapters import write_manifest
-    from engine.loading import base_fingerprint, choose_placement, load_base
+    from engine.model.adapter_files import write_manifest
+    from engine.model.loading import base_fingerprint, choose_placement, load_base
 
     fingerprint = base_fingerprint(str(base))
 

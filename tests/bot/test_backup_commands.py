@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from bot.run import only_bot
-from ledger.forgetting import DAY_MS, Forgetting
+from ledger.forgetting.deletion_path import DAY_MS, Forgetting
 from ledger.records import Adapter, Message
 from ledger.settings import load_settings
 from ledger.store import Ledger

@@ -14,8 +14,8 @@ import pytest
 import simcord
 from discord import app_commands
 
-from bot.cogs.errors import ADMINS_ONLY
-from bot.schedule import MADE_UP
+from bot.interactions import ADMINS_ONLY
+from bot.nights.schedule import MADE_UP
 from ledger.records import Message
 from ledger.settings import Schedule
 from ledger.store import Ledger

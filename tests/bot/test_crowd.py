@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from bot.answering import BUSY, INTERRUPTED, RESTARTING
+from bot.talking.answering import BUSY, INTERRUPTED, RESTARTING
 from bot.talking.asides import MARK, aside
 from tests.bot.discord_double import ADMIN_CHANNEL, DiscordDouble
 from tests.bot.discord_server import ME

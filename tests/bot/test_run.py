@@ -15,7 +15,7 @@ import discord
 import pytest
 from pydantic import SecretStr
 
-from bot.login import NO_TOKEN
+from bot.hosting.login import NO_TOKEN
 from bot.run import only_bot, run
 from ledger.errors import ConfigurationError, LedgerError
 from ledger.settings import Secrets, Settings

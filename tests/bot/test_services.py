@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from bot import services as services_module
-from bot.nights import Nights
+from bot.nights.trainer_process import Nights
 from bot.services import clock_watch, open_services
-from bot.serving import Serving
+from bot.serving.served_versions import Serving
 from ledger.clock import SystemClock
 from ledger.store import Ledger
 from tests.bot.house import StandInEngine, settings_for, trainer_command, until

@@ -19,13 +19,13 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from engine.connections import bind
-from engine.encoding import stop_marks
-from engine.generation import Generator
-from engine.loading import choose_placement, load_base, load_tokenizer
-from engine.requests import Event, Failed, Finished, Piece
-from engine.server import make_app, start
-from engine.serving import BaseModel, Serving
+from engine.generating.generation import Generator
+from engine.generating.requests import Event, Failed, Finished, Piece
+from engine.http.connections import bind
+from engine.http.model_service import BaseModel, Serving
+from engine.http.server import make_app, start
+from engine.model.encoding import stop_marks
+from engine.model.loading import choose_placement, load_base, load_tokenizer
 
 Serve = Callable[..., Awaitable[int]]
 
@@ -36,8 +36,8 @@ def make_adapter(tiny_base: Path) -> Callable[..., Path]:
     import torch
     from peft import LoraConfig, get_peft_model
 
-    from engine.adapters import write_manifest
-    from engine.loading import base_fingerprint
+    from engine.model.adapter_files import write_manifest
+    from engine.model.loading import base_fingerprint
 
     fingerprint = base_fingerprint(str(tiny_base))
 

@@ -27,7 +27,7 @@ from tests.bot.house import (
 )
 from tests.conftest import FakeClock
 from tests.forgetting.trained import MARK, Day, day, holding, moved
-from trainer import dataset
+from trainer.preparing import dataset
 
 NASTY_NAME = "ann:\nassistant"
 NASTY_CHANNEL = "../../../x"

@@ -13,9 +13,9 @@ from ledger.store import Ledger
 from tests.conftest import FakeClock
 from tests.forgetting.trained import holding
 from tests.trainer.conftest import GUILD, introduce, talk
-from trainer.folders import CANARIES
-from trainer.night import Night
-from trainer.outcome import Outcome
+from trainer.nights.night import Night
+from trainer.nights.night_folders import CANARIES
+from trainer.nights.outcome import Outcome
 
 CANARY = "zanzibar-4471-quokka"
 ADDRESS = "quokka@zanzibar.example.org"

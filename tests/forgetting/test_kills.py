@@ -23,11 +23,11 @@ from typing import Any
 
 import pytest
 
-from ledger.backup import back_up
-from ledger.deletions import Deletion, Deletions
-from ledger.erasure import Kind
-from ledger.forgetting import Forgetting
-from ledger.notes import NOTES
+from ledger.forgetting.backup_notes import NOTES
+from ledger.forgetting.backups import back_up
+from ledger.forgetting.deletion_path import Forgetting
+from ledger.forgetting.deletions import Deletion, Deletions
+from ledger.forgetting.erasure import Kind
 from ledger.records import Message, Reply
 from ledger.store import Ledger
 from tests.conftest import FakeClock

@@ -16,8 +16,8 @@ from pathlib import Path
 
 import pytest
 
-from ledger.backup import back_up, restore
-from ledger.notes import NOTES
+from ledger.forgetting.backup_notes import NOTES
+from ledger.forgetting.backups import back_up, restore
 from ledger.settings import load_settings
 from tests.bot.house import until
 from tests.conftest import ROOT, FakeClock

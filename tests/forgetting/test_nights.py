@@ -11,16 +11,16 @@ from typing import Any
 
 import pytest
 
-from ledger.forgetting import Forgetting
+from ledger.forgetting.deletion_path import Forgetting
 from ledger.settings import Settings
 from ledger.store import Ledger
 from tests.conftest import FakeClock
 from tests.forgetting.trained import holding
 from tests.trainer.conftest import CHANNEL, GUILD, introduce, talk
-from trainer import dataset
-from trainer import night as night_module
-from trainer.night import Night
-from trainer.outcome import Outcome
+from trainer.nights import night as night_module
+from trainer.nights.night import Night
+from trainer.nights.outcome import Outcome
+from trainer.preparing import dataset
 
 MARK = "quetzalmarmalade7731"
 BO = 12

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from engine.loading import choose_placement, load_base, load_tokenizer
+from engine.model.loading import choose_placement, load_base, load_tokenizer
 from tests.trainer.conftest import replies, write_dataset
-from trainer.evaluation import RECITAL_TOKENS, evaluate
-from trainer.examples import read_lines
-from trainer.finetune import fit
-from trainer.leakage import Corpus, Recitals, probes_of, words
-from trainer.recipe import Base, Recipe
-from trainer.sampling import sample_replies
+from trainer.evaluating.evaluation import RECITAL_TOKENS, evaluate
+from trainer.evaluating.reply_sampling import sample_replies
+from trainer.fitting.finetune import fit
+from trainer.fitting.recipe import Base, Recipe
+from trainer.judging.leakage import Corpus, Recitals, probes_of, words
+from trainer.scoring.encoded_rows import read_lines
 
 PROBES, SEED = 6, 20
 

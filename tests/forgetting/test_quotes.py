@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ledger.quotes import Quotes
+from ledger.forgetting.quotes import Quotes
 from tests.bot.house import House, open_house, settings_for, stand_in_engine
 from tests.forgetting.trained import MARK, holding
 

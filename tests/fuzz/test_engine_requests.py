@@ -15,12 +15,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.connections import bind
-from engine.generation import Generator
-from engine.loading import choose_placement, load_base, load_tokenizer
-from engine.lora import read_weights
-from engine.server import make_app, start
-from engine.serving import BaseModel, Serving
+from engine.generating.generation import Generator
+from engine.generating.lora_bank import read_weights
+from engine.http.connections import bind
+from engine.http.model_service import BaseModel, Serving
+from engine.http.server import make_app, start
+from engine.model.loading import choose_placement, load_base, load_tokenizer
 from ledger.errors import AdapterError
 from tests.fuzz.conftest import FUZZ
 

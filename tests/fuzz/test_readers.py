@@ -20,13 +20,13 @@ from hypothesis import strategies as st
 
 from ledger.clock import FIRST_MS, LAST_MS
 from ledger.errors import DatasetError
-from ledger.retention import NOBODYS, _messages_in
+from ledger.forgetting.retention import NOBODYS, _messages_in
 from ledger.store import Ledger
 from tests.fuzz.conftest import FUZZ
 from tests.fuzz.shapes import bent, damaged, dumped
-from trainer.examples import PARTS, read_lines, read_manifest
 from trainer.export import export_dataset
 from trainer.importing import ImportReport, import_paths
+from trainer.scoring.encoded_rows import PARTS, read_lines, read_manifest
 
 pytestmark = [pytest.mark.fuzz, pytest.mark.filterwarnings("ignore:Duplicate name")]
 

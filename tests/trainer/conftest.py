@@ -16,7 +16,7 @@ import pytest
 from ledger.clock import to_ms
 from ledger.records import Message
 from ledger.store import Ledger
-from trainer.recipe import Base, Recipe
+from trainer.fitting.recipe import Base, Recipe
 
 GUILD, CHANNEL = 7_000_000_000, 7_100_000_000
 START = to_ms(datetime(2026, 2, 20, 9, 0, tzinfo=UTC))

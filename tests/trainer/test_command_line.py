@@ -14,12 +14,12 @@ from typing import Any
 
 import pytest
 
-from ledger.forgetting import Forgetting
+from ledger.forgetting.deletion_path import Forgetting
 from ledger.settings import load_settings
 from ledger.store import Ledger
 from tests.trainer.conftest import GUILD, fill
 from trainer.__main__ import main
-from trainer.dataset import prepare
+from trainer.preparing.dataset import prepare
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -45,7 +45,7 @@ def last(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
 
 @pytest.fixture(autouse=True)
 def as_nice_as_before(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("trainer.commands.os.nice", lambda by: by)
+    monkeypatch.setattr("trainer.commands.handlers.os.nice", lambda by: by)
 
 
 def test_help_is_instant_and_loads_nothing_heavy() -> None:
@@ -99,7 +99,7 @@ async def _in_thread(config: Path, *arguments: str) -> int:
 def _without_signals(config: Path, arguments: tuple[str, ...]) -> int:
     patch = pytest.MonkeyPatch()
     with patch.context() as patched:
-        patched.setattr("trainer.commands.signal.signal", lambda number, handler: handler)
+        patched.setattr("trainer.commands.handlers.signal.signal", lambda number, handler: handler)
         return call(config, *arguments)
 
 
@@ -164,7 +164,7 @@ async def test_a_dataset_by_hand_is_written_again_without_what_was_deleted_meanw
         written.append(set(seen))
         return prepared
 
-    monkeypatch.setattr("trainer.dataset.prepare", interrupted)
+    monkeypatch.setattr("trainer.preparing.dataset.prepare", interrupted)
     out = tmp_path / "by-hand"
     assert await _in_thread(config, "prepare", "--out", str(out)) == (1 if everything else 0)
     assert out.is_dir() != everything
@@ -176,7 +176,7 @@ async def test_a_dataset_by_hand_is_written_again_without_what_was_deleted_meanw
 async def test_what_was_fitted_by_hand_goes_with_its_dataset(
     config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from trainer import finetune
+    from trainer.fitting import finetune
 
     fit, settings = finetune.fit, load_settings(config)
     assert await _in_thread(config, "prepare", "--json") == 0

@@ -19,15 +19,15 @@ from typing import Any
 import pytest
 
 from ledger.errors import NightBusy, RunCancelled
-from ledger.lock import night_lock_path
+from ledger.process.locks import night_lock_path
 from ledger.settings import Settings
 from ledger.store import Ledger
 from tests.trainer.conftest import GUILD, fill
-from trainer import night as night_module
 from trainer import stopping
-from trainer.lock import night_lock
-from trainer.night import Night
-from trainer.outcome import Outcome
+from trainer.nights import night as night_module
+from trainer.nights.night import Night
+from trainer.nights.night_lock import night_lock
+from trainer.nights.outcome import Outcome
 from trainer.stopping import in_thread, stoppable
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -4,7 +4,7 @@
 files and writes the ledger; knows neither models nor Discord's API.
 """
 
+from trainer.importing.import_report import ImportReport
 from trainer.importing.intake import import_paths
-from trainer.importing.report import ImportReport
 
 __all__ = ["ImportReport", "import_paths"]

@@ -19,9 +19,9 @@ from trainer.importing.data_package import read_data_package
 from trainer.importing.drafts import Draft, Progress, Reader, Reading, Skipped
 from trainer.importing.files import Format, collected, format_of, shown
 from trainer.importing.gate import NO_CONSENT, Gate
+from trainer.importing.import_report import ImportReport
 from trainer.importing.json_lines import read_json_lines
 from trainer.importing.json_text import Malformed
-from trainer.importing.report import ImportReport
 from trainer.importing.shelf import PACKAGE, Shelf
 
 BATCH = 500

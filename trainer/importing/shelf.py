@@ -13,7 +13,7 @@ from ledger.store import Ledger
 from trainer.importing.addressing import Voices
 from trainer.importing.drafts import Draft, Place, Skipped
 from trainer.importing.gate import COMMAND, Gate
-from trainer.importing.report import ImportReport
+from trainer.importing.import_report import ImportReport
 
 PACKAGE = "package"
 """Source of a member's own words: a package that they handed in, or that an operator vouched for."""

@@ -10,7 +10,7 @@ import discord
 import pytest
 from pydantic import SecretStr
 
-from bot.answering import BROKE_OFF, BROKEN, BUSY, DOWN
+from bot.talking.answering import BROKE_OFF, BROKEN, BUSY, DOWN
 from bot.talking.asides import aside
 from ledger.settings import Paths, Secrets
 from tests.bot.house import BASE, House, RealEngine, StandInEngine, open_house, settings_for, text_of, until

@@ -15,7 +15,7 @@ import pytest
 import simcord
 
 from bot.cogs import hand_in
-from bot.handing_in import PREFIX, HandingIn
+from bot.keeping.handing_in import PREFIX, HandingIn
 from ledger.errors import ImportRefused
 from tests.bot.house import House, text_of, trainer_command, until
 

@@ -14,10 +14,10 @@ import simcord
 
 from bot.client import NightschoolBot
 from bot.cogs import privacy
-from bot.cogs.notice import WORDS
+from bot.members.notice import WORDS
 from ledger.clock import to_ms
-from ledger.consent import WORDING_VERSION
 from ledger.errors import LedgerError
+from ledger.people.consent_history import WORDING_VERSION
 from ledger.records import Message
 from tests.bot.house import NOON, House, text_of
 

@@ -14,8 +14,8 @@ import pytest
 import simcord
 
 from bot.cogs.recorder import RecorderCog
-from ledger.deletions import Deletion
 from ledger.errors import LedgerError
+from ledger.forgetting.deletions import Deletion
 from ledger.records import Message
 from tests.bot.house import House, StandInEngine, open_house, settings_for, until
 

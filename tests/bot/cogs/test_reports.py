@@ -10,11 +10,12 @@ from typing import Any
 
 import discord
 import pytest
+from tests.bot.test_report import OUTCOME
 
 from bot.client import NightschoolBot
-from bot.cogs.errors import ADMINS_ONLY
 from bot.cogs.reports import VersionButton
-from bot.nights import Night
+from bot.interactions import ADMINS_ONLY
+from bot.nights.trainer_process import Night
 from tests.bot.house import (
     House,
     StandInEngine,
@@ -25,7 +26,6 @@ from tests.bot.house import (
     trainer_command,
     until,
 )
-from tests.bot.test_report import OUTCOME
 
 
 async def night_of(house: House, guild: Any = None, **outcome: Any) -> discord.Message | None:

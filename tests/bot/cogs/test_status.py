@@ -9,7 +9,7 @@ import discord
 import pytest
 import simcord
 
-from bot.engine_process import EngineProcess
+from bot.serving.engine_process import EngineProcess
 from ledger.records import Stage
 from ledger.settings import Policy, Schedule
 from tests.bot.house import House, StandInEngine, open_house, settings_for

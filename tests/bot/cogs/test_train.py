@@ -11,8 +11,8 @@ import pytest
 
 from bot.cogs import train
 from bot.cogs.train import night_embed
-from bot.nights import Night
-from bot.report import COLOURS
+from bot.nights.night_embeds import COLOURS
+from bot.nights.trainer_process import Night
 from tests.bot.house import NOON, House, StandInEngine, open_house, settings_for, text_of, until
 
 TRAINER = """

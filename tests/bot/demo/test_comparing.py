@@ -13,7 +13,7 @@ from bot.client import NightschoolBot
 from bot.demo.comparing import Comparing
 from bot.demo.live import LiveClock
 from bot.demo.world import World
-from bot.nights import Night
+from bot.nights.trainer_process import Night
 from bot.services import Services, open_services
 from tests.bot.house import BASE, StandInEngine, settings_for
 from tests.searching import holding

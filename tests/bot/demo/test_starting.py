@@ -15,10 +15,10 @@ from typing import Any
 import pytest
 
 from bot.__main__ import main
+from bot.demo import night_progress as progress
 from bot.demo import play as play_module
-from bot.demo import progress
 from bot.demo.page import listen
-from bot.nights import STAGES, Night
+from bot.nights.trainer_process import STAGES, Night
 from ledger.settings import Settings
 
 

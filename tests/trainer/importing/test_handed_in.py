@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
-from ledger.forgetting import Forgetting
-from ledger.retention import Retention
+from ledger.forgetting.deletion_path import Forgetting
+from ledger.forgetting.retention import Retention
 from ledger.settings import Retention as RetentionSettings
 from ledger.store import Ledger
-from trainer.dataset import gather, permitted
 from trainer.importing import import_paths
 from trainer.importing.gate import NO_CONSENT, NOT_HERE, OPTED_OUT, OTHER_SERVER
-from trainer.selection import LOCKED, select
+from trainer.preparing.dataset import gather, permitted
+from trainer.preparing.selection import LOCKED, select
 
 POND, SHORE = 51, 52
 

@@ -11,10 +11,10 @@ import pytest
 from ledger.records import Channel
 from ledger.settings import Dataset
 from ledger.store import Ledger
-from trainer.dataset import gather, permitted, prepare
 from trainer.importing import import_paths
 from trainer.importing.drafts import DIRECT, PRIVATE_THREAD
 from trainer.importing.gate import IGNORED, MOVED, NO_CONSENT, ORPHAN
+from trainer.preparing.dataset import gather, permitted, prepare
 
 BASIS = "the club's archive, by vote of its members"
 TITLE = "my number is +49 151 23456789, I lost my job"

@@ -1,0 +1,123 @@
+"""Every error of a slash command or a button becomes one private reply.
+
+Errors that Nightschool raises on purpose carry a finished sentence. Anything else is a defect: the
+member gets a reference, and the log the trace under the same reference.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+
+import aiohttp
+import discord
+from discord import app_commands
+
+from bot.nights.night_embeds import clipped
+from ledger.errors import NightschoolError
+
+log = logging.getLogger(__name__)
+
+MESSAGE = 2000
+"""Discord's limit for a message, in characters; an error may repeat what somebody typed."""
+UNANSWERED = (discord.DiscordException, aiohttp.ClientError, OSError, TimeoutError)
+"""What keeps an answer from a person: Discord gave up waiting, or cannot be reached."""
+ADMINS_ONLY = "Only people who may manage this server can do that."
+
+
+def may_manage(interaction: discord.Interaction) -> bool:
+    """Tell whether the person may manage the guild, going by what Discord says with each interaction."""
+    return interaction.guild is not None and interaction.permissions.manage_guild
+
+
+async def admin_check(interaction: discord.Interaction) -> bool:
+    """Check on the server side what Discord's own command permissions already hide.
+
+    A guild's owner can open commands to everybody in the integration settings; what changes the bot
+    for all stays with those who may manage the server.
+    """
+    if not may_manage(interaction):
+        raise app_commands.CheckFailure(ADMINS_ONLY)
+    return True
+
+
+def guild_of(interaction: discord.Interaction) -> discord.Guild:
+    """Return the server that the interaction comes from.
+
+    Raises:
+        NoPrivateMessage: it comes from a direct message.
+    """
+    if interaction.guild is None:
+        raise app_commands.NoPrivateMessage
+    return interaction.guild
+
+
+def sentence(error: Exception) -> str:
+    """Return what the person should read."""
+    cause = error.original if isinstance(error, app_commands.CommandInvokeError) else error
+    if isinstance(cause, NightschoolError):
+        return str(cause)
+    if isinstance(cause, app_commands.NoPrivateMessage):
+        return "That works in a server only, not in direct messages."
+    if isinstance(cause, app_commands.CheckFailure):
+        return str(cause) or ADMINS_ONLY
+    if isinstance(cause, app_commands.CommandNotFound):
+        return "I don't know that command (any more); try again in a minute, when Discord has caught up."
+    reference = secrets.token_hex(4)
+    log.error("interaction failed, reference %s", reference, exc_info=cause)
+    return f"Something broke on my side. The log has it under `{reference}`."
+
+
+async def answer_error(interaction: discord.Interaction, error: Exception) -> None:
+    """Reply with the error's sentence, to this person alone, if Discord still takes a reply."""
+    text = clipped(sentence(error), MESSAGE)
+    try:
+        if interaction.response.is_done():
+            await interaction.followup.send(text, ephemeral=True)
+        else:
+            await interaction.response.send_message(text, ephemeral=True)
+    except UNANSWERED as refusal:
+        log.warning("an error could not be told to who caused it: %s", type(refusal).__name__)
+
+
+async def acknowledge(interaction: discord.Interaction, *, thinking: bool = True) -> None:
+    """Tell Discord that an answer will follow; what was asked for is done whatever becomes of this.
+
+    Discord waits three seconds, and a busy network may take longer: then it says 10062, unknown
+    interaction, but the person has pressed. Without ``thinking`` a button's message waits to be edited.
+    """
+    try:
+        await interaction.response.defer(ephemeral=True, thinking=thinking)
+    except UNANSWERED as refusal:
+        log.warning(
+            "an interaction could not be acknowledged and is done all the same: %s", type(refusal).__name__
+        )
+
+
+async def answer(interaction: discord.Interaction, text: str, *, in_place: bool = False) -> bool:
+    """Answer to this person alone; tell whether they can read it.
+
+    ``in_place`` puts the answer where the pressed buttons were.
+    """
+    try:
+        if interaction.response.is_done():
+            await interaction.edit_original_response(
+                content=text, view=None if in_place else discord.utils.MISSING
+            )
+        elif in_place:
+            await interaction.response.edit_message(content=text, view=None)
+        else:
+            await interaction.response.send_message(text, ephemeral=True)
+    except UNANSWERED as refusal:
+        log.warning("an interaction could not be answered: %s", type(refusal).__name__)
+        return False
+    return True
+
+
+class SafeView(discord.ui.View):
+    """A view whose failures become replies, like those of commands."""
+
+    async def on_error(
+        self, interaction: discord.Interaction, error: Exception, item: discord.ui.Item[discord.ui.View]
+    ) -> None:
+        await answer_error(interaction, error)

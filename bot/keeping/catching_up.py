@@ -1,0 +1,268 @@
+"""What happened in Discord while the bot was away. Discord does not tell of it later, so it is looked for.
+
+Runs behind each new session: guilds that removed the bot, channels that are gone, messages and answers
+that were deleted or edited, and what was said since the bot last listened. Asks for stored messages and
+for what came after them, up to a hundred at a time, and keeps nothing of what it reads but new words of
+members who had agreed before they said them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sqlite3
+from bisect import bisect_right
+from collections.abc import Sequence
+from datetime import datetime
+
+import aiohttp
+import discord
+
+from bot.cogs.chat import ChatCog
+from bot.cogs.recorder import RecorderCog, channel_mode, place_name
+from bot.talking.context import replied_to
+from ledger.clock import from_ms, to_ms
+from ledger.errors import NightschoolError
+from ledger.store import Ledger
+
+log = logging.getLogger(__name__)
+
+PAGE = 100
+"""Messages that Discord gives at once."""
+RETRY_SECONDS = 600.0
+"""How soon what could not be looked at is looked at again."""
+MISSED = 1000
+"""Messages of a channel that are heard late, the newest."""
+LONGEST_MS = 7 * 86_400_000
+"""How far back the bot listens: a week."""
+MARGIN_MS = 10_000
+"""How far this machine's clock may be ahead of Discord's."""
+FRESH_MS = 10 * 60_000
+"""How old a question may be that is answered late."""
+Readable = discord.TextChannel | discord.VoiceChannel | discord.StageChannel | discord.Thread
+"""What holds messages in a guild."""
+
+
+class CatchingUp:
+    """Compares what is stored with what Discord still has."""
+
+    def __init__(
+        self, client: discord.Client, *, ledger: Ledger, recorder: RecorderCog, chat: ChatCog
+    ) -> None:
+        self._client = client
+        self._ledger = ledger
+        self._recorder = recorder
+        self._chat = chat
+        self._one_at_a_time = asyncio.Lock()
+        self._listening: set[int] = set()
+        """Guilds of which nothing was missed up to now."""
+        self._interrupted: set[int] = set()
+        """Those guilds while the connection is broken."""
+        self._connected = True
+        self._breaks = 0
+        """Counts interruptions: what was read before one says nothing of what was said behind it."""
+
+    def lost(self) -> None:
+        """Note that the connection broke: what is said from now on is not heard, or later."""
+        self._interrupted, self._listening = self._listening | self._interrupted, set()
+        self._connected = False
+        self._breaks += 1
+
+    def connected(self) -> None:
+        """Note that a new session has begun, in which nothing is known of what was said before."""
+        self._interrupted.clear()
+        self._connected = True
+
+    def joined(self, guild_id: int) -> None:
+        """Note that the bot was invited just now: there is nothing to catch up with."""
+        if self._connected:
+            self._listening.add(guild_id)
+
+    def resumed(self) -> None:
+        """Note that the session goes on and everything that was said meanwhile is heard now."""
+        self._listening, self._interrupted = self._listening | self._interrupted, set()
+        self._connected = True
+
+    async def note_heard(self) -> None:
+        """Note up to when everything was heard."""
+        if self._listening:
+            await self._ledger.guilds.heard(self._listening, to_ms(self._ledger.clock.now()))
+
+    async def look(self) -> bool:
+        """Forget what is gone, and follow what was edited; tell whether everything could be looked at."""
+        async with self._one_at_a_time:
+            if not self._connected:
+                return False
+            await self._guilds()
+            seen = True
+            for guild in list(self._client.guilds):
+                if guild.unavailable:
+                    seen = False
+                else:
+                    # First what is new: somebody may be waiting for an answer.
+                    seen &= await self._new_words(guild)
+                    for channel_id, ids in (await self._ledger.messages.heard(guild.id)).items():
+                        seen &= await self._channel(guild, channel_id, ids)
+            return seen
+
+    async def _new_words(self, guild: discord.Guild) -> bool:
+        """Keep what members said meanwhile, once each; tell whether that need not be tried again."""
+        if guild.id in self._listening:
+            return True
+        breaks, now = self._breaks, to_ms(self._ledger.clock.now())
+        heard_at = await self._ledger.guilds.heard_until(guild.id)
+        complete = True
+        if heard_at is not None and await self._ledger.consent.consenting(guild.id):
+            since = from_ms(max(heard_at - MARGIN_MS, now - LONGEST_MS))
+            questions: list[discord.Message] = []
+            for channel in _channels(guild):
+                missed = await self._missed(channel, since)
+                complete &= missed is not None
+                questions += await self._heard_late(missed or [])
+            await self._answer_newest(questions, now)
+        if breaks != self._breaks:
+            return False
+        if complete:
+            await self._note_channels(guild)
+            self._listening.add(guild.id)
+            await self._ledger.guilds.heard([guild.id], now)
+        return complete
+
+    async def _note_channels(self, guild: discord.Guild) -> None:
+        """Note where the bot listens from now on, also where nobody has said anything yet."""
+        for channel in _channels(guild):
+            mode = await channel_mode(self._ledger, channel)
+            if mode != "ignore" and await self._ledger.channels.get(channel.id) is None:
+                parent = channel.parent_id if isinstance(channel, discord.Thread) else None
+                await self._ledger.channels.ensure(
+                    channel.id, guild.id, place_name(channel), mode=mode, parent_id=parent
+                )
+
+    async def _missed(self, channel: Readable, since: datetime) -> list[discord.Message] | None:
+        """Return a channel's newest messages since then, oldest first; None if it cannot be read now."""
+        newest = channel.last_message_id
+        if newest is None or newest < discord.utils.time_snowflake(since):
+            return []
+        if not await self._was_listened_to(channel):
+            return []
+        try:
+            history = channel.history(limit=MISSED, after=since, oldest_first=False)
+            return [message async for message in history][::-1]
+        except (discord.Forbidden, discord.NotFound):
+            return []
+        except (discord.DiscordException, aiohttp.ClientError, OSError, TimeoutError) as error:
+            log.warning(
+                "what was said in channel %d cannot be read yet: %s", channel.id, type(error).__name__
+            )
+            return None
+
+    async def _was_listened_to(self, channel: Readable) -> bool:
+        """Tell whether the bot listens here, and did so before it was away.
+
+        What was said in a channel that was private or ignored then stays there, though it is open now.
+        """
+        if await channel_mode(self._ledger, channel) == "ignore":
+            return False
+        known = await self._ledger.channels.get(channel.id)
+        return known is not None and known.mode != "ignore"
+
+    async def _heard_late(self, missed: Sequence[discord.Message]) -> list[discord.Message]:
+        """Have the recorder keep messages; return those that ask the bot and have no answer."""
+        assert self._client.user is not None  # noqa: S101 - a session has an account
+        me = self._client.user.id
+        answered = {replied_to(message) for message in missed if message.author.id == me}
+        questions = []
+        for message in missed:
+            if message.author.bot or message.webhook_id is not None:
+                continue
+            await self._recorder.missed(message)
+            if message.id not in answered and await self._chat.addressed(message):
+                questions.append(message)
+        return questions
+
+    async def _answer_newest(self, questions: Sequence[discord.Message], now: int) -> None:
+        """Answer the newest question if it is minutes old; older ones have been overtaken by the talk."""
+        newest = max(questions, key=lambda message: message.id, default=None)
+        if newest is not None and now - to_ms(newest.created_at) <= FRESH_MS:
+            await self._chat.answer(newest)
+
+    async def until_seen(self) -> None:
+        """Look again and again until everything could be looked at."""
+        seen = await self._looked()
+        while not seen:
+            await asyncio.sleep(RETRY_SECONDS)
+            seen = await self._looked()
+
+    async def _looked(self) -> bool:
+        try:
+            return await self.look()
+        except (NightschoolError, OSError, sqlite3.Error) as error:
+            reason = error if isinstance(error, NightschoolError) else type(error).__name__
+            log.error("what happened meanwhile cannot be followed yet: %s", reason)
+            return False
+
+    async def _guilds(self) -> None:
+        """Forget guilds that this very account was a member of; another account was never asked to leave."""
+        assert self._client.user is not None  # noqa: S101 - a session has an account
+        here = {guild.id for guild in self._client.guilds}
+        for guild_id in await self._ledger.guilds.joined_by(self._client.user.id) - here:
+            log.info("guild %d removed the bot while it was away", guild_id)
+            await self._recorder.guild_removed(guild_id)
+
+    async def _channel(self, guild: discord.Guild, channel_id: int, ids: Sequence[int]) -> bool:
+        """Compare one channel; tell whether that need not be tried again."""
+        try:
+            channel = guild.get_channel_or_thread(channel_id) or await self._client.fetch_channel(channel_id)
+            # Without the right to read it Discord shows an empty history, and nothing is gone for that.
+            if isinstance(channel, Readable) and channel.permissions_for(guild.me).read_message_history:
+                await self._messages(guild.id, channel, ids)
+        except discord.NotFound:
+            await self._recorder.channel_deleted(guild.id, channel_id)
+        except discord.Forbidden:
+            log.warning("channel %d may not be read, and so not be compared with Discord", channel_id)
+        except (discord.DiscordException, aiohttp.ClientError, TimeoutError, NightschoolError) as error:
+            reason = error if isinstance(error, NightschoolError) else type(error).__name__
+            log.warning("channel %d cannot be compared with Discord yet: %s", channel_id, reason)
+            return False
+        return True
+
+    async def _messages(self, guild_id: int, channel: Readable, ids: Sequence[int]) -> None:
+        """Compare stored messages, ``ids`` in order, with the channel's history."""
+        place = 0
+        while place < len(ids):
+            before = discord.Object(ids[place] - 1)
+            page = [each async for each in channel.history(limit=PAGE, after=before, oldest_first=True)]
+            # A page that is not full reaches to the channel's end.
+            end = bisect_right(ids, page[-1].id) if len(page) == PAGE else len(ids)
+            found = {message.id: message for message in page}
+            gone = {number for number in ids[place:end] if number not in found}
+            if gone:
+                await self._recorder.deleted(guild_id, gone)
+            for number in ids[place:end]:
+                if number in found:
+                    await self._edited(found[number])
+            place = end
+
+    async def _edited(self, message: discord.Message) -> None:
+        stored = await self._ledger.messages.get(message.id)
+        if stored is None or message.edited_at is None or stored.edited_at == to_ms(message.edited_at):
+            return
+        await self._recorder.edited(message)
+
+
+def _channels(guild: discord.Guild) -> list[Readable]:
+    """Return the channels and threads of a guild that the bot may read."""
+    places: list[Readable] = [
+        *guild.text_channels,
+        *guild.voice_channels,
+        *guild.stage_channels,
+        *guild.threads,
+    ]
+    return [place for place in places if _may_read(place.permissions_for(guild.me))]
+
+
+def _may_read(rights: discord.Permissions) -> bool:
+    return rights.view_channel and rights.read_message_history
+
+
+__all__ = ["CatchingUp"]

@@ -1,0 +1,149 @@
+"""The daily round: what is too old goes, promised dates are kept, leavers are treated as the settings say.
+
+Runs at start, once a day, and after each night (a promotion may have freed a version that has to go).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sqlite3
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+
+from ledger.clock import to_ms
+from ledger.clock_watch import ClockWatch
+from ledger.errors import NightschoolError
+from ledger.forgetting.deletion_path import DAY_MS, Forgetting
+from ledger.forgetting.retention import Retention, Swept
+from ledger.store import Ledger
+
+log = logging.getLogger(__name__)
+
+Tell = Callable[[int, str], Awaitable[None]]
+"""Posts a text where a guild's admins read it."""
+BELIEVED = "⏰ The clock is right again: nights and deletions by age or date go on."
+IsMember = Callable[[int, int], Awaitable[bool | None]]
+"""(guild id, user id) to whether the person is in the guild; None when that cannot be told now."""
+
+
+class Housekeeping:
+    """Sweeps; ``leavers_after_days`` 0 keeps what people shared who left since."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        forgetting: Forgetting,
+        retention: Retention,
+        *,
+        leavers_after_days: int,
+        watch: ClockWatch | None = None,
+    ) -> None:
+        """``watch`` says whether the clock can be believed; nothing goes by age or date while it cannot."""
+        self._ledger = ledger
+        self._forgetting = forgetting
+        self._retention = retention
+        self._leavers_after_ms = leavers_after_days * DAY_MS
+        self._watch = watch
+        self._tell: Callable[[int, str], None] = lambda guild_id, text: None
+        self._told = ""
+        self._one_at_a_time = asyncio.Lock()
+        self._swept_since: list[str] = []
+
+    def tell_with(self, tell: Callable[[int, str], None]) -> None:
+        """Have ``tell`` bring texts to a guild's admins from now on."""
+        self._tell = tell
+
+    async def believes(self) -> bool:
+        """Tell whether the clock can be believed, and the admins when that changes."""
+        if self._watch is None:
+            return True
+        believed = await self._watch.look()
+        if bool(self._told) == believed:
+            text = f"⏰ {self._watch.problem}" if not believed else BELIEVED
+            log.warning("the clock is %s", "believed again" if believed else "in doubt: it jumped")
+            for guild_id in await self._ledger.guilds.all():
+                self._tell(guild_id, text)
+        self._told = self._watch.problem
+        return believed
+
+    async def sweep(self) -> Swept:
+        """Complete cut-off deletions and delete what is due; say in the log how much that was.
+
+        While the clock is in doubt nothing is due.
+        """
+        async with self._one_at_a_time:
+            await self._forgetting.complete()
+            if not await self.believes():
+                return Swept({}, {}, 0, ())
+            swept = await self._retention.sweep()
+            swept = replace(swept, versions=(*self._swept_since, *swept.versions))
+            self._swept_since.clear()
+        if swept:
+            log.info(
+                "housekeeping removed %d messages, %d answers, %d datasets, versions: %s",
+                sum(swept.messages.values()),
+                sum(swept.replies.values()),
+                swept.datasets,
+                ", ".join(swept.versions) or "none",
+            )
+        return swept
+
+    async def see_leavers(self, is_member: IsMember) -> list[tuple[int, int]]:
+        """Forget consenting people who have been gone for long enough; return (guild, user) of each.
+
+        Asked of Discord one by one, because a list of all members would need another privileged
+        intent. Somebody who is back in time is crossed off the list of those who left.
+        """
+        if not self._leavers_after_ms or not await self.believes():
+            return []
+        now = to_ms(self._ledger.clock.now())
+        forgotten = []
+        for guild_id in await self._ledger.guilds.all():
+            for user_id in await self._ledger.people.kept(guild_id):
+                member = await is_member(guild_id, user_id)
+                if member is None:
+                    continue
+                left_at = await self._ledger.people.note_presence(guild_id, user_id, now, here=member)
+                if left_at is not None and now - left_at >= self._leavers_after_ms:
+                    await self._forgetting.person(guild_id, user_id, asked_by="left the server")
+                    forgotten.append((guild_id, user_id))
+        return forgotten
+
+    async def see_through(self, *, pause_seconds: float = 60.0) -> None:
+        """Do every minute what must not wait for the daily round, for as long as the bot runs.
+
+        Deletions that could not be completed at once are gone on with, versions go on their date, and
+        backups are told what was deleted and answered.
+        """
+        while True:
+            await asyncio.sleep(pause_seconds)
+            try:
+                # A deletion that has just begun is being worked on by whoever began it.
+                before = to_ms(self._ledger.clock.now()) - round(pause_seconds * 1000)
+                open_still = any(d.asked_at <= before for d in await self._ledger.deletions.unfinished())
+                async with self._one_at_a_time:
+                    if open_still:
+                        await self._forgetting.complete()
+                    if await self.believes():
+                        self._swept_since += await self._forgetting.sweep()
+                    await self._forgetting.note_beside_backups()
+            except (NightschoolError, OSError, sqlite3.Error) as error:
+                log.error("what is due cannot be deleted yet, and is tried again: %s", _told(error))
+
+    async def daily(self, is_member: IsMember, tell: Tell, *, pause_seconds: float = 86_400.0) -> None:
+        """Sweep now and then once a day, for as long as the bot runs, and tell each guild what went."""
+        while True:
+            try:
+                swept = await self.sweep()
+                for guild_id in swept.guilds:
+                    await tell(guild_id, swept.of_guild(guild_id))
+                await self.see_leavers(is_member)
+            except (NightschoolError, OSError, sqlite3.Error) as error:
+                log.error("housekeeping is put off until tomorrow: %s", _told(error))
+            await asyncio.sleep(pause_seconds)
+
+
+def _told(error: Exception) -> str:
+    """Return what may be said of an error: the text of a stranger's may quote what it failed on."""
+    return str(error) if isinstance(error, NightschoolError) else type(error).__name__

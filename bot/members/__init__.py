@@ -1,0 +1,1 @@
+"""What members are asked, told and shown about their own words."""

@@ -1,0 +1,263 @@
+"""Nights as the bot sees them: a trainer process for one guild at a time, watched and cancellable.
+
+Loads no model: ``python -m trainer night`` does the work and reports in lines on its stdout.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import signal
+import sys
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from bot.background import Background
+from ledger.clock import Clock
+from ledger.errors import NightBusy
+from ledger.learned.cut_off import close_cut_off
+from ledger.store import Ledger
+
+log = logging.getLogger(__name__)
+
+STOP_SECONDS = 10.0
+"""How long a cancelled trainer may take to write down that it was, before it is killed."""
+LEAVE_SECONDS = 15.0
+"""How long one that is left may take to write its resume point; it gives itself ten."""
+STOPPED = "The night was stopped before it had begun; what serves goes on serving."
+KILLED = "The night was stopped; it did not end by itself and was killed. What serves goes on serving."
+STAGES = ("prepare", "fit", "evaluate", "verdict", "promote")
+
+
+@dataclass(slots=True)
+class Night:
+    """One night under way, or just ended; ``outcome`` is the trainer's last line."""
+
+    guild_id: int
+    trigger: str
+    started_at: datetime
+    stage: str = "waiting"
+    step: int = 0
+    steps: int = 0
+    loss: float | None = None
+    eta_seconds: float | None = None
+    running: bool = False
+    """Whether its turn has come; until then it waits for another guild's night."""
+    cancelled: bool = False
+    run: str = ""
+    """The run's id, as soon as the trainer has told it."""
+    died: bool = False
+    """Whether the trainer ended without an outcome, as when it is killed for the memory it took."""
+    outcome: dict[str, Any] = field(default_factory=dict)
+    ended: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def share(self) -> float:
+        """How much of the current stage is done, 0 to 1."""
+        return self.step / self.steps if self.steps else 0.0
+
+
+Finished = Callable[[Night], Awaitable[None]]
+
+
+class Nights:
+    """Starts, watches and cancels nights; several guilds' nights wait for each other."""
+
+    def __init__(
+        self,
+        config: Path,
+        *,
+        background: Background,
+        clock: Clock,
+        ledger: Ledger | None = None,
+        command: tuple[str, ...] = (sys.executable, "-m", "trainer"),
+        stop_seconds: float = STOP_SECONDS,
+    ) -> None:
+        self._config = config
+        self._background = background
+        self._clock = clock
+        self._ledger = ledger
+        self._command = command
+        self._stop_seconds = stop_seconds
+        self._current: dict[int, Night] = {}
+        self._processes: dict[int, asyncio.subprocess.Process] = {}
+        self._one_at_a_time = asyncio.Lock()
+        self._listeners: list[Finished] = []
+        self._leaving = False
+        self.last: dict[int, Night] = {}
+
+    def on_finished(self, listener: Finished) -> None:
+        """Have ``listener`` called with each night that ends."""
+        self._listeners.append(listener)
+
+    def off_finished(self, listener: Finished) -> None:
+        """Stop calling ``listener``."""
+        self._listeners.remove(listener)
+
+    def current(self, guild_id: int) -> Night | None:
+        """Return the guild's night that is under way, or None."""
+        return self._current.get(guild_id)
+
+    def start(self, guild_id: int, *, trigger: str) -> Night:
+        """Start a night for the guild.
+
+        Raises:
+            NightBusy: one is under way.
+        """
+        if guild_id in self._current:
+            raise NightBusy("A night is under way already; `/train status` shows how far it is.")
+        night = Night(guild_id=guild_id, trigger=trigger, started_at=self._clock.now())
+        self._current[guild_id] = night
+        self._background.run(self._run(night), name=f"night-{guild_id}")
+        return night
+
+    def cancel(self, guild_id: int) -> bool:
+        """Ask the guild's night to stop; tell whether there was one."""
+        night = self._current.get(guild_id)
+        if night is None:
+            return False
+        if night.cancelled:
+            return True  # a second signal would end the trainer before it has written that down
+        night.cancelled = True
+        work = self._cancel(guild_id) if night.running else self._drop(night)
+        self._background.run(work, name=f"cancel-{guild_id}")
+        return True
+
+    def leave(self) -> None:
+        """Have all trainers end with a resume point, since the bot stops; returns at once."""
+        self._leaving = True
+        for process in self._processes.values():
+            _signal(process, signal.SIGTERM)
+
+    async def _drop(self, night: Night) -> None:
+        """End a night whose turn has not come; the one before it may take hours."""
+        self._close(night)
+        await self._tell(night)
+
+    async def _run(self, night: Night) -> None:
+        async with self._one_at_a_time:
+            if night.cancelled or self._leaving:
+                return
+            night.running = True
+            try:
+                await self._train(night)
+            except Exception as error:  # told like every other end of a night
+                log.exception("the night of guild %d broke off", night.guild_id)
+                night.outcome = _failed(night, f"the trainer could not be run ({error}); see the bot's log")
+            finally:
+                self._close(night)
+        if not self._leaving and night.outcome.get("stage") != "paused":
+            await self._tell(night)
+
+    def _close(self, night: Night) -> None:
+        self._current.pop(night.guild_id, None)
+        self.last[night.guild_id] = night
+        if not night.outcome:
+            night.outcome = {"stage": "cancelled" if night.cancelled else "failed", "guild": night.guild_id}
+            if night.cancelled:
+                night.outcome |= {"error": KILLED if night.run else STOPPED, "run": night.run or None}
+        night.ended.set()
+
+    async def _tell(self, night: Night) -> None:
+        for listener in list(self._listeners):
+            try:
+                await listener(night)
+            except Exception:  # one listener's failure must not keep the night from the others
+                log.exception("a listener failed on the night of guild %d", night.guild_id)
+        # They quote members, and were shown now; in here, no deletion would reach them.
+        night.outcome.pop("samples", None)
+
+    async def _train(self, night: Night) -> None:
+        process = await asyncio.create_subprocess_exec(
+            *self._command,
+            "night",
+            "--config",
+            str(self._config),
+            "--guild",
+            str(night.guild_id),
+            "--trigger",
+            night.trigger,
+            "--now",
+            night.started_at.isoformat(),
+            "--progress",
+            "--json",
+            stdin=asyncio.subprocess.DEVNULL,
+            # Ctrl-C at a terminal reaches the bot alone, which then says what it means for the night.
+            process_group=0,
+            stdout=asyncio.subprocess.PIPE,
+            limit=2**22,  # the outcome is one line, samples included
+        )
+        self._processes[night.guild_id] = process
+        if night.cancelled:  # while the process was being started
+            self._background.run(self._cancel(night.guild_id), name=f"cancel-{night.guild_id}")
+        try:
+            assert process.stdout is not None  # noqa: S101 - it was asked for
+            async for line in process.stdout:
+                self._read(night, line)
+            code = await process.wait()
+        except BaseException:
+            await self._stop(night.guild_id, signal.SIGTERM, LEAVE_SECONDS)
+            raise
+        finally:
+            self._processes.pop(night.guild_id, None)
+        log.info("night of guild %d ended: %s (exit %d)", night.guild_id, night.outcome.get("stage"), code)
+        if not night.outcome and night.cancelled:
+            await self._record_cancel(night)
+        elif not night.outcome:
+            night.died = True
+            error = f"the trainer ended with exit code {code} and no outcome; see its log"
+            night.outcome = _failed(night, error)
+
+    def _read(self, night: Night, line: bytes) -> None:
+        try:
+            event = json.loads(line)
+        except ValueError:
+            return  # something a library printed
+        if not isinstance(event, dict):
+            return
+        progress = event.get("progress")
+        if progress is None:
+            if "stage" in event:
+                night.outcome = event
+            return
+        night.stage = progress["stage"]
+        night.run = str(progress.get("run") or night.run)
+        night.step, night.steps = progress["step"], progress["steps"]
+        night.loss, night.eta_seconds = progress.get("loss"), progress.get("eta_seconds")
+
+    async def _record_cancel(self, night: Night) -> None:
+        """Write down a cancel that the trainer could not: it was killed, or had only just been started."""
+        if self._ledger is not None:
+            closed = await close_cut_off(self._ledger, night.guild_id, "cancelled", KILLED)
+            night.run = closed[-1] if closed else night.run
+
+    async def _cancel(self, guild_id: int) -> None:
+        await self._stop(guild_id, signal.SIGINT, self._stop_seconds)
+
+    async def _stop(self, guild_id: int, number: signal.Signals, seconds: float) -> None:
+        process = self._processes.get(guild_id)
+        if process is None or process.returncode is not None:
+            return
+        _signal(process, number)
+        try:
+            async with asyncio.timeout(seconds):
+                await process.wait()
+        except TimeoutError:
+            log.warning("the trainer of guild %d did not stop; it is killed", guild_id)
+            _signal(process, signal.SIGKILL)
+            await process.wait()
+
+
+def _signal(process: asyncio.subprocess.Process, number: signal.Signals) -> None:
+    if process.returncode is None:
+        with contextlib.suppress(ProcessLookupError):
+            process.send_signal(number)
+
+
+def _failed(night: Night, error: str) -> dict[str, Any]:
+    return {"stage": "failed", "guild": night.guild_id, "error": error}

@@ -1,0 +1,340 @@
+"""From a question to an answer that streams into Discord: a bounded queue and its workers.
+
+Knows no Discord event and no prompt rule: it is handed a prompt and a place to write. Reading from the
+engine never waits for Discord; the scribe writes (:mod:`bot.talking.scribe`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, replace
+from types import TracebackType
+from typing import Self
+
+from bot.serving.engine_client import AT_LIMIT, EngineClient, EngineRefusal, Sampling
+from bot.serving.served_versions import Serving
+from bot.talking.asides import aside, without_asides
+from bot.talking.manners import Mouth
+from bot.talking.refusing import Courtesy
+from bot.talking.scribe import Draft, Place, Scribes
+from ledger.errors import EngineBusy, EngineError, EngineLoading
+from ledger.talk.prompts import Turn, shortened
+
+log = logging.getLogger(__name__)
+
+BUSY = "I'm talking to a lot of people right now. Whoever got no answer, ask me again in a moment?"
+DOWN = "My head is somewhere else just now: the model isn't running. An admin can look at `/bot status`."
+WAKING = "I'm just waking up. Give me a moment."
+BROKEN = "Something broke on my side, and I lost my words. An admin finds the reason in my log."
+BROKE_OFF = "I lost my train of thought here."
+RESTARTING = "I'm about to restart. Whoever got no answer, ask me again in a minute?"
+INTERRUPTED = "I was interrupted here by a restart."
+SPEECHLESS = "…I have no words."
+ATTEMPTS = 4
+"""How often an answer is asked for; three halvings fit text of which each letter is two tokens."""
+LIVELY = 0.7
+"""The least temperature of a second try: at zero it would be the same again."""
+STOPS = 16
+"""Stop sequences of a request; which of many names an answer goes on with the mouth finds all the same."""
+WAKING_SECONDS = 120.0
+"""How long a question waits for an engine that loads its model."""
+WAKING_POLL_SECONDS = 0.5
+GRACE_SECONDS = 4.0
+"""How long a bot that stops goes on with answers under way; a container is killed after ten."""
+LAST_WORDS_SECONDS = 2.0
+"""How long its last words may then take to arrive."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """What the model is asked; ``names`` are those whose lines it must not write."""
+
+    turns: Sequence[Turn]
+    names: Collection[str] = ()
+
+
+Answered = Callable[[str, str | None], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One thing to answer; ``answered`` is called with the text and the version that wrote it."""
+
+    guild_id: int | None
+    asker_id: int
+    prompt: Callable[[], Awaitable[Prompt]]
+    place: Place
+    answered: Answered
+    id: int = 0
+    """By which it may be withdrawn: that of the message that asks."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a question is not taken; ``text`` is for the asker, empty when silence is kinder."""
+
+    text: str
+
+
+@dataclass(slots=True)
+class _Open:
+    """A question that was taken and has no answer yet."""
+
+    question: Question
+    draft: Draft
+    withdrawn: bool = False
+    delivering: bool = False
+    """Whether the answer is ready and waits to be written."""
+
+
+class _Withdrawn(Exception):
+    pass
+
+
+class Answering:
+    """``async with Answering(…) as answering``; then ``answering.ask(question)``."""
+
+    def __init__(
+        self,
+        engine: EngineClient,
+        serving: Serving,
+        scribes: Scribes,
+        *,
+        sampling: Sampling,
+        workers: int,
+        queue_size: int,
+        cooldown_seconds: float,
+        monotonic: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self._engine = engine
+        self._serving = serving
+        self._scribes = scribes
+        self._sampling = sampling
+        self._worker_count = workers
+        self._queue: asyncio.Queue[_Open] = asyncio.Queue(maxsize=queue_size)
+        self._courtesy = Courtesy(cooldown_seconds, monotonic)
+        self._monotonic = monotonic
+        self._sleep = sleep
+        self._workers: list[asyncio.Task[None]] = []
+        self._open: list[_Open] = []
+        self._deliveries: set[asyncio.Task[None]] = set()
+        self._taken: deque[int] = deque(maxlen=1000)
+        self._closing = False
+
+    async def __aenter__(self) -> Self:
+        self._workers = [
+            asyncio.create_task(self._work(), name=f"answering-{number}")
+            for number in range(self._worker_count)
+        ]
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.wind_down(seconds=0.0)
+
+    @property
+    def waiting(self) -> int:
+        """How many questions wait for a worker."""
+        return self._queue.qsize()
+
+    async def drained(self) -> None:
+        """Return once every question that was taken has been answered, and the answer is written."""
+        await self._queue.join()
+        while self._deliveries:
+            await asyncio.wait(set(self._deliveries))
+
+    async def wind_down(self, *, seconds: float = GRACE_SECONDS) -> None:
+        """Take no more questions; end the answers under way, or mark where each was interrupted."""
+        self._closing = True
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self.drained()
+        for worker in self._workers:
+            worker.cancel()
+        await asyncio.gather(*self._workers, return_exceptions=True)
+        for left in [each for each in self._open if not each.delivering]:
+            said = without_asides(left.draft.text)
+            if said:
+                self._deliver(left, said, None, INTERRUPTED)
+            elif self._courtesy.says(("channel", left.question.place.channel)):
+                self._deliver(left, "", None, RESTARTING)
+            else:  # one line for all who wait in a channel: it takes five in five seconds
+                self._open.remove(left)
+                self._track(left.draft.drop(), "withdrawal")
+        if self._deliveries:
+            await asyncio.wait(set(self._deliveries), timeout=min(seconds, LAST_WORDS_SECONDS))
+        for delivery in list(self._deliveries):
+            delivery.cancel()
+        await asyncio.gather(*self._deliveries, return_exceptions=True)
+
+    def refusal(self, asker_id: int) -> Refusal | None:
+        """Tell why a question of this person would not be taken now; None if it would."""
+        if self._closing:
+            return Refusal(RESTARTING)
+        wait = self._courtesy.wait(asker_id)
+        if wait > 0:
+            return Refusal(f"One at a time! Ask me again in {wait:.0f} s." if wait >= 1 else "")
+        return Refusal(BUSY) if self._queue.full() else None
+
+    def ask(self, question: Question) -> Refusal | None:
+        """Queue the question, or say why not.
+
+        In a channel everybody reads the reason, so that a person is told once to wait, and a channel
+        once that it is too much; then there is silence for a while.
+        """
+        if question.id in self._taken:
+            return Refusal("")  # heard live, and once more when the bot caught up
+        refusal = self.refusal(question.asker_id)
+        if refusal is not None:
+            about = ("channel", question.place.channel) if self._full() else ("person", question.asker_id)
+            return refusal if refusal.text and self._courtesy.says(about) else Refusal("")
+        taken = _Open(question, self._scribes.draft(question.place))
+        self._open.append(taken)
+        self._queue.put_nowait(taken)
+        self._courtesy.asked(question.asker_id)
+        if question.id:
+            self._taken.append(question.id)
+        return None
+
+    def _full(self) -> bool:
+        return self._closing or self._queue.full()
+
+    def remark(self, place: Place, text: str) -> None:
+        """Say something about the bot itself; returns at once."""
+        self._track(self._scribes.draft(place).finish(aside(text)), "remark")
+
+    def withdraw(self, question_ids: Collection[int]) -> None:
+        """Answer questions no more that somebody deleted, and take back what was written."""
+        for each in self._open:
+            if each.question.id in question_ids and not each.withdrawn:
+                each.withdrawn = True
+                self._track(each.draft.drop(), "withdrawal")
+
+    async def _work(self) -> None:
+        while True:
+            taken = await self._queue.get()
+            try:
+                await self._answer(taken)
+            finally:
+                self._queue.task_done()
+
+    async def _answer(self, taken: _Open) -> None:
+        text, version, note = "", None, ""
+        try:
+            text, version = await self._think(taken)
+            note = "" if text else SPEECHLESS
+        except _Withdrawn:
+            self._open.remove(taken)
+            return
+        except EngineBusy:
+            note = BUSY
+        except EngineError as error:
+            # Not its text: a server that repeats what it was asked would put prompts into the log.
+            log.warning("no answer: %s %s", type(error).__name__, getattr(error, "status", ""))
+            note = DOWN
+        except Exception:  # whatever it is, the person must not wait for an answer that never comes
+            log.exception("an answer failed")
+            note = BROKEN
+        if taken.withdrawn:
+            self._open.remove(taken)
+            return
+        if not text and (text := without_asides(taken.draft.text)):
+            note = BROKE_OFF  # what was written stays
+        self._deliver(taken, text, version, note)
+
+    def _deliver(self, taken: _Open, text: str, version: str | None, note: str) -> None:
+        taken.delivering = True
+        self._track(self._delivered(taken, text, version, note), "delivery")
+
+    async def _delivered(self, taken: _Open, text: str, version: str | None, note: str) -> None:
+        """Have the answer written, and then noted as it stands."""
+        parts = [text, aside(note) if note else ""]
+        try:
+            written = await taken.draft.finish("\n".join(part for part in parts if part))
+        finally:
+            self._open.remove(taken)
+        if taken.withdrawn:  # deleted before its answer stood
+            return
+        stands = text if written else without_asides(taken.draft.shown)
+        if stands:
+            await taken.question.answered(stands, version)
+
+    def _track(self, work: Awaitable[object], name: str) -> None:
+        """Do ``work`` beside the next answer; its failure is logged and concerns no other."""
+        delivery = asyncio.create_task(_done(work, name), name=name)
+        self._deliveries.add(delivery)
+        delivery.add_done_callback(self._deliveries.discard)
+
+    async def _think(self, taken: _Open) -> tuple[str, str | None]:
+        """Return the answer and the version that wrote it; one without a word is asked for once more."""
+        if taken.withdrawn:
+            raise _Withdrawn
+        prompt = await taken.question.prompt()
+        text, version = await self._generate(taken, prompt, self._sampling)
+        if not text:
+            lively = replace(self._sampling, temperature=max(self._sampling.temperature, LIVELY), seed=None)
+            text, version = await self._generate(taken, prompt, lively)
+        return text, version
+
+    async def _generate(self, taken: _Open, prompt: Prompt, sampling: Sampling) -> tuple[str, str | None]:
+        """Stream one answer into its draft; return its text and the version that wrote it.
+
+        Asked again where the engine was restarted in between and no longer holds the version, with the
+        newer half of the context where it found the prompt too long, and when an engine that is
+        loading its model has done so.
+        """
+        turns, attempt, awake_by = prompt.turns, 0, self._monotonic() + WAKING_SECONDS
+        while True:
+            async with self._serving.lease(taken.question.guild_id) as (model, version):
+                try:
+                    return await self._stream(taken, model, turns, prompt.names, sampling), version
+                except EngineLoading:
+                    if self._monotonic() >= awake_by:
+                        raise
+                    loading, lost = True, False
+                except EngineRefusal as error:
+                    attempt += 1
+                    loading, lost = False, error.status == 404 and version is not None
+                    if attempt == ATTEMPTS or not (lost or error.status == 400):
+                        raise
+            if loading:
+                taken.draft.grow(aside(WAKING))
+                await self._sleep(WAKING_POLL_SECONDS)
+            elif lost and version is not None:
+                self._serving.forget(version)
+                await self._serving.sync()
+            else:
+                turns = shortened(turns, max_characters=sum(len(turn["content"]) for turn in turns) // 2)
+
+    async def _stream(
+        self, taken: _Open, model: str, turns: Sequence[Turn], names: Collection[str], sampling: Sampling
+    ) -> str:
+        mouth, finish = Mouth(names), ""
+        # The engine need not go on where the mouth would end: it is spared the rest of a transcript.
+        stop = [f"\n{name}:" for name in sorted(names)][:STOPS]
+        stream = self._engine.stream(model, turns, sampling, guild_id=taken.question.guild_id, stop=stop)
+        async with aclosing(stream) as pieces:
+            async for piece in pieces:
+                if taken.withdrawn:
+                    raise _Withdrawn
+                if text := mouth.say(piece.text):
+                    taken.draft.grow(text)
+                finish = piece.finish or finish
+                if mouth.over:
+                    break
+        return mouth.finish(at_limit=finish == AT_LIMIT)
+
+
+async def _done(work: Awaitable[object], name: str) -> None:
+    try:
+        await work
+    except Exception:
+        log.exception("the %s of an answer failed", name)

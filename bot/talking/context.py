@@ -1,0 +1,182 @@
+"""The conversation around a Discord message, as the ledger's records.
+
+Live messages of people who did not opt in are read for the answer, in memory alone; nothing here
+writes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import aiohttp
+import discord
+
+from bot.talking.asides import without_asides
+from ledger.clock import to_ms
+from ledger.records import Message
+from ledger.talk.conversations import around
+from ledger.talk.prompts import Turn, shortened, to_chat
+
+log = logging.getLogger(__name__)
+
+HISTORY = 60
+"""Messages of the channel that are looked at to find the conversation."""
+REPLY_CHAIN = 6
+"""References that are followed beyond that history."""
+HISTORY_SECONDS = 5.0
+"""How long the channel's history may take; who asks waits for an answer, and it can do without."""
+PICTURE = "(shows a picture)"
+ATTACHMENT = "(sends a file)"
+STICKER = "(sends a sticker)"
+CALL = "{name}?"
+"""What somebody says who mentions the bot and says nothing."""
+CHARACTERS_A_TOKEN = 2.5
+"""Cautious: chat in English has 3 to 4; a prompt that is still too long is halved once refused."""
+
+
+def record(message: discord.Message, *, bot_id: int) -> Message:
+    """Return the Discord message as a record without mentions of the bot itself.
+
+    Everybody mentions the bot: who does so now does not go on with what it told somebody else before.
+    """
+    content = re.sub(rf"<@!?{bot_id}>[ ,:]*", "", message.content)
+    if message.author.id == bot_id:
+        content = without_asides(_without_question(message, content))
+    return Message(
+        id=message.id,
+        guild_id=message.guild.id if message.guild else 0,
+        channel_id=message.channel.id,
+        author_id=message.author.id,
+        author_name=message.author.display_name,
+        content=content.strip(),
+        created_at=to_ms(message.created_at),
+        reply_to=replied_to(message),
+        mentions=tuple(person.id for person in message.mentions if person.id != bot_id),
+        is_bot=message.author.bot,
+    )
+
+
+def replied_to(message: discord.Message) -> int | None:
+    """Return the message that this one replies to; what is forwarded was said to somebody else."""
+    reference = message.reference
+    if reference is None or reference.type is discord.MessageReferenceType.forward:
+        return None
+    return reference.message_id
+
+
+def _without_question(message: discord.Message, content: str) -> str:
+    """Return an answer to ``/ask`` without the question that it quotes: those are not the bot's words."""
+    if message.interaction_metadata is None:
+        return content
+    return re.sub(r"\A(?:> .*(?:\n|\Z))+", "", content)
+
+
+async def recent_messages(message: discord.Message) -> list[discord.Message]:
+    """Return the channel's messages up to ``message``, oldest first, with the replied-to chain.
+
+    What Discord does not give in time is left out: an answer to the message alone beats none.
+    """
+    found = {message.id: message}
+    resolved = message.reference.resolved if message.reference is not None else None
+    if isinstance(resolved, discord.Message) and replied_to(message) == resolved.id:
+        found[resolved.id] = resolved
+    try:
+        async with asyncio.timeout(HISTORY_SECONDS):
+            async for earlier in message.channel.history(limit=HISTORY, before=message):
+                found[earlier.id] = earlier
+            await _follow_references(message, found)
+    except (discord.DiscordException, aiohttp.ClientError, OSError, TimeoutError) as error:
+        log.warning("a question is answered without all of its context: %s", type(error).__name__)
+    return [found[key] for key in sorted(found)]
+
+
+async def _follow_references(message: discord.Message, found: dict[int, discord.Message]) -> None:
+    for _ in range(REPLY_CHAIN):
+        earlier = replied_to(message)
+        if earlier is None or message.reference is None or message.reference.channel_id != message.channel.id:
+            return
+        if earlier not in found:
+            try:
+                found[earlier] = await message.channel.fetch_message(earlier)
+            except (discord.NotFound, discord.Forbidden):
+                return
+        message = found[earlier]
+
+
+def said_by_people(message: discord.Message, bot_id: int) -> bool:
+    """Tell whether this is something that a person, or the bot itself, said in the channel."""
+    if message.author.id == bot_id:
+        # Its reports and notices are embeds; of what it says in plain words, asides are no conversation.
+        return bool(without_asides(message.content)) and not message.embeds
+    return (
+        not message.author.bot
+        and message.webhook_id is None
+        and message.type in (discord.MessageType.default, discord.MessageType.reply)
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Conversation:
+    """What was said before a message, and who is in sight."""
+
+    messages: list[Message]
+    names: Mapping[int, str]
+    read: frozenset[int]
+    """Ids of the messages whose words the model is given."""
+
+
+async def conversation_before(
+    message: discord.Message, *, bot_id: int, bot_name: str, gap_ms: int, limit: int
+) -> Conversation:
+    """Return the conversation that ends in ``message``; its last line is never without a word."""
+    messages = await recent_messages(message)
+    records = [record(each, bot_id=bot_id) for each in messages if said_by_people(each, bot_id)]
+    conversation = around(records, message.id, gap_ms=gap_ms, limit=limit)
+    read = frozenset(each.id for each in conversation if each.content)
+    brought = {each.id: _what_it_brings(each) for each in messages}
+    spoken = [replace(each, content=each.content or brought[each.id]) for each in conversation]
+    if not _asks(spoken, bot_id):
+        spoken = [*spoken[:-1], replace(spoken[-1], content=CALL.format(name=bot_name))]
+    return Conversation(spoken, _names(messages), read)
+
+
+def _asks(conversation: Sequence[Message], bot_id: int) -> bool:
+    """Tell whether somebody's words are there to be answered."""
+    last = next((each for each in reversed(conversation) if each.content), None)
+    return not conversation or (last is not None and last.author_id != bot_id)
+
+
+def _what_it_brings(message: discord.Message) -> str:
+    """Say what a message without words holds; nothing of it is read, a file's name neither."""
+    if message.stickers:
+        return STICKER
+    kinds = {(each.content_type or each.filename).lower() for each in message.attachments}
+    if any(kind.startswith("image/") or kind.endswith(_PICTURES) for kind in kinds):
+        return PICTURE
+    return ATTACHMENT if kinds else ""
+
+
+_PICTURES = (".png", ".jpg", ".jpeg", ".gif", ".webp", ".avif")
+
+
+def prompt_turns(
+    conversation: Sequence[Message],
+    *,
+    bot_id: int,
+    bot_name: str,
+    guild_name: str,
+    names: Mapping[int, str],
+    context_tokens: int,
+) -> list[Turn]:
+    """Return the turns of a conversation, cut to what fits into ``context_tokens``."""
+    turns, _ = to_chat(conversation, chair=bot_id, bot_name=bot_name, guild_name=guild_name, names=names)
+    return shortened(turns, max_characters=int(context_tokens * CHARACTERS_A_TOKEN))
+
+
+def _names(messages: Sequence[discord.Message]) -> dict[int, str]:
+    people = [person for message in messages for person in (message.author, *message.mentions)]
+    return {person.id: person.display_name for person in people}

@@ -1,0 +1,127 @@
+"""Where answers are written in Discord: under a message, or as the response to a slash command.
+
+Splits below Discord's limit, and pings nobody. Each call is one attempt: what was written before stays,
+and calling again goes on from there.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+from abc import ABC, abstractmethod
+
+import discord
+
+from bot.talking.message_splitting import split_message
+
+NOBODY = discord.AllowedMentions.none()
+
+
+class _Messages(ABC):
+    """An answer that grows over one or more messages."""
+
+    def __init__(self, *, heading: str = "") -> None:
+        self.messages: list[discord.Message] = []
+        """Where the answer stands; empty once somebody has deleted it."""
+        self._shown: list[str] = []
+        self._tried: dict[int, str] = {}
+        """The text that each message was first to have."""
+        self._heading = heading
+        self._gone = False
+
+    @property
+    @abstractmethod
+    def channel(self) -> int:
+        """What shares Discord's limits."""
+
+    async def show(self, text: str) -> None:
+        """Write the whole text; quietly do nothing once the answer or its channel was deleted."""
+        if self._gone:
+            return
+        try:
+            await self._write(text)
+        except discord.NotFound:
+            self._gone = True
+            self.messages.clear()
+
+    async def withdraw(self) -> None:
+        """Delete what was written."""
+        while self.messages and not self._gone:
+            with contextlib.suppress(discord.NotFound):  # somebody was faster
+                await self.messages[-1].delete()
+            self.messages.pop()
+        self._gone = True
+
+    async def _write(self, text: str) -> None:
+        pieces = split_message(self._heading + text)
+        for number, piece in enumerate(pieces):
+            if number == len(self.messages):
+                first = self._tried.setdefault(number, piece)
+                sent = await self._send(piece)
+                # Discord keeps to the first text of a nonce, if that one arrived before the connection broke.
+                self.messages.append(sent if first == piece else await self._edit(sent, piece))
+                self._shown.append(piece)
+            elif self._shown[number] != piece:
+                self.messages[number] = await self._edit(self.messages[number], piece)
+                self._shown[number] = piece
+        # A long answer that broke off leaves nothing behind the line that takes its place.
+        while len(self.messages) > len(pieces):
+            await self.messages[-1].delete()
+            self.messages.pop()
+            self._shown.pop()
+
+    @abstractmethod
+    async def _send(self, text: str) -> discord.Message: ...
+
+    async def _edit(self, message: discord.Message, text: str) -> discord.Message:
+        return await message.edit(content=text, allowed_mentions=NOBODY)
+
+
+class UnderMessage(_Messages):
+    """Answers a message with a reply to it."""
+
+    def __init__(self, message: discord.Message) -> None:
+        super().__init__()
+        self.message = message
+        # Discord takes a message with a nonce once: one that was written although the connection broke
+        # before it said so is not written again.
+        self._nonce = secrets.token_hex(8)
+
+    @property
+    def channel(self) -> int:
+        return self.message.channel.id
+
+    async def signal(self) -> None:
+        """Show typing for ten seconds."""
+        await self.message.channel.typing()
+
+    async def _send(self, text: str) -> discord.Message:
+        nonce = f"{self._nonce}-{len(self.messages)}"
+        if self.messages:
+            return await self.message.channel.send(text, nonce=nonce, allowed_mentions=NOBODY)
+        # The question may have been deleted while the answer was on its way.
+        reference = self.message.to_reference(fail_if_not_exists=False)
+        return await self.message.channel.send(
+            text, reference=reference, nonce=nonce, allowed_mentions=NOBODY
+        )
+
+
+class InResponse(_Messages):
+    """Answers a slash command that was deferred, which Discord shows as "thinking"."""
+
+    def __init__(self, interaction: discord.Interaction, *, heading: str = "") -> None:
+        super().__init__(heading=heading)
+        self._interaction = interaction
+
+    @property
+    def channel(self) -> int:
+        """An interaction has limits of its own."""
+        return self._interaction.id
+
+    async def signal(self) -> None:
+        """Do nothing: Discord shows "thinking" by itself."""
+
+    async def _send(self, text: str) -> discord.Message:
+        if self.messages:
+            return await self._interaction.followup.send(text, wait=True, allowed_mentions=NOBODY)
+        return await self._interaction.edit_original_response(content=text, allowed_mentions=NOBODY)

@@ -1,0 +1,207 @@
+"""The model's forward passes: prompts read in portions, then one token a step for all rows.
+
+Imported, not run. Its border: rows and logits; it knows no queue, no threads and no HTTP. One
+:class:`Batch` belongs to one thread.
+"""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from engine.generating.cache import RowCache
+from engine.generating.lora_bank import LoraBank
+from engine.generating.penalties import adjusted
+from engine.generating.requests import Answer
+from engine.generating.token_sampling import draw
+from ledger.errors import EngineError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+log = logging.getLogger(__name__)
+
+_NARROW = 1024
+"""Hidden size below which one row's products are too small to share among CPU cores."""
+
+
+class Prefill:
+    """Prompts on their way into the batch: one long one in portions, or several short ones at once."""
+
+    def __init__(self, answers: list[Answer], layers: int) -> None:
+        self.answers = answers
+        self.cache = RowCache(layers)
+        self.read = 0
+
+    @property
+    def width(self) -> int:
+        """Tokens of the longest prompt."""
+        return max(len(answer.request.prompt) for answer in self.answers)
+
+
+class Batch:
+    """The rows that generate together."""
+
+    def __init__(self, model: PreTrainedModel, bank: LoraBank, *, stop_ids: frozenset[int]) -> None:
+        self._model = model
+        self._bank = bank
+        self._stop_ids = stop_ids
+        self._layers = int(model.config.get_text_config().num_hidden_layers)
+        self._device = next(model.parameters()).device
+        keeps = "logits_to_keep" in inspect.signature(model.forward).parameters
+        self._options: dict[str, Any] = {"logits_to_keep": 1} if keeps else {}
+        narrow = self._device.type == "cpu" and model.config.get_text_config().hidden_size < _NARROW
+        # Waking a second core for each of 400 small products a token costs more than it saves, and the
+        # core is better left to a training run: with the small model one thread writes a token in 38 ms
+        # and two in 41.
+        self._reading_threads = torch.get_num_threads()
+        self._writing_threads = 1 if narrow else self._reading_threads
+        self._cache: RowCache | None = None
+        self.answers: list[Answer] = []
+
+    def prefill(self, answers: list[Answer]) -> Prefill:
+        """Begin to read the prompts of ``answers``."""
+        return Prefill(answers, self._layers)
+
+    def read(self, prefill: Prefill, portion: int) -> bool:
+        """Read the next ``portion`` columns; True when all is read and the rows have to :meth:`join`."""
+        self._use(self._reading_threads)
+        alone = len(prefill.answers) == 1
+        logits = self._read_one(prefill, portion) if alone else self._read_many(prefill)
+        if prefill.read < prefill.width:
+            return False
+        self._take(prefill.answers, logits)
+        return True
+
+    def _read_one(self, prefill: Prefill, portion: int) -> torch.Tensor:
+        part = prefill.answers[0].request.prompt[prefill.read : prefill.read + portion]
+        places = torch.arange(prefill.read, prefill.read + len(part), device=self._device).unsqueeze(0)
+        prefill.cache.lengths = [prefill.read]
+        mask = prefill.cache.mask(len(part), self._device)
+        logits = self._forward(prefill.answers, self._ids([part]), mask, places, prefill.cache)
+        prefill.read += len(part)
+        prefill.cache.lengths = [prefill.read]
+        return logits
+
+    def _read_many(self, prefill: Prefill) -> torch.Tensor:
+        prompts = [answer.request.prompt for answer in prefill.answers]
+        width = prefill.width
+        ids = self._ids([[0] * (width - len(prompt)) + list(prompt) for prompt in prompts])
+        starts = torch.tensor([width - len(prompt) for prompt in prompts], device=self._device)
+        mask = (torch.arange(width, device=self._device) >= starts.unsqueeze(1)).long()
+        places = (mask.cumsum(dim=1) - 1).clamp(min=0)
+        logits = self._forward(prefill.answers, ids, mask, places, prefill.cache)
+        prefill.read = width
+        prefill.cache.lengths = [len(prompt) for prompt in prompts]
+        return logits
+
+    def join(self, prefill: Prefill) -> None:
+        """Let the rows of a prompt that is read write with the others."""
+        if self._cache is None:
+            self._cache = prefill.cache
+        else:
+            self._cache.join(prefill.cache)
+        self.answers += prefill.answers
+
+    def step(self) -> None:
+        """Write one token in every row."""
+        cache = self._cache
+        if cache is None:
+            return
+        self._use(self._writing_threads)
+        places = torch.tensor(cache.lengths, device=self._device).unsqueeze(1)
+        ids = self._ids([[answer.last] for answer in self.answers])
+        mask = cache.mask(1, self._device)
+        logits = self._forward(self.answers, ids, mask, places, cache)
+        cache.lengths = [length + 1 for length in cache.lengths]
+        self._take(self.answers, logits)
+
+    def _use(self, threads: int) -> None:
+        if torch.get_num_threads() != threads:
+            torch.set_num_threads(threads)
+
+    def drop(self, gone: Callable[[Answer], bool]) -> list[Answer]:
+        """Take out the rows for which ``gone`` is true, and return them."""
+        left = [row for row, answer in enumerate(self.answers) if not gone(answer)]
+        dropped = [answer for answer in self.answers if gone(answer)]
+        if dropped:
+            self.answers = [self.answers[row] for row in left]
+            if self._cache is not None and left:
+                self._cache.keep(left)
+            else:
+                self._cache = None
+        return dropped
+
+    def _take(self, answers: Sequence[Answer], logits: torch.Tensor) -> None:
+        """Draw a token for each row; a row that cannot go on breaks off alone."""
+        # One value that is no number makes the largest one none, too.
+        sound = logits.amax(dim=-1).isfinite().tolist()
+        rows = [row for row, fine in enumerate(sound) if fine]
+        for answer, fine in zip(answers, sound, strict=True):
+            if not fine:
+                answer.fail(_overflow(answer))
+        try:
+            self._draw([answers[row] for row in rows], logits if all(sound) else logits[rows])
+        except Exception as error:  # whatever it is, it must not reach the rows that did not cause it
+            log.exception("a draw failed (%s); each row draws alone", type(error).__name__)
+            for row in rows:
+                self._draw_alone(answers[row], logits[row : row + 1])
+
+    def _draw(self, answers: Sequence[Answer], logits: torch.Tensor) -> None:
+        if not answers:
+            return
+        dice = [answer.dice for answer in answers]
+        tokens = draw(adjusted(logits, dice, self._stop_ids), dice)
+        for answer, token in zip(answers, tokens, strict=True):
+            try:
+                answer.take(token, self._stop_ids)
+            except Exception as error:  # as above
+                log.exception("an answer failed (%s)", type(error).__name__)
+                answer.fail(broke_off(error))
+
+    def _draw_alone(self, answer: Answer, logits: torch.Tensor) -> None:
+        try:
+            self._draw([answer], logits)
+        except Exception as error:  # as above
+            log.exception("an answer's draw failed (%s)", type(error).__name__)
+            answer.fail(broke_off(error))
+
+    def _forward(
+        self,
+        answers: Sequence[Answer],
+        ids: torch.Tensor,
+        mask: torch.Tensor,
+        places: torch.Tensor,
+        cache: RowCache,
+    ) -> torch.Tensor:
+        """Return the logits of the last column, [rows, vocabulary]."""
+        self._bank.select([answer.request.adapter for answer in answers])
+        output = self._model(
+            input_ids=ids,
+            attention_mask=mask,
+            position_ids=places,
+            past_key_values=cache,
+            use_cache=True,
+            **self._options,
+        )
+        logits: torch.Tensor = output.logits[:, -1]
+        return logits
+
+    def _ids(self, rows: Sequence[Sequence[int]]) -> torch.Tensor:
+        return torch.tensor([list(row) for row in rows], dtype=torch.long, device=self._device)
+
+
+def broke_off(error: Exception) -> EngineError:
+    """Return what the asker of an answer is told that ``error`` ended."""
+    if isinstance(error, torch.OutOfMemoryError):
+        return EngineError("The engine ran out of GPU memory: lower [engine] max_batch or context_tokens.")
+    return EngineError(f"The engine failed while it computed ({type(error).__name__}); see its log.")
+
+
+def _overflow(answer: Answer) -> EngineError:
+    name = answer.request.adapter or "the base model"
+    return EngineError(f"What {name} computed is no number: its weights are broken, make or load another.")

@@ -1,0 +1,290 @@
+"""Continuous batching: one thread that owns the model and works on many requests between tokens.
+
+Imported, not run. Its border: requests in, events out; HTTP, files and hashes are known elsewhere.
+Between two tokens the thread reads a portion of a waiting prompt, lets finished and cancelled rows
+go, and installs or removes adapters, so nothing ever waits for a whole answer of somebody else.
+An adapter that is retired serves the requests that it has and takes no new ones; the last one out
+removes it.
+"""
+
+from __future__ import annotations
+
+import copy
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from typing import TYPE_CHECKING
+
+import torch
+
+from engine.generating.batch import Batch, Prefill, broke_off
+from engine.generating.lora_bank import LoraBank, Weights
+from engine.generating.requests import Answer, Request
+from engine.generating.roster import Roster
+from ledger.errors import AdapterError, EngineBusy, EngineError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+log = logging.getLogger(__name__)
+
+PREFILL_TOKENS = {"cpu": 256, "mps": 512, "cuda": 2048}
+"""Prompt tokens read between two steps: about 0.3 s on two CPU cores with the small model."""
+
+
+class Generator:
+    """Serves one base model and its adapters: ``submit``, ``install`` and ``retire`` from any thread."""
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase,
+        *,
+        stop_ids: frozenset[int],
+        stop_texts: Sequence[str] = (),
+        max_batch: int = 8,
+        max_waiting: int = 64,
+        on_death: Callable[[], None] = lambda: None,
+    ) -> None:
+        # A copy of its own: a fast tokenizer that two threads use at once raises "Already borrowed".
+        self._tokenizer = copy.deepcopy(tokenizer)
+        self._stop_texts = tuple(stop_texts)
+        self._bank = LoraBank(model)
+        self._batch = Batch(model, self._bank, stop_ids=stop_ids)
+        self._prefill: Prefill | None = None
+        self._portion = PREFILL_TOKENS[next(model.parameters()).device.type]
+        self._max_batch, self._max_waiting = max_batch, max_waiting
+        self._on_death = on_death
+        self._wake = threading.Condition()
+        # Below: only under the condition's lock.
+        self._waiting: deque[Answer] = deque()
+        self._commands: deque[Callable[[], None]] = deque()
+        self._roster = Roster()
+        self._live = 0
+        self._closing = self._dead = False
+        self.tokens_read = 0
+        self.tokens_written = 0
+        self._thread = threading.Thread(target=self._run, name="generator", daemon=True)
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def close(self, seconds: float) -> None:
+        """Take no more requests, let the running ones end for ``seconds``, then break them off."""
+        with self._wake:
+            self._closing = True
+            self._wake.notify()
+        self._thread.join(seconds)
+        self._fail_all(EngineError("The engine was stopped; ask again once it is back."))
+        self._thread.join(1.0)
+
+    @property
+    def adapters(self) -> frozenset[str]:
+        """Adapters that take requests."""
+        with self._wake:
+            return self._roster.serving
+
+    @property
+    def loaded(self) -> int:
+        """Adapters in memory, retiring ones included."""
+        return len(self._bank.names)
+
+    @property
+    def capacity(self) -> int:
+        """Requests that may be there at once, those that wait included."""
+        return self._max_batch + self._max_waiting
+
+    @property
+    def load(self) -> tuple[int, int]:
+        """Requests that generate or are being read, and requests that wait."""
+        with self._wake:
+            return self._live - len(self._waiting), len(self._waiting)
+
+    def submit(self, request: Request) -> Answer:
+        """Queue a request; its events begin to come.
+
+        Raises:
+            EngineBusy: as many wait as may.
+            AdapterError: the adapter is not loaded, or is being unloaded.
+            EngineError: the engine is stopping.
+        """
+        answer = Answer.to(request, self._tokenizer, self._stop_texts)
+        with self._wake:
+            if self._closing or self._dead:
+                raise EngineError("The engine is stopping; ask again in a moment.")
+            if self._live >= self.capacity:
+                raise EngineBusy(f"{self._max_waiting} requests wait already; try again in a few seconds.")
+            self._roster.enter(request.adapter)
+            self._live += 1
+            self._waiting.append(answer)
+            self._wake.notify()
+        return answer
+
+    def install(self, name: str, weights: Weights) -> Future[None]:
+        """Have the thread take an adapter between two tokens; the future ends when it takes requests.
+
+        The future raises AdapterError where the adapter does not fit the base model.
+        """
+        done: Future[None] = Future()
+        self._command(lambda: self._install(name, weights, done))
+        return done
+
+    def retire(self, name: str) -> Future[None]:
+        """Take no new requests for an adapter; the future ends when the last one has left.
+
+        Raises:
+            AdapterError: it is not loaded.
+        """
+        with self._wake:
+            done = self._roster.retire(name)
+            self._wake.notify()
+        return done
+
+    def revive(self, name: str) -> bool:
+        """Let an adapter that is retiring take requests again; False when it is not retiring."""
+        with self._wake:
+            return self._roster.revive(name)
+
+    def _command(self, command: Callable[[], None]) -> None:
+        with self._wake:
+            self._commands.append(command)
+            self._wake.notify()
+
+    def _install(self, name: str, weights: Weights, done: Future[None]) -> None:
+        try:
+            self._bank.install(name, weights)
+        except Exception as error:  # the thread goes on, whatever an adapter is made of
+            if not isinstance(error, AdapterError):
+                log.exception("an adapter could not be installed (%s)", type(error).__name__)
+            self._bank.remove(name)
+            done.set_exception(error if isinstance(error, AdapterError) else broke_off(error))
+            return
+        with self._wake:
+            self._roster.add(name)
+        done.set_result(None)
+
+    def _run(self) -> None:
+        try:
+            with torch.inference_mode():
+                while self._wait_for_work():
+                    self._turn()
+        finally:
+            with self._wake:
+                died = not self._closing
+                self._dead = True
+            self._fail_all(EngineError("The engine broke down; it is being started again."))
+            if died:
+                self._on_death()
+
+    def _wait_for_work(self) -> bool:
+        """Sleep until there is something to do; False when the thread shall end."""
+        with self._wake:
+            while not (self._has_work() or self._closing):
+                self._wake.wait()
+            return self._has_work()
+
+    def _has_work(self) -> bool:
+        return bool(self._live or self._commands or self._roster.unused())
+
+    def _turn(self) -> None:
+        """Do what is done between two tokens, then write one in each row."""
+        with self._wake:
+            commands, self._commands = list(self._commands), deque()
+        for command in commands:
+            command()
+        self._remove_unused()
+        try:
+            self._drop_cancelled()
+            self._read_prompts()
+            self._let_go(self._batch.drop(lambda answer: answer.over))
+            self._batch.step()
+            self.tokens_written += len(self._batch.answers)
+            self._let_go(self._batch.drop(lambda answer: answer.over))
+        except Exception as error:  # out of memory or anything else: these requests end, the thread does not
+            log.exception("a step failed (%s); its requests were broken off", type(error).__name__)
+            self._break_off(broke_off(error))
+
+    def _remove_unused(self) -> None:
+        """Free the adapters whose last request has left."""
+        with self._wake:
+            unused = self._roster.unused()
+            for name in unused:
+                self._bank.remove(name)
+                self._roster.removed(name)
+
+    def _drop_cancelled(self) -> None:
+        gone = self._batch.drop(lambda answer: answer.cancelled)
+        with self._wake:
+            gone += [answer for answer in self._waiting if answer.cancelled]
+            self._waiting = deque(answer for answer in self._waiting if not answer.cancelled)
+        if self._prefill is not None and all(answer.cancelled for answer in self._prefill.answers):
+            gone += self._prefill.answers
+            self._prefill = None
+        self._let_go(gone)
+
+    def _read_prompts(self) -> None:
+        if self._prefill is None:
+            chosen = self._choose()
+            if not chosen:
+                return
+            self._prefill = self._batch.prefill(chosen)
+        try:
+            done = self._batch.read(self._prefill, self._portion)
+        except Exception as error:  # whoever writes already has no part in it
+            log.exception("reading failed (%s); its requests were broken off", type(error).__name__)
+            self._break_off_reading(broke_off(error))
+            return
+        if done:
+            self.tokens_read += sum(len(answer.request.prompt) for answer in self._prefill.answers)
+            self.tokens_written += len(self._prefill.answers)
+            self._batch.join(self._prefill)
+            self._prefill = None
+
+    def _choose(self) -> list[Answer]:
+        """Take the waiting prompts that are read next: in order, together while they are short."""
+        chosen: list[Answer] = []
+        width = 0
+        with self._wake:
+            while self._waiting and len(self._batch.answers) + len(chosen) < self._max_batch:
+                width = max(width, len(self._waiting[0].request.prompt))
+                if chosen and width * (len(chosen) + 1) > self._portion:
+                    break
+                chosen.append(self._waiting.popleft())
+        return chosen
+
+    def _let_go(self, answers: Sequence[Answer]) -> None:
+        with self._wake:
+            for answer in answers:
+                answer.over = True
+                self._live -= 1
+                self._roster.leave(answer.request.adapter)
+
+    def _break_off(self, error: EngineError) -> None:
+        """Fail everything that is being read or generated, and begin with an empty batch."""
+        broken = self._batch.drop(lambda _: True)
+        # Where joining failed, rows may be in both places.
+        reading = [] if self._prefill is None else self._prefill.answers
+        broken += [answer for answer in reading if answer not in broken]
+        self._prefill = None
+        for answer in broken:
+            answer.fail(error)
+        self._let_go(broken)
+
+    def _break_off_reading(self, error: EngineError) -> None:
+        """Fail what is being read; what is generated goes on."""
+        broken = [] if self._prefill is None else self._prefill.answers
+        self._prefill = None
+        for answer in broken:
+            answer.fail(error)
+        self._let_go(broken)
+
+    def _fail_all(self, error: EngineError) -> None:
+        with self._wake:
+            waiting = list(self._waiting)
+        prefill = self._prefill.answers if self._prefill is not None else []
+        for answer in [*waiting, *prefill, *self._batch.answers]:
+            answer.cancel()
+            answer.fail(error)

@@ -1,0 +1,119 @@
+"""What is asked of the generator, and what it tells while it works.
+
+Imported, not run. Its border: plain values that pass between the HTTP server's event loop and the
+generator's thread; nothing here computes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+from engine.generating.detokenising import Detokeniser, StopWatch
+from engine.generating.token_sampling import Dice, Sampling
+from ledger.errors import NightschoolError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+Reason = Literal["stop", "length"]
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """More text of an answer: whole characters, no stop sequence."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """The answer's end: why, and how many tokens it read and wrote."""
+
+    reason: Reason
+    prompt_tokens: int
+    completion_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The answer broke off."""
+
+    error: NightschoolError
+
+
+Event = Piece | Finished | Failed
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One question. ``on_event`` is called in the generator's thread and must return at once."""
+
+    prompt: Sequence[int]
+    max_tokens: int
+    on_event: Callable[[Event], None]
+    adapter: str | None = None
+    sampling: Sampling = field(default_factory=Sampling)
+    stops: tuple[str, ...] = ()
+
+
+@dataclass(slots=True, eq=False)
+class Answer:
+    """One question on its way; the caller holds it to cancel, the generator to work on it."""
+
+    request: Request
+    tokeniser: Detokeniser
+    watch: StopWatch
+    dice: Dice
+    written: int = 0
+    last: int = -1
+    cancelled: bool = False
+    over: bool = False
+
+    @classmethod
+    def to(cls, request: Request, tokenizer: PreTrainedTokenizerBase, stops: Sequence[str]) -> Answer:
+        """Prepare the answer to ``request``; ``stops`` are the template's own end marks."""
+        watch = StopWatch([*request.stops, *stops])
+        return cls(request, Detokeniser(tokenizer), watch, Dice(request.sampling, request.prompt))
+
+    def cancel(self) -> None:
+        """Ask the generator to drop it; what was written is lost, and no more events come."""
+        self.cancelled = True
+
+    def take(self, token: int, stop_ids: frozenset[int]) -> None:
+        """Take the next token, tell the text that became complete, and note whether it was the last."""
+        self.last = token
+        self.written += 1
+        self.dice.note(token)
+        if token in stop_ids:
+            self._end("stop", self.tokeniser.finish())
+            return
+        text, stopped = self.watch.push(self.tokeniser.push(token))
+        if stopped:
+            self._tell(text)
+            self._finish("stop")
+        elif self.written >= self.request.max_tokens:
+            self._tell(text)
+            self._end("length", self.tokeniser.finish())
+        else:
+            self._tell(text)
+
+    def fail(self, error: NightschoolError) -> None:
+        """Tell that it broke off."""
+        if not self.over:
+            self.over = True
+            self.request.on_event(Failed(error))
+
+    def _end(self, reason: Reason, rest: str) -> None:
+        text, stopped = self.watch.push(rest)
+        self._tell(text if stopped else text + self.watch.finish())
+        self._finish("stop" if stopped else reason)
+
+    def _finish(self, reason: Reason) -> None:
+        self.over = True
+        self.request.on_event(Finished(reason, len(self.request.prompt), self.written))
+
+    def _tell(self, text: str) -> None:
+        if text and not self.cancelled:
+            self.request.on_event(Piece(text))

@@ -1,0 +1,1 @@
+"""The engine's HTTP side: OpenAI's chat completions and vLLM's adapter calls."""

@@ -1,0 +1,288 @@
+"""What the HTTP server serves: names, adapters from disk, and chat requests turned into tokens.
+
+Imported, not run. Its border: it knows models and adapter directories, and no HTTP beyond the
+statuses of its refusals.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import re
+from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from engine.generating.generation import Generator
+from engine.generating.lora_bank import Weights, read_weights
+from engine.generating.requests import Answer, Event, Piece, Request
+from engine.generating.token_sampling import Sampling
+from engine.http.protocol import ChatRequest, Refusal
+from engine.model.adapter_files import verify
+from engine.model.encoding import encode_prompt
+from ledger.errors import AdapterError, EngineBusy, EngineError, ModelError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+BASE = "base"
+_UNLOAD_GRACE_SECONDS = 0.25
+CHARACTERS_A_TOKEN = 16
+"""Characters a token of context that a prompt may have; English has about 4, and only blanks have more."""
+GUILD_HEADER = "X-Nightschool-Guild"
+"""Header of a request that names the guild it is made for."""
+_VERSION = re.compile(r"g(?P<guild>\d+)-v\d{6,}")
+
+
+@dataclass(frozen=True, slots=True)
+class BaseModel:
+    """The base model's name, identity, context in tokens and tokenizer."""
+
+    name: str
+    fingerprint: str
+    context_tokens: int
+    tokenizer: PreTrainedTokenizerBase
+
+
+class Serving:
+    """The models that can be asked for. Used from one event loop."""
+
+    def __init__(self, generator: Generator, base: BaseModel, *, adapters_dir: Path) -> None:
+        self.generator = generator
+        self.base = base
+        self._adapters_dir = adapters_dir.resolve()
+        self._paths: dict[str, Path] = {}
+        self._loading = asyncio.Lock()
+        # One thread: a tokenizer must not be used by two at once, and the event loop must not wait for it.
+        self._encoder = ThreadPoolExecutor(max_workers=1, thread_name_prefix="encoder")
+        self._encoding = 0
+
+    def models(self) -> list[dict[str, Any]]:
+        """Return what can be asked for, as vLLM lists it."""
+        bases = [self._card(name, self.base.name, None) for name in dict.fromkeys((self.base.name, BASE))]
+        adapters = sorted(self.generator.adapters)
+        return bases + [self._card(name, str(self._paths[name]), self.base.name) for name in adapters]
+
+    def _card(self, name: str, root: str, parent: str | None) -> dict[str, Any]:
+        fixed = {"object": "model", "created": 0, "owned_by": "nightschool"}
+        return {
+            "id": name,
+            **fixed,
+            "root": root,
+            "parent": parent,
+            "max_model_len": self.base.context_tokens,
+        }
+
+    def adapter_of(self, model: str, guild: str | None) -> str | None:
+        """Return the adapter that ``model`` names, None for the base; ``guild`` is who asks.
+
+        Raises:
+            Refusal: 403 for the adapter of another guild than the one that asks, 404 for an unknown name.
+        """
+        if model in (BASE, self.base.name):
+            return None
+        check_owner(model, guild)
+        if model not in self.generator.adapters:
+            raise Refusal(404, f"The model {model!r} is not loaded.", param="model", code="model_not_found")
+        return model
+
+    async def answer(self, asked: ChatRequest, adapter: str | None) -> Flow:
+        """Queue a chat request; the flow must be closed by whoever takes it.
+
+        Raises:
+            Refusal: 400 for a prompt that is too long or that the template refuses and for a bias on a
+                token that is not there, 404 for an adapter that was unloaded a moment ago, 503 when busy.
+        """
+        self._check_size(asked)
+        prompt = await self._encode([message.turn() for message in asked.messages])
+        room = self.base.context_tokens - len(prompt)
+        if room < 1:
+            raise Refusal(
+                400,
+                f"This model's maximum context length is {self.base.context_tokens} tokens, and your "
+                f"messages have {len(prompt)}. Please shorten them.",
+                param="messages",
+                code="context_length_exceeded",
+            )
+        flow = Flow()
+        request = Request(
+            prompt=prompt,
+            max_tokens=min(asked.longest or room, room),
+            on_event=flow.put,
+            adapter=adapter,
+            sampling=_sampling(asked),
+            stops=tuple(asked.stop),
+        )
+        flow.follow(self._submit(request))
+        return flow
+
+    def _check_size(self, asked: ChatRequest) -> None:
+        """Refuse what cannot be answered before anything is computed for it.
+
+        Encoding 20 prompts of a megabyte held up a small one for a minute.
+        """
+        characters = sum(len(message.content) for message in asked.messages)
+        if characters > self.base.context_tokens * CHARACTERS_A_TOKEN:
+            raise Refusal(
+                400,
+                f"This model's maximum context length is {self.base.context_tokens} tokens, and your "
+                f"messages have {characters} characters, far more than fit. Please shorten them.",
+                param="messages",
+                code="context_length_exceeded",
+            )
+        if any(not 0 <= token < len(self.base.tokenizer) for token in asked.logit_bias):
+            raise Refusal(
+                400,
+                f"logit_bias names a token beyond the vocabulary of {len(self.base.tokenizer)}.",
+                param="logit_bias",
+            )
+        if self._encoding >= self.generator.capacity:
+            raise Refusal(503, "Too many prompts are being read; try again in a moment.", code="engine_busy")
+
+    def _submit(self, request: Request) -> Answer:
+        try:
+            return self.generator.submit(request)
+        except EngineBusy as error:
+            raise Refusal(503, str(error), code="engine_busy") from error
+        except AdapterError as error:
+            raise Refusal(404, str(error), param="model", code="model_not_found") from error
+        except EngineError as error:
+            raise Refusal(503, str(error)) from error
+
+    async def _encode(self, turns: list[dict[str, str]]) -> list[int]:
+        loop = asyncio.get_running_loop()
+        self._encoding += 1
+        try:
+            return await loop.run_in_executor(self._encoder, encode_prompt, self.base.tokenizer, turns)
+        except ModelError as error:
+            raise Refusal(400, str(error), param="messages") from error
+        finally:
+            self._encoding -= 1
+
+    async def load(self, name: str, path: str, guild: str | None) -> None:
+        """Check an adapter version, read it, and have it take requests.
+
+        Raises:
+            Refusal: 400 for one that is loaded already, altered, or made for another base; 403 for
+                another guild's; 404 for one that is not there.
+        """
+        check_owner(name, guild)
+        async with self._loading:
+            if name in self.generator.adapters:
+                raise Refusal(400, f"The lora adapter '{name}' has already been loaded.", param="lora_name")
+            if self.generator.revive(name):
+                return  # it was on its way out, and versions never change
+            folder = self._inside(path)
+            try:
+                weights = await asyncio.to_thread(_checked_weights, folder, name, self.base.fingerprint)
+                await asyncio.wrap_future(self.generator.install(name, weights))
+            except (AdapterError, EngineError) as error:
+                raise Refusal(400, str(error), param="lora_path") from error
+            self._paths[name] = folder
+
+    async def unload(self, name: str, guild: str | None) -> bool:
+        """Take no more requests for an adapter; tell whether it is out of memory already.
+
+        Raises:
+            Refusal: 403 for another guild's, 404 for one that is not loaded.
+        """
+        check_owner(name, guild)
+        try:
+            gone = self.generator.retire(name)
+        except AdapterError as error:
+            raise Refusal(404, str(error), param="lora_name") from error
+        done, _ = await asyncio.wait([asyncio.wrap_future(gone)], timeout=_UNLOAD_GRACE_SECONDS)
+        return bool(done)
+
+    def _inside(self, path: str) -> Path:
+        """Return the folder that ``path`` really is, links resolved, if it is one of the adapters."""
+        try:
+            folder = (self._adapters_dir / path).resolve()
+            there = folder.is_dir()
+        except (OSError, ValueError, RuntimeError) as error:  # too long, with a NUL, or a link in a circle
+            raise Refusal(400, "lora_path is no path that can be.", param="lora_path") from error
+        if not folder.is_relative_to(self._adapters_dir) or folder == self._adapters_dir:
+            raise Refusal(400, "lora_path lies outside of the adapters' folder.", param="lora_path")
+        if not there:
+            raise Refusal(404, f"There is no adapter at {path}.", param="lora_path")
+        return folder
+
+    def close(self) -> None:
+        """Free the encoder's thread."""
+        self._encoder.shutdown(wait=False, cancel_futures=True)
+
+
+class Flow:
+    """One answer's events: an asynchronous iterator that the generator's thread fills."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._events: asyncio.Queue[Event] = asyncio.Queue()
+        self._answer: Answer | None = None
+
+    def put(self, event: Event) -> None:
+        """Take an event from the generator's thread."""
+        # At shutdown the loop can be closed before the thread has noticed; nobody listens any more.
+        with contextlib.suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self._events.put_nowait, event)
+
+    def follow(self, answer: Answer) -> None:
+        """Note whose events these are."""
+        self._answer = answer
+
+    async def __aiter__(self) -> AsyncIterator[Event]:
+        while True:
+            event = await self._events.get()
+            yield event
+            if not isinstance(event, Piece):
+                return
+
+    def close(self) -> None:
+        """Have the generator drop the answer, if it is not over."""
+        if self._answer is not None:
+            self._answer.cancel()
+
+
+def check_owner(model: str, guild: str | None) -> None:
+    """Refuse an adapter to everybody but its own guild; ``guild`` is None where nobody said who asks.
+
+    Raises:
+        Refusal: 403.
+    """
+    match = _VERSION.fullmatch(model)
+    if match is None or match["guild"] == guild:
+        return
+    if guild is None:
+        raise Refusal(
+            403,
+            f"The adapter {model} belongs to one server: name it in the header {GUILD_HEADER}.",
+            param="model",
+        )
+    raise Refusal(403, f"The adapter {model} belongs to another server.", param="model")
+
+
+def _checked_weights(folder: Path, name: str, fingerprint: str) -> Weights:
+    try:
+        manifest = verify(folder, base_fingerprint=fingerprint)
+        if manifest.version != name:
+            raise AdapterError(f"{folder.name} holds the version {manifest.version}, not {name}.")
+        return read_weights(folder)
+    except OSError as error:
+        raise AdapterError(f"{name} cannot be read ({error.strerror}): check its folder.") from error
+
+
+def _sampling(asked: ChatRequest) -> Sampling:
+    return Sampling(
+        temperature=asked.temperature,
+        top_p=asked.top_p,
+        seed=asked.seed,
+        top_k=max(asked.top_k, 0),
+        min_p=asked.min_p,
+        repetition_penalty=asked.repetition_penalty,
+        frequency_penalty=asked.frequency_penalty,
+        presence_penalty=asked.presence_penalty,
+        min_tokens=asked.min_tokens,
+        logit_bias=tuple(asked.logit_bias.items()),
+    )

@@ -1,0 +1,1 @@
+"""How the house forgets: deletions, retention, and backups that bring nothing back."""

@@ -1,0 +1,106 @@
+"""What a deletion reaches, in SQL: the rows that go, and the runs that saw them.
+
+Runs inside somebody else's transaction; opens, commits and remembers nothing.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Literal
+
+import aiosqlite
+
+from ledger.forgetting.quotes import Quotes
+
+Kind = Literal["person", "messages", "channel", "guild"]
+
+_SCOPE: Mapping[str, str] = {
+    "person": "(author_id IN (SELECT value FROM json_each(:subject))"
+    " OR basis IN (SELECT 'example by ' || value FROM json_each(:subject)))",
+    "messages": "id IN (SELECT value FROM json_each(:subject))",
+    "channel": "channel_id IN (SELECT value FROM json_each(:subject))",
+    "guild": "1",
+}
+"""Which of a guild's messages a deletion reaches."""
+_REPLY_SCOPE: Mapping[str, str] = {
+    "person": "asked_by IN (SELECT value FROM json_each(:subject))",
+    "messages": "message_id IN (SELECT value FROM json_each(:subject))"
+    " OR in_reply_to IN (SELECT value FROM json_each(:subject))",
+    "channel": "channel_id IN (SELECT value FROM json_each(:subject))",
+    "guild": "1",
+}
+
+
+async def mark_runs(connection: aiosqlite.Connection, kind: Kind, names: dict[str, object]) -> None:
+    """Mark each run that saw a message, as a target or as context, that goes now."""
+    seen = {
+        "person": "m.author_id IN (SELECT value FROM json_each(:subject))",
+        "messages": "m.message_id IN (SELECT value FROM json_each(:subject))",
+        "channel": "m.channel_id IN (SELECT value FROM json_each(:subject))",
+        "guild": "1",
+    }[kind]
+    await connection.execute(
+        "INSERT INTO tainted_runs (run_id, deletion_id, delete_by)"
+        " SELECT DISTINCT m.run_id, :id, :until FROM run_messages m JOIN runs r ON r.id = m.run_id"
+        f" WHERE r.guild_id = :guild AND {seen}",
+        names,
+    )
+
+
+async def delete_rows(
+    connection: aiosqlite.Connection, kind: Kind, names: dict[str, object]
+) -> dict[str, int]:
+    """Delete from every table that holds anything of the subject; return counts by table."""
+
+    async def delete(sql: str) -> int:
+        return (await connection.execute(sql, names)).rowcount
+
+    replies = f"guild_id = :guild AND ({_REPLY_SCOPE[kind]})"
+    quotes = await _blank_quotes(connection, kind, names) if kind != "guild" else 0
+    counts = {
+        "messages": await delete(f"DELETE FROM messages WHERE guild_id = :guild AND {_SCOPE[kind]}"),
+        "reactions": await delete(
+            f"DELETE FROM reactions WHERE message_id IN (SELECT message_id FROM replies WHERE {replies})"
+        ),
+        "replies": await delete(f"DELETE FROM replies WHERE {replies}"),
+    }
+    if kind == "person":
+        counts["reactions"] += await delete(
+            "DELETE FROM reactions WHERE user_id IN (SELECT value FROM json_each(:subject)) AND message_id IN"
+            " (SELECT message_id FROM replies WHERE guild_id = :guild)"
+        )
+        await delete(
+            "DELETE FROM people WHERE guild_id = :guild"
+            " AND user_id IN (SELECT value FROM json_each(:subject))"
+        )
+    if kind == "guild":
+        await delete("DELETE FROM people WHERE guild_id = :guild")
+        await delete("UPDATE runs SET reasons = '[]', error = NULL WHERE guild_id = :guild")
+        await delete("UPDATE guilds SET joined_as = NULL WHERE id = :guild")
+    return {**counts, "quotes": quotes} if quotes else counts
+
+
+async def _blank_quotes(connection: aiosqlite.Connection, kind: Kind, names: dict[str, object]) -> int:
+    """Take the text out of the bot's answers to others that repeat what goes; return how many.
+
+    Has to come before the rows go. An answer can only repeat what was written before it.
+    """
+    async with connection.execute(
+        f"SELECT content, created_at FROM messages WHERE guild_id = :guild AND {_SCOPE[kind]}", names
+    ) as cursor:
+        doomed = [(str(row["content"]), int(row["created_at"])) async for row in cursor]
+    if not doomed:
+        return 0
+    quotes = Quotes(content for content, _ in doomed)
+    async with connection.execute(
+        "SELECT message_id, content FROM replies WHERE guild_id = :guild AND content <> ''"
+        f" AND created_at >= :since AND NOT ({_REPLY_SCOPE[kind]})",
+        {**names, "since": min(at for _, at in doomed)},
+    ) as cursor:
+        found = [int(row["message_id"]) async for row in cursor if row["content"] in quotes]
+    await connection.execute(
+        "UPDATE replies SET content = '' WHERE message_id IN (SELECT value FROM json_each(?))",
+        (json.dumps(found),),
+    )
+    return len(found)

@@ -1,0 +1,1 @@
+"""What was learned: nights, adapter versions, and what admins teach."""

@@ -1,0 +1,1 @@
+"""What every process of the house needs: locks, quiet crashes, and one way to end a command."""

@@ -1,0 +1,1 @@
+"""Phone numbers, alone and in a row."""

@@ -1,0 +1,242 @@
+"""Messages of people who agreed, or that an operator declared lawful to use, and nobody else's.
+
+Adding is idempotent by message id, so that an import can be repeated and a message that arrives
+live and by import is kept once.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
+
+import aiosqlite
+
+from ledger.clock import FIRST_MS, LAST_MS
+from ledger.errors import LedgerError
+from ledger.people.consent_history import agrees, refuses
+from ledger.records import OPT_IN, Message
+from ledger.scrubbing import scrub
+from ledger.sqlite.database import Reader, Writer
+
+_SELECT = (
+    "SELECT m.*, coalesce(p.name, '') AS author_name, coalesce(p.is_bot, 0) AS is_bot FROM messages m"
+    " LEFT JOIN people p ON p.guild_id = m.guild_id AND p.user_id = m.author_id"
+)
+_INSERT = (
+    "INSERT INTO messages (id, guild_id, channel_id, author_id, content, created_at, edited_at, reply_to,"
+    " mentions, source, basis, imported_at) SELECT :id, :guild_id, :channel_id, :author_id, :content,"
+    " :created_at, :edited_at, :reply_to, :mentions, :source, :basis, :imported_at WHERE {condition}"
+    " ON CONFLICT (id) DO NOTHING"
+)
+_NAME = (
+    "INSERT INTO people (guild_id, user_id, name) SELECT :guild_id, :author_id, :author_name"
+    " WHERE {condition} ON CONFLICT DO UPDATE SET name = excluded.name WHERE name <> excluded.name"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class DeletedOnce:
+    """What deletions named: messages and channels, and per person until when their words are gone."""
+
+    messages: frozenset[tuple[object, object]]
+    channels: frozenset[tuple[object, object]]
+    people: Mapping[tuple[object, object], int]
+
+    def holds(self, row: Mapping[str, object]) -> bool:
+        """Tell whether a row of ``messages`` was deleted."""
+        guild, written = row["guild_id"], int(str(row["created_at"]))
+        return (
+            (guild, row["id"]) in self.messages
+            or (guild, row["channel_id"]) in self.channels
+            or written < self.people.get((guild, row["author_id"]), 0)
+        )
+
+
+async def deleted_once(connection: aiosqlite.Connection, guild_ids: Collection[int]) -> DeletedOnce:
+    """Return what was deleted in these guilds."""
+    found: dict[str, dict[tuple[object, object], int]] = {"messages": {}, "channel": {}, "person": {}}
+    async with connection.execute(
+        "SELECT guild_id, kind, value, max(asked_at) AS at FROM deletions, json_each(subject)"
+        " WHERE kind <> 'guild' AND guild_id IN (SELECT value FROM json_each(?))"
+        " GROUP BY guild_id, kind, value",
+        (json.dumps(list(guild_ids)),),
+    ) as cursor:
+        async for row in cursor:
+            found[row["kind"]][row["guild_id"], row["value"]] = int(row["at"])
+    return DeletedOnce(frozenset(found["messages"]), frozenset(found["channel"]), found["person"])
+
+
+class Messages:
+    """What people wrote."""
+
+    def __init__(self, reader: Reader, writer: Writer, *, scrubbing: bool = True) -> None:
+        self._reader = reader
+        self._writer = writer
+        self._scrubbing = scrubbing
+
+    def as_stored(self, content: str) -> str:
+        """Return the text as it is stored: what looks like a secret is replaced by its kind."""
+        return scrub(content).text if self._scrubbing else content
+
+    async def hear(self, message: Message) -> bool:
+        """Store what was said live, and its author's name, if the author agrees; tell whether it was new.
+
+        Whether they do is looked up in the transaction that writes: nobody who is forgotten meanwhile
+        comes back. A power cut may undo what was heard in the last seconds.
+        """
+        row, condition = self._row(replace(message, basis=OPT_IN)), agrees(":author_id")
+
+        async def job(connection: aiosqlite.Connection) -> bool:
+            await connection.execute(_NAME.format(condition=condition), row)
+            return (await connection.execute(_INSERT.format(condition=condition), row)).rowcount > 0
+
+        return await self._writer.run(job, durable=False)
+
+    async def add(self, message: Message) -> bool:
+        """Store the message; tell whether it was new."""
+        return await self.add_many([message]) == 1
+
+    async def add_many(self, messages: Iterable[Message]) -> int:
+        """Store the messages that are new, in one transaction, and return how many those were.
+
+        Callers answer for the basis. Whatever that is, two things are left out: what somebody wrote who
+        said no, and what was deleted once, which an older export may still hold.
+
+        Raises:
+            LedgerError: a date or a number is one that no message can have; nothing is stored.
+        """
+        rows = [self._row(message) for message in messages]
+        insert = _INSERT.format(condition=f"NOT {refuses(':author_id')}")
+
+        async def job(connection: aiosqlite.Connection) -> int:
+            before = connection.total_changes
+            gone = await deleted_once(connection, {int(str(row["guild_id"])) for row in rows})
+            await connection.executemany(insert, [row for row in rows if not gone.holds(row)])
+            return connection.total_changes - before
+
+        return await self._writer.run(job)
+
+    def _row(self, message: Message) -> dict[str, object]:
+        _refuse_impossible(message)
+        return {
+            "id": message.id,
+            "guild_id": message.guild_id,
+            "channel_id": message.channel_id,
+            "author_id": message.author_id,
+            "author_name": self.as_stored(message.author_name),
+            "content": self.as_stored(message.content),
+            "created_at": message.created_at,
+            "edited_at": message.edited_at,
+            "reply_to": message.reply_to,
+            "mentions": json.dumps(message.mentions),
+            "source": message.source,
+            "basis": message.basis,
+            "imported_at": message.imported_at,
+        }
+
+    async def delete_older(self, before: int) -> Counter[int]:
+        """Delete what was heard or imported before ``before`` (milliseconds); return how many, by guild.
+
+        With it goes what has a date which no message can have: no age would ever end it.
+        """
+
+        async def job(connection: aiosqlite.Connection) -> Counter[int]:
+            async with connection.execute(
+                "DELETE FROM messages WHERE coalesce(imported_at, created_at) < ?"
+                " OR created_at NOT BETWEEN ? AND ? RETURNING guild_id",
+                (before, FIRST_MS, LAST_MS),
+            ) as cursor:
+                return Counter([int(row["guild_id"]) async for row in cursor])
+
+        return await self._writer.run(job)
+
+    async def of_guild(self, guild_id: int, *, since: int = 0) -> list[Message]:
+        """Return the guild's messages from ``since`` (milliseconds) on, by channel, oldest first.
+
+        Those are left out that have a date which no message can have: they were stored before dates had
+        bounds, and nobody can reckon with them.
+        """
+        async with self._reader.execute(
+            f"{_SELECT} WHERE m.guild_id = ? AND m.created_at BETWEEN ? AND ?"
+            " ORDER BY m.channel_id, m.created_at, m.id",
+            (guild_id, max(since, FIRST_MS), LAST_MS),
+        ) as cursor:
+            return [_message(row) async for row in cursor]
+
+    async def heard(self, guild_id: int) -> dict[int, list[int]]:
+        """Return what came from Discord itself, answers included: message ids in order, by channel."""
+        found: dict[int, list[int]] = {}
+        async with self._reader.execute(
+            "SELECT channel_id, id FROM messages WHERE guild_id = :guild AND source = 'discord' UNION ALL"
+            " SELECT channel_id, message_id FROM replies WHERE guild_id = :guild ORDER BY 1, 2",
+            {"guild": guild_id},
+        ) as cursor:
+            async for row in cursor:
+                found.setdefault(int(row["channel_id"]), []).append(int(row["id"]))
+        return found
+
+    async def of_author(self, guild_id: int, user_id: int) -> list[Message]:
+        """Return everything that is stored of one person in one guild, oldest first."""
+        async with self._reader.execute(
+            f"{_SELECT} WHERE m.guild_id = ? AND m.author_id = ? ORDER BY m.created_at, m.id",
+            (guild_id, user_id),
+        ) as cursor:
+            return [_message(row) async for row in cursor]
+
+    async def get(self, message_id: int) -> Message | None:
+        async with self._reader.execute(f"{_SELECT} WHERE m.id = ?", (message_id,)) as cursor:
+            row = await cursor.fetchone()
+        return _message(row) if row else None
+
+    async def lacks(self, message_ids: Collection[int]) -> bool:
+        """Tell whether any of the messages is not stored (any more)."""
+        async with self._reader.execute(
+            "SELECT EXISTS (SELECT 1 FROM json_each(?) WHERE value NOT IN (SELECT id FROM messages))",
+            (json.dumps(list(message_ids)),),
+        ) as cursor:
+            row = await cursor.fetchone()
+        return bool(row and row[0])
+
+    async def note_edit(self, message_id: int, edited_at: int) -> None:
+        """Note that a message was edited without a change of what is stored; in milliseconds."""
+        await self._writer.execute(
+            "UPDATE messages SET edited_at = ? WHERE id = ? AND coalesce(edited_at, 0) < ?",
+            (edited_at, message_id, edited_at),
+            durable=False,
+        )
+
+    async def count(self, guild_id: int) -> int:
+        async with self._reader.execute(
+            "SELECT count(*) AS n FROM messages WHERE guild_id = ?", (guild_id,)
+        ) as cursor:
+            row = await cursor.fetchone()
+        return int(row["n"]) if row else 0
+
+
+def _refuse_impossible(message: Message) -> None:
+    numbers = (message.id, message.guild_id, message.channel_id, message.author_id, message.reply_to or 0)
+    if not all(-(2**63) <= number < 2**63 for number in (*numbers, *message.mentions)):
+        raise LedgerError("A message was not stored: one of its numbers has more than 63 bits.")
+    if not all(FIRST_MS <= at <= LAST_MS for at in (message.created_at, message.edited_at or 0)):
+        raise LedgerError("A message was not stored: it is dated before 1970 or after 2154.")
+
+
+def _message(row: aiosqlite.Row) -> Message:
+    return Message(
+        id=row["id"],
+        guild_id=row["guild_id"],
+        channel_id=row["channel_id"],
+        author_id=row["author_id"],
+        author_name=row["author_name"] or f"member {row['author_id'] % 10_000}",
+        content=row["content"],
+        created_at=row["created_at"],
+        reply_to=row["reply_to"],
+        edited_at=row["edited_at"],
+        mentions=tuple(json.loads(row["mentions"])),
+        source=row["source"],
+        basis=row["basis"],
+        imported_at=row["imported_at"],
+        is_bot=bool(row["is_bot"]),
+    )

@@ -1,0 +1,121 @@
+"""The bot's own replies, the adapter version that wrote each, and the reactions to them."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Collection
+from dataclasses import asdict
+
+import aiosqlite
+
+from ledger.clock import Clock, to_ms
+from ledger.people.consent_history import agrees
+from ledger.records import Reaction, Reply
+from ledger.sqlite.database import Reader, Writer, older_deleted
+
+_ALL_KEPT = (
+    "NOT EXISTS (SELECT 1 FROM json_each(:read) WHERE value NOT IN"
+    " (SELECT id FROM messages WHERE guild_id = :guild_id) AND value NOT IN"
+    " (SELECT r.message_id FROM replies r LEFT JOIN replies first ON first.message_id = r.part_of"
+    " WHERE r.guild_id = :guild_id AND coalesce(first.content, r.content) <> ''))"
+)
+
+
+class Replies:
+    """What the bot said."""
+
+    def __init__(
+        self, reader: Reader, writer: Writer, clock: Clock, *, as_stored: Callable[[str], str]
+    ) -> None:
+        """``as_stored`` takes private values out: an answer may repeat one that its reader never wrote."""
+        self._reader = reader
+        self._writer = writer
+        self._clock = clock
+        self._as_stored = as_stored
+
+    async def add(self, reply: Reply, *, read: Collection[int] = ()) -> None:
+        """Store a reply once it stands complete in Discord.
+
+        A model repeats what it reads, so the text is kept only where all of that is kept, too: the asker
+        agrees, and each message in ``read`` is stored, or is a reply that has its text. Looked up in the
+        transaction that writes, so that nothing which is deleted meanwhile comes back by way of an answer.
+        """
+        await self._writer.execute(
+            "INSERT INTO replies (message_id, guild_id, channel_id, asked_by, in_reply_to, content,"
+            " adapter_version, created_at, part_of) SELECT :message_id, :guild_id, :channel_id, :asked_by,"
+            f" :in_reply_to, iif({agrees(':asked_by')} AND {_ALL_KEPT}, :content, ''), :adapter_version,"
+            " :created_at, :part_of WHERE true ON CONFLICT DO NOTHING",
+            {**asdict(reply), "content": self._as_stored(reply.content), "read": json.dumps(list(read))},
+            durable=False,
+        )
+
+    async def get(self, message_id: int) -> Reply | None:
+        async with self._reader.execute(
+            "SELECT * FROM replies WHERE message_id = ?", (message_id,)
+        ) as cursor:
+            row = await cursor.fetchone()
+        return _reply(row) if row else None
+
+    async def of_guild(self, guild_id: int, *, limit: int = 100) -> list[Reply]:
+        """Return the guild's newest replies, newest first."""
+        async with self._reader.execute(
+            "SELECT * FROM replies WHERE guild_id = ? ORDER BY created_at DESC, message_id DESC LIMIT ?",
+            (guild_id, limit),
+        ) as cursor:
+            return [_reply(row) async for row in cursor]
+
+    async def asked_by(self, guild_id: int, user_id: int) -> list[Reply]:
+        """Return the replies that one person asked for, oldest first."""
+        async with self._reader.execute(
+            "SELECT * FROM replies WHERE guild_id = ? AND asked_by = ? ORDER BY created_at",
+            (guild_id, user_id),
+        ) as cursor:
+            return [_reply(row) async for row in cursor]
+
+    async def delete_older(self, before: int) -> Counter[int]:
+        """Delete what was written before ``before`` (milliseconds); return how many, by guild."""
+        return await self._writer.run(lambda connection: older_deleted(connection, "replies", before))
+
+    async def react(self, message_id: int, user_id: int, emoji: str) -> None:
+        """Note a reaction of somebody who agrees, if the message is one of the bot's replies."""
+        agreed = agrees(":user_id", guild="replies.guild_id", channel="replies.channel_id")
+        await self._writer.execute(
+            "INSERT INTO reactions (message_id, user_id, emoji, at) SELECT message_id, :user_id, :emoji, :now"
+            f" FROM replies WHERE message_id = :message_id AND {agreed} ON CONFLICT DO NOTHING",
+            {"message_id": message_id, "user_id": user_id, "emoji": emoji, "now": to_ms(self._clock.now())},
+            durable=False,
+        )
+
+    async def unreact(self, message_id: int, user_id: int, emoji: str) -> None:
+        """Take a reaction back."""
+        await self._writer.execute(
+            "DELETE FROM reactions WHERE message_id = ? AND user_id = ? AND emoji = ?",
+            (message_id, user_id, emoji),
+        )
+
+    async def clear_reactions(self, message_id: int, emoji: str | None = None) -> None:
+        """Take all reactions to a message back, or those with one emoji."""
+        await self._writer.execute(
+            "DELETE FROM reactions WHERE message_id = ? AND emoji = coalesce(?, emoji)", (message_id, emoji)
+        )
+
+    async def reactions(self, message_id: int) -> dict[str, int]:
+        """Return how many people reacted, by emoji."""
+        async with self._reader.execute(
+            "SELECT emoji, count(*) AS n FROM reactions WHERE message_id = ? GROUP BY emoji", (message_id,)
+        ) as cursor:
+            return {str(row["emoji"]): int(row["n"]) async for row in cursor}
+
+    async def reactions_of(self, guild_id: int, user_id: int) -> list[Reaction]:
+        """Return one person's reactions to the bot's replies, oldest first."""
+        async with self._reader.execute(
+            "SELECT message_id, emoji, r.at FROM reactions r JOIN replies USING (message_id)"
+            " WHERE guild_id = ? AND user_id = ? ORDER BY r.at, message_id",
+            (guild_id, user_id),
+        ) as cursor:
+            return [Reaction(**{key: row[key] for key in row.keys()}) async for row in cursor]  # noqa: SIM118
+
+
+def _reply(row: aiosqlite.Row) -> Reply:
+    return Reply(**{key: row[key] for key in row.keys()})  # noqa: SIM118 - a Row iterates over values

@@ -1,0 +1,223 @@
+"""Retention: what is too old goes, what is not stays, and promised dates are kept."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from ledger.clock import to_ms
+from ledger.forgetting.deletion_path import DAY_MS, Forgetting
+from ledger.forgetting.retention import Retention, Swept
+from ledger.records import Message, Reply
+from ledger.store import Ledger
+
+
+@pytest.fixture
+def retention(house: Ledger, tmp_path: Path) -> Retention:
+    datasets, runs = tmp_path / "datasets", tmp_path / "runs"
+    return Retention(
+        house,
+        Forgetting(house, datasets_dir=datasets, runs_dir=runs),
+        datasets_dir=datasets,
+        runs_dir=runs,
+        days=180,
+        adapters_kept=2,
+        adapter_days=365,
+    )
+
+
+async def version(house: Ledger, tmp_path: Path, *, promote: bool = False) -> str:
+    run = await house.runs.create(1, "night")
+    adapter = await house.adapters.reserve(1, run.id, adapters_dir=str(tmp_path / "a"), base_model="tiny")
+    Path(adapter.path).mkdir(parents=True)
+    if promote:
+        await house.adapters.promote(1, adapter.version, by="night")
+    else:
+        await house.adapters.retire(adapter.version)
+    return adapter.version
+
+
+async def test_text_goes_on_its_day_and_not_before(
+    house: Ledger, retention: Retention, message: Callable[..., Message], tmp_path: Path
+) -> None:
+    now = to_ms(house.clock.now())
+    old, young = now - 180 * DAY_MS - 1, now - 180 * DAY_MS
+    await house.messages.add_many([message(1, "xylophone", created_at=old), message(2, created_at=young)])
+    await house.consent.opt_in(1, 7)
+    await house.replies.add(Reply(50, 1, 100, 7, None, "xylophone", None, old))
+    await house.replies.add(Reply(51, 1, 100, 7, None, "an answer", None, young))
+    swept = await retention.sweep()
+    assert (swept.messages, swept.replies) == ({1: 1}, {1: 1})
+    assert [kept.id for kept in await house.messages.of_guild(1)] == [2]
+    assert [kept.message_id for kept in await house.replies.of_guild(1)] == [51]
+    left = b"".join(file.read_bytes() for file in house.path.parent.iterdir() if file.is_file())
+    assert b"xylophone" not in left
+
+
+async def test_old_datasets_go_with_what_was_fitted_on_them_by_hand(
+    house: Ledger, retention: Retention, tmp_path: Path
+) -> None:
+    now = house.clock.now().timestamp()
+    folders = [
+        (tmp_path / "datasets" / "g1-old", 181),
+        (tmp_path / "datasets" / "g1-young", 179),
+        (tmp_path / "runs" / "fit-g1-old", 181),
+        (tmp_path / "runs" / "fit-g1-young", 179),
+        (tmp_path / "runs" / "g1-a-nights", 181),
+    ]
+    for folder, age in folders:
+        folder.mkdir(parents=True)
+        os.utime(folder, (now - age * 86_400,) * 2)
+    assert (await retention.sweep()).datasets == 2
+    assert [folder.name for folder, _ in folders if folder.is_dir()] == [
+        "g1-young",
+        "fit-g1-young",
+        "g1-a-nights",
+    ]
+
+
+async def test_retired_versions_beyond_the_newest_few_go_and_serving_ones_stay(
+    house: Ledger, retention: Retention, tmp_path: Path
+) -> None:
+    previous = await version(house, tmp_path, promote=True)
+    champion = await version(house, tmp_path, promote=True)
+    retired = [await version(house, tmp_path) for _ in range(4)]
+    assert set((await retention.sweep()).versions) == set(retired[:2])
+    states = {adapter.version: adapter.state for adapter in await house.adapters.of_guild(1)}
+    assert states[champion] == "champion"
+    assert states[previous] == "previous"
+    assert states[retired[3]] == "retired"
+    assert not Path((await house.adapters.require(1, retired[0])).path).exists()
+
+
+async def test_a_version_that_is_too_old_goes_even_among_the_newest(
+    house: Ledger, retention: Retention, tmp_path: Path
+) -> None:
+    retired = await version(house, tmp_path)
+    house.clock.advance(days=366)  # type: ignore[attr-defined]
+    assert (await retention.sweep()).versions == (retired,)
+
+
+async def test_a_second_look_finds_nothing(
+    house: Ledger, retention: Retention, message: Callable[..., Message]
+) -> None:
+    await house.messages.add(message(1, created_at=0))
+    assert await retention.sweep()
+    assert not await retention.sweep()
+
+
+async def test_the_newest_retired_ones_are_kept_besides_those_that_serve(
+    house: Ledger, retention: Retention, tmp_path: Path
+) -> None:
+    retired = [await version(house, tmp_path) for _ in range(3)]
+    for _ in range(2):
+        await version(house, tmp_path, promote=True)
+    assert (await retention.sweep()).versions == (retired[0],)
+
+
+def test_each_guild_is_told_of_its_own_alone() -> None:
+    swept = Swept({1: 3, 11: 4}, {1: 2}, 0, ("g1-v000001", "g11-v000001"))
+    assert swept.guilds == [1, 11]
+    assert swept.of_guild(1) == "Deleted by age or date: 3 messages, 2 answers, versions: g1-v000001."
+    assert swept.of_guild(11) == "Deleted by age or date: 4 messages, 0 answers, versions: g11-v000001."
+
+
+async def test_a_dataset_by_hand_goes_with_the_first_message_in_it_that_is_too_old(
+    house: Ledger, retention: Retention, message: Callable[..., Message], tmp_path: Path
+) -> None:
+    now = to_ms(house.clock.now())
+    await house.messages.add_many([message(1, created_at=now - 181 * DAY_MS), message(2, created_at=now)])
+    kept, gone = tmp_path / "datasets" / "g1-by-hand-kept", tmp_path / "datasets" / "g1-by-hand-gone"
+    fitted = tmp_path / "runs" / "fit-g1-by-hand-gone"
+    for folder in (kept, gone, fitted):
+        folder.mkdir(parents=True)
+    for folder, ids in ((kept, [2]), (gone, [2, 1])):
+        (folder / "train.jsonl").write_text(json.dumps({"message_ids": ids}) + "\n", encoding="utf-8")
+    assert (await retention.sweep()).datasets == 2
+    assert (kept.is_dir(), gone.is_dir(), fitted.is_dir()) == (True, False, False)
+
+
+@pytest.mark.parametrize("mark", ["\u2028", "\u2029", "\x85", "\x0b", "\x1c", "\r"])
+async def test_a_dataset_goes_whatever_ends_a_line_within_its_messages(
+    house: Ledger, retention: Retention, message: Callable[..., Message], tmp_path: Path, mark: str
+) -> None:
+    now = to_ms(house.clock.now())
+    await house.messages.add_many([message(1, created_at=now), message(2, created_at=now)])
+    kept, gone = tmp_path / "datasets" / "kept", tmp_path / "datasets" / "gone"
+    for folder, ids in ((kept, [1]), (gone, [1, 2])):
+        folder.mkdir(parents=True)
+        line = {"messages": [{"role": "user", "content": f"first{mark}second"}], "message_ids": ids}
+        (folder / "train.jsonl").write_text(json.dumps(line, ensure_ascii=False) + "\n", encoding="utf-8")
+    assert not await retention.sweep()
+    await Forgetting(house, datasets_dir=tmp_path / "datasets", runs_dir=tmp_path / "runs").messages(
+        1, [2], asked_by="Discord"
+    )
+    await retention.sweep()
+    assert (kept.is_dir(), gone.is_dir()) == (True, False)
+
+
+@pytest.mark.parametrize("line", ["{", "[]", '{"message_ids": null}', '{"message_ids": ["x"]}', "[" * 99_999])
+async def test_a_dataset_with_a_line_that_nobody_can_read_goes(
+    house: Ledger, retention: Retention, tmp_path: Path, line: str
+) -> None:
+    folder = tmp_path / "datasets" / "odd"
+    folder.mkdir(parents=True)
+    (folder / "train.jsonl").write_text(line + "\n", encoding="utf-8")
+    assert (await retention.sweep()).datasets == 1
+    assert not folder.exists()
+
+
+async def test_a_dataset_that_is_being_written_stays(
+    house: Ledger, retention: Retention, message: Callable[..., Message], tmp_path: Path
+) -> None:
+    await house.messages.add(message(1, created_at=to_ms(house.clock.now())))
+    folder = tmp_path / "datasets" / "spring.unfinished"
+    folder.mkdir(parents=True)
+    (folder / "train.jsonl").write_text('{"message_ids": [1]}\n{"messa', encoding="utf-8")
+    assert not await retention.sweep()
+    assert folder.is_dir()
+
+
+async def test_what_a_night_worked_in_goes_a_day_after_it_ended_and_not_before(
+    house: Ledger, retention: Retention, tmp_path: Path
+) -> None:
+    ended, cut_off = await house.runs.create(1, "night"), await house.runs.create(1, "night")
+    await house.runs.advance(ended.id, "failed", error="it was stopped")
+    for run in (ended, cut_off):
+        (tmp_path / "runs" / run.id / "checkpoints").mkdir(parents=True)
+    house.clock.advance(hours=23)  # type: ignore[attr-defined]
+    assert not await retention.sweep()
+    house.clock.advance(hours=2)  # type: ignore[attr-defined]
+    assert (await retention.sweep()).works == 1
+    house.clock.advance(days=170)  # type: ignore[attr-defined]
+    assert not await retention.sweep()
+    assert [folder.name for folder in (tmp_path / "runs").iterdir()] == [cut_off.id]
+
+
+async def test_the_work_of_a_run_that_the_ledger_does_not_know_goes_once_it_is_old(
+    house: Ledger, retention: Retention, tmp_path: Path
+) -> None:
+    now = house.clock.now().timestamp()
+    for name, age in (("g1-20260101T030000", 181), ("g1-20260102T030000", 179)):
+        (tmp_path / "runs" / name).mkdir(parents=True)
+        os.utime(tmp_path / "runs" / name, (now - age * 86_400,) * 2)
+    assert (await retention.sweep()).works == 1
+    assert [folder.name for folder in (tmp_path / "runs").iterdir()] == ["g1-20260102T030000"]
+
+
+async def test_what_was_imported_counts_from_its_import(
+    house: Ledger, retention: Retention, message: Callable[..., Message]
+) -> None:
+    now = to_ms(house.clock.now())
+    archive = message(1, created_at=now - 730 * DAY_MS, source="import", basis="a vote", imported_at=now)
+    await house.messages.add(archive)
+    house.clock.advance(days=179)  # type: ignore[attr-defined]
+    assert not await retention.sweep()
+    await house.messages.add(replace(archive, imported_at=to_ms(house.clock.now())))  # prolongs nothing
+    house.clock.advance(days=2)  # type: ignore[attr-defined]
+    assert (await retention.sweep()).messages == {1: 1}

@@ -1,0 +1,374 @@
+"""The SQLite file: group commit, migrations, refusals, and what is left in its bytes."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import aiosqlite
+import pytest
+
+from ledger.errors import LedgerError
+from ledger.records import Message
+from ledger.sqlite.database import MAX_JOBS_A_COMMIT, migrations, open_database
+from ledger.store import Ledger
+
+OF_VERSION_5 = (
+    "INSERT INTO guilds (id, name, first_seen_at) VALUES (1, 'yard', 1)",
+    "INSERT INTO channels (id, guild_id, name, mode) VALUES (100, 1, 'lounge', 'listen')",
+    "INSERT INTO messages (id, guild_id, channel_id, author_id, content, created_at, source, basis) VALUES"
+    " (5, 1, 100, 7, 'heard', 1, 'discord', ''), (6, 1, 100, 7, 'theirs', 1, 'export', 'ours')",
+    "INSERT INTO runs (id, guild_id, stage, trigger, created_at) VALUES ('a', 1, 'kept', 'test', 1)",
+    "INSERT INTO run_messages (run_id, message_id, author_id) VALUES ('a', 5, 7), ('a', 9, 7)",
+)
+"""What a database of the fifth version may hold."""
+ROOT = Path(__file__).resolve().parents[3]
+
+OPEN_AND_WRITE = """
+import asyncio, sys
+from pathlib import Path
+from ledger.errors import LedgerError
+from ledger.store import Ledger
+
+async def main():
+    async with Ledger.open(Path(sys.argv[1])) as ledger:
+        await ledger.guilds.ensure(int(sys.argv[2]), "a server")
+
+try:
+    asyncio.run(main())
+except LedgerError as error:
+    sys.exit(str(error))
+"""
+
+
+def process(path: Path, number: int = 1) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", OPEN_AND_WRITE, str(path), str(number)]
+    return subprocess.Popen(command, cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {file.name: file.read_bytes() for file in folder.iterdir()}
+
+
+def make_newer(path: Path, *, journal: str) -> None:
+    connection = sqlite3.connect(path)
+    connection.execute(f"PRAGMA journal_mode = {journal}")
+    connection.execute("CREATE TABLE of_the_future (x)")
+    connection.execute("INSERT INTO of_the_future VALUES ('kept')")
+    connection.execute("PRAGMA user_version = 9999")
+    connection.commit()
+    connection.close()
+
+
+async def test_the_file_and_its_folders_are_made_with_wal_and_foreign_keys(tmp_path: Path) -> None:
+    path = tmp_path / "not" / "yet" / "there" / "ledger.db"
+    async with open_database(path) as (reader, _):
+        for pragma, expected in (("journal_mode", "wal"), ("foreign_keys", 1), ("secure_delete", 1)):
+            async with reader.execute(f"PRAGMA {pragma}") as cursor:
+                row = await cursor.fetchone()
+            assert row is not None
+            assert row[0] == expected
+        async with reader.execute("PRAGMA user_version") as cursor:
+            row = await cursor.fetchone()
+        assert row is not None
+        assert row[0] == migrations()[-1][0]
+
+
+def test_migrations_are_numbered_without_gaps() -> None:
+    assert [number for number, _ in migrations()] == list(range(1, len(migrations()) + 1))
+
+
+async def test_many_writes_at_once_share_few_transactions(ledger: Ledger) -> None:
+    statements: list[str] = []
+    connection: aiosqlite.Connection = ledger.writer._connection
+    await connection.set_trace_callback(statements.append)
+    await asyncio.gather(*(ledger.guilds.ensure(number, "a server") for number in range(1000)))
+    await connection.set_trace_callback(None)
+    commits = statements.count("COMMIT")
+    assert 1 <= commits <= 1000 // MAX_JOBS_A_COMMIT + 2
+    assert len(await ledger.guilds.all()) == 1000
+
+
+async def test_writes_happen_in_the_order_in_which_they_were_asked_for(ledger: Ledger) -> None:
+    await asyncio.gather(*(ledger.guilds.ensure(1, f"name {number}") for number in range(200)))
+    assert await ledger.guilds.all() == {1: "name 199"}
+
+
+async def test_a_job_that_fails_takes_nothing_else_of_its_batch_with_it(ledger: Ledger) -> None:
+    async def half_done(connection: aiosqlite.Connection) -> None:
+        await connection.execute("INSERT INTO guilds (id, name, first_seen_at) VALUES (50, 'half', 0)")
+        raise RuntimeError("stopped in the middle")
+
+    outcomes = await asyncio.gather(
+        ledger.guilds.ensure(1, "before"),
+        ledger.writer.run(half_done),
+        ledger.channels.ensure(5, 404, "of no guild"),
+        ledger.guilds.ensure(2, "after"),
+        return_exceptions=True,
+    )
+    assert isinstance(outcomes[1], RuntimeError)
+    assert isinstance(outcomes[2], sqlite3.IntegrityError)
+    assert outcomes[0] is outcomes[3] is None
+    assert await ledger.guilds.all() == {1: "before", 2: "after"}
+
+
+async def test_a_caller_that_gave_up_waiting_stops_nobody_else(ledger: Ledger) -> None:
+    given_up = asyncio.create_task(ledger.guilds.ensure(1, "given up"))
+    kept = asyncio.create_task(ledger.guilds.ensure(2, "kept"))
+    await asyncio.sleep(0)
+    given_up.cancel()
+    await kept
+    assert 2 in await ledger.guilds.all()
+
+
+async def test_closing_writes_what_still_waits(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.db"
+    async with Ledger.open(path) as ledger:
+        waiting = [asyncio.create_task(ledger.guilds.ensure(n, "a server")) for n in range(1500)]
+        await asyncio.sleep(0)
+    await asyncio.gather(*waiting)
+    async with Ledger.open(path) as ledger:
+        assert len(await ledger.guilds.all()) == 1500
+
+
+async def test_a_closed_ledger_refuses_to_write(tmp_path: Path) -> None:
+    async with Ledger.open(tmp_path / "ledger.db") as ledger:
+        pass
+    with pytest.raises(LedgerError, match="closed"):
+        await ledger.guilds.ensure(1, "too late")
+
+
+async def test_a_full_disk_is_one_sentence_and_loses_nothing_stored_before(
+    house: Ledger, message: Callable[..., Message]
+) -> None:
+    await house.messages.add(message(1, "safe"))
+    await house.writer.run(_limit_pages)
+    large = [message(number, "x" * 4000) for number in range(2, 400)]
+    beside, failed = await asyncio.gather(
+        house.guilds.ensure(2, "in the same batch"), house.messages.add_many(large), return_exceptions=True
+    )
+    assert isinstance(failed, LedgerError)
+    assert beside is None or str(beside) == str(failed)
+    assert (2 in await house.guilds.all()) == (beside is None)
+    assert "the disk is full: make room" in str(failed)
+    assert [stored.content for stored in await house.messages.of_guild(1)] == ["safe"]
+
+
+async def _limit_pages(connection: aiosqlite.Connection) -> None:
+    # The smallest limit that SQLite accepts is the file's present size.
+    await connection.execute("PRAGMA max_page_count = 1")
+
+
+@pytest.mark.parametrize("journal", ["DELETE", "WAL"])
+async def test_a_database_of_a_newer_version_is_refused_and_left_byte_for_byte(
+    tmp_path: Path, journal: str
+) -> None:
+    path = tmp_path / "ledger.db"
+    make_newer(path, journal=journal)
+    before = contents(tmp_path)
+    with pytest.raises(LedgerError, match=r"version 9999, this program knows \d+: update"):
+        async with Ledger.open(path):
+            pass
+    assert contents(tmp_path) == before
+
+
+def test_a_file_that_is_no_database_ends_the_program_with_one_sentence(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.db"
+    path.write_text("These are notes about owls, not a database. " * 50, encoding="utf-8")
+    before = contents(tmp_path)
+    ended = process(path)
+    _, errors = ended.communicate(timeout=20)  # it must end: an open connection would keep it alive
+    assert ended.returncode == 1
+    assert errors.strip().endswith("file is not a database.")
+    assert "Traceback" not in errors
+    assert contents(tmp_path) == before
+
+
+async def test_a_database_cut_off_in_the_middle_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.db"
+    async with Ledger.open(path) as ledger:
+        await ledger.guilds.ensure(1, "a server")
+    path.write_bytes(path.read_bytes()[:60])
+    with pytest.raises(LedgerError, match=r"ledger\.db"):
+        async with Ledger.open(path):
+            pass
+
+
+def test_a_folder_in_the_files_place_ends_the_program_with_one_sentence(tmp_path: Path) -> None:
+    ended = process(tmp_path)
+    _, errors = ended.communicate(timeout=20)
+    assert ended.returncode == 1
+    assert errors == f"The database {tmp_path} cannot be opened: unable to open database file.\n"
+
+
+async def test_a_file_in_the_folders_place_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "data").write_text("", encoding="utf-8")
+    with pytest.raises(LedgerError, match="cannot be opened"):
+        async with Ledger.open(tmp_path / "data" / "ledger.db"):
+            pass
+
+
+async def test_a_folder_that_may_not_be_written_to_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir(mode=0o500)
+    if os.access(tmp_path / "data", os.W_OK):
+        pytest.skip("root may write everywhere")
+    with pytest.raises(LedgerError, match="cannot be opened"):
+        async with Ledger.open(tmp_path / "data" / "ledger.db"):
+            pass
+
+
+async def test_processes_that_start_at_once_migrate_once_and_all_write(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.db"
+    started = [process(path, number) for number in range(1, 4)]
+    for running in started:
+        _, errors = running.communicate(timeout=60)
+        assert running.returncode == 0, errors
+    async with Ledger.open(path) as ledger:
+        assert sorted(await ledger.guilds.all()) == [1, 2, 3]
+
+
+async def test_a_migration_that_fails_leaves_the_version_it_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = tmp_path / "migrations"
+    broken.mkdir()
+    (broken / "0001_first.sql").write_text("CREATE TABLE first (x);\n", encoding="utf-8")
+    (broken / "0002_second.sql").write_text(
+        "CREATE TABLE second (x);\nCREATE TABLE first (x);\n", encoding="utf-8"
+    )
+    monkeypatch.setattr("ledger.sqlite.database.MIGRATIONS", broken)
+    path = tmp_path / "data" / "ledger.db"
+    with pytest.raises(LedgerError, match="first already exists"):
+        async with open_database(path):
+            pass
+    with sqlite3.connect(path) as connection:
+        tables = [row[0] for row in connection.execute("SELECT name FROM sqlite_master")]
+        assert tables == ["first"]
+        assert connection.execute("PRAGMA user_version").fetchone() == (1,)
+    connection.close()
+
+
+async def test_an_older_database_learns_on_what_basis_and_where_its_words_were_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    older = tmp_path / "migrations"
+    older.mkdir()
+    for number, file in migrations():
+        if number < 6:
+            shutil.copy(file, older)
+    path = tmp_path / "data" / "ledger.db"
+    with monkeypatch.context() as patch:
+        patch.setattr("ledger.sqlite.database.MIGRATIONS", older)
+        async with open_database(path) as (_, writer):
+            for statement in OF_VERSION_5:
+                await writer.execute(statement)
+    async with Ledger.open(path) as ledger:
+        assert {m.id: m.basis for m in await ledger.messages.of_guild(1)} == {5: "opt-in", 6: "ours"}
+        async with ledger.reader.execute("SELECT message_id, channel_id FROM run_messages") as cursor:
+            assert [tuple(row) async for row in cursor] == [(5, 100), (9, None)]
+
+
+async def test_deleted_text_is_in_no_byte_of_the_file_after_a_checkpoint(
+    tmp_path: Path, message: Callable[..., Message]
+) -> None:
+    path = tmp_path / "data" / "ledger.db"
+    async with Ledger.open(path) as ledger:
+        await ledger.guilds.ensure(1, "Lantern Yard")
+        await ledger.channels.ensure(100, 1, "lounge")
+        texts = [message(n, f"zanzibar-{n} " + "lantern " * 40) for n in range(1, 120)]
+        await ledger.messages.add_many(texts)
+        assert await ledger.checkpoint()
+        assert any(b"zanzibar" in content for content in contents(path.parent).values())
+        await ledger.writer.execute("UPDATE messages SET content = 'changed' WHERE id = 3")
+        await ledger.writer.execute("DELETE FROM messages WHERE id < 110")
+        assert await ledger.checkpoint()
+        remaining = b"".join(contents(path.parent).values())
+        assert b"zanzibar-115" in remaining
+        assert not [n for n in range(1, 110) if b"zanzibar-%d " % n in remaining]
+        assert len(await ledger.messages.of_guild(1)) == 10
+
+
+async def test_a_checkpoint_while_writes_are_waiting_loses_none(ledger: Ledger) -> None:
+    await asyncio.gather(*(ledger.guilds.ensure(n, "a server") for n in range(100)), ledger.checkpoint())
+    assert len(await ledger.guilds.all()) == 100
+
+
+async def test_one_process_reads_while_another_is_in_the_middle_of_writing(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.db"
+    async with Ledger.open(path) as one, Ledger.open(path) as other:
+        await one.guilds.ensure(1, "before")
+
+        async def slow(connection: aiosqlite.Connection) -> dict[int, str]:
+            await connection.execute("UPDATE guilds SET name = 'during'")
+            return await other.guilds.all()
+
+        assert await one.writer.run(slow) == {1: "before"}
+        assert await other.guilds.all() == {1: "during"}
+
+
+async def test_a_read_beside_other_reads_sees_what_was_just_written(ledger: Ledger) -> None:
+    async def write_and_read(number: int) -> bool:
+        await ledger.guilds.ensure(number, "a server")
+        return await ledger.guilds.first_seen(number) is not None
+
+    async def read() -> None:
+        for _ in range(60):
+            await ledger.guilds.all()
+
+    found = await asyncio.gather(*(write_and_read(n) for n in range(1, 200)), read(), read(), read())
+    assert all(found[:-3])
+
+
+async def test_a_damaged_page_is_told_with_the_way_out(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.db"
+    async with Ledger.open(path) as ledger:
+        await ledger.guilds.ensure(1, "yard")
+        await ledger.channels.ensure(5, 1, "lounge")
+        await ledger.consent.opt_in(1, 7)
+        for number in range(1, 400):
+            await ledger.messages.hear(Message(number, 1, 5, 7, "ann", "word " * 40, number))
+    data = bytearray(path.read_bytes())
+    for page in range(len(data) // 4096 // 2, len(data) // 4096):
+        data[page * 4096 : page * 4096 + 200] = b"\xff" * 200
+    path.write_bytes(data)
+    async with Ledger.open(path) as ledger:
+        with pytest.raises(LedgerError, match="it is damaged: stop the bot and restore a backup"):
+            await ledger.messages.of_guild(1)
+
+
+async def test_a_locked_database_is_not_blamed_on_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ledger.sqlite.database.BUSY_TIMEOUT_MS", 20)
+    path = tmp_path / "ledger.db"
+    async with Ledger.open(path) as ledger:
+        other = sqlite3.connect(path, isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(LedgerError, match="another process holds it") as error:
+            await ledger.guilds.ensure(1, "yard")
+        other.close()
+    assert "disk space" not in str(error.value)
+
+
+async def test_a_sync_does_not_pass_over_a_migration_that_an_update_brought(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ledger.sqlite.database.SYNC_SECONDS", 0.01)
+    path = tmp_path / "ledger.db"
+    async with Ledger.open(path) as ledger:
+        await ledger.guilds.ensure(1, "yard")
+        version = migrations()[-1][0]
+        monkeypatch.setattr("ledger.sqlite.database.migrations", lambda: [(version + 1, path)])
+        for _ in range(200):
+            await asyncio.sleep(0.005)
+            if ledger.writer._unsynced_since is None:
+                break
+        assert ledger.writer._unsynced_since is None
+    with sqlite3.connect(path) as connection:
+        assert connection.execute("PRAGMA user_version").fetchone()[0] == version

@@ -1,0 +1,258 @@
+"""Preparing: whose words, which replies, which part; and a directory that is whole or not there."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ledger.errors import DatasetError
+from ledger.records import ConsentEvent, Message
+from ledger.settings import Dataset, Settings
+from ledger.store import Ledger
+from tests.trainer.conftest import CHANNEL, GUILD, PEOPLE, START, fill, introduce, talk
+from trainer.preparing import selection
+from trainer.preparing.dataset import Prepared, TooFewNew, prepare
+from trainer.preparing.selection import LOCKED, NO_CONSENT, Rules, select
+from trainer.scoring.encoded_rows import PARTS, read_lines, read_manifest
+
+LIMITS = Dataset(max_messages=8, overlap_messages=2)
+
+
+async def prepared(ledger: Ledger, folder: Path, limits: Dataset = LIMITS, **options: Any) -> Prepared:
+    return await prepare(ledger, GUILD, folder, limits, bot_name="Nightschool", **options)
+
+
+def lines(folder: Path) -> dict[str, list[dict[str, Any]]]:
+    return {part: list(read_lines(folder, part)) for part in PARTS}
+
+
+async def test_the_newest_conversations_test_and_none_stands_on_two_sides(
+    ledger: Ledger, tmp_path: Path
+) -> None:
+    await fill(ledger, 60)
+    done = await prepared(ledger, tmp_path / "set")
+    parts = lines(tmp_path / "set")
+    conversations = {part: {value["conversation"] for value in found} for part, found in parts.items()}
+    assert sum(map(len, conversations.values())) == len(set().union(*conversations.values()))
+    times = {part: [value["started_at"] for value in found] for part, found in parts.items()}
+    assert max(times["train"]) < min(times["val"]) <= max(times["val"]) < min(times["test"])
+    assert len(conversations["test"]) <= 6
+    assert done.counts["train_replies"] == sum(len(value["targets"]) for value in parts["train"])
+    assert done.counts["messages"] == 240
+    assert done.guild_name == "Shed"
+
+
+@pytest.mark.parametrize("at", [253_402_387_139_999, -62_135_596_800_000])
+async def test_one_bad_row_stops_no_night(ledger: Ledger, tmp_path: Path, at: int) -> None:
+    await fill(ledger, 60)
+    await ledger.writer.execute(
+        "UPDATE messages SET created_at = ? WHERE id IN (SELECT max(id) FROM messages)", (at,)
+    )
+    done = await prepared(ledger, tmp_path / "set")
+    assert done.counts["messages"] == 239
+
+
+async def test_every_message_is_a_target_at_most_once(ledger: Ledger, tmp_path: Path) -> None:
+    await introduce(ledger)
+    people = [11, 12, 13]
+    long = [
+        replace(
+            talk(0)[0],
+            id=500 + n,
+            author_id=people[(n // 2) % 3],
+            content=f"line {n} of a long chat",
+            created_at=START + n * 60_000,
+        )
+        for n in range(70)
+    ]
+    await ledger.messages.add_many(long)
+    for number in range(1, 25):
+        await ledger.messages.add_many(talk(number))
+    await prepared(ledger, tmp_path / "set", LIMITS.model_copy(update={"max_train_replies": 5000}))
+    found: Counter[str] = Counter()
+    for value in lines(tmp_path / "set")["train"]:
+        for target in value["targets"]:
+            found.update(text for text in value["messages"][target]["content"].split("\n") if "long" in text)
+    assert set(found.values()) == {1}
+    assert len(found) >= 60
+
+
+async def test_the_assistant_is_the_speaker_whose_replies_are_learned(ledger: Ledger, tmp_path: Path) -> None:
+    await fill(ledger, 30)
+    await prepared(ledger, tmp_path / "set")
+    for value in lines(tmp_path / "set")["train"]:
+        roles = [turn["role"] for turn in value["messages"]]
+        assert roles[0] == "system"
+        assert all(roles[target] == "assistant" for target in value["targets"])
+        for turn in value["messages"]:
+            named = any(turn["content"].startswith(f"{name}: ") for name in PEOPLE.values())
+            assert not named or turn["role"] == "user"
+
+
+async def test_consent_decides_about_live_messages_and_opting_out_about_all(
+    ledger: Ledger, tmp_path: Path
+) -> None:
+    await fill(ledger, 40)
+    for number in range(40, 60):
+        live = [replace(message, source="discord", basis="opt-in") for message in talk(number)]
+        await ledger.messages.add_many(live)
+    for person in (11, 12):
+        await ledger.consent.opt_in(GUILD, person)
+    await ledger.consent.opt_out(GUILD, 14)
+    done = await prepared(ledger, tmp_path / "set", discord_permission="granted by letter")
+    left_out = done.counts["left_out"]
+    assert left_out[selection.NO_CONSENT] == 20  # of Cleo, who never answered, live
+    assert left_out[selection.OPTED_OUT] == 60  # of Dag, live and imported
+    assert 14 not in dict(done.learned_from).values()
+    assert "Dag" not in (tmp_path / "set" / "train.jsonl").read_text()
+
+
+async def test_what_came_through_discord_is_locked_until_the_policy_permits_it(
+    ledger: Ledger, tmp_path: Path
+) -> None:
+    await introduce(ledger)
+    for number in range(40):
+        await ledger.messages.add_many([replace(m, source="discord", basis="opt-in") for m in talk(number)])
+    for person in PEOPLE:
+        await ledger.consent.opt_in(GUILD, person)
+    with pytest.raises(DatasetError, match=r"locked: write Discord's permission to \[policy\]"):
+        await prepared(ledger, tmp_path / "set")
+    assert not (tmp_path / "set").exists()
+    done = await prepared(ledger, tmp_path / "set", discord_permission="granted by letter")
+    assert done.counts["train_replies"] > 0
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        ("!roll 2d6", selection.COMMAND),
+        ("/imagine a cat", selection.COMMAND),
+        (".help", selection.COMMAND),
+        ("m: say 42", selection.COMMAND),
+        ("M, say 42", selection.COMMAND),
+        ("<@99> what is the weather?", selection.COMMAND),
+        ("   ", selection.EMPTY),
+        ("... I see", ""),
+        (":) fine", ""),
+        ("-5 degrees", ""),
+        ("mmm: tasty", ""),
+        ("/ is a root folder", ""),
+    ],
+)
+def test_commands_and_empty_lines_are_left_out(content: str, reason: str) -> None:
+    rules = Rules(consent={}, bots={99: "m"})
+    message = Message(1, GUILD, CHANNEL, 11, "Ada", content, START, source="import", basis="logs")
+    assert rules.reason_against(message) == reason
+
+
+def test_bots_and_ignored_channels_are_left_out() -> None:
+    rules = Rules(consent={}, bots={99: "m"}, ignored_channels={CHANNEL + 1})
+    message = Message(1, GUILD, CHANNEL, 11, "Ada", "hello there", START, source="import", basis="logs")
+    kept, left_out = select(
+        [
+            message,
+            replace(message, id=2, author_id=99),
+            replace(message, id=3, is_bot=True),
+            replace(message, id=4, channel_id=CHANNEL + 1),
+        ],
+        rules,
+    )
+    assert [kept_one.id for kept_one in kept] == [1]
+    assert left_out == {selection.BOT: 2, selection.IGNORED: 1}
+
+
+async def test_the_limits_keep_the_newest_and_count_what_is_older(ledger: Ledger, tmp_path: Path) -> None:
+    await fill(ledger, 60)
+    limits = LIMITS.model_copy(update={"max_train_replies": 20, "max_heldout_replies": 4})
+    done = await prepared(ledger, tmp_path / "set", limits)
+    assert done.counts["train_replies"] <= 20
+    assert 0 < done.counts["test_replies"] <= 4
+    parts = lines(tmp_path / "set")
+    assert min(value["started_at"] for value in parts["train"]) > "2026-02-22"
+    assert sum(done.counts["left_out"].values()) > 0
+
+
+async def test_too_few_new_replies_are_told_with_their_number(ledger: Ledger, tmp_path: Path) -> None:
+    await fill(ledger, 30)
+    done = await prepared(ledger, tmp_path / "set")
+    run = await ledger.runs.create(GUILD, "test")
+    await ledger.runs.learned_from(run.id, done.learned_from)
+    await ledger.runs.advance(run.id, "kept")
+    with pytest.raises(TooFewNew, match="Only 0 replies are new since the last night, and a night needs 5"):
+        await prepared(ledger, tmp_path / "next", min_new_replies=5)
+    await fill(ledger, 3, first=30)
+    with pytest.raises(TooFewNew, match=r"Only [1-9] replies"):
+        await prepared(ledger, tmp_path / "next", min_new_replies=10)
+    assert not (tmp_path / "next").exists()
+
+
+async def test_a_server_in_which_nobody_answers_anybody_cannot_be_learned_from(
+    ledger: Ledger, tmp_path: Path
+) -> None:
+    await introduce(ledger)
+    await ledger.messages.add_many([replace(m, author_id=11) for n in range(20) for m in talk(n)])
+    with pytest.raises(DatasetError, match="Shed has 0 usable conversations, too few to train"):
+        await prepared(ledger, tmp_path / "set")
+
+
+async def test_a_dataset_that_cannot_be_written_leaves_the_old_one(
+    ledger: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await fill(ledger, 30)
+    await prepared(ledger, tmp_path / "set")
+    before = read_manifest(tmp_path / "set")
+
+    def full(*arguments: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("trainer.preparing.dataset.os.fsync", full)
+    with pytest.raises(DatasetError, match="No space left on device"):
+        await prepared(ledger, tmp_path / "set")
+    assert read_manifest(tmp_path / "set") == before
+    assert [path.name for path in tmp_path.iterdir() if "set" in path.name] == ["set"]
+
+
+async def test_the_manifest_says_what_is_in_the_dataset(
+    ledger: Ledger, tmp_path: Path, settings: Settings
+) -> None:
+    await fill(ledger, 30)
+    await prepared(ledger, tmp_path / "set", settings.dataset, run="g7-night")
+    manifest = json.loads((tmp_path / "set" / "manifest.json").read_text())
+    assert manifest["run"] == "g7-night"
+    assert manifest["guild"] == GUILD
+    assert manifest["settings"]["max_messages"] == 8
+    assert set(manifest["files"]) == {"train.jsonl", "val.jsonl", "test.jsonl"}
+    assert manifest["files"]["train.jsonl"]["targets"] == manifest["counts"]["train_replies"]
+
+
+@pytest.mark.parametrize(
+    ("source", "basis", "locked"),
+    [
+        ("discord", "", True),
+        ("import", "opt-in", True),
+        ("jsonl", "opt-in", True),
+        ("import", "published logs", False),
+        ("jsonl", "published logs", False),
+        ("package", "data-package", False),
+        ("example", "example by 11", False),
+        ("local", "", False),
+    ],
+)
+def test_the_lock_concerns_all_that_is_not_known_to_be_free_of_the_api(
+    source: str, basis: str, locked: bool
+) -> None:
+    yes = ConsentEvent(GUILD, 11, True, (), "1", 1)
+    message = Message(1, GUILD, CHANNEL, 11, "", "how are you?", 1, source=source, basis=basis)
+    assert (Rules({11: yes}, {}).reason_against(message) == LOCKED) == locked
+    assert Rules({11: yes}, {}, discord_permission="a letter").reason_against(message) == ""
+
+
+def test_a_yes_for_another_channel_alone_outweighs_a_declared_basis() -> None:
+    elsewhere = ConsentEvent(GUILD, 11, True, (CHANNEL + 1,), "1", 1)
+    message = Message(1, GUILD, CHANNEL, 11, "", "how are you?", 1, source="import", basis="published logs")
+    assert Rules({11: elsewhere}, {}).reason_against(message) == NO_CONSENT

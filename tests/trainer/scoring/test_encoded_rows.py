@@ -1,0 +1,68 @@
+"""Reading a dataset: broken lines are named by number, and no reply is lost to a short limit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from engine.model.loading import load_tokenizer
+from ledger.errors import DatasetError
+from tests.trainer.conftest import line, replies, write_dataset
+from trainer.scoring.encoded_rows import encode_window, examples_of, load_part
+
+
+def test_a_window_too_long_for_one_example_becomes_several_and_each_reply_is_scored_once(
+    tiny_base: Path,
+) -> None:
+    tokenizer = load_tokenizer(str(tiny_base))
+    turns = [{"role": "system", "content": "You are Nightschool."}]
+    for number in range(6):
+        turns.append({"role": "user", "content": f"Ada: question {number} about the router and the choir"})
+        turns.append({"role": "assistant", "content": f"answer {number} with a few more words in it"})
+    row = {"turns": turns, "targets": [2, 4, 6, 8, 10, 12], "conversation": 3}
+    whole = list(encode_window(tokenizer, row, 2048))
+    parts = list(encode_window(tokenizer, row, 120))
+    assert len(whole) == 1
+    assert len(parts) > 1
+    assert all(len(part["ids"]) <= 120 for part in parts)
+    assert sum(part["replies"] for part in parts) == 6
+    assert sum(sum(part["scored"]) for part in parts) == sum(whole[0]["scored"])
+
+
+def test_examples_keep_their_conversation_and_count_their_replies(tiny_base: Path, dataset_dir: Path) -> None:
+    examples = examples_of(load_part(dataset_dir, "test", load_tokenizer(str(tiny_base)), max_tokens=256))
+    assert [example["conversation"] for example in examples] == list(range(30, 38))
+    assert {example["replies"] for example in examples} == {1}
+    assert all(len(example["ids"]) == len(example["scored"]) for example in examples)
+
+
+@pytest.mark.parametrize(
+    "broken", ["{", '{"messages": []}', '{"messages": [{"role": "user"}], "targets": [0]}']
+)
+def test_a_broken_line_is_named_by_its_number_and_not_quoted(
+    tiny_base: Path, tmp_path: Path, broken: str
+) -> None:
+    folder = write_dataset(tmp_path / "set", {"train": replies(0, 2)})
+    with (folder / "train.jsonl").open("a") as file:
+        file.write(broken + "\n")
+    with pytest.raises(DatasetError, match=r"Line 3 of .*train\.jsonl is no training example") as told:
+        load_part(folder, "train", load_tokenizer(str(tiny_base)), max_tokens=256)
+    assert broken not in str(told.value)
+
+
+def test_a_target_outside_of_the_turns_is_refused(tiny_base: Path, tmp_path: Path) -> None:
+    folder = write_dataset(tmp_path / "set", {"train": [{**line(0, "yes"), "targets": [7]}]})
+    with pytest.raises(DatasetError, match="Line 1"):
+        load_part(folder, "train", load_tokenizer(str(tiny_base)), max_tokens=256)
+
+
+def test_nothing_of_the_dataset_is_copied_into_a_cache(
+    tiny_base: Path, dataset_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = tmp_path / "cache"
+    cache.mkdir()
+    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", cache)
+    dataset = load_part(dataset_dir, "train", load_tokenizer(str(tiny_base)), max_tokens=256)
+    assert dataset.cache_files == []
+    assert list(cache.iterdir()) == []

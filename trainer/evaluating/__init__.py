@@ -1,0 +1,1 @@
+"""Candidate, champion and bare base on the same held-out replies."""

@@ -1,0 +1,125 @@
+"""Replies that a model writes for given contexts, and what can be counted in them.
+
+Takes a loaded model and chat turns; keeps nothing on disk, because contexts are members' words.
+Counts are those of Li et al. 2016 ("A Diversity-Promoting Objective Function"): distinct-n is the share
+of different word n-grams among all; repetition is the share of a reply's words that repeat a word triple.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, cast
+
+import torch
+
+from engine.model.encoding import encode_prompt, stop_marks
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+_WORD = re.compile(r"\w+|[^\w\s]")
+
+
+@torch.no_grad()
+def sample_replies(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    contexts: Sequence[Sequence[Any]],
+    *,
+    max_new_tokens: int,
+    max_prompt_tokens: int,
+    temperature: float = 0.7,
+    top_p: float = 0.95,
+    seed: int = 0,
+    batch: int = 16,
+    on_batch: Callable[[int, int], None] | None = None,
+    beginnings: Sequence[str] = (),
+) -> list[str]:
+    """Return one reply a context (its turns up to the reply); the same seed gives the same replies.
+
+    With ``beginnings``, one a context, each reply goes on from its beginning, which is not part of what
+    is returned. Temperature 0 takes the likeliest token always.
+    """
+    begun = beginnings or [""] * len(contexts)
+    stops, marks = stop_marks(tokenizer)
+    replies: list[str] = []
+    for start in range(0, len(contexts), batch):
+        prompts = [
+            (encode_prompt(tokenizer, turns) + _ids(tokenizer, beginning))[-max_prompt_tokens:]
+            for turns, beginning in zip(
+                contexts[start : start + batch], begun[start : start + batch], strict=True
+            )
+        ]
+        ids, mask = _left_padded(prompts, int(tokenizer.pad_token_id or 0))
+        with torch.random.fork_rng(devices=_devices(model)):
+            torch.manual_seed(seed + start)
+            written = cast(Any, model).generate(
+                input_ids=ids.to(model.device),
+                attention_mask=mask.to(model.device),
+                max_new_tokens=max_new_tokens,
+                **_drawing(temperature, top_p),
+                eos_token_id=sorted(stops) or None,
+                pad_token_id=tokenizer.pad_token_id,
+            )
+        new = written[:, ids.shape[1] :]
+        replies += [_ended(text, marks) for text in tokenizer.batch_decode(new, skip_special_tokens=True)]
+        if on_batch is not None:
+            on_batch(len(replies), len(contexts))
+    return replies
+
+
+def _ids(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
+    return list(tokenizer(text, add_special_tokens=False)["input_ids"]) if text else []
+
+
+def _drawing(temperature: float, top_p: float) -> dict[str, Any]:
+    if temperature == 0:
+        return {"do_sample": False, "temperature": None, "top_p": None}
+    return {"do_sample": True, "temperature": temperature, "top_p": top_p}
+
+
+def _left_padded(prompts: Sequence[Sequence[int]], pad_id: int) -> tuple[torch.Tensor, torch.Tensor]:
+    width = max(map(len, prompts))
+    ids = torch.tensor([[pad_id] * (width - len(prompt)) + list(prompt) for prompt in prompts])
+    mask = torch.tensor([[0] * (width - len(prompt)) + [1] * len(prompt) for prompt in prompts])
+    return ids, mask
+
+
+def _devices(model: PreTrainedModel) -> list[torch.device]:
+    return [model.device] if model.device.type == "cuda" else []
+
+
+def _ended(text: str, marks: Sequence[str]) -> str:
+    for mark in marks:
+        text = text.split(mark, 1)[0]
+    return text.strip()
+
+
+def counted(replies: Sequence[str]) -> dict[str, float]:
+    """Return mean length in words, share of repetition, distinct-1 and distinct-2 of ``replies``."""
+    words = [_WORD.findall(reply.casefold()) for reply in replies]
+    return {
+        "replies": len(replies),
+        "words": round(sum(map(len, words)) / max(len(words), 1), 2),
+        "repetition": round(sum(map(_repetition, words)) / max(len(words), 1), 4),
+        "distinct_1": round(_distinct(words, 1), 4),
+        "distinct_2": round(_distinct(words, 2), 4),
+    }
+
+
+def _ngrams(words: Sequence[str], n: int) -> list[tuple[str, ...]]:
+    return [tuple(words[start : start + n]) for start in range(len(words) - n + 1)]
+
+
+def _repetition(words: Sequence[str]) -> float:
+    triples = _ngrams(words, 3)
+    return 1 - len(set(triples)) / len(triples) if triples else 0.0
+
+
+def _distinct(replies: Sequence[Sequence[str]], n: int) -> float:
+    grams = [gram for words in replies for gram in _ngrams(words, n)]
+    return len(set(grams)) / len(grams) if grams else 0.0
+
+
+__all__ = ["counted", "sample_replies"]

@@ -1,0 +1,1 @@
+"""From a dataset directory to an adapter directory."""

@@ -1,0 +1,316 @@
+"""Fine-tuning: a dataset directory and a base model become an adapter directory.
+
+``fit`` is what ``python -m trainer fit`` and the night run. It needs nothing but the two, so it can run
+on another machine; it knows no ledger, no guild's rules and no champion.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ledger.errors import RunCancelled
+from trainer.fitting.instruments import library_versions, peak_memory, training_log
+from trainer.fitting.preflight import (
+    CHECKPOINTS_KEPT,
+    check_disk,
+    check_finite,
+    check_gradients,
+    check_trackers,
+    told_in_a_sentence,
+)
+from trainer.fitting.recipe import Base, FitResult, Recipe
+from trainer.progress import Reporter, silent
+from trainer.stopping import LEFT
+
+if TYPE_CHECKING:
+    from peft import PeftModel
+    from transformers import PreTrainedTokenizerBase
+
+    from engine.model.loading import Placement
+    from trainer.fitting.loop import Loop
+    from trainer.scoring.batches import Example
+
+log = logging.getLogger("trainer")
+
+
+def fit(
+    dataset_dir: Path,
+    out_dir: Path,
+    *,
+    base: Base,
+    recipe: Recipe,
+    work_dir: Path,
+    version: str,
+    fields: dict[str, Any] | None = None,
+    reporter: Reporter = silent,
+    cancelled: Callable[[], bool] = lambda: False,
+    leaving: Callable[[], bool] = lambda: False,
+) -> FitResult:
+    """Train LoRA matrices on ``dataset_dir`` and write them to ``out_dir``, which appears whole.
+
+    ``work_dir`` takes checkpoints, ``training.log``, ``metrics.json`` and TensorBoard files; a run that was
+    cut off goes on from the last whole checkpoint in it. ``fields`` are added to the manifest.
+
+    Raises:
+        DatasetError: the dataset is broken, has no usable reply, or the disk is too full.
+        ModelError: the base model cannot be loaded or trained, or what it learned is no finite number.
+        ConfigurationError: a tracker is not installed.
+        RunCancelled: ``cancelled`` said so, or ``leaving`` did, which writes a checkpoint before.
+    """
+    from engine.model.loading import choose_placement, load_base, load_tokenizer
+    from trainer.scoring.encoded_rows import examples_of, load_part, read_manifest
+
+    check_trackers(recipe.trackers)
+    manifest = read_manifest(dataset_dir)
+    work_dir.mkdir(parents=True, exist_ok=True)
+    with training_log(work_dir / "training.log"):
+        placement = choose_placement(base.device, base.quantization, base.dtype)
+        log.info("placement: %s", placement.reason)
+        tokenizer = load_tokenizer(base.name, revision=base.revision, chat_template=base.chat_template)
+        load = partial(load_part, dataset_dir, tokenizer=tokenizer, max_tokens=recipe.max_tokens)
+        train, validation = load(part="train"), examples_of(load(part="val"))
+        log.info("%d examples to train on, %d to validate with", len(train), len(validation))
+        _seed(recipe.seed)
+        model = load_base(base.name, revision=base.revision, placement=placement)
+        return _Fitting(
+            base,
+            recipe,
+            placement,
+            work_dir,
+            tokenizer,
+            reporter=reporter,
+            cancelled=cancelled,
+            leaving=leaving,
+        ).run(model, train, validation, out_dir, version, {"dataset": manifest["files"], **(fields or {})})
+
+
+class _Fitting:
+    """One call of :func:`fit`."""
+
+    def __init__(
+        self,
+        base: Base,
+        recipe: Recipe,
+        placement: Placement,
+        work_dir: Path,
+        tokenizer: PreTrainedTokenizerBase,
+        *,
+        reporter: Reporter,
+        cancelled: Callable[[], bool],
+        leaving: Callable[[], bool],
+    ) -> None:
+        self.base, self.recipe, self.placement = base, recipe, placement
+        self.work_dir, self.tokenizer = work_dir, tokenizer
+        self.reporter, self.cancelled, self.leaving = reporter, cancelled, leaving
+
+    def run(
+        self,
+        model: Any,
+        train: Any,
+        validation: list[Example],
+        out_dir: Path,
+        version: str,
+        fields: dict[str, Any],
+    ) -> FitResult:
+        import torch
+
+        from trainer.fitting.checkpoints import start_or_go_on
+        from trainer.fitting.loop import Scalars
+        from trainer.fitting.lora_training import keep_differentiable, pack_if_possible, trained, with_lora
+        from trainer.scoring.encoded_rows import examples_of
+
+        keep_differentiable(model)
+        packed = pack_if_possible(
+            model, examples_of(train.select(range(min(3, len(train))))), wanted=self.recipe.packing
+        )
+        adapted = with_lora(model, self.recipe, self.placement)
+        check_disk(self.work_dir, sum(weight.numel() for weight in trained(adapted).values()))
+        if self.placement.device == "cuda":
+            torch.cuda.reset_peak_memory_stats()
+        loop = self._loop(adapted, train, validation, packed)
+        scalars = Scalars(self.work_dir / "tensorboard")
+        loop.add_callback(scalars)
+        checkpoint = start_or_go_on(self.work_dir, self._identity(fields))
+        began = time.monotonic()
+        try:
+            with told_in_a_sentence(self.work_dir):
+                self._train(loop, adapted, checkpoint)
+        finally:
+            scalars.close()
+        check_gradients([entry["grad_norm"] for entry in loop.state.log_history if "grad_norm" in entry])
+        check_finite(trained(adapted))
+        result = self._result(loop, out_dir, packed, len(train), time.monotonic() - began, checkpoint)
+        self._save(adapted, out_dir, version, result, fields)
+        shutil.rmtree(self.work_dir / "checkpoints", ignore_errors=True)
+        return result
+
+    def _identity(self, fields: dict[str, Any]) -> dict[str, Any]:
+        """Return what a checkpoint must agree with to be gone on from."""
+        return {
+            "dataset": fields["dataset"],
+            "base": asdict(self.base),
+            "recipe": asdict(self.recipe),
+            "placement": [self.placement.device, str(self.placement.dtype), self.placement.quantization],
+        }
+
+    def _loop(self, adapted: PeftModel, train: Any, validation: Sequence[Example], packed: bool) -> Loop:
+        import torch
+        from transformers import EarlyStoppingCallback
+
+        from trainer.fitting.loop import LeaveAtStep, Loop
+        from trainer.scoring.batches import pack, pad
+
+        pad_id = int(self.tokenizer.pad_token_id or 0)
+        loop = Loop(
+            model=adapted,
+            args=self._arguments(),
+            train_dataset=train,
+            eval_dataset=validation,
+            data_collator=pack if packed else partial(pad, pad_id=pad_id),
+            validation=validation,
+            packed=packed,
+            pad_id=pad_id,
+            compute_dtype=self.placement.dtype if self.placement.dtype == torch.bfloat16 else None,
+            reporter=self.reporter,
+            cancelled=self.cancelled,
+        )
+        loop.add_callback(LeaveAtStep(self.leaving))
+        loop.add_callback(EarlyStoppingCallback(self.recipe.patience))
+        return loop
+
+    def _arguments(self) -> Any:
+        import torch
+        from transformers import TrainingArguments
+
+        recipe = self.recipe
+        arguments = TrainingArguments(
+            output_dir=str(self.work_dir / "checkpoints"),
+            num_train_epochs=recipe.epochs,
+            learning_rate=recipe.learning_rate,
+            lr_scheduler_type="cosine",
+            warmup_steps=recipe.warmup_share,  # below 1, transformers takes it as a share
+            per_device_train_batch_size=recipe.batch_size,
+            gradient_accumulation_steps=recipe.accumulation_steps,
+            max_grad_norm=recipe.max_grad_norm,
+            eval_strategy="epoch",
+            save_strategy="epoch",
+            save_total_limit=CHECKPOINTS_KEPT,
+            load_best_model_at_end=True,
+            metric_for_best_model="eval_loss",
+            greater_is_better=False,
+            logging_steps=1,
+            logging_nan_inf_filter=False,  # it tells a loss that is no number as 0
+            seed=recipe.seed,
+            data_seed=recipe.seed,
+            report_to=list(recipe.trackers) or "none",
+            disable_tqdm=True,
+            remove_unused_columns=False,
+            use_cpu=self.placement.device == "cpu",
+            fp16=self.placement.dtype == torch.float16 and self.placement.device == "cuda",
+            log_level="error",
+        )
+        # More than one GPU would be wrapped in DataParallel, which splits rows; a packed batch has one.
+        arguments._n_gpu = min(arguments.n_gpu, 1)
+        return arguments
+
+    def _train(self, loop: Loop, adapted: PeftModel, checkpoint: Path | None) -> None:
+        from peft.helpers import disable_input_dtype_casting
+
+        if checkpoint is None:
+            loop.args.eval_on_start = True  # the bare base's figure: fresh LoRA matrices change nothing
+        else:
+            log.info("going on from %s", checkpoint.name)
+        # Under autocast the matrices are cast to the base's format, which is far less than casting
+        # every layer's input up to float32: a fifth of a step on a CPU.
+        with disable_input_dtype_casting(adapted, active=loop.autocasts):
+            loop.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+        if self.leaving() and loop.state.global_step < loop.state.max_steps:
+            raise RunCancelled(LEFT)
+
+    def _result(
+        self, loop: Loop, out_dir: Path, packed: bool, examples: int, seconds: float, checkpoint: Path | None
+    ) -> FitResult:
+        history = tuple(
+            {name: value for name, value in entry.items() if isinstance(value, int | float)}
+            for entry in loop.state.log_history
+        )
+        validations = [entry["eval_loss"] for entry in history if "eval_loss" in entry]
+        losses = [entry["loss"] for entry in history if "loss" in entry]
+        return FitResult(
+            adapter_dir=out_dir,
+            steps=loop.state.global_step,
+            epochs=float(loop.state.epoch or 0),
+            best_step=int(loop.state.best_global_step or 0),
+            train_examples=examples,
+            train_tokens=loop.tokens,
+            tokens_per_second=loop.speed(),
+            seconds=seconds,
+            peak_memory_bytes=peak_memory(self.placement.device),
+            train_loss=sum(losses[-10:]) / max(len(losses[-10:]), 1),
+            validation={"before": validations[0], "best": min(validations)},
+            placement=self.placement.reason,
+            packed=packed,
+            resumed_from=int(checkpoint.name.rpartition("-")[2]) if checkpoint else 0,
+            history=history,
+        )
+
+    def _save(
+        self, adapted: PeftModel, out_dir: Path, version: str, result: FitResult, fields: dict[str, Any]
+    ) -> None:
+        """Write beside ``out_dir`` and rename, so that a directory of that name is always whole."""
+        from engine.model.adapter_files import write_manifest
+        from engine.model.loading import base_fingerprint
+
+        unfinished = out_dir.with_name(f".{out_dir.name}.unfinished")
+        shutil.rmtree(unfinished, ignore_errors=True)
+        adapted.peft_config["default"].base_model_name_or_path = self.base.name
+        adapted.save_pretrained(str(unfinished), safe_serialization=True)
+        (unfinished / "README.md").unlink(missing_ok=True)  # PEFT's model card; report.md says more
+        self.tokenizer.save_pretrained(str(unfinished))
+        write_manifest(
+            unfinished,
+            **{
+                "version": version,
+                "base_model": self.base.name,
+                "base_revision": self.base.revision,
+                "base_fingerprint": base_fingerprint(self.base.name, self.base.revision),
+                "recipe": asdict(self.recipe),
+                "libraries": library_versions(),
+                "device": result.placement,
+                "seed": self.recipe.seed,
+                "fit": result.figures(),
+                **fields,
+            },
+        )
+        # Before the adapter is there: whoever finds it finds its figures.
+        _write_whole(
+            self.work_dir / "metrics.json",
+            json.dumps({**result.figures(), "history": list(result.history)}, indent=2) + "\n",
+        )
+        shutil.rmtree(out_dir, ignore_errors=True)
+        out_dir.parent.mkdir(parents=True, exist_ok=True)
+        unfinished.rename(out_dir)
+
+
+def _write_whole(path: Path, text: str) -> None:
+    """Write beside ``path`` and rename, so that a file of that name is always whole."""
+    beside = path.with_name(f".{path.name}.unfinished")
+    beside.write_text(text, encoding="utf-8")
+    beside.replace(path)
+
+
+def _seed(seed: int) -> None:
+    from transformers import set_seed
+
+    set_seed(seed)
+
+
+__all__ = ["fit"]

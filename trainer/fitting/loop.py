@@ -1,0 +1,250 @@
+"""The training loop: transformers' Trainer with our loss, our validation, and news of how far it is.
+
+Knows a model, batches and figures; no dataset directory, no adapter directory, no ledger.
+
+Why the loss is fair: the negative log-likelihood of all scored tokens of an accumulated batch is
+summed and divided by their number, so a token weighs the same in a short batch and in a long one,
+packed or padded. Validation is total NLL over total tokens for the same reason.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from transformers import (
+    PreTrainedModel,
+    Trainer,
+    TrainerCallback,
+    TrainerControl,
+    TrainerState,
+    TrainingArguments,
+)
+from transformers.trainer_callback import PrinterCallback
+
+from ledger.errors import RunCancelled
+from trainer.fitting.preflight import check_loss
+from trainer.judging.verdict import total
+from trainer.progress import Reporter, Stopwatch
+from trainer.scoring.batches import Example
+from trainer.scoring.perplexity import score_examples, token_losses
+from trainer.stopping import STOPPED
+
+log = logging.getLogger("trainer")
+
+
+class Loop(Trainer):
+    """Trainer over :mod:`trainer.scoring.batches` batches; ``cancelled`` is asked before each of them."""
+
+    loss_is_scaled_for_ga = True
+
+    def __init__(
+        self,
+        *,
+        validation: Sequence[Example],
+        packed: bool,
+        pad_id: int,
+        compute_dtype: torch.dtype | None,
+        reporter: Reporter,
+        cancelled: Callable[[], bool],
+        **arguments: Any,
+    ) -> None:
+        super().__init__(**arguments, callbacks=[News(reporter, self.speed)])
+        self.validation = validation
+        self.tokens = 0
+        self._packed, self._pad_id = packed, pad_id
+        self._compute_dtype = compute_dtype
+        self._cancelled = cancelled
+        self._watch = Stopwatch()
+        self._scoring_seconds = 0.0
+        self.remove_callback(PrinterCallback)  # stdout belongs to the command's own lines
+
+    def speed(self) -> float:
+        """Return trained tokens a second, context tokens included and validation left out."""
+        return self.tokens / max(self._watch.elapsed - self._scoring_seconds, 1e-9)
+
+    def train(self, *arguments: Any, **options: Any) -> Any:
+        """Train, and measure the speed from here on."""
+        self._watch = Stopwatch()
+        return super().train(*arguments, **options)
+
+    def get_batch_samples(
+        self, epoch_iterator: Iterator[Any], num_batches: int, device: torch.device
+    ) -> tuple[list[Any], torch.Tensor]:
+        """Fetch the batches of one update and count the tokens that they score together."""
+        batches, _ = super().get_batch_samples(epoch_iterator, num_batches, device)
+        return batches, torch.tensor(sum(batch["labels"].numel() for batch in batches), device=device)
+
+    def compute_loss(
+        self,
+        model: torch.nn.Module,
+        inputs: dict[str, Any],
+        return_outputs: bool = False,
+        num_items_in_batch: torch.Tensor | int | None = None,
+    ) -> Any:
+        """Return this batch's share of the update's loss."""
+        self.check_cancelled()
+        with self.autocast():
+            nll, _ = token_losses(model, inputs)
+        self.tokens += (
+            int(inputs["attention_mask"].sum()) if not self._packed else inputs["input_ids"].numel()
+        )
+        loss = nll.sum() / (num_items_in_batch if num_items_in_batch is not None else nll.numel())
+        return (loss, {}) if return_outputs else loss
+
+    @property
+    def autocasts(self) -> bool:
+        return self._compute_dtype is not None
+
+    def autocast(self) -> contextlib.AbstractContextManager[Any]:
+        """Compute in the base's number format while LoRA's own weights stay float32."""
+        if self._compute_dtype is None:
+            return contextlib.nullcontext()
+        return torch.autocast(self.args.device.type, dtype=self._compute_dtype)
+
+    def evaluate(
+        self, eval_dataset: Any = None, ignore_keys: list[str] | None = None, metric_key_prefix: str = "eval"
+    ) -> dict[str, float]:
+        """Score the validation examples; ``eval_loss`` is total NLL over total tokens."""
+        watch = Stopwatch()
+        with self.autocast():
+            tally = total(
+                score_examples(
+                    cast("PreTrainedModel", self.model),
+                    self.validation,
+                    packed=self._packed,
+                    pad_id=self._pad_id,
+                    on_batch=lambda done, of: self.check_cancelled(),
+                )
+            )
+        self._scoring_seconds += watch.elapsed
+        metrics = {f"{metric_key_prefix}_loss": tally.mean, f"{metric_key_prefix}_accuracy": tally.accuracy}
+        self.log(metrics)
+        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
+        return metrics
+
+    def check_cancelled(self) -> None:
+        """Raise RunCancelled if somebody stopped the night."""
+        if self._cancelled():
+            raise RunCancelled(STOPPED)
+
+
+class News(TrainerCallback):
+    """Tells the reporter about each batch, and ``training.log`` about each logged figure."""
+
+    def __init__(self, reporter: Reporter, speed: Callable[[], float]) -> None:
+        self._reporter = reporter
+        self._speed = speed
+        self._watch = Stopwatch()
+        self._loss: float | None = None
+        self._batches = 0
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        self._batches = state.global_step * args.gradient_accumulation_steps
+
+    def on_substep_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        self._batches += 1
+        self._tell(args, state)
+
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        # An epoch's last update may hold fewer batches than the others.
+        self._batches = state.global_step * args.gradient_accumulation_steps
+        self._tell(args, state)
+
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: dict[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        figures = {name: value for name, value in (logs or {}).items() if isinstance(value, int | float)}
+        for name in ("loss", "eval_loss"):
+            if name in figures:
+                check_loss(figures[name], state.global_step)
+        self._loss = figures.get("loss", self._loss)
+        told = " ".join(f"{name}={value:.6g}" for name, value in figures.items() if name != "total_flos")
+        log.info("step %d of %d: %s", state.global_step, state.max_steps, told)
+
+    def _tell(self, args: TrainingArguments, state: TrainerState) -> None:
+        of = state.max_steps * args.gradient_accumulation_steps
+        self._reporter(
+            "fit",
+            self._batches,
+            of,
+            loss=self._loss,
+            tokens_per_second=self._speed(),
+            eta_seconds=self._watch.eta(self._batches, of),
+        )
+
+
+class LeaveAtStep(TrainerCallback):
+    """Ends training behind an update, with a checkpoint to go on from, when the night has to be left."""
+
+    def __init__(self, leaving: Callable[[], bool]) -> None:
+        self._leaving = leaving
+
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        if self._leaving():
+            control.should_save = True
+            control.should_training_stop = True
+
+
+class Scalars(TrainerCallback):
+    """Writes a TensorBoard file: figures only, never a text.
+
+    TensorBoard's own writer opens the file anew for each record, in a thread of its own, where a
+    deletion that takes the run's folder away ends in a traceback. This one keeps it open.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        from tensorboard.summary.writer import record_writer
+
+        folder.mkdir(parents=True, exist_ok=True)
+        self._file = (folder / f"events.out.tfevents.{time.time_ns()}.nightschool").open("wb")
+        self._records: Any = cast(Any, record_writer).RecordWriter(self._file)
+        self._write(file_version="brain.Event:2")
+
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: dict[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        from tensorboard.compat.proto import summary_pb2
+
+        summary: Any = cast(Any, summary_pb2).Summary
+        values = [
+            summary.Value(tag=name, simple_value=value)
+            for name, value in (logs or {}).items()
+            if isinstance(value, int | float)
+        ]
+        self._write(step=state.global_step, summary=summary(value=values))
+
+    def _write(self, **fields: Any) -> None:
+        from tensorboard.compat.proto import event_pb2
+
+        self._records.write(cast(Any, event_pb2).Event(wall_time=time.time(), **fields).SerializeToString())
+        self._file.flush()
+
+    def close(self) -> None:
+        self._file.close()
+
+
+__all__ = ["LeaveAtStep", "Loop", "News", "Scalars"]

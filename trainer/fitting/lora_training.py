@@ -1,0 +1,100 @@
+"""A base model made ready for LoRA training: adapters put on, attention and dropout chosen.
+
+Takes and gives models; reads no dataset and trains nothing.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from engine.model.loading import Placement
+from ledger.errors import ModelError
+from trainer.fitting.dropout import use_byte_dropout
+from trainer.fitting.recipe import Recipe
+from trainer.judging.verdict import total
+from trainer.scoring.batches import Example
+from trainer.scoring.packed_attention import use_packed_attention, use_plain_attention
+from trainer.scoring.perplexity import score_examples
+
+if TYPE_CHECKING:
+    from peft import PeftModel
+    from transformers import PreTrainedModel
+
+log = logging.getLogger("trainer")
+
+AGREEMENT = {torch.float32: 1e-3, torch.bfloat16: 0.05, torch.float16: 0.05}
+"""Nats a token by which packed and plain attention may differ: rounding, and no more."""
+
+
+def with_lora(model: PreTrainedModel, recipe: Recipe, placement: Placement) -> PeftModel:
+    """Put fresh LoRA matrices on all linear layers of ``model``, whose own weights are frozen.
+
+    LoRA's weights are float32 in any case: updates of 2e-4 would vanish in bf16's eight bits.
+    """
+    from peft import LoraConfig, get_peft_model, prepare_model_for_kbit_training
+
+    if placement.quantization == "4bit":
+        model = prepare_model_for_kbit_training(
+            model,
+            use_gradient_checkpointing=recipe.gradient_checkpointing,
+            gradient_checkpointing_kwargs={"use_reentrant": False},
+        )
+    elif recipe.gradient_checkpointing:
+        model.gradient_checkpointing_enable({"use_reentrant": False})
+    config = LoraConfig(
+        r=recipe.lora_r,
+        lora_alpha=recipe.lora_alpha,
+        lora_dropout=recipe.lora_dropout,
+        target_modules="all-linear",
+        task_type="CAUSAL_LM",
+    )
+    adapted = get_peft_model(model, config, autocast_adapter_dtype=True)
+    if placement.device == "cpu":
+        use_byte_dropout(adapted)
+    return adapted
+
+
+def keep_differentiable(model: Any) -> None:
+    """Keep bitsandbytes from repacking 4-bit weights on a CPU for inference.
+
+    With AVX-512 bf16 it does so at the first forward pass in evaluation mode, and its product over repacked
+    weights has no gradient: training after a validation would go on without an error and learn nothing in all
+    but the last layer.
+    """
+    for module in model.modules():
+        if hasattr(module, "support_avx512bf16_for_cpu"):
+            module.support_avx512bf16_for_cpu = False
+
+
+def pack_if_possible(model: PreTrainedModel, examples: Sequence[Example], *, wanted: bool) -> bool:
+    """Switch ``model`` to packed attention where its losses stay the same; tell whether it did.
+
+    Tried on real examples rather than read off the model's name: an architecture with a twist of its own
+    in its attention gives other numbers, and is then trained with padding.
+    """
+    if not wanted:
+        return False
+    tried = list(examples[:3])
+    plain = total(score_examples(model, tried, packed=False)).mean
+    try:
+        if use_packed_attention(model):
+            packed = total(score_examples(model, tried, packed=True)).mean
+            if abs(packed - plain) <= AGREEMENT.get(model.dtype, 0.05):
+                return True
+            log.warning("packed, the loss is %.4f instead of %.4f: padding instead", packed, plain)
+    except (ModelError, TypeError, ValueError) as error:
+        log.warning("this base model cannot be packed (%s): padding instead", type(error).__name__)
+    use_plain_attention(model)
+    return False
+
+
+def trained(model: Any) -> dict[str, torch.nn.Parameter]:
+    """Return the parameters that training changes, by name."""
+    return {name: weight for name, weight in model.named_parameters() if weight.requires_grad}
+
+
+__all__ = ["keep_differentiable", "pack_if_possible", "trained", "with_lora"]

@@ -1,0 +1,1 @@
+"""The night: its stages in order, how it ends, and how it resumes."""

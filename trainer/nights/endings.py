@@ -1,0 +1,111 @@
+"""How a night ends: its verdict noted, its version put in place, or the run closed with a reason.
+
+Writes files and the ledger's runs; orders nothing about, which is the night's own work.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, cast
+
+from ledger.errors import RunCancelled
+from ledger.learned.cut_off import discard_candidate
+from ledger.store import Ledger
+from trainer.builders import interval_of
+from trainer.evaluating.evaluation import Evaluation
+from trainer.judging.verdict import Decision
+from trainer.nights.night_folders import Folders, put_in_place
+from trainer.nights.night_report import write_report
+from trainer.nights.outcome import Outcome
+from trainer.nights.withdrawals import BEGINNINGS
+
+log = logging.getLogger("trainer")
+
+FORGOTTEN = "Something that this night learned from was deleted meanwhile; it begins again without it."
+TOO_OFTEN = (
+    f"Something that this night learned from was taken back in each of its {BEGINNINGS} beginnings; the next "
+    "night trains without it."
+)
+OPTED_OUT = "Somebody whose words this night learned from opted out meanwhile; it begins again without them."
+
+
+def note_verdict(outcome: Outcome, found: Evaluation, decision: Decision, *, max_rate: float) -> None:
+    """Take over what was measured and decided; ``max_rate`` is how much may be recited."""
+    outcome.scores = {name: score.figures() for name, score in found.scores.items()}
+    outcome.verdict, outcome.reasons = decision.verdict, decision.reasons
+    outcome.forgetting, outcome.samples = round(decision.forgetting, 5), found.samples
+    outcome.recitals = {**found.recitals.figures(), "limit": max_rate} if found.recitals else {}
+    if decision.difference is not None:
+        outcome.interval = interval_of(decision)
+
+
+def finish_version(
+    folders: Folders, final: Path, outcome: Outcome, decision: Decision, history: Sequence[dict[str, float]]
+) -> None:
+    """Add verdict, figures and report to the adapter directory and put it in its place, ``final``."""
+    from engine.model.adapter_files import read_manifest, write_manifest
+
+    outcome.report, outcome.report_json = str(final / "report.md"), str(final / "report.json")
+    outcome.loss_curve = str(final / "loss_curve.png")
+    if final.is_dir():  # a run that was cut off right behind this step
+        return
+    outcome.stage = "promoted" if decision.verdict == "promote" else "kept"
+    write_report(folders.fitted, outcome.facts(), history)
+    write_manifest(
+        folders.fitted,
+        **{
+            **read_manifest(folders.fitted).fields,
+            "metrics": outcome.metrics(),
+            "verdict": decision.verdict,
+            "reasons": list(decision.reasons),
+        },
+    )
+    put_in_place(folders.fitted, final)
+
+
+async def what_was_withdrawn(ledger: Ledger, run_id: str) -> str:
+    """Return, as a sentence, what the run learned from and must not have; empty where nothing is."""
+    if await ledger.deletions.is_tainted(run_id):
+        return FORGOTTEN
+    return OPTED_OUT if await ledger.runs.refusing(run_id) else ""
+
+
+async def stop_if_withdrawn(ledger: Ledger, run_id: str) -> None:
+    """End a night that learns from somebody who has been forgotten, or opted out, meanwhile.
+
+    The promotion itself refuses such a run in its transaction; this spares the work until then.
+
+    Raises:
+        RunCancelled: it does.
+    """
+    if reason := await what_was_withdrawn(ledger, run_id):
+        raise RunCancelled(reason)
+
+
+async def close(ledger: Ledger, outcome: Outcome, stage: str, reason: str) -> None:
+    """Write down a night that did not come to a verdict; what serves goes on serving."""
+    outcome.stage, outcome.error, outcome.samples = stage, reason, ()
+    log.warning("run %s %s: %s", outcome.run, stage, reason)
+    await discard_candidate(ledger, outcome.guild, outcome.run)
+    await ledger.runs.advance(outcome.run, cast(Any, stage), error=reason)
+
+
+async def note_who_serves(ledger: Ledger, outcome: Outcome) -> None:
+    versions = await ledger.adapters.of_guild(outcome.guild)
+    by_state = {adapter.state: adapter.version for adapter in versions}
+    outcome.champion, outcome.previous = by_state.get("champion"), by_state.get("previous")
+
+
+__all__ = [
+    "FORGOTTEN",
+    "OPTED_OUT",
+    "TOO_OFTEN",
+    "close",
+    "finish_version",
+    "note_verdict",
+    "note_who_serves",
+    "stop_if_withdrawn",
+    "what_was_withdrawn",
+]

@@ -1,0 +1,361 @@
+"""The night: prepare, fit, evaluate, judge, promote; each step written to the ledger as it happens.
+
+``await Night(…).run()`` is what ``python -m trainer night`` and, through it, the schedule and
+``/train start`` run. It orders the other modules about and measures nothing itself; no Discord.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import time
+from collections.abc import Callable, Collection
+from dataclasses import replace
+from functools import partial
+from itertools import count
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+from ledger.errors import DatasetError, NightschoolError, RunCancelled
+from ledger.forgetting.deletion_path import Forgetting
+from ledger.process.locks import night_lock_path
+from ledger.records import Adapter, Run
+from ledger.settings import Settings
+from ledger.store import Ledger
+from trainer.builders import base_of, decide, recipe_of
+from trainer.evaluating.evaluation import evaluate
+from trainer.fitting.finetune import fit
+from trainer.judging.learned_text import corpus_of
+from trainer.judging.verdict import Decision
+from trainer.nights.endings import (
+    TOO_OFTEN,
+    close,
+    finish_version,
+    note_verdict,
+    note_who_serves,
+    stop_if_withdrawn,
+    what_was_withdrawn,
+)
+from trainer.nights.night_folders import Folders, clear_place, drop_old_datasets
+from trainer.nights.night_lock import waited_for
+from trainer.nights.outcome import Outcome
+from trainer.nights.resuming import is_fitted, recalled, resumable
+from trainer.nights.withdrawals import BEGINNINGS, reaches, withdrawers
+from trainer.preparing import dataset
+from trainer.progress import Reporter, silent
+from trainer.stopping import LEFT, STOPPED, in_thread
+
+log = logging.getLogger("trainer")
+
+T = TypeVar("T")
+WATCH_SECONDS = 2.0
+"""How often a night looks whether something that it learns from was deleted."""
+
+
+class Night:
+    """One guild's night."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        settings: Settings,
+        guild_id: int,
+        *,
+        trigger: str,
+        reporter: Reporter = silent,
+        cancelled: Callable[[], bool] = lambda: False,
+        leaving: Callable[[], bool] = lambda: False,
+        sampled_replies: int = 12,
+        on_run: Callable[[str], None] = lambda run: None,
+        lock_seconds: float = 0.0,
+    ) -> None:
+        """``cancelled`` ends the night for good; ``leaving`` leaves it for the next start to go on with.
+
+        ``lock_seconds`` is how long another night of this guild is waited for.
+        """
+        self._ledger, self._settings, self._guild = ledger, settings, guild_id
+        self._trigger, self._sampled = trigger, sampled_replies
+        self._report, self._cancelled, self._leaving = reporter, cancelled, leaving
+        self._on_run, self._lock_seconds = on_run, lock_seconds
+        self._forgetting = Forgetting(
+            ledger,
+            datasets_dir=settings.datasets_dir,
+            runs_dir=settings.runs_dir,
+            days=settings.forgetting.days,
+            strict=settings.forgetting.strict,
+        )
+        self._base, self._recipe = base_of(settings), recipe_of(settings)
+        self._authors: dict[int, int] = {}
+        self._known_deletion = 0
+        self._without: frozenset[int] = frozenset()
+        self._withdrawn = False
+
+    async def run(self) -> Outcome:
+        """Run the night to its end, whatever that is.
+
+        What is deleted while it learns from it ends that beginning; the night begins again at once,
+        without those who took something back, so that nobody can stop everybody's learning.
+
+        Raises:
+            NightBusy: another night of this guild is under way; nothing was changed.
+        """
+        began = time.monotonic()
+        path = night_lock_path(self._settings.data_dir, self._guild)
+        async with waited_for(path, seconds=self._lock_seconds, stop=self._stopped) as name_lock:
+            run = await resumable(self._ledger, self._settings, self._guild)
+            for beginning in range(BEGINNINGS):
+                if run is None or beginning:
+                    run = await self._ledger.runs.create(self._guild, self._trigger)
+                name_lock(run.id)
+                self._on_run(run.id)
+                outcome = await self._once(run)
+                outcome.seconds = time.monotonic() - began
+                if not outcome.withdrawn or self._stopped():
+                    break
+                if beginning == BEGINNINGS - 1:
+                    outcome.error = TOO_OFTEN
+                    break
+                log.warning("run %s is followed by another beginning of the same night", run.id)
+            return outcome
+
+    async def _once(self, run: Run) -> Outcome:
+        self._withdrawn = False
+        outcome = Outcome(run.id, self._guild)
+        folders = Folders.of(
+            run.id, datasets_dir=self._settings.datasets_dir, runs_dir=self._settings.runs_dir
+        )
+        watch = asyncio.create_task(self._watch(run.id), name="withdrawals")
+        try:
+            await self._stages(run, folders, outcome)
+        except RunCancelled as stopped:
+            if self._leaving() and not self._cancelled() and not self._withdrawn:
+                outcome.stage, outcome.error = "paused", LEFT
+                return outcome  # with its checkpoints: the next start goes on from them
+            await self._close(run, outcome, "cancelled", str(stopped))
+        except NightschoolError as error:
+            await self._close(run, outcome, "failed", str(error))
+        except asyncio.CancelledError:
+            await close(self._ledger, outcome, "cancelled", STOPPED)
+            raise
+        except Exception as error:
+            # The text of a stranger's exception may quote a message; the type cannot.
+            await self._close(run, outcome, "failed", f"{type(error).__name__}; its traceback is on stderr.")
+            if not outcome.withdrawn:  # else a library stumbled over files that a deletion took away
+                raise
+        finally:
+            watch.cancel()
+            if outcome.stage != "paused":
+                folders.drop_checkpoints()
+        return await self._ended(outcome)
+
+    async def _watch(self, run_id: str) -> None:
+        """Notice, while a model learns, that something it learns from was deleted."""
+        while not self._withdrawn:
+            await asyncio.sleep(WATCH_SECONDS)
+            self._withdrawn = await self._ledger.deletions.is_tainted(run_id)
+
+    async def _close(self, run: Run, outcome: Outcome, stage: str, reason: str) -> None:
+        """Close the run; whatever went wrong with a run that saw something deleted went wrong by that."""
+        taken_back = await what_was_withdrawn(self._ledger, run.id)
+        if taken_back and not self._cancelled():
+            stage, reason, outcome.withdrawn = "cancelled", taken_back, True
+            deletions = await self._ledger.deletions.since(self._known_deletion)
+            mine = [deletion for deletion in deletions if deletion.guild_id == self._guild]
+            self._without |= withdrawers(mine, self._authors)
+            self._without |= await self._ledger.runs.refusing(run.id)
+        await close(self._ledger, outcome, stage, reason)
+
+    async def _ended(self, outcome: Outcome) -> Outcome:
+        # A deletion that came while the night wrote files: whatever it wrote since goes now.
+        await self._forgetting.sweep()
+        await note_who_serves(self._ledger, outcome)
+        drop_old_datasets(self._settings.datasets_dir, self._guild)
+        return outcome
+
+    async def _stages(self, run: Run, folders: Folders, outcome: Outcome) -> None:
+        if run.stage == "planned":
+            if await self._prepare(run, folders, outcome):
+                return
+        else:
+            outcome.counts = dict(run.counts)
+            self._known_deletion = await self._ledger.deletions.newest(self._guild)
+            self._authors = await self._ledger.runs.authors_of(run.id)
+        champion = await self._ledger.adapters.champion(self._guild)
+        candidate = await self._ledger.adapters.reserve(
+            self._guild, run.id, adapters_dir=str(self._settings.adapters_dir), base_model=self._base.name
+        )
+        outcome.candidate = candidate.version
+        clear_place(Path(candidate.path), run.id)
+        history = await self._fit(run, folders, candidate, champion, outcome)
+        await stop_if_withdrawn(self._ledger, run.id)
+        decision = recalled(run, champion, candidate, outcome)
+        if decision is None:
+            decision = await self._evaluate(run, folders, candidate, champion, outcome)
+        await self._work(partial(finish_version, folders, Path(candidate.path), outcome, decision, history))
+        await self._settle(run, candidate, decision, outcome)
+
+    async def _work(self, work: Callable[[], T]) -> T:
+        """Do what takes long in a thread that a cancel need not wait for."""
+        return await in_thread(work, cancelled=self._given_up, leaving=self._leaving)
+
+    def _given_up(self) -> bool:
+        return self._cancelled() or self._withdrawn
+
+    def _stopped(self) -> bool:
+        return self._cancelled() or self._leaving()
+
+    def _ending(self) -> bool:
+        return self._given_up() or self._leaving()
+
+    async def _prepare(self, run: Run, folders: Folders, outcome: Outcome) -> bool:
+        """Write the dataset; True when there is too little in it and the night is over.
+
+        What is deleted while it is written: it is written again, without that. From the second time
+        on, those who took it back are left out, or somebody who goes on deleting would hold it up.
+        """
+        self._report("prepare", 0, 1)
+        without: set[int] = set()
+        for writing in count():
+            self._stop_if_ending()
+            known = self._known_deletion = await self._ledger.deletions.newest(self._guild)
+            try:
+                prepared = await self._write_dataset(run, folders, self._without | without)
+            except dataset.TooFewNew as few:
+                outcome.stage, outcome.verdict = "skipped", "skip"
+                outcome.reasons, outcome.counts = (str(few),), few.counts
+                await self._ledger.runs.advance(
+                    run.id, "skipped", verdict="skip", reasons=[str(few)], counts=few.counts
+                )
+                return True
+            except DatasetError:
+                if await self._ledger.deletions.newest(self._guild) == known:
+                    raise
+                continue  # its folder went while it was written
+            self._stop_if_ending()
+            outcome.counts, self._authors = prepared.counts, dict(prepared.learned_from)
+            gone = await self._ledger.runs.learned_from(run.id, prepared.learned_from)
+            since = [d for d in await self._ledger.deletions.since(known) if d.guild_id == self._guild]
+            if not gone and not any(reaches(deletion, self._authors) for deletion in since):
+                break
+            if writing:
+                without |= withdrawers(since, self._authors)
+        await self._ledger.runs.advance(run.id, "prepared", counts=prepared.counts)
+        self._report("prepare", 1, 1)
+        return False
+
+    async def _write_dataset(self, run: Run, folders: Folders, without: Collection[int]) -> dataset.Prepared:
+        return await dataset.prepare(
+            self._ledger,
+            self._guild,
+            folders.dataset,
+            self._settings.dataset,
+            bot_name=self._settings.bot.name,
+            discord_permission=self._settings.policy.discord_permission,
+            min_new_replies=self._settings.schedule.min_new_replies,
+            run=run.id,
+            without=without,
+            stop=self._ending,
+            on_progress=lambda done, of: self._report("prepare", done, of),
+        )
+
+    async def _fit(
+        self, run: Run, folders: Folders, candidate: Adapter, champion: Adapter | None, outcome: Outcome
+    ) -> list[dict[str, float]]:
+        """Train, or go on training, and return what was logged."""
+        if not is_fitted(folders) and not Path(candidate.path).is_dir():
+            self._report("fit", 0, 1)  # the model is loaded first, which may take minutes
+            fields = {
+                "guild": self._guild,
+                "run": run.id,
+                "parent": champion.version if champion else None,
+                "created_at": self._ledger.clock.now().isoformat(),
+                "counts": outcome.counts,
+            }
+            await self._work(
+                partial(
+                    fit,
+                    folders.dataset,
+                    folders.fitted,
+                    base=self._base,
+                    recipe=self._recipe,
+                    work_dir=folders.work,
+                    version=candidate.version,
+                    fields=fields,
+                    reporter=self._report,
+                    cancelled=self._given_up,
+                    leaving=self._leaving,
+                )
+            )
+        figures = cast("dict[str, Any]", json.loads(folders.metrics.read_text(encoding="utf-8")))
+        history = figures.pop("history")
+        outcome.fit = figures
+        if run.stage != "evaluated":
+            await self._ledger.runs.advance(
+                run.id, "fitted", candidate=candidate.version, metrics={"fit": figures}
+            )
+        return cast("list[dict[str, float]]", history)
+
+    async def _evaluate(
+        self, run: Run, folders: Folders, candidate: Adapter, champion: Adapter | None, outcome: Outcome
+    ) -> Decision:
+        final = Path(candidate.path)
+        self._report("evaluate", 0, 1)
+        corpus = None
+        if self._settings.leakage.probes:
+            corpus = await corpus_of(self._ledger, self._settings, run)
+        found = await self._work(
+            partial(
+                evaluate,
+                folders.dataset,
+                final if final.is_dir() else folders.fitted,
+                base=self._base,
+                champion=Path(champion.path) if champion else None,
+                max_tokens=self._recipe.max_tokens,
+                packing=self._recipe.packing,
+                sampled_replies=self._sampled,
+                corpus=corpus,
+                probes=self._settings.leakage.probes,
+                seed=self._recipe.seed,
+                reporter=self._report,
+                cancelled=self._ending,
+            )
+        )
+        await stop_if_withdrawn(self._ledger, run.id)
+        self._report("verdict", 0, 1)
+        decision = await self._work(partial(decide, found, self._settings))
+        decision = replace(decision, reasons=(*decision.reasons, *found.notes))
+        note_verdict(outcome, found, decision, max_rate=self._settings.leakage.max_rate)
+        # Before the version is in its place: whatever cuts the night off, it is not promotable without them.
+        await self._ledger.adapters.set_metrics(candidate.version, outcome.metrics())
+        await self._ledger.runs.advance(
+            run.id,
+            "evaluated",
+            champion=champion.version if champion else None,
+            verdict=decision.verdict,
+            reasons=list(decision.reasons),
+            metrics=outcome.metrics(),
+        )
+        self._report("verdict", 1, 1)
+        return decision
+
+    async def _settle(self, run: Run, candidate: Adapter, decision: Decision, outcome: Outcome) -> None:
+        self._stop_if_ending()
+        self._report("promote", 0, 1)
+        if decision.verdict == "promote":
+            await self._ledger.adapters.promote(
+                self._guild, candidate.version, by=f"night {run.id}", run=run.id
+            )
+            outcome.stage = "promoted"
+        else:
+            await self._ledger.adapters.retire(candidate.version)
+            outcome.stage = "kept"
+            await self._ledger.runs.advance(run.id, "kept")
+        self._report("promote", 1, 1)
+
+    def _stop_if_ending(self) -> None:
+        if self._ending():
+            raise RunCancelled(STOPPED)
+
+
+__all__ = ["Night"]

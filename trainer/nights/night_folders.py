@@ -1,0 +1,92 @@
+"""Where a night's files lie, when they are put in place, and when they go. Knows paths alone."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from ledger.errors import AdapterError
+
+DATASETS_KEPT = 3
+"""Datasets of a guild that stay for looking into; each holds members' words, so older ones go."""
+CANARIES = "canaries.txt"
+"""Strings that must never come out of a model; what recites one is not promoted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Folders:
+    """The folders of one run."""
+
+    dataset: Path
+    work: Path
+
+    @classmethod
+    def of(cls, run: str, *, datasets_dir: Path, runs_dir: Path) -> Folders:
+        return cls(datasets_dir / run, runs_dir / run)
+
+    @property
+    def fitted(self) -> Path:
+        """The adapter before its verdict."""
+        return self.work / "adapter"
+
+    @property
+    def metrics(self) -> Path:
+        """The fit's figures; they are there before the adapter is."""
+        return self.work / "metrics.json"
+
+    def drop_checkpoints(self) -> None:
+        """Remove what only a resume needs."""
+        shutil.rmtree(self.work / "checkpoints", ignore_errors=True)
+
+    def drop_dataset(self) -> None:
+        shutil.rmtree(self.dataset, ignore_errors=True)
+
+
+def clear_place(final: Path, run: str) -> None:
+    """Remove what another run left in a version's place: a restored database counts versions anew.
+
+    Raises:
+        OSError: it cannot be removed.
+    """
+    from engine.model.adapter_files import read_manifest
+
+    if not final.exists():
+        return
+    try:
+        whose = read_manifest(final).fields.get("run")
+    except AdapterError:
+        whose = None  # it could never be served
+    if whose != run:
+        shutil.rmtree(final)
+
+
+def put_in_place(fitted: Path, final: Path) -> None:
+    """Move a finished adapter directory to its version's place, where it never changes again.
+
+    Raises:
+        AdapterError: the place is taken or cannot be written.
+    """
+    if final.exists():
+        raise AdapterError(f"{final} is there already; a version is never written twice.")
+    try:
+        final.parent.mkdir(parents=True, exist_ok=True)
+        fitted.rename(final)
+    except OSError as error:
+        raise AdapterError(f"The adapter cannot be moved to {final}: {error.strerror or error}.") from error
+
+
+def drop_old_datasets(datasets_dir: Path, guild_id: int) -> None:
+    """Remove all but the guild's newest datasets; run ids sort by time."""
+    folders = sorted(folder for folder in datasets_dir.glob(f"g{guild_id}-*") if folder.is_dir())
+    for folder in folders[:-DATASETS_KEPT]:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def canaries(data_dir: Path) -> list[str]:
+    """Return the secrets that an operator planted: lines of ``canaries.txt``, if there is one."""
+    path = data_dir / CANARIES
+    return path.read_text(encoding="utf-8").split("\n") if path.is_file() else []
+
+
+__all__ = ["Folders", "canaries", "clear_place", "drop_old_datasets", "put_in_place"]

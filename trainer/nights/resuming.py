@@ -1,0 +1,101 @@
+"""Runs that were cut off by a crash, a kill or a power failure: taken up again, or closed.
+
+Reads and writes the ledger's runs; trains nothing. Called with the guild's lock held, so an unfinished
+run cannot be anybody's who still lives.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from typing import Literal
+
+from ledger.clock import to_ms
+from ledger.errors import AdapterError, DatasetError
+from ledger.learned.cut_off import discard_candidate
+from ledger.records import Adapter, Run
+from ledger.settings import Settings
+from ledger.store import Ledger
+from trainer.judging.verdict import Decision
+from trainer.nights.night_folders import Folders
+from trainer.nights.outcome import Outcome
+from trainer.preparing import dataset
+from trainer.scoring.encoded_rows import PARTS, read_lines, read_manifest
+
+log = logging.getLogger("trainer")
+
+RESUME_WITHIN_HOURS = 12
+"""An older run that was cut off is closed: a night from scratch sees the newer messages."""
+_CUT_OFF = "The run was cut off before it ended; the night that followed it closed it."
+
+
+async def resumable(ledger: Ledger, settings: Settings, guild_id: int) -> Run | None:
+    """Return the guild's newest run that was cut off, if it can go on; close all others."""
+    unfinished = await ledger.runs.unfinished(guild_id)
+    for run in unfinished:
+        folders = Folders.of(run.id, datasets_dir=settings.datasets_dir, runs_dir=settings.runs_dir)
+        if run is unfinished[-1] and await _can_go_on(ledger, settings, run, folders):
+            log.info("run %s goes on from stage %s", run.id, run.stage)
+            await ledger.runs.take_up(run.id)
+            return run
+        folders.drop_checkpoints()
+        await discard_candidate(ledger, guild_id, run.id)
+        await ledger.runs.advance(run.id, "failed", error=_CUT_OFF)
+    return None
+
+
+async def _can_go_on(ledger: Ledger, settings: Settings, run: Run, folders: Folders) -> bool:
+    """Tell whether the run's dataset is whole and everybody in it still agrees."""
+    age = to_ms(ledger.clock.now()) - run.created_at
+    if run.stage == "planned" or age > RESUME_WITHIN_HOURS * 3_600_000:
+        return False
+    try:
+        read_manifest(folders.dataset)
+        used = {
+            number
+            for part in PARTS
+            for line in read_lines(folders.dataset, part)
+            for number in line["message_ids"]
+        }
+    except DatasetError as error:
+        log.info("run %s cannot go on: %s", run.id, error)
+        return False
+    material = await dataset.gather(
+        ledger, run.guild_id, discord_permission=settings.policy.discord_permission
+    )
+    return used <= dataset.permitted(material)
+
+
+def is_fitted(folders: Folders) -> bool:
+    """Tell whether the fit of this run is done and whole on the disk, its figures included."""
+    from engine.model.adapter_files import read_manifest as read_adapter_manifest
+    from engine.model.adapter_files import verify
+
+    try:
+        manifest = read_adapter_manifest(folders.fitted)
+        verify(folders.fitted, base_fingerprint=str(manifest.fields["base_fingerprint"]))
+        json.loads(folders.metrics.read_text(encoding="utf-8"))
+    except (AdapterError, OSError, ValueError, KeyError):
+        return False
+    return True
+
+
+def recalled(run: Run, champion: Adapter | None, candidate: Adapter, outcome: Outcome) -> Decision | None:
+    """Return the verdict that a run had come to before it was cut off, and fill ``outcome`` with it.
+
+    None where there is none, or where another version serves by now: then it is judged (again).
+    """
+    serves = champion.version if champion else None
+    if run.stage != "evaluated" or serves not in (run.champion, candidate.version):
+        return None
+    measured = run.metrics
+    outcome.verdict, outcome.reasons = run.verdict, run.reasons
+    outcome.scores = dict(measured.get("scores") or {})
+    outcome.interval = dict(measured.get("interval") or {})
+    outcome.recitals = dict(measured.get("recitals") or {})
+    outcome.forgetting = measured.get("forgetting")
+    verdict: Literal["promote", "keep"] = "promote" if run.verdict == "promote" else "keep"
+    return Decision(verdict, run.reasons, None, outcome.forgetting or 0.0)
+
+
+__all__ = ["is_fitted", "recalled", "resumable"]

@@ -1,0 +1,1 @@
+"""From the ledger's messages to a dataset directory; loads no torch."""

@@ -1,0 +1,1 @@
+"""Encoded rows, batches, and the negative log-likelihood of tokens."""

@@ -1,0 +1,130 @@
+"""How well a model expects what people really wrote: negative log-likelihood on chosen tokens.
+
+Scores a loaded model on encoded examples; reads no ledger, and decides nothing.
+
+Why the figures can be compared: candidate, champion and bare base are one loaded base model whose
+adapters are switched, and they are scored on the very same tokens; a conversation's figure is a sum
+in nats with its number of tokens, and means are formed once, at the end, from totals; examples in a
+batch cannot see each other or the padding, so that the batch does not change the number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch.nn.functional import cross_entropy
+
+from trainer.judging.verdict import Tally, total
+from trainer.scoring.batches import Batch, Example, by_length, pack, pad
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+GENERAL_TEXT = Path(__file__).with_name("general_text.txt")
+BATCH_TOKENS = 1024
+"""Tokens in a batch: with 49,000 words, 200 MB of scores at most."""
+
+
+def token_losses(model: Any, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return for each scored token its negative log-likelihood in nats and whether it was the likeliest.
+
+    Both have the order of ``batch["labels"]``. Only scored positions are projected onto the vocabulary.
+    """
+    inputs = {
+        name: batch[name]
+        for name in ("input_ids", "position_ids", "attention_mask", "segments")
+        if name in batch
+    }
+    logits = model(**inputs, logits_to_keep=batch["predicts"], use_cache=False).logits
+    logits = logits.reshape(-1, logits.shape[-1]).float()
+    return cross_entropy(logits, batch["labels"], reduction="none"), logits.argmax(-1) == batch["labels"]
+
+
+@torch.no_grad()
+def score_examples(
+    model: PreTrainedModel,
+    examples: Sequence[Example],
+    *,
+    packed: bool,
+    pad_id: int = 0,
+    batch_tokens: int = BATCH_TOKENS,
+    on_batch: Callable[[int, int], None] | None = None,
+) -> list[Tally]:
+    """Return one tally an example, in the order given.
+
+    ``packed`` needs a model with :mod:`trainer.scoring.packed_attention`; ``on_batch`` is called with
+    the number of examples done and their total, and may raise to stop.
+    """
+    tallies: list[Tally | None] = [None] * len(examples)
+    was_training = model.training
+    model.eval()
+    done = 0
+    try:
+        for indices in by_length(examples, max_tokens=batch_tokens):
+            chosen = [examples[index] for index in indices]
+            batch = pack(chosen) if packed else pad(chosen, pad_id=pad_id)
+            for index, tally in zip(indices, _tallies(model, batch, chosen), strict=True):
+                tallies[index] = tally
+            done += len(indices)
+            if on_batch is not None:
+                on_batch(done, len(examples))
+    finally:
+        model.train(was_training)
+    return [tally for tally in tallies if tally is not None]
+
+
+def _tallies(model: PreTrainedModel, batch: Batch, examples: Sequence[Example]) -> list[Tally]:
+    owners = batch["owners"]
+    nll, correct = token_losses(model, on_device(batch, model.device))
+    # Sums in float64 on the CPU: a conversation may have thousands of tokens.
+    sums = torch.zeros(len(examples), dtype=torch.float64).index_add_(0, owners, nll.double().cpu())
+    hits = torch.zeros(len(examples), dtype=torch.int64).index_add_(0, owners, correct.long().cpu())
+    counts = torch.bincount(owners, minlength=len(examples))
+    return [
+        Tally(float(sums[place]), int(counts[place]), int(hits[place]), example["replies"])
+        for place, example in enumerate(examples)
+    ]
+
+
+def on_device(batch: Batch, device: torch.device) -> Batch:
+    """Return ``batch`` with its tensors on ``device``."""
+    return {
+        name: value.to(device) if isinstance(value, torch.Tensor) else value for name, value in batch.items()
+    }
+
+
+def by_conversation(tallies: Sequence[Tally], examples: Sequence[Example]) -> list[Tally]:
+    """Add the examples' tallies up to one a conversation, in order of the conversations' numbers."""
+    groups: dict[int, list[Tally]] = {}
+    for tally, example in zip(tallies, examples, strict=True):
+        groups.setdefault(example["conversation"], []).append(tally)
+    return [added for number in sorted(groups) if (added := total(groups[number])).tokens]
+
+
+def general_examples(tokenizer: PreTrainedTokenizerBase, *, max_tokens: int) -> list[Example]:
+    """Return the shipped paragraphs of general English as examples in which every token is scored.
+
+    They have nothing to do with any guild: what a candidate loses on them, it has forgotten. They are
+    plain text without chat roles.
+    """
+    paragraphs = GENERAL_TEXT.read_text(encoding="utf-8").split("\n\n")
+    examples: list[Example] = []
+    for paragraph in paragraphs:
+        text = " ".join(paragraph.split())
+        ids = list(tokenizer(text, add_special_tokens=False)["input_ids"])[:max_tokens]
+        if len(ids) > 1:
+            examples.append(Example(ids=ids, scored=[True] * len(ids), conversation=len(examples), replies=0))
+    return examples
+
+
+__all__ = [
+    "BATCH_TOKENS",
+    "by_conversation",
+    "general_examples",
+    "on_device",
+    "score_examples",
+    "token_losses",
+]
