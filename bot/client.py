@@ -29,6 +29,7 @@ from bot.keeping.catching_up import CatchingUp
 from bot.nights.trainer_process import Night
 from bot.services import Services
 from ledger.errors import NightschoolError
+from ledger.records import Source
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +58,7 @@ class Tree(app_commands.CommandTree["NightschoolBot"]):
 class NightschoolBot(commands.Bot):
     """Connects the services to Discord."""
 
-    def __init__(self, services: Services, *, source: str = "discord") -> None:
+    def __init__(self, services: Services, *, source: Source = "discord") -> None:
         """``source`` is noted with each message; what did not come from Discord has no policy lock."""
         super().__init__(
             command_prefix=commands.when_mentioned,

@@ -8,21 +8,30 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, NewType
 
 ChannelMode = Literal["listen", "answer", "ignore"]
 Stage = Literal[
     "planned", "prepared", "fitted", "evaluated", "promoted", "kept", "skipped", "failed", "cancelled"
 ]
 AdapterState = Literal["candidate", "champion", "previous", "retired", "deleted"]
+Source = Literal["discord", "local", "import", "jsonl", "package", "example"]
+"""How a message came here: heard in Discord or in the demo's Discord, from an export, from JSON lines,
+out of its author's own data package, or taught by an admin."""
+Basis = NewType("Basis", str)
+"""Why a message may be kept: its author's own consent, or the ground that an operator stated, in their
+words. :mod:`ledger.people.policy` makes and judges them."""
 
 LOCKED = "locked by policy until Discord permits it"
 """Reason under which a night counts what the policy lock left out."""
 
-OPT_IN = "opt-in"
+NOT_STORED = Basis("")
+"""Basis of a message that is only read, such as a question's context."""
+
+OPT_IN = Basis("opt-in")
 """Basis of what is kept because its author agreed."""
 
-PACKAGE_BASIS = "data-package"
+PACKAGE_BASIS = Basis("data-package")
 """Basis of what a member handed in as their own data package."""
 
 FINAL_STAGES: frozenset[str] = frozenset({"promoted", "kept", "skipped", "failed", "cancelled"})
@@ -42,13 +51,11 @@ class Message:
     reply_to: int | None = None
     edited_at: int | None = None
     mentions: tuple[int, ...] = ()
-    source: str = "discord"
-    basis: str = ""
-    """Why it may be kept: the author's own consent, or what an operator declared; empty: it is not stored."""
+    source: Source = "discord"
+    basis: Basis = NOT_STORED
     imported_at: int | None = None
     """When an import brought it; its time to be kept counts from then on."""
     is_bot: bool = False
-    adapter_version: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

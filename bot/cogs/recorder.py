@@ -21,7 +21,7 @@ from bot.talking.context import record
 from ledger.clock import to_ms
 from ledger.errors import NightschoolError
 from ledger.forgetting.deletion_path import Forgetting
-from ledger.records import ChannelMode
+from ledger.records import ChannelMode, Source
 from ledger.store import Ledger
 
 log = logging.getLogger(__name__)
@@ -73,7 +73,7 @@ class RecorderCog(commands.Cog):
         ledger: Ledger,
         forgetting: Forgetting,
         background: Background,
-        source: str,
+        source: Source,
         tell: Tell = lambda guild_id, text: None,
     ) -> None:
         """``tell`` has a text posted where a guild's admins read it, and returns at once."""

@@ -15,7 +15,6 @@ from bot.members.erasing import day
 from bot.nights.night_embeds import clipped, plain
 from ledger.clock import from_ms
 from ledger.forgetting.deletion_path import DAY_MS
-from ledger.learned.teaching import SOURCE as EXAMPLE
 from ledger.records import OPT_IN, PACKAGE_BASIS, ConsentEvent, Message
 
 FIELD = 1024
@@ -59,7 +58,7 @@ def _origins(messages: Sequence[Message]) -> list[str]:
             own["that you agreed to"] += 1
         elif message.basis == PACKAGE_BASIS:
             own["from your data package"] += 1
-        elif message.source == EXAMPLE:
+        elif message.source == "example":
             own["that you wrote as an example"] += 1
         else:
             declared[message.basis] += 1

@@ -12,12 +12,12 @@ from typing import Literal
 import aiosqlite
 
 from ledger.forgetting.quotes import Quotes
+from ledger.people.policy import taught_by_any
 
 Kind = Literal["person", "messages", "channel", "guild"]
 
 _SCOPE: Mapping[str, str] = {
-    "person": "(author_id IN (SELECT value FROM json_each(:subject))"
-    " OR basis IN (SELECT 'example by ' || value FROM json_each(:subject)))",
+    "person": f"(author_id IN (SELECT value FROM json_each(:subject)) OR {taught_by_any(':subject')})",
     "messages": "id IN (SELECT value FROM json_each(:subject))",
     "channel": "channel_id IN (SELECT value FROM json_each(:subject))",
     "guild": "1",

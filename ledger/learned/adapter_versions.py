@@ -17,7 +17,7 @@ import aiosqlite
 from ledger.clock import Clock, from_ms, to_ms
 from ledger.errors import AdapterError
 from ledger.learned.runs import close_promoted
-from ledger.people.consent_history import refuses
+from ledger.people.policy import refuses_sql
 from ledger.records import Adapter
 from ledger.sqlite.database import Reader, Writer
 
@@ -279,7 +279,7 @@ async def _saw_who_refuses(connection: aiosqlite.Connection, guild_id: int, vers
     """Tell whether the version's run learned from somebody whose last answer is no, there or everywhere."""
     async with connection.execute(
         "SELECT 1 FROM adapters JOIN run_messages m USING (run_id) WHERE version = :version"
-        f" AND {refuses('m.author_id', channel='m.channel_id')} LIMIT 1",
+        f" AND {refuses_sql('m.author_id', channel='m.channel_id')} LIMIT 1",
         {"version": version, "guild_id": guild_id},
     ) as cursor:
         return await cursor.fetchone() is not None

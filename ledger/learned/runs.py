@@ -11,7 +11,7 @@ import aiosqlite
 
 from ledger.clock import Clock, to_ms
 from ledger.errors import LedgerError
-from ledger.people.consent_history import refuses
+from ledger.people.policy import refuses_sql
 from ledger.records import FINAL_STAGES, Run, Stage
 from ledger.sqlite.database import Reader, Writer
 
@@ -150,7 +150,7 @@ class Runs:
         """Return whose words a run learns from though their last answer is no, there or everywhere."""
         async with self._reader.execute(
             "SELECT DISTINCT m.author_id FROM run_messages m JOIN runs r ON r.id = m.run_id"
-            f" WHERE r.id = ? AND {refuses('m.author_id', guild='r.guild_id', channel='m.channel_id')}",
+            f" WHERE r.id = ? AND {refuses_sql('m.author_id', guild='r.guild_id', channel='m.channel_id')}",
             (run_id,),
         ) as cursor:
             return frozenset([int(row["author_id"]) async for row in cursor])

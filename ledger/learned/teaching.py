@@ -10,18 +10,13 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ledger.clock import to_ms
+from ledger.people.policy import taught_by
 from ledger.records import Message
 from ledger.store import Ledger
 
-SOURCE = "example"
 ASKER = 0
 """Author id of the questions: nobody in Discord has it."""
 ASKER_NAME = "someone"
-
-
-def basis_of(author_id: int) -> str:
-    """Return the basis that an admin's examples are stored with; deletion finds them by it."""
-    return f"example by {author_id}"
 
 
 async def add_example(
@@ -37,7 +32,7 @@ async def add_example(
     now = to_ms(ledger.clock.now())
     question, answer = texts
     asked = Message(
-        number, guild_id, channel_id, ASKER, "", question, now, source=SOURCE, basis=basis_of(author_id)
+        number, guild_id, channel_id, ASKER, "", question, now, source="example", basis=taught_by(author_id)
     )
     answered = replace(asked, id=number + 1, author_id=author_id, content=answer, reply_to=number)
     await ledger.messages.add_many([asked, answered])

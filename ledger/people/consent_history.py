@@ -1,7 +1,7 @@
 """Who agreed to be learned from: an append-only history per person and guild.
 
-Nobody is recorded by default. ``opt_in`` and ``opt_out`` add rows and never change one; the newest
-row is in force. Only the person concerned may be passed as ``user_id``: the callers see to that.
+``opt_in`` and ``opt_out`` add rows and never change one; the newest row is in force. What follows from
+it stands in :mod:`ledger.people.policy`. Callers see to it that ``user_id`` is the person who speaks.
 """
 
 from __future__ import annotations
@@ -12,38 +12,12 @@ from collections.abc import Iterable
 import aiosqlite
 
 from ledger.clock import Clock, to_ms
+from ledger.people.policy import agrees
 from ledger.records import ConsentEvent
 from ledger.sqlite.database import Reader, Writer
 
 WORDING_VERSION = "2026-11-2"
 """Version of the words that members agree to; it changes whenever those words do."""
-
-
-def agrees(user: str, *, guild: str = ":guild_id", channel: str = ":channel_id") -> str:
-    """Return the SQL condition that a person agrees at this moment; takes SQL expressions.
-
-    For statements that keep words: looked up in the same transaction, no answer can come in between.
-    """
-    scope = f"channels = '[]' OR {channel} IN (SELECT value FROM json_each(channels))"
-    return f"coalesce((SELECT granted AND ({scope}) {_answer(user, guild)}), 0)"
-
-
-def refuses(user: str, *, guild: str = ":guild_id", channel: str = ":channel_id") -> str:
-    """Return the SQL condition that a person said no, which outweighs any basis; takes SQL expressions.
-
-    A yes for some channels is a no for the others.
-    """
-    scope = f"channels <> '[]' AND {channel} NOT IN (SELECT value FROM json_each(channels))"
-    return f"coalesce((SELECT NOT granted OR ({scope}) {_answer(user, guild)}), 0)"
-
-
-def said_no(user: str, *, guild: str = ":guild_id") -> str:
-    """Return the SQL condition that a person said no altogether; takes SQL expressions."""
-    return f"coalesce((SELECT NOT granted {_answer(user, guild)}), 0)"
-
-
-def _answer(user: str, guild: str) -> str:
-    return f"FROM consent_events WHERE guild_id = {guild} AND user_id = {user} ORDER BY id DESC LIMIT 1"
 
 
 class Consent:
@@ -84,8 +58,7 @@ class Consent:
 
     async def allows(self, guild_id: int, user_id: int, channel_id: int) -> bool:
         """Tell whether this person's words in this channel may be kept."""
-        event = await self.current(guild_id, user_id)
-        return event is not None and event.granted and (not event.channels or channel_id in event.channels)
+        return agrees(await self.current(guild_id, user_id), channel_id)
 
     async def in_force(self, guild_id: int) -> dict[int, ConsentEvent]:
         """Return the row in force of everybody who ever answered, by user id."""

@@ -12,7 +12,7 @@ import aiosqlite
 
 from ledger.clock import Clock, to_ms
 from ledger.errors import LedgerError
-from ledger.people.consent_history import said_no
+from ledger.people.policy import opted_out_sql
 from ledger.records import Channel, ChannelMode
 from ledger.sqlite.database import Reader, Writer
 
@@ -191,7 +191,7 @@ class People:
         async def job(connection: aiosqlite.Connection) -> None:
             await connection.executemany(
                 "INSERT INTO people (guild_id, user_id, name, is_bot)"
-                f" SELECT :guild_id, :user_id, :name, :is_bot WHERE NOT {said_no(':user_id')}"
+                f" SELECT :guild_id, :user_id, :name, :is_bot WHERE NOT {opted_out_sql(':user_id')}"
                 " ON CONFLICT DO UPDATE SET name = excluded.name, is_bot = excluded.is_bot"
                 " WHERE name <> excluded.name OR is_bot <> excluded.is_bot",
                 rows,

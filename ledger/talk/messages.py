@@ -15,7 +15,7 @@ import aiosqlite
 
 from ledger.clock import FIRST_MS, LAST_MS
 from ledger.errors import LedgerError
-from ledger.people.consent_history import agrees, refuses
+from ledger.people.policy import agrees_sql, refuses_sql
 from ledger.records import OPT_IN, Message
 from ledger.scrubbing import scrub
 from ledger.sqlite.database import Reader, Writer
@@ -86,7 +86,7 @@ class Messages:
         Whether they do is looked up in the transaction that writes: nobody who is forgotten meanwhile
         comes back. A power cut may undo what was heard in the last seconds.
         """
-        row, condition = self._row(replace(message, basis=OPT_IN)), agrees(":author_id")
+        row, condition = self._row(replace(message, basis=OPT_IN)), agrees_sql(":author_id")
 
         async def job(connection: aiosqlite.Connection) -> bool:
             await connection.execute(_NAME.format(condition=condition), row)
@@ -108,7 +108,7 @@ class Messages:
             LedgerError: a date or a number is one that no message can have; nothing is stored.
         """
         rows = [self._row(message) for message in messages]
-        insert = _INSERT.format(condition=f"NOT {refuses(':author_id')}")
+        insert = _INSERT.format(condition=f"NOT {refuses_sql(':author_id')}")
 
         async def job(connection: aiosqlite.Connection) -> int:
             before = connection.total_changes

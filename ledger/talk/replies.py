@@ -10,7 +10,7 @@ from dataclasses import asdict
 import aiosqlite
 
 from ledger.clock import Clock, to_ms
-from ledger.people.consent_history import agrees
+from ledger.people.policy import agrees_sql
 from ledger.records import Reaction, Reply
 from ledger.sqlite.database import Reader, Writer, older_deleted
 
@@ -44,7 +44,7 @@ class Replies:
         await self._writer.execute(
             "INSERT INTO replies (message_id, guild_id, channel_id, asked_by, in_reply_to, content,"
             " adapter_version, created_at, part_of) SELECT :message_id, :guild_id, :channel_id, :asked_by,"
-            f" :in_reply_to, iif({agrees(':asked_by')} AND {_ALL_KEPT}, :content, ''), :adapter_version,"
+            f" :in_reply_to, iif({agrees_sql(':asked_by')} AND {_ALL_KEPT}, :content, ''), :adapter_version,"
             " :created_at, :part_of WHERE true ON CONFLICT DO NOTHING",
             {**asdict(reply), "content": self._as_stored(reply.content), "read": json.dumps(list(read))},
             durable=False,
@@ -79,7 +79,7 @@ class Replies:
 
     async def react(self, message_id: int, user_id: int, emoji: str) -> None:
         """Note a reaction of somebody who agrees, if the message is one of the bot's replies."""
-        agreed = agrees(":user_id", guild="replies.guild_id", channel="replies.channel_id")
+        agreed = agrees_sql(":user_id", guild="replies.guild_id", channel="replies.channel_id")
         await self._writer.execute(
             "INSERT INTO reactions (message_id, user_id, emoji, at) SELECT message_id, :user_id, :emoji, :now"
             f" FROM replies WHERE message_id = :message_id AND {agreed} ON CONFLICT DO NOTHING",

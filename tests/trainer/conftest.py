@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from ledger.clock import to_ms
+from ledger.people.policy import declared
 from ledger.records import Message
 from ledger.store import Ledger
 from trainer.fitting.recipe import Base, Recipe
@@ -67,7 +68,7 @@ def talk(number: int, *, at: int | None = None, first_id: int | None = None) -> 
             content=content,
             created_at=begin + place * 60_000,
             source="import",
-            basis="test logs",
+            basis=declared("test logs"),
         )
         for place, (author, content) in enumerate(lines)
     ]

@@ -10,10 +10,10 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 
-from trainer.importing.drafts import Draft, Place, snowflake
+from ledger.talk.bot_commands import REACH, calls_a_bot, led_by, named_at
+from trainer.importing.drafts import Draft, Place
 
 MIN_COMMANDS = 4
 """So often must a lead-in have been used before it can be called a command."""
@@ -21,10 +21,8 @@ MIN_ANSWERED = 0.6
 """Share of a lead-in's lines that a bot answers in the very next message. On two years of a channel
 with four bots, commands reach 0.62 to 1.0 and ordinary words at most 0.5 (base rate 0.11)."""
 MAX_LEADS = 20_000
-_REACH = 40  # Discord's names have at most 32 characters
 
 _LEAD = re.compile(r"([^\s:,]{1,32}:)|([!.$%&?;~^+/\\-])[A-Za-z]")
-_RAW_MENTION = re.compile(r"<@[!&]?(\d{1,19})>")
 _AT = re.compile(r"(?<![\w@])@(?=\S)")
 
 
@@ -66,7 +64,7 @@ class ChannelVoices:
 
     def is_command(self, content: str) -> bool:
         """Tell whether the text leads with a bot's name, or with a lead-in that bots answer."""
-        if any(person in self.bots for person in self.led_by(content)):
+        if calls_a_bot(content, self.names, self.bots):
             return True
         lead = lead_of(content)
         if not lead or lead[:-1] in self.names:
@@ -76,47 +74,12 @@ class ChannelVoices:
 
     def addressed(self, content: str) -> tuple[int, ...]:
         """Return the ids of those whom the text leads with or mentions as "@name", in order."""
-        found = dict.fromkeys(self.led_by(content))
+        found = dict.fromkeys(led_by(content, self.names))
         for at in _AT.finditer(content):
-            named = self._at(content[at.end() : at.end() + _REACH].casefold())
+            named = named_at(content[at.end() : at.end() + REACH].casefold(), self.names)
             if named is not None:
                 found[named] = None
         return tuple(found)
-
-    def led_by(self, content: str) -> tuple[int, ...]:
-        """Return the ids of those whose names the text begins with: "a, b: …" or "@a …"."""
-        found: list[int] = []
-        rest = content
-        while (hit := self._lead_in(rest)) is not None:
-            found.append(hit[0])
-            rest = rest[hit[1] :].lstrip()
-        if not found and (raw := _RAW_MENTION.match(content)):
-            with suppress(ValueError):  # a number that no account can have mentions nobody
-                found.append(snowflake(raw[1]))
-        elif not found and content.startswith("@"):
-            named = self._at(content[1:_REACH].casefold())
-            found.extend([] if named is None else [named])
-        return tuple(found)
-
-    def _lead_in(self, text: str) -> tuple[int, int] | None:
-        """Return who is named in front of the first colon or comma, and where that ends."""
-        head = text[:_REACH]
-        for end, character in enumerate(head):
-            if character == "\n":
-                return None
-            if character == ":" or (character == "," and head[end + 1 : end + 2] in (" ", "")):
-                person = self.names.get(head[:end].removeprefix("@").casefold())
-                if person is not None:
-                    return person, end + 1
-        return None
-
-    def _at(self, text: str) -> int | None:
-        """Return who is named at the start of ``text``, preferring the longest name."""
-        for end in range(len(text), 0, -1):
-            whole = end == len(text) or not (text[end].isalnum() or text[end] == "_")
-            if whole and (person := self.names.get(text[:end])) is not None:
-                return person
-        return None
 
 
 @dataclass(slots=True)

@@ -1,12 +1,14 @@
 """Whose messages may be kept, and where: the one place of an import that says no.
 
-An opt-out outweighs everything. Beyond that a declared basis covers all people of an export;
-without one only those who have opted in, in the channels that they opted in for.
+About a person :mod:`ledger.people.policy` decides; a declared basis covers all people of an export.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from ledger.clock import FIRST_MS, LAST_MS, to_ms
+from ledger.people.policy import Objection, objection
 from ledger.records import Channel, ConsentEvent, Message
 from ledger.store import Ledger
 from trainer.importing.drafts import Draft, Place
@@ -21,6 +23,7 @@ NOT_HERE = "in a channel that the bot may not learn from"
 MOVED = "channel belongs to another server"
 NO_DATE = "dated before 1970 or in the future"
 TOO_LONG = "longer than any message"
+_OBJECTIONS: Mapping[Objection, str] = {"opted out": OPTED_OUT, "not agreed": NO_CONSENT}
 
 DAY_MS = 86_400_000
 """How far clocks and time zones may be apart: what is dated later was not written yet."""
@@ -32,20 +35,25 @@ class Gate:
     """Decides message by message; :meth:`refresh` reads consent and channels anew."""
 
     def __init__(
-        self, ledger: Ledger, *, basis: str, guild_id: int | None, channels: frozenset[int] | None = None
+        self,
+        ledger: Ledger,
+        *,
+        is_declared: bool,
+        guild_id: int | None,
+        channels: frozenset[int] | None = None,
     ) -> None:
         """``channels`` limits the import to these and their threads."""
         self._ledger = ledger
         self._only = channels
-        self._basis = basis
+        self._is_declared = is_declared
         self._guild_id = guild_id
-        self._answers: dict[int, dict[int, ConsentEvent]] = {}
+        self._words: dict[int, dict[int, ConsentEvent]] = {}
         self._channels: dict[int, Channel | None] = {}
 
     async def refresh(self, drafts: list[Draft]) -> None:
         """Read what is in force now: a member may opt out while a long import runs."""
         for guild_id in {draft.place.guild_id for draft in drafts}:
-            self._answers[guild_id] = await self._ledger.consent.in_force(guild_id)
+            self._words[guild_id] = await self._ledger.consent.in_force(guild_id)
         for place in {draft.place for draft in drafts}:
             channel = await self._ledger.channels.get(place.channel_id)
             self._channels[place.channel_id] = channel
@@ -86,12 +94,9 @@ class Gate:
         return all(FIRST_MS <= at <= latest for at in (message.created_at, message.edited_at or 0))
 
     def _consent(self, draft: Draft) -> str:
-        answer = self._answers[draft.place.guild_id].get(draft.message.author_id)
-        if answer is not None and not answer.granted:
-            return OPTED_OUT
-        if answer is not None and answer.channels and draft.place.channel_id not in answer.channels:
-            return NO_CONSENT  # a yes for some channels is a no for the others, whatever was declared
-        return "" if self._basis or answer is not None else NO_CONSENT
+        word = self._words[draft.place.guild_id].get(draft.message.author_id)
+        against = objection(word, draft.place.channel_id, is_declared=self._is_declared)
+        return _OBJECTIONS[against] if against else ""
 
 
 def _parent(place: Place, channel: Channel | None) -> int | None:

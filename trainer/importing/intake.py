@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
+from ledger.people.policy import declared
+from ledger.records import Basis, Source
 from ledger.store import Ledger
 from trainer.importing.addressing import Voices
 from trainer.importing.chat_exporter import read_chat_export
@@ -22,19 +24,19 @@ from trainer.importing.gate import NO_CONSENT, Gate
 from trainer.importing.import_report import ImportReport
 from trainer.importing.json_lines import read_json_lines
 from trainer.importing.json_text import Malformed
-from trainer.importing.shelf import PACKAGE, Shelf
+from trainer.importing.shelf import Shelf
 
 BATCH = 500
-UNDECLARED = "import"
+UNDECLARED: Source = "import"
 """Source of a package that nobody vouches for."""
 FAULTS_TOLD = 5
 LOCKED_PACKAGE = (
     "A data package that nobody vouches for is an export like any other, and locked by policy: its owner can "
     'hand it in with `/privacy hand-in`, or you say with --basis "…" why you may use it.'
 )
-READERS: dict[Format, tuple[Reader, str]] = {
+READERS: dict[Format, tuple[Reader, Source]] = {
     "chat export": (read_chat_export, "import"),
-    "data package": (read_data_package, PACKAGE),
+    "data package": (read_data_package, "package"),
     "json lines": (read_json_lines, "jsonl"),
 }
 
@@ -64,10 +66,10 @@ async def import_paths(
         LedgerError: the database cannot be written.
     """
     began = time.monotonic()
-    basis = basis.strip()
-    gate = Gate(ledger, basis=basis, guild_id=guild_id, channels=channels)
+    ground = declared(basis.strip())
+    gate = Gate(ledger, is_declared=bool(ground), guild_id=guild_id, channels=channels)
     intake = _Intake(
-        ledger, gate, basis=basis, guild_id=guild_id, handed_in_by=handed_in_by, progress=progress
+        ledger, gate, basis=ground, guild_id=guild_id, handed_in_by=handed_in_by, progress=progress
     )
     found, intake.report.problems = collected(paths)
     files = [(file, kind) for file in found if (kind := intake.recognised(file))]
@@ -75,7 +77,7 @@ async def import_paths(
         intake.survey(file, kind)
     for file, kind in files:
         await intake.take(file, kind)
-    intake.report.advice = _advice(intake.report, basis, handed_in_by) or intake.report.advice
+    intake.report.advice = _advice(intake.report, ground, handed_in_by) or intake.report.advice
     intake.report.seconds = time.monotonic() - began
     return intake.report
 
@@ -88,7 +90,7 @@ class _Intake:
         ledger: Ledger,
         gate: Gate,
         *,
-        basis: str,
+        basis: Basis,
         guild_id: int | None,
         handed_in_by: int | None,
         progress: Callable[[Progress], None] | None,
@@ -131,7 +133,7 @@ class _Intake:
     async def take(self, file: Path, kind: Format) -> None:
         """Store what may be kept of one file."""
         reader, source = READERS[kind]
-        if source == PACKAGE and not self._vouched:
+        if source == "package" and not self._vouched:
             source = UNDECLARED
         reading = Reading(file, self._guild_id, self._handed_in_by)
         drafts = reader(reading)
@@ -172,7 +174,7 @@ def _some(drafts: Iterator[Draft | Skipped]) -> tuple[list[Draft | Skipped], Mal
     return batch, None
 
 
-def _advice(report: ImportReport, basis: str, handed_in_by: int | None) -> str:
+def _advice(report: ImportReport, basis: Basis, handed_in_by: int | None) -> str:
     """Say what to do where everything was left out for want of consent."""
     if basis or report.added or report.already_there or not report.left_out[NO_CONSENT]:
         return ""

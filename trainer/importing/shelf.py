@@ -8,14 +8,13 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ledger.clock import to_ms
-from ledger.records import OPT_IN, PACKAGE_BASIS, Message
+from ledger.records import OPT_IN, PACKAGE_BASIS, Basis, Message, Source
 from ledger.store import Ledger
 from trainer.importing.addressing import Voices
 from trainer.importing.drafts import Draft, Place, Skipped
 from trainer.importing.gate import COMMAND, Gate
 from trainer.importing.import_report import ImportReport
 
-PACKAGE = "package"
 """Source of a member's own words: a package that they handed in, or that an operator vouched for."""
 
 
@@ -23,7 +22,7 @@ class Shelf:
     """The writing half of an import; counts into ``report``."""
 
     def __init__(
-        self, ledger: Ledger, gate: Gate, voices: Voices, report: ImportReport, *, basis: str
+        self, ledger: Ledger, gate: Gate, voices: Voices, report: ImportReport, *, basis: Basis
     ) -> None:
         self._ledger = ledger
         self._gate = gate
@@ -33,7 +32,7 @@ class Shelf:
         self._people: dict[int, dict[int, str]] = {}
         self._met: set[Place] = set()
 
-    async def store(self, batch: list[Draft | Skipped], source: str) -> None:
+    async def store(self, batch: list[Draft | Skipped], source: Source) -> None:
         """Store what may be kept of ``batch`` in one transaction, and count all of it."""
         self._report.read += len(batch)
         self._report.left_out.update(item.left_out for item in batch if isinstance(item, Skipped))
@@ -71,7 +70,7 @@ class Shelf:
         self._voices.of(place).know(people, await self._ledger.people.bots(place.guild_id))
         self._met.add(place)
 
-    async def _write(self, kept: list[Draft], source: str) -> None:
+    async def _write(self, kept: list[Draft], source: Source) -> None:
         for place in {draft.place for draft in kept}:
             await self._ensure(place)
         for guild_id in {draft.place.guild_id for draft in kept}:
@@ -83,13 +82,13 @@ class Shelf:
         self._report.already_there += len(kept) - added
         self._report.addressed += sum(bool(message.mentions) for message in messages)
 
-    def _finished(self, draft: Draft, source: str) -> Message:
+    def _finished(self, draft: Draft, source: Source) -> Message:
         """Return the message with its addressees, its source and the basis that it is kept on."""
         message = draft.message
         named = self._voices.of(draft.place).addressed(message.content)
         mentions = dict.fromkeys((*message.mentions, *named))
         mentions.pop(message.author_id, None)
-        basis = self._basis or (PACKAGE_BASIS if source == PACKAGE else OPT_IN)
+        basis = self._basis or (PACKAGE_BASIS if source == "package" else OPT_IN)
         now = to_ms(self._ledger.clock.now())
         return replace(message, mentions=tuple(mentions), source=source, basis=basis, imported_at=now)
 

@@ -1,25 +1,19 @@
 """Which stored messages may be learned from tonight, and why the others may not.
 
 Pure functions over records. What is refused here is gone for good: it is neither a reply to learn nor
-context that another reply is learned from.
+context that another reply is learned from. About a person :mod:`ledger.people.policy` decides.
 """
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
-from ledger.records import LOCKED, OPT_IN, PACKAGE_BASIS, ConsentEvent, Message
+from ledger.people.policy import Objection, is_declared, is_locked, objection
+from ledger.records import LOCKED, ConsentEvent, Message
+from ledger.talk.bot_commands import calls_a_bot, has_prefix
 from ledger.talk.prompts import readable
-
-LIVE_SOURCE = "discord"
-"""Source of what the bot heard itself."""
-OPEN_SOURCES = frozenset({"package", "example", "local"})
-"""Sources that never came through Discord's API: the policy lock does not concern them."""
-PERSONAL_BASES = frozenset({"", OPT_IN, PACKAGE_BASIS})
-"""Bases that are the person's own consent; any other is an operator's declaration."""
 
 NO_CONSENT = "no consent in force"
 OPTED_OUT = "opted out"
@@ -29,7 +23,7 @@ EMPTY = "without text"
 IGNORED = "in ignored channels"
 WITHDRAWN = "by people who took something back during this night"
 
-_PREFIXED = re.compile(r"(?:[!/?$%&;~+^\\-]|[.](?=[a-z]))[A-Za-z]\w*")
+_OBJECTIONS: Mapping[Objection, str] = {"opted out": OPTED_OUT, "not agreed": NO_CONSENT}
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,16 +36,17 @@ class Rules:
     discord_permission: str = ""
     without: Collection[int] = ()
     """People who are left out tonight: they took something back while it was learned from."""
-    bot_names: frozenset[str] = field(init=False)
+    _bot_names: Mapping[str, int] = field(init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "bot_names", frozenset(name.casefold() for name in self.bots.values()))
+        names = {name.casefold(): bot for bot, name in self.bots.items()}
+        object.__setattr__(self, "_bot_names", names)
 
     def reason_against(self, message: Message) -> str:
         """Return why ``message`` must be left out, or an empty text."""
         if message.is_bot or message.author_id in self.bots:
             return BOT
-        if self._came_through_the_api(message) and not self.discord_permission.strip():
+        if is_locked(message, self.discord_permission):
             return LOCKED
         if message.channel_id in self.ignored_channels:
             return IGNORED
@@ -59,24 +54,10 @@ class Rules:
             return WITHDRAWN
         return self._consent(message) or self._content(message)
 
-    @staticmethod
-    def _came_through_the_api(message: Message) -> bool:
-        """Tell whether the lock concerns it: all but what is known to be open, or was declared lawful.
-
-        An export that nobody declared anything about was made with the API, too.
-        """
-        declared = message.source != LIVE_SOURCE and message.basis not in PERSONAL_BASES
-        return message.source not in OPEN_SOURCES and not declared
-
     def _consent(self, message: Message) -> str:
-        answer = self.consent.get(message.author_id)
-        if answer is not None and not answer.granted:
-            return OPTED_OUT
-        if answer is not None and answer.channels and message.channel_id not in answer.channels:
-            return NO_CONSENT  # a yes for some channels is a no for the others, whatever was declared
-        if message.source != LIVE_SOURCE and message.basis not in PERSONAL_BASES:
-            return ""
-        return NO_CONSENT if answer is None else ""
+        word = self.consent.get(message.author_id)
+        against = objection(word, message.channel_id, is_declared=is_declared(message))
+        return _OBJECTIONS[against] if against else ""
 
     def _content(self, message: Message) -> str:
         text = readable(message.content, {})
@@ -86,12 +67,8 @@ class Rules:
 
     def _is_command(self, message: Message, text: str) -> bool:
         """Tell whether a bot was spoken to: "!roll", "/roll", "dicebot: roll", or a mention in front."""
-        if _PREFIXED.match(text):
-            return True
-        lead = text[:40].casefold()
-        if any(lead.startswith((f"{name}:", f"{name},", f"@{name} ")) for name in self.bot_names):
-            return True
-        return any(message.content.lstrip().startswith((f"<@{bot}>", f"<@!{bot}>")) for bot in self.bots)
+        called = (calls_a_bot(each, self._bot_names, self.bots) for each in (text, message.content.lstrip()))
+        return has_prefix(text) or any(called)
 
 
 def select(messages: Iterable[Message], rules: Rules) -> tuple[list[Message], Counter[str]]:

@@ -18,7 +18,8 @@ from bot.members.notice import WORDS
 from ledger.clock import to_ms
 from ledger.errors import LedgerError
 from ledger.people.consent_history import WORDING_VERSION
-from ledger.records import Message
+from ledger.people.policy import declared
+from ledger.records import Message, Source
 from tests.bot.house import NOON, House, text_of
 
 MARK = "zebrafish-marzipan"
@@ -358,7 +359,7 @@ GROUND = "the archive, by vote of the members of 3 May"
 
 
 async def imported(
-    house: House, who: simcord.MemberActor, count: int, ground: str, source: str = "import"
+    house: House, who: simcord.MemberActor, count: int, ground: str, source: Source = "import"
 ) -> None:
     """Keep what an import would, on the operator's ground."""
     ledger = house.services.ledger
@@ -375,7 +376,7 @@ async def imported(
             f"{MARK} {number}",
             to_ms(NOON) + number,
             source=source,
-            basis=ground,
+            basis=declared(ground),
         )
         for number in range(count)
     ]

@@ -14,6 +14,7 @@ import simcord
 from simcord.backend.models import Message as Message_
 
 from ledger.clock import to_ms
+from ledger.people.policy import declared
 from ledger.records import Message
 from tests.bot.house import House, StandInEngine, open_house, settings_for
 
@@ -73,7 +74,7 @@ async def test_an_imported_channel_is_not_looked_for(house: House) -> None:
     ledger = house.services.ledger
     await ledger.channels.ensure(404, house.guild.id, "old")
     message = Message(
-        1, house.guild.id, 404, house.ann.id, "ann", "long ago", 1, source="import", basis="ours"
+        1, house.guild.id, 404, house.ann.id, "ann", "long ago", 1, source="import", basis=declared("ours")
     )
     await ledger.messages.add(message)
     await house.bot.catching_up.look()

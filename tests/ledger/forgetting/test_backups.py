@@ -502,7 +502,8 @@ async def test_who_has_just_opened_the_database_finds_the_restored_one(
 def test_two_processes_lose_no_note_of_each_others(tmp_path: Path) -> None:
     (tmp_path / "ledger-x.db").touch()
     program = (
-        "import sys\nfrom pathlib import Path\nfrom ledger import notes\n"
+        "import sys\nfrom pathlib import Path\n"
+        "from ledger.forgetting import backup_notes as notes\n"
         "for number in range(60):\n"
         "    deletion = notes.NotedDeletion(int(sys.argv[2]), 'person', (number,) * 50, 'x', number)\n"
         "    notes._append(Path(sys.argv[1]), [deletion], [])\n"

@@ -13,6 +13,7 @@ import pytest
 from ledger.clock import to_ms
 from ledger.forgetting.deletion_path import DAY_MS, Forgetting
 from ledger.forgetting.retention import Retention, Swept
+from ledger.people.policy import declared
 from ledger.records import Message, Reply
 from ledger.store import Ledger
 
@@ -214,7 +215,9 @@ async def test_what_was_imported_counts_from_its_import(
     house: Ledger, retention: Retention, message: Callable[..., Message]
 ) -> None:
     now = to_ms(house.clock.now())
-    archive = message(1, created_at=now - 730 * DAY_MS, source="import", basis="a vote", imported_at=now)
+    archive = message(
+        1, created_at=now - 730 * DAY_MS, source="import", basis=declared("a vote"), imported_at=now
+    )
     await house.messages.add(archive)
     house.clock.advance(days=179)  # type: ignore[attr-defined]
     assert not await retention.sweep()

@@ -105,7 +105,7 @@ def test_an_error_has_one_form_for_scripts(
 
 
 def test_a_defect_is_told_to_scripts_and_its_trace_to_people(settings_file: Path) -> None:
-    code = "import trainer.commands as c, trainer.__main__ as m\n"
+    code = "import trainer.commands.handlers as c, trainer.__main__ as m\n"
     code += "c._HANDLERS['runs'] = lambda settings, options: {}['a secret']\n"
     code += f"m.main(['runs', '--json', '--config', {str(settings_file)!r}])"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
@@ -115,7 +115,7 @@ def test_a_defect_is_told_to_scripts_and_its_trace_to_people(settings_file: Path
 
 
 def test_a_broken_pipe_of_something_else_is_a_defect_still() -> None:
-    code = "from ledger.terminal import ended\ndef main():\n    raise BrokenPipeError\nended(main)"
+    code = "from ledger.process.terminal import ended\ndef main():\n    raise BrokenPipeError\nended(main)"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert "BrokenPipeError" in done.stderr
     assert done.returncode == 1

@@ -11,6 +11,7 @@ import pytest
 from ledger.clock import LAST_MS, to_ms
 from ledger.errors import LedgerError
 from ledger.forgetting.deletion_path import Forgetting
+from ledger.people.policy import declared
 from ledger.records import Message, Reply
 from ledger.store import Ledger
 
@@ -20,7 +21,13 @@ Make = Callable[..., Message]
 async def test_a_message_comes_back_as_it_was(house: Ledger, message: Make) -> None:
     await house.people.ensure(1, 7, "Wren")
     sent = message(
-        1, "hello <@8> 🦉", reply_to=99, edited_at=5, mentions=(8, 9), source="import", basis="published"
+        1,
+        "hello <@8> 🦉",
+        reply_to=99,
+        edited_at=5,
+        mentions=(8, 9),
+        source="import",
+        basis=declared("published"),
     )
     assert await house.messages.add(sent)
     assert await house.messages.of_guild(1) == [sent]

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from ledger.errors import DatasetError
-from ledger.records import ConsentEvent, Message
+from ledger.people.policy import declared
+from ledger.records import OPT_IN, Basis, ConsentEvent, Message, Source
 from ledger.settings import Dataset, Settings
 from ledger.store import Ledger
 from tests.trainer.conftest import CHANNEL, GUILD, PEOPLE, START, fill, introduce, talk
@@ -99,7 +100,7 @@ async def test_consent_decides_about_live_messages_and_opting_out_about_all(
 ) -> None:
     await fill(ledger, 40)
     for number in range(40, 60):
-        live = [replace(message, source="discord", basis="opt-in") for message in talk(number)]
+        live = [replace(message, source="discord", basis=OPT_IN) for message in talk(number)]
         await ledger.messages.add_many(live)
     for person in (11, 12):
         await ledger.consent.opt_in(GUILD, person)
@@ -117,7 +118,7 @@ async def test_what_came_through_discord_is_locked_until_the_policy_permits_it(
 ) -> None:
     await introduce(ledger)
     for number in range(40):
-        await ledger.messages.add_many([replace(m, source="discord", basis="opt-in") for m in talk(number)])
+        await ledger.messages.add_many([replace(m, source="discord", basis=OPT_IN) for m in talk(number)])
     for person in PEOPLE:
         await ledger.consent.opt_in(GUILD, person)
     with pytest.raises(DatasetError, match=r"locked: write Discord's permission to \[policy\]"):
@@ -146,13 +147,15 @@ async def test_what_came_through_discord_is_locked_until_the_policy_permits_it(
 )
 def test_commands_and_empty_lines_are_left_out(content: str, reason: str) -> None:
     rules = Rules(consent={}, bots={99: "m"})
-    message = Message(1, GUILD, CHANNEL, 11, "Ada", content, START, source="import", basis="logs")
+    message = Message(1, GUILD, CHANNEL, 11, "Ada", content, START, source="import", basis=declared("logs"))
     assert rules.reason_against(message) == reason
 
 
 def test_bots_and_ignored_channels_are_left_out() -> None:
     rules = Rules(consent={}, bots={99: "m"}, ignored_channels={CHANNEL + 1})
-    message = Message(1, GUILD, CHANNEL, 11, "Ada", "hello there", START, source="import", basis="logs")
+    message = Message(
+        1, GUILD, CHANNEL, 11, "Ada", "hello there", START, source="import", basis=declared("logs")
+    )
     kept, left_out = select(
         [
             message,
@@ -244,15 +247,17 @@ async def test_the_manifest_says_what_is_in_the_dataset(
     ],
 )
 def test_the_lock_concerns_all_that_is_not_known_to_be_free_of_the_api(
-    source: str, basis: str, locked: bool
+    source: Source, basis: str, locked: bool
 ) -> None:
     yes = ConsentEvent(GUILD, 11, True, (), "1", 1)
-    message = Message(1, GUILD, CHANNEL, 11, "", "how are you?", 1, source=source, basis=basis)
+    message = Message(1, GUILD, CHANNEL, 11, "", "how are you?", 1, source=source, basis=Basis(basis))
     assert (Rules({11: yes}, {}).reason_against(message) == LOCKED) == locked
     assert Rules({11: yes}, {}, discord_permission="a letter").reason_against(message) == ""
 
 
 def test_a_yes_for_another_channel_alone_outweighs_a_declared_basis() -> None:
     elsewhere = ConsentEvent(GUILD, 11, True, (CHANNEL + 1,), "1", 1)
-    message = Message(1, GUILD, CHANNEL, 11, "", "how are you?", 1, source="import", basis="published logs")
+    message = Message(
+        1, GUILD, CHANNEL, 11, "", "how are you?", 1, source="import", basis=declared("published logs")
+    )
     assert Rules({11: elsewhere}, {}).reason_against(message) == NO_CONSENT
