@@ -14,6 +14,7 @@ import pytest
 
 from bot.client import NightschoolBot
 from bot.services import Services, open_services
+from ledger.learned.outcome import Outcome
 from ledger.settings import load_settings
 from tests.bot.house import House, _furnished, connected, short, text_of, until
 from tests.conftest import FakeClock
@@ -42,13 +43,15 @@ async def a_fortnight(house: House) -> None:
         await house.boss.send(house.general, "unrecorded marmalade")
 
 
-async def the_night(services: Services, clock: FakeClock, guild_id: int) -> dict[str, object]:
+async def the_night(services: Services, clock: FakeClock, guild_id: int) -> Outcome:
     """Move the clock past three, wake the schedule, and wait for the night's end."""
     clock.advance(hours=16)
     assert await services.schedule.tick() == [guild_id]
     assert await services.schedule.tick() == [], "a second wake-up starts nothing"
     await until(lambda: guild_id in services.nights.last, seconds=180)
-    return dict(services.nights.last[guild_id].outcome)
+    outcome = services.nights.last[guild_id].outcome
+    assert outcome is not None
+    return outcome
 
 
 def jsonl(services: Services) -> list[dict[str, object]]:
@@ -76,10 +79,11 @@ async def test_what_members_say_by_day_answers_them_after_the_night(
             assert (await services.ledger.replies.of_guild(house.guild.id))[0].adapter_version is None
 
             outcome = await the_night(services, clock, house.guild.id)
-            assert outcome["stage"] == "promoted", outcome
-            perplexity = outcome["perplexity"]
-            assert isinstance(perplexity, dict)
-            assert perplexity["candidate"] < perplexity["base"]
+            assert outcome.stage == "promoted", outcome
+            base, candidate = outcome.perplexity["base"], outcome.perplexity["candidate"]
+            assert base is not None
+            assert candidate is not None
+            assert candidate < base
 
             # What was learned from is what the consenting two said, and nothing else.
             lines = jsonl(services)
@@ -90,7 +94,7 @@ async def test_what_members_say_by_day_answers_them_after_the_night(
 
             await until(lambda: services.serving.version(house.guild.id) is not None)
             version = services.serving.version(house.guild.id)
-            assert version == outcome["candidate"]
+            assert version == outcome.candidate
             await house.ask(house.ann, QUESTION)
             newest = (await services.ledger.replies.of_guild(house.guild.id))[0]
             assert newest.adapter_version == version
@@ -120,6 +124,6 @@ async def test_without_discords_permission_nothing_that_came_through_it_is_train
             await services.ledger.guilds.ensure(house.guild.id, house.guild.name)
             await a_fortnight(house)
             outcome = await the_night(services, clock, house.guild.id)
-    assert outcome["stage"] == "skipped"
-    assert "polic" in json.dumps([outcome["reasons"], outcome["counts"]])
+    assert outcome.stage == "skipped"
+    assert "polic" in json.dumps([*outcome.reasons, outcome.counts])
     assert jsonl(services) == []

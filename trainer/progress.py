@@ -13,18 +13,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TextIO
 
+from ledger.learned.outcome import NightStage
+
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
-STAGES = ("prepare", "fit", "evaluate", "verdict", "promote")
-
 
 class Reporter(Protocol):
-    """Whoever wants to know how far the night is; ``stage`` is one of :data:`STAGES`."""
+    """Whoever wants to know how far the night is."""
 
     def __call__(
         self,
-        stage: str,
+        stage: NightStage,
         step: int,
         steps: int,
         *,
@@ -35,7 +35,7 @@ class Reporter(Protocol):
 
 
 def silent(
-    stage: str,
+    stage: NightStage,
     step: int,
     steps: int,
     *,
@@ -82,7 +82,7 @@ class JsonLines:
 
     def __call__(
         self,
-        stage: str,
+        stage: NightStage,
         step: int,
         steps: int,
         *,
@@ -140,7 +140,7 @@ class Bars:
 
     def __call__(
         self,
-        stage: str,
+        stage: NightStage,
         step: int,
         steps: int,
         *,
@@ -168,4 +168,4 @@ def _clock(seconds: float) -> str:
     return f"{minutes // 60}:{minutes % 60:02d}:{rest:02d}" if minutes >= 60 else f"{minutes}:{rest:02d}"
 
 
-__all__ = ["STAGES", "Bars", "JsonLines", "Reporter", "Stopwatch", "silent"]
+__all__ = ["Bars", "JsonLines", "Reporter", "Stopwatch", "silent"]

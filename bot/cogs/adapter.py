@@ -12,6 +12,7 @@ from bot.serving.served_versions import Serving
 from ledger.clock import from_ms
 from ledger.errors import AdapterError
 from ledger.learned.adapter_versions import short_name
+from ledger.learned.outcome import candidate_score
 from ledger.records import Adapter
 from ledger.store import Ledger
 
@@ -129,7 +130,7 @@ def named(adapter: Adapter) -> str:
 
 
 def _perplexity(adapter: Adapter) -> str:
-    score = (adapter.metrics.get("scores") or {}).get("candidate")
+    score = candidate_score(adapter.metrics)
     return f" · perplexity {score['perplexity']:.1f}" if score else ""
 
 

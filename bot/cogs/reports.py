@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -25,6 +25,7 @@ from ledger.clock import to_ms
 from ledger.errors import AdapterError
 from ledger.forgetting.deletion_path import DAY_MS
 from ledger.learned.adapter_versions import unfit
+from ledger.learned.outcome import Outcome
 from ledger.records import Run
 from ledger.store import Ledger
 
@@ -83,7 +84,7 @@ class ReportsCog(commands.Cog):
         self.nights = nights
         self.admin_channel = admin_channel
         self._one_at_a_time = asyncio.Lock()
-        self._unrecorded: list[tuple[int, Mapping[str, Any]]] = []
+        self._unrecorded: list[tuple[int, Outcome]] = []
         self._complained: set[int] = set()
         self._posted: set[str] = set()
 
@@ -99,10 +100,11 @@ class ReportsCog(commands.Cog):
         """Swap what was promoted in, then post the night's report; what fails is owed."""
         async with self._one_at_a_time:
             await self.serving.sync()
-            if not await self._post(night.guild_id, night.outcome) and not night.outcome.get("run"):
+            outcome = night.outcome
+            assert outcome is not None  # noqa: S101 - it has ended
+            if not await self._post(night.guild_id, outcome) and not outcome.run:
                 # The ledger knows nothing of a night that could not begin.
-                facts = {key: value for key, value in night.outcome.items() if key != "samples"}
-                self._unrecorded.append((night.guild_id, facts))
+                self._unrecorded.append((night.guild_id, replace(outcome, samples=())))
 
     async def deliver_owed(self) -> None:
         """Post the reports that could not be posted when their nights ended, without their samples.
@@ -119,29 +121,15 @@ class ReportsCog(commands.Cog):
                 if self.nights.current(run.guild_id) is None:
                     await self._post(run.guild_id, await self._outcome_of(run))
 
-    async def _outcome_of(self, run: Run) -> dict[str, Any]:
-        """Return what the ledger knows of a night, in the form that the trainer reports it in."""
-        scores = run.metrics.get("scores") or {}
+    async def _outcome_of(self, run: Run) -> Outcome:
+        """Return what the ledger knows of a night."""
         adapter = await self.ledger.adapters.get(run.guild_id, run.candidate) if run.candidate else None
         picture = str(Path(adapter.path) / "loss_curve.png") if adapter is not None else None
-        return {
-            "run": run.id,
-            "stage": run.stage,
-            "candidate": run.candidate,
-            "verdict": run.verdict,
-            "reasons": run.reasons,
-            "counts": run.counts,
-            "error": run.error,
-            "recitals": run.metrics.get("recitals"),
-            "perplexity": {name: score["perplexity"] for name, score in scores.items()},
-            "nll": {name: score["nll"] for name, score in scores.items()},
-            "loss_curve": picture,
-            "seconds": ((run.finished_at or run.created_at) - run.created_at) / 1000,
-        }
+        return Outcome.of_run(run, loss_curve=picture)
 
-    async def _post(self, guild_id: int, outcome: Mapping[str, Any]) -> bool:
+    async def _post(self, guild_id: int, outcome: Outcome) -> bool:
         """Post a report and note that it is there; tell whether it is."""
-        run = str(outcome.get("run") or "")
+        run = outcome.run
         if run in self._posted:
             await self.ledger.runs.reported(run)
             return True
@@ -167,12 +155,12 @@ class ReportsCog(commands.Cog):
             self._complained.add(guild_id)
             log.error("a report for guild %d is still to be posted: %s", guild_id, reason)
 
-    def _content(self, outcome: Mapping[str, Any]) -> dict[str, Any]:
+    def _content(self, outcome: Outcome) -> dict[str, Any]:
         file = report_file(outcome)
         content: dict[str, Any] = {"embeds": report_embeds(outcome)}
         if file is not None:
             content["file"] = file
-        refusal = self.serving.refusal(str(outcome.get("candidate")))
+        refusal = self.serving.refusal(outcome.candidate) if outcome.candidate else None
         if refusal is not None:
             content["content"] = clipped(f"⚠️ What served before goes on serving. {refusal}", 2000)
         view = _buttons(outcome)
@@ -195,12 +183,11 @@ class ReportsCog(commands.Cog):
         return await rollback(self.ledger, self.serving, guild_id, by=interaction.user.id)
 
 
-def _buttons(outcome: Mapping[str, Any]) -> discord.ui.View | None:
-    candidate = outcome.get("candidate")
-    action = {"promoted": "rollback", "kept": "promote"}.get(str(outcome.get("stage")))
-    refused = action == "promote" and unfit(outcome)
-    if not candidate or action is None or refused:
+def _buttons(outcome: Outcome) -> discord.ui.View | None:
+    action = {"promoted": "rollback", "kept": "promote"}.get(outcome.stage)
+    refused = action == "promote" and unfit(outcome.metrics())
+    if not outcome.candidate or action is None or refused:
         return None
     view = discord.ui.View(timeout=None)
-    view.add_item(VersionButton(action, str(candidate)))
+    view.add_item(VersionButton(action, outcome.candidate))
     return view

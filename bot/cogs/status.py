@@ -8,7 +8,7 @@ from discord.ext import commands
 
 from bot.hosting.rights import lacking
 from bot.interactions import admin_check, guild_of
-from bot.nights.night_embeds import TITLES, clipped, plain
+from bot.nights.night_embeds import clipped, plain, title_of
 from bot.nights.trainer_process import Night
 from bot.services import Services
 from ledger.clock import from_ms
@@ -101,4 +101,4 @@ def last_night(run: Run | None, current: Night | None) -> str:
     if not run.finished:
         return f"{when}: it was cut off once it was {run.stage}, and has no outcome"
     why = run.error or (run.reasons[0] if run.reasons else "")
-    return f"{when}: {TITLES[run.stage]}" + (f" ({clipped(plain(why), REASON)})" if why else "")
+    return f"{when}: {title_of(run)}" + (f" ({clipped(plain(why), REASON)})" if why else "")

@@ -12,9 +12,10 @@ from discord.ext import commands
 from bot.background import Background
 from bot.interactions import admin_check, guild_of
 from bot.nights.night_embeds import COLOURS, clipped, how_it_ended, progress_bar, started_by
-from bot.nights.trainer_process import STAGES, Night, Nights
+from bot.nights.trainer_process import Night, Nights
 from ledger.clock import from_ms
 from ledger.learned.adapter_versions import short_name
+from ledger.learned.outcome import STAGES, candidate_score
 from ledger.learned.teaching import add_example
 from ledger.records import Adapter, Run
 from ledger.store import Ledger
@@ -145,7 +146,7 @@ def _last(run: Run) -> str:
 
 def _line(run: Run, made: Adapter | None) -> str:
     """Tell a night in one line: when, how it ended, what came of it, and who started it."""
-    score = (run.metrics.get("scores") or {}).get("candidate")
+    score = candidate_score(run.metrics)
     parts = [
         f"{_when(run.created_at)} **{how_it_ended(run)}**",
         short_name(run.candidate, made.created_at if made else None) if run.candidate else "",
@@ -157,16 +158,15 @@ def _line(run: Run, made: Adapter | None) -> str:
 
 def night_embed(night: Night) -> discord.Embed:
     """Return the night's progress: stage, bar, loss, time left."""
-    if night.ended.is_set():
-        stage = str(night.outcome.get("stage"))
+    if night.outcome is not None and night.ended.is_set():
         return discord.Embed(
-            title=f"The night has ended: {stage}",
+            title=f"The night has ended: {night.outcome.stage}",
             description=f"`{progress_bar(1.0)}`",
-            colour=COLOURS.get(stage),
+            colour=COLOURS.get(night.outcome.stage),
         )
     if night.stage == "waiting":
         return discord.Embed(title="The night is about to begin", description=f"`{progress_bar(0.0)}`")
-    number = STAGES.index(night.stage) + 1 if night.stage in STAGES else 0
+    number = STAGES.index(night.stage) + 1
     lines = [f"`{progress_bar(night.share)}` {night.share:.0%}", f"step {night.step} of {night.steps}"]
     if night.loss is not None:
         lines.append(f"loss {night.loss:.3f}")

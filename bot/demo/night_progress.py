@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from bot.nights.trainer_process import Night
+from collections.abc import Mapping
+from typing import Literal
 
-STAGES = {
+from bot.nights.trainer_process import Night
+from ledger.learned.outcome import NightStage
+
+STAGES: Mapping[NightStage | Literal["waiting"], str] = {
     "waiting": "The night begins",
     "prepare": "Choosing what to learn from",
     "fit": "Learning",
@@ -17,7 +21,7 @@ STAGES = {
 
 def progress_text(night: Night) -> str:
     """Return how far a night is, in a visitor's words."""
-    parts = [STAGES.get(night.stage, night.stage)]
+    parts = [STAGES[night.stage]]
     if night.steps > 1:
         parts.append(f"{night.step} of {night.steps}")
     if night.loss is not None:

@@ -31,6 +31,7 @@ from bot.nights.trainer_process import Night
 from bot.services import Services, open_services
 from ledger.clock import from_ms
 from ledger.errors import LedgerError, NightschoolError
+from ledger.learned.outcome import Outcome
 from ledger.settings import Settings, load_settings
 from ledger.store import Ledger
 
@@ -227,17 +228,17 @@ async def _day_and_night(services: Services, world: World) -> dict[str, Any]:
     for who, channel, text in DAY:
         await world.say(who, channel, text)
     await world.next_night()
-    outcome = services.nights.last[world.guild_id].outcome
+    outcome = services.nights.last[world.guild_id].outcome or Outcome()
     after = [await _ask(services, world, question) for question in DEMO_QUESTIONS]
     champion = services.serving.version(world.guild_id)
-    promoted = outcome.get("stage") == "promoted" and champion == outcome.get("candidate")
-    perplexity = outcome.get("perplexity") or {}
-    better = bool(perplexity) and perplexity["candidate"] < perplexity["base"]
+    promoted = outcome.stage == "promoted" and champion == outcome.candidate
+    base, candidate = (outcome.perplexity.get(name) for name in ("base", "candidate"))
+    better = base is not None and candidate is not None and candidate < base
     return {
         "ok": promoted and better and after != before and _reported(world, services),
         "promoted": promoted,
         "champion": champion,
-        "perplexity": perplexity,
+        "perplexity": outcome.perplexity,
         "questions": [question.text for question in DEMO_QUESTIONS],
         "before": before,
         "after": after,
@@ -245,8 +246,8 @@ async def _day_and_night(services: Services, world: World) -> dict[str, Any]:
             any(word in text.lower() for word in question.keywords)
             for question, text in zip(DEMO_QUESTIONS, after, strict=True)
         ],
-        "reasons": outcome.get("reasons", []),
-        "error": outcome.get("error"),
+        "reasons": list(outcome.reasons),
+        "error": outcome.error,
         "seconds": round(time.monotonic() - started, 1),
     }
 

@@ -15,12 +15,13 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from bot.background import Background
 from ledger.clock import Clock
 from ledger.errors import NightBusy
 from ledger.learned.cut_off import close_cut_off
+from ledger.learned.outcome import STAGES, NightStage, Outcome
 from ledger.store import Ledger
 
 log = logging.getLogger(__name__)
@@ -31,17 +32,16 @@ LEAVE_SECONDS = 15.0
 """How long one that is left may take to write its resume point; it gives itself ten."""
 STOPPED = "The night was stopped before it had begun; what serves goes on serving."
 KILLED = "The night was stopped; it did not end by itself and was killed. What serves goes on serving."
-STAGES = ("prepare", "fit", "evaluate", "verdict", "promote")
 
 
 @dataclass(slots=True)
 class Night:
-    """One night under way, or just ended; ``outcome`` is the trainer's last line."""
+    """One night under way, or just ended."""
 
     guild_id: int
     trigger: str
     started_at: datetime
-    stage: str = "waiting"
+    stage: NightStage | Literal["waiting"] = "waiting"
     step: int = 0
     steps: int = 0
     loss: float | None = None
@@ -53,7 +53,8 @@ class Night:
     """The run's id, as soon as the trainer has told it."""
     died: bool = False
     """Whether the trainer ended without an outcome, as when it is killed for the memory it took."""
-    outcome: dict[str, Any] = field(default_factory=dict)
+    outcome: Outcome | None = None
+    """What it came to; None while it is under way."""
     ended: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
@@ -151,16 +152,16 @@ class Nights:
                 night.outcome = _failed(night, f"the trainer could not be run ({error}); see the bot's log")
             finally:
                 self._close(night)
-        if not self._leaving and night.outcome.get("stage") != "paused":
+        if not self._leaving and night.outcome is not None and night.outcome.stage != "paused":
             await self._tell(night)
 
     def _close(self, night: Night) -> None:
         self._current.pop(night.guild_id, None)
         self.last[night.guild_id] = night
-        if not night.outcome:
-            night.outcome = {"stage": "cancelled" if night.cancelled else "failed", "guild": night.guild_id}
+        if night.outcome is None:
+            night.outcome = Outcome(night.run if night.cancelled else "", night.guild_id)
             if night.cancelled:
-                night.outcome |= {"error": KILLED if night.run else STOPPED, "run": night.run or None}
+                night.outcome.stage, night.outcome.error = "cancelled", KILLED if night.run else STOPPED
         night.ended.set()
 
     async def _tell(self, night: Night) -> None:
@@ -170,7 +171,8 @@ class Nights:
             except Exception:  # one listener's failure must not keep the night from the others
                 log.exception("a listener failed on the night of guild %d", night.guild_id)
         # They quote members, and were shown now; in here, no deletion would reach them.
-        night.outcome.pop("samples", None)
+        if night.outcome is not None:
+            night.outcome.samples = ()
 
     async def _train(self, night: Night) -> None:
         process = await asyncio.create_subprocess_exec(
@@ -205,10 +207,11 @@ class Nights:
             raise
         finally:
             self._processes.pop(night.guild_id, None)
-        log.info("night of guild %d ended: %s (exit %d)", night.guild_id, night.outcome.get("stage"), code)
-        if not night.outcome and night.cancelled:
+        stage = night.outcome.stage if night.outcome is not None else None
+        log.info("night of guild %d ended: %s (exit %d)", night.guild_id, stage, code)
+        if night.outcome is None and night.cancelled:
             await self._record_cancel(night)
-        elif not night.outcome:
+        elif night.outcome is None:
             night.died = True
             error = f"the trainer ended with exit code {code} and no outcome; see its log"
             night.outcome = _failed(night, error)
@@ -223,9 +226,10 @@ class Nights:
         progress = event.get("progress")
         if progress is None:
             if "stage" in event:
-                night.outcome = event
+                night.outcome = _outcome(night, event)
             return
-        night.stage = progress["stage"]
+        if progress["stage"] in STAGES:
+            night.stage = progress["stage"]
         night.run = str(progress.get("run") or night.run)
         night.step, night.steps = progress["step"], progress["steps"]
         night.loss, night.eta_seconds = progress.get("loss"), progress.get("eta_seconds")
@@ -259,5 +263,13 @@ def _signal(process: asyncio.subprocess.Process, number: signal.Signals) -> None
             process.send_signal(number)
 
 
-def _failed(night: Night, error: str) -> dict[str, Any]:
-    return {"stage": "failed", "guild": night.guild_id, "error": error}
+def _outcome(night: Night, event: dict[str, Any]) -> Outcome:
+    """Return the outcome that the trainer printed; one of another version's trainer may be unreadable."""
+    try:
+        return Outcome.from_json(event)
+    except ValueError as error:
+        return _failed(night, f"the trainer's outcome cannot be read ({error}); see the run's report")
+
+
+def _failed(night: Night, error: str) -> Outcome:
+    return Outcome(guild=night.guild_id, error=error)

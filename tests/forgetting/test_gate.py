@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from ledger.errors import AdapterError
+from ledger.learned.outcome import Outcome
 from ledger.settings import Settings
 from ledger.store import Ledger
 from tests.conftest import FakeClock
@@ -15,7 +16,6 @@ from tests.forgetting.trained import holding
 from tests.trainer.conftest import GUILD, introduce, talk
 from trainer.nights.night import Night
 from trainer.nights.night_folders import CANARIES
-from trainer.nights.outcome import Outcome
 
 CANARY = "zanzibar-4471-quokka"
 ADDRESS = "quokka@zanzibar.example.org"

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from ledger.forgetting.deletion_path import Forgetting
+from ledger.learned.outcome import Outcome
 from ledger.settings import Settings
 from ledger.store import Ledger
 from tests.conftest import FakeClock
@@ -19,7 +20,6 @@ from tests.forgetting.trained import holding
 from tests.trainer.conftest import CHANNEL, GUILD, introduce, talk
 from trainer.nights import night as night_module
 from trainer.nights.night import Night
-from trainer.nights.outcome import Outcome
 from trainer.preparing import dataset
 
 MARK = "quetzalmarmalade7731"

@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 
 from ledger.errors import NightBusy, RunCancelled
+from ledger.learned.outcome import Outcome
 from ledger.process.locks import night_lock_path
 from ledger.settings import Settings
 from ledger.store import Ledger
@@ -27,7 +28,6 @@ from trainer import stopping
 from trainer.nights import night as night_module
 from trainer.nights.night import Night
 from trainer.nights.night_lock import night_lock
-from trainer.nights.outcome import Outcome
 from trainer.stopping import in_thread, stoppable
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -8,22 +8,14 @@ from datetime import datetime
 from typing import Any
 
 from ledger.clock import from_ms
+from ledger.learned.outcome import Counts, Outcome, Score
+from ledger.learned.wording import HEADLINES, SCORE_COLUMNS, counted, left_out, score_rows, words
 from ledger.records import Adapter, Run
-from trainer.nights.outcome import Outcome
-
-TITLES = {
-    "promoted": "A better version serves from now on.",
-    "kept": "Tonight's version did not prove better; what served goes on serving.",
-    "skipped": "There was nothing to learn tonight.",
-    "cancelled": "The night was stopped; what served goes on serving.",
-    "failed": "The night failed; what served goes on serving.",
-    "paused": "The night was interrupted; what served goes on serving.",
-}
 
 
 def outcome(night: Outcome) -> list[str]:
     """Return a night's outcome."""
-    lines = [TITLES[night.stage], *(f"  {reason}" for reason in night.reasons)]
+    lines = [f"{HEADLINES[night.stage]}.", *(f"  {reason}" for reason in night.reasons)]
     if night.error:
         lines.append(f"  {night.error}")
     lines += scores(night.scores)
@@ -42,38 +34,20 @@ def outcome(night: Outcome) -> list[str]:
     return lines
 
 
-def scores(figures: Mapping[str, Mapping[str, Any]]) -> list[str]:
+def scores(figures: Mapping[str, Score]) -> list[str]:
     """Return a table of what each model scored."""
-    if not figures:
-        return []
-    rows = [("", "NLL", "perplexity", "accuracy", "general NLL")]
-    rows += [
-        (
-            name,
-            f"{score['nll']:.4f}",
-            f"{score['perplexity']:.2f}",
-            f"{score['token_accuracy']:.1%}",
-            f"{score['general_nll']:.4f}",
-        )
-        for name in ("base", "champion", "candidate")
-        if (score := figures.get(name))
-    ]
-    return _columns(rows)
+    return _columns([("", *SCORE_COLUMNS), *score_rows(figures)]) if figures else []
 
 
-def counts(found: Mapping[str, Any]) -> list[str]:
+def counts(found: Counts | Mapping[str, Any]) -> list[str]:
     """Return what a dataset holds and what was left out, and why."""
-    lines = [
-        f"  {value:,} {name.replace('_', ' ')}" for name, value in found.items() if isinstance(value, int)
-    ]
-    return lines + [
-        f"  left out: {value:,} – {reason}" for reason, value in found.get("left_out", {}).items() if value
-    ]
+    lines = [f"  {number} {label}" for label, number in counted(found)]
+    return lines + [f"  left out: {number} – {reason}" for reason, number in left_out(found)]
 
 
 def figures(found: Mapping[str, Any]) -> list[str]:
     """Return a fit's figures."""
-    return [f"  {name.replace('_', ' ')}: {value}" for name, value in found.items()]
+    return [f"  {words(name)}: {value}" for name, value in found.items()]
 
 
 def adapters(versions: Sequence[Adapter]) -> list[str]:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ledger.errors import AdapterError, RunCancelled
+from ledger.learned.outcome import Sample, Score
 from trainer.fitting.recipe import Base
 from trainer.judging.leakage import Corpus, Probe, Recitals, judge_recitals, probes_of
 from trainer.judging.verdict import Tally, total
@@ -39,10 +40,10 @@ class Scores:
     general: Tally
     sampled: dict[str, float] = field(default_factory=dict)
 
-    def figures(self) -> dict[str, Any]:
+    def figures(self) -> Score:
         """Return the means for reports and manifests."""
         held_out = total(self.conversations)
-        return {
+        score: Score = {
             "nll": round(held_out.mean, 5),
             "perplexity": round(held_out.perplexity, 3),
             "token_accuracy": round(held_out.accuracy, 4),
@@ -50,8 +51,10 @@ class Scores:
             "replies": held_out.replies,
             "conversations": len(self.conversations),
             "general_nll": round(self.general.mean, 5),
-            **({"sampled": self.sampled} if self.sampled else {}),
         }
+        if self.sampled:
+            score["sampled"] = self.sampled
+        return score
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +62,7 @@ class Evaluation:
     """Scores by model (``base``, ``candidate``, and ``champion`` where there is one)."""
 
     scores: dict[str, Scores]
-    samples: tuple[dict[str, str], ...] = field(repr=False)
+    samples: tuple[Sample, ...] = field(repr=False)
     """``context``, ``before`` and ``after``: members' words, for showing and not for keeping."""
     notes: tuple[str, ...] = ()
     """What could not be compared, as sentences."""
@@ -146,7 +149,7 @@ def evaluate(
             for name, score in scores.items()
         },
         tuple(
-            {"context": _shown(context), "before": old, "after": new}
+            Sample(context=_shown(context), before=old, after=new)
             for context, old, new in zip(contexts, replies[before], replies["candidate"], strict=True)
         )[:SHOWN],
         tuple(notes),

@@ -8,17 +8,17 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Literal
 
 from ledger.errors import RunCancelled
 from ledger.learned.cut_off import discard_candidate
+from ledger.learned.outcome import Outcome
 from ledger.store import Ledger
 from trainer.builders import interval_of
 from trainer.evaluating.evaluation import Evaluation
 from trainer.judging.verdict import Decision
 from trainer.nights.night_folders import Folders, put_in_place
 from trainer.nights.night_report import write_report
-from trainer.nights.outcome import Outcome
 from trainer.nights.withdrawals import BEGINNINGS
 
 log = logging.getLogger("trainer")
@@ -84,12 +84,12 @@ async def stop_if_withdrawn(ledger: Ledger, run_id: str) -> None:
         raise RunCancelled(reason)
 
 
-async def close(ledger: Ledger, outcome: Outcome, stage: str, reason: str) -> None:
+async def close(ledger: Ledger, outcome: Outcome, stage: Literal["failed", "cancelled"], reason: str) -> None:
     """Write down a night that did not come to a verdict; what serves goes on serving."""
     outcome.stage, outcome.error, outcome.samples = stage, reason, ()
     log.warning("run %s %s: %s", outcome.run, stage, reason)
     await discard_candidate(ledger, outcome.guild, outcome.run)
-    await ledger.runs.advance(outcome.run, cast(Any, stage), error=reason)
+    await ledger.runs.advance(outcome.run, stage, error=reason)
 
 
 async def note_who_serves(ledger: Ledger, outcome: Outcome) -> None:

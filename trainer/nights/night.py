@@ -15,10 +15,11 @@ from dataclasses import replace
 from functools import partial
 from itertools import count
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, Literal, TypeVar, cast
 
 from ledger.errors import DatasetError, NightschoolError, RunCancelled
 from ledger.forgetting.deletion_path import Forgetting
+from ledger.learned.outcome import Outcome
 from ledger.process.locks import night_lock_path
 from ledger.records import Adapter, Run
 from ledger.settings import Settings
@@ -39,7 +40,6 @@ from trainer.nights.endings import (
 )
 from trainer.nights.night_folders import Folders, clear_place, drop_old_datasets
 from trainer.nights.night_lock import waited_for
-from trainer.nights.outcome import Outcome
 from trainer.nights.resuming import is_fitted, recalled, resumable
 from trainer.nights.withdrawals import BEGINNINGS, reaches, withdrawers
 from trainer.preparing import dataset
@@ -155,7 +155,9 @@ class Night:
             await asyncio.sleep(WATCH_SECONDS)
             self._withdrawn = await self._ledger.deletions.is_tainted(run_id)
 
-    async def _close(self, run: Run, outcome: Outcome, stage: str, reason: str) -> None:
+    async def _close(
+        self, run: Run, outcome: Outcome, stage: Literal["failed", "cancelled"], reason: str
+    ) -> None:
         """Close the run; whatever went wrong with a run that saw something deleted went wrong by that."""
         taken_back = await what_was_withdrawn(self._ledger, run.id)
         if taken_back and not self._cancelled():

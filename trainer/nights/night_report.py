@@ -12,12 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ledger.records import LOCKED
+from ledger.learned.outcome import Score
+from ledger.learned.wording import SCORE_COLUMNS, UNLOCK, counted, is_any_locked, left_out, score_rows, words
 
-UNLOCK = (
-    "What is locked came through Discord's API. To learn from it, write Discord's permission to `[policy] "
-    "discord_permission` in config.toml; members' own data packages are not locked."
-)
+SAMPLED = {"words": "words a reply", "repetition": "repetition", "distinct_2": "distinct-2"}
+"""Figures of sampled replies, and the heads of their columns."""
 INK, FAINT, GROUND = "#f2f3f5", "#80848e", "#2b2d31"
 """Discord's dark embeds: text, secondary text, ground."""
 TRAINING, VALIDATION, BASE = "#5865f2", "#57f287", "#fee75c"
@@ -64,36 +63,25 @@ def markdown(facts: Mapping[str, Any]) -> str:
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def _scores(scores: Mapping[str, Mapping[str, Any]]) -> str:
+def _scores(scores: Mapping[str, Score]) -> str:
+    heads = ("model", *SCORE_COLUMNS, *SAMPLED.values())
     rows = [
-        (
-            name,
-            f"{score['nll']:.4f}",
-            f"{score['perplexity']:.2f}",
-            f"{score['token_accuracy']:.1%}",
-            f"{score['general_nll']:.4f}",
-            *(str(score.get("sampled", {}).get(key, "–")) for key in ("words", "repetition", "distinct_2")),
-        )
-        for name in ("base", "champion", "candidate")
-        if (score := scores.get(name))
+        (*row, *(str(scores[row[0]].get("sampled", {}).get(name, "–")) for name in SAMPLED))
+        for row in score_rows(scores)
     ]
-    heads = ("model", "NLL (nats/token)", "perplexity", "token accuracy", "general text NLL")
-    return _table((*heads, "words a reply", "repetition", "distinct-2"), rows)
+    return _table(heads, rows)
 
 
 def _counts(counts: Mapping[str, Any]) -> str:
-    rows: list[tuple[str, Any]] = [
-        (name.replace("_", " "), f"{value:,}") for name, value in counts.items() if isinstance(value, int)
-    ]
-    rows += [(f"left out: {reason}", f"{value:,}") for reason, value in counts.get("left_out", {}).items()]
+    rows = [*counted(counts), *((f"left out: {reason}", number) for reason, number in left_out(counts))]
     table = _table(("what", "how many"), rows)
-    return f"{table}\n\n{UNLOCK}" if counts.get("left_out", {}).get(LOCKED) else table
+    return f"{table}\n\n{UNLOCK}" if is_any_locked(counts) else table
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, value in values.items():
-        label = f"{prefix}{name.replace('_', ' ')}"
+        label = f"{prefix}{words(name)}"
         found |= _flat(value, f"{label}: ") if isinstance(value, Mapping) else {label: value}
     return found
 

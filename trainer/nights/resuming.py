@@ -13,12 +13,12 @@ from typing import Literal
 from ledger.clock import to_ms
 from ledger.errors import AdapterError, DatasetError
 from ledger.learned.cut_off import discard_candidate
+from ledger.learned.outcome import Outcome
 from ledger.records import Adapter, Run
 from ledger.settings import Settings
 from ledger.store import Ledger
 from trainer.judging.verdict import Decision
 from trainer.nights.night_folders import Folders
-from trainer.nights.outcome import Outcome
 from trainer.preparing import dataset
 from trainer.scoring.encoded_rows import PARTS, read_lines, read_manifest
 

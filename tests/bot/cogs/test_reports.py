@@ -10,12 +10,12 @@ from typing import Any
 
 import discord
 import pytest
-from tests.bot.test_report import OUTCOME
 
 from bot.client import NightschoolBot
 from bot.cogs.reports import VersionButton
 from bot.interactions import ADMINS_ONLY
 from bot.nights.trainer_process import Night
+from ledger.learned.outcome import Ending, Outcome
 from tests.bot.house import (
     House,
     StandInEngine,
@@ -26,13 +26,14 @@ from tests.bot.house import (
     trainer_command,
     until,
 )
+from tests.bot.nights.test_night_embeds import FACTS
 
 
 async def night_of(house: House, guild: Any = None, **outcome: Any) -> discord.Message | None:
     """Have the bot report on a night, and return what it posted."""
     guild = guild or house.guild
     night = Night(guild_id=guild.id, trigger="test", started_at=house.services.clock.now())
-    night.outcome = {**OUTCOME, **outcome}
+    night.outcome = Outcome.from_json({**FACTS, **outcome})
     before = len(house.last(house.office))
     await house.bot.get_cog("ReportsCog").report(night)  # type: ignore[union-attr]
     posted = house.last(house.office)[before:]
@@ -50,7 +51,7 @@ async def test_a_night_that_ends_is_reported_in_the_admin_channel_with_its_pictu
     picture = tmp_path / "loss.png"
     picture.write_bytes(b"\x89PNG picture")
     version = await house.candidate()
-    outcome = {**OUTCOME, "stage": "kept", "candidate": version, "loss_curve": str(picture)}
+    outcome = {**FACTS, "stage": "kept", "candidate": version, "loss_curve": str(picture)}
     house.services.nights._command = trainer_command(script(f"print({json.dumps(json.dumps(outcome))})"))
     await house.boss.slash(house.general, "train start")
     await until(lambda: house.last(house.office))
@@ -82,15 +83,15 @@ async def test_a_server_without_the_admin_channel_gets_no_report(
         ("cancelled", []),
     ],
 )
-async def test_the_buttons_fit_the_end_of_the_night(house: House, stage: str, expected: list[str]) -> None:
+async def test_the_buttons_fit_the_end_of_the_night(house: House, stage: Ending, expected: list[str]) -> None:
     assert labels(await night_of(house, stage=stage)) == expected
 
 
 @pytest.mark.parametrize(
     "measured",
     [
-        {"scores": {"candidate": {"nll": float("nan"), "general_nll": 3.0}}},
-        {"scores": {"candidate": {"nll": 3.0, "general_nll": float("inf")}}},
+        {"scores": {"candidate": {"nll": float("nan"), "perplexity": 20.0, "general_nll": 3.0}}},
+        {"scores": {"candidate": {"nll": 3.0, "perplexity": 20.0, "general_nll": float("inf")}}},
         {"recitals": {"values": 1, "rate": 0.0, "limit": 0.02}},
         {"recitals": {"values": 0, "rate": 0.5, "limit": 0.02}},
     ],

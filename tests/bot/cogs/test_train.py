@@ -13,6 +13,7 @@ from bot.cogs import train
 from bot.cogs.train import night_embed
 from bot.nights.night_embeds import COLOURS
 from bot.nights.trainer_process import Night
+from ledger.learned.outcome import Ending, Outcome
 from tests.bot.house import NOON, House, StandInEngine, open_house, settings_for, text_of, until
 
 TRAINER = """
@@ -195,15 +196,15 @@ def test_progress_is_told_before_the_first_step_and_without_loss_or_time_left() 
     assert "about to begin" in str(night_embed(night).title)
     night.stage = "prepare"
     assert "step 0 of 0" in str(night_embed(night).description)
-    night.stage, night.cancelled = "something new", True
-    assert night_embed(night).title == "Stopping 0 of 5: something new"
+    night.stage, night.cancelled = "evaluate", True
+    assert night_embed(night).title == "Stopping 3 of 5: evaluate"
     night.stage, night.step, night.steps, night.eta_seconds = "fit", 9, 10, 12.4
     assert "about 12 s left" in str(night_embed(night).description)
 
 
 @pytest.mark.parametrize("stage", ["promoted", "failed"])
-def test_the_end_of_a_night_is_told_in_its_colour(stage: str) -> None:
-    night = Night(guild_id=7, trigger="test", started_at=NOON, outcome={"stage": stage})
+def test_the_end_of_a_night_is_told_in_its_colour(stage: Ending) -> None:
+    night = Night(guild_id=7, trigger="test", started_at=NOON, outcome=Outcome(stage=stage))
     night.ended.set()
     assert night_embed(night).colour == COLOURS[stage]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import subprocess
 import sys
@@ -16,6 +15,7 @@ from bot.background import Background
 from bot.nights.trainer_process import KILLED, STOPPED, Night, Nights
 from ledger.clock import SystemClock
 from ledger.errors import NightBusy
+from ledger.learned.outcome import Outcome
 from ledger.settings import Settings
 from ledger.store import Ledger
 from tests.bot.house import trainer_command, until
@@ -60,8 +60,9 @@ async def start(
         yield nights
 
 
-async def ended(night: Night) -> dict[str, object]:
+async def ended(night: Night) -> Outcome:
     await asyncio.wait_for(night.ended.wait(), 10)
+    assert night.outcome is not None
     return night.outcome
 
 
@@ -83,7 +84,7 @@ async def test_progress_and_outcome_are_read_from_the_trainers_lines(start: Star
     assert night.share == 0.25
     assert nights.current(GUILD) is night
     (tmp_path / "go").touch()
-    assert await ended(night) == {"stage": "promoted", "candidate": "g7-v000001"}
+    assert await ended(night) == Outcome(stage="promoted", candidate="g7-v000001")
     assert nights.current(GUILD) is None
     assert nights.last[GUILD] is night
 
@@ -91,9 +92,9 @@ async def test_progress_and_outcome_are_read_from_the_trainers_lines(start: Star
 async def test_the_trainer_is_told_guild_trigger_time_and_settings(
     start: Start, tmp_path: Path, clock: FakeClock
 ) -> None:
-    nights = start("import json, sys; print(json.dumps({'stage': 'kept', 'arguments': sys.argv[1:]}))")
+    nights = start("import json, sys; print(json.dumps({'stage': 'kept', 'reasons': sys.argv[1:]}))")
     outcome = await ended(nights.start(GUILD, trigger="/train start by 5"))
-    assert outcome["arguments"] == [
+    assert outcome.reasons == [
         *("night", "--config", str(tmp_path / "config.toml"), "--guild", "7"),
         *("--trigger", "/train start by 5", "--now", clock.now().isoformat(), "--progress", "--json"),
     ]
@@ -111,20 +112,20 @@ async def test_lines_that_libraries_print_are_passed_over(start: Start) -> None:
         "{}",
     ]
     nights = start("\n".join(f"print({line!r})" for line in lines))
-    assert await ended(nights.start(GUILD, trigger="test")) == {"stage": "kept"}
+    assert await ended(nights.start(GUILD, trigger="test")) == Outcome(stage="kept")
 
 
 async def test_a_long_outcome_is_read_whole(start: Start) -> None:
     nights = start("import json; print(json.dumps({'stage': 'kept', 'reasons': ['x' * 1_000_000]}))")
     outcome = await ended(nights.start(GUILD, trigger="test"))
-    assert outcome["reasons"] == ["x" * 1_000_000]
+    assert outcome.reasons == ["x" * 1_000_000]
 
 
 async def test_a_crash_without_an_outcome_is_a_failed_night(start: Start) -> None:
     nights = start("import sys; print('{\"progress\": {', file=sys.stdout); sys.exit(3)")
     outcome = await ended(nights.start(GUILD, trigger="test"))
-    assert outcome["stage"] == "failed"
-    assert "exit code 3" in str(outcome["error"])
+    assert outcome.stage == "failed"
+    assert "exit code 3" in str(outcome.error)
     nights.start(GUILD, trigger="again")
 
 
@@ -136,12 +137,12 @@ async def test_a_trainer_that_cannot_be_started_is_a_failed_night(
         told: list[str] = []
 
         async def listen(night: Night) -> None:
-            told.append(str(night.outcome["error"]))
+            told.append(str(night.outcome.error))
 
         nights.on_finished(listen)
         outcome = await ended(nights.start(GUILD, trigger="test"))
         await until(lambda: told)
-    assert outcome["stage"] == "failed"
+    assert outcome.stage == "failed"
     assert "/nowhere/python" in told[0]
 
 
@@ -160,7 +161,7 @@ signal.signal(signal.SIGINT, stop)
     night = nights.start(GUILD, trigger="test")
     await until(lambda: night.stage == "fit")
     assert nights.cancel(GUILD)
-    assert await ended(night) == {"stage": "cancelled", "reasons": ["stopped in fit"]}
+    assert await ended(night) == Outcome(stage="cancelled", reasons=["stopped in fit"])
     assert not nights.cancel(GUILD)
 
 
@@ -174,7 +175,7 @@ async def test_a_trainer_that_does_not_stop_is_killed(start: Start, tmp_path: Pa
     night = nights.start(GUILD, trigger="test")
     await until(lambda: night.stage == "fit")
     nights.cancel(GUILD)
-    assert await ended(night) == {"stage": "cancelled", "guild": GUILD, "error": KILLED, "run": "r"}
+    assert await ended(night) == Outcome(stage="cancelled", guild=GUILD, error=KILLED, run="r")
     assert gone(tmp_path / "pid")
 
 
@@ -195,7 +196,7 @@ async def test_a_cancel_that_the_trainer_could_not_record_is_recorded_by_the_bot
         await until(lambda: night.stage == "fit")
         nights.cancel(GUILD)
         outcome = await ended(night)
-    assert (outcome["stage"], outcome["error"], outcome["run"]) == ("cancelled", KILLED, run.id)
+    assert (outcome.stage, outcome.error, outcome.run) == ("cancelled", KILLED, run.id)
     closed = await ledger.runs.require(run.id)
     assert (closed.stage, closed.error) == ("cancelled", KILLED)
     [candidate] = await ledger.adapters.of_guild(GUILD)
@@ -227,7 +228,7 @@ time.sleep(60)
         waiting = nights.start(OTHER, trigger="test")
         await until(lambda: night.stage == "fit")
         nights.leave()
-        assert await ended(night) == {"stage": "paused"}
+        assert await ended(night) == Outcome(stage="paused")
     assert (tmp_path / "left").exists()
     assert not waiting.running
     assert told == []
@@ -258,7 +259,7 @@ time.sleep(60)
     await until(lambda: night.stage == "evaluate")
     assert nights.cancel(GUILD)
     (tmp_path / "go").touch()
-    assert (await ended(night))["reasons"] == ["written down"]
+    assert (await ended(night)).reasons == ["written down"]
 
 
 BOT = """
@@ -323,14 +324,14 @@ async def test_a_night_that_is_cancelled_while_its_trainer_starts_does_not_run_o
     assert not nights._processes
     nights.cancel(GUILD)
     outcome = await ended(night)
-    assert (outcome["stage"], outcome["error"]) == ("cancelled", STOPPED)
+    assert (outcome.stage, outcome.error) == ("cancelled", STOPPED)
 
 
 async def test_a_night_that_is_cancelled_at_once_never_starts_a_trainer(start: Start, tmp_path: Path) -> None:
     nights = start(TELLS)
     night = nights.start(GUILD, trigger="test")
     nights.cancel(GUILD)
-    assert (await ended(night))["stage"] == "cancelled"
+    assert (await ended(night)).stage == "cancelled"
     assert not (tmp_path / "pid").exists()
 
 
@@ -350,7 +351,7 @@ async def test_the_nights_of_two_guilds_come_one_after_the_other(start: Start, t
     (tmp_path / "go").touch()
     await ended(first)
     await ended(second)
-    assert second.outcome["stage"] == "promoted"
+    assert second.outcome.stage == "promoted"
 
 
 async def test_a_waiting_night_can_be_cancelled_without_waiting_for_the_one_before(start: Start) -> None:
@@ -358,7 +359,7 @@ async def test_a_waiting_night_can_be_cancelled_without_waiting_for_the_one_befo
     first, second = nights.start(GUILD, trigger="test"), nights.start(OTHER, trigger="test")
     await until(lambda: first.stage == "fit")
     nights.cancel(OTHER)
-    assert (await ended(second))["stage"] == "cancelled"
+    assert (await ended(second)).stage == "cancelled"
     assert not first.ended.is_set()
 
 
@@ -406,18 +407,18 @@ async def test_the_real_trainer_skips_a_night_with_too_few_replies_and_says_so(
             nights = Nights(config_file, background=background, clock=clock)
             night = nights.start(GUILD, trigger="schedule")
             await asyncio.wait_for(night.ended.wait(), 60)
-        assert night.outcome["stage"] == "skipped", json.dumps(night.outcome)
-        assert night.outcome["reasons"]
+        assert night.outcome.stage == "skipped", night.outcome
+        assert night.outcome.reasons
         [run] = await ledger.runs.of_guild(GUILD)
-        assert (run.id, run.stage, run.trigger) == (night.outcome["run"], "skipped", "schedule")
+        assert (run.id, run.stage, run.trigger) == (night.outcome.run, "skipped", "schedule")
         assert abs(run.created_at - clock.now().timestamp() * 1000) < 60_000
 
 
 async def test_a_progress_line_that_lacks_something_fails_the_night_and_is_told(start: Start) -> None:
     nights = start('print(\'{"progress": {"stage": "fit"}}\', flush=True)\nimport time; time.sleep(60)')
     outcome = await ended(nights.start(GUILD, trigger="test"))
-    assert outcome["stage"] == "failed"
-    assert "see the bot's log" in str(outcome["error"])
+    assert outcome.stage == "failed"
+    assert "see the bot's log" in str(outcome.error)
 
 
 async def test_the_real_trainers_refusal_comes_back_as_a_sentence(tmp_path: Path, clock: FakeClock) -> None:
@@ -427,19 +428,20 @@ async def test_the_real_trainers_refusal_comes_back_as_a_sentence(tmp_path: Path
         nights = Nights(config, background=background, clock=clock)
         night = nights.start(GUILD, trigger="schedule")
         await asyncio.wait_for(night.ended.wait(), 60)
-    assert night.outcome["stage"] == "failed"
-    assert "training.epochs" in night.outcome["error"]
-    assert sys.executable not in night.outcome["error"]
+    assert night.outcome.stage == "failed"
+    assert "training.epochs" in night.outcome.error
+    assert sys.executable not in night.outcome.error
 
 
 async def test_the_samples_are_dropped_once_every_listener_has_seen_them(start: Start) -> None:
-    nights = start("import json; print(json.dumps({'stage': 'kept', 'samples': [{'context': 'words'}]}))")
+    sample = {"context": "words", "before": "", "after": ""}
+    nights = start(f"import json; print(json.dumps({{'stage': 'kept', 'samples': [{sample}]}}))")
     seen: list[object] = []
 
     async def listen(night: Night) -> None:
-        seen.append(night.outcome["samples"])
+        seen.append(night.outcome.samples)
 
     nights.on_finished(listen)
     night = nights.start(GUILD, trigger="test")
-    await until(lambda: seen and "samples" not in night.outcome)
-    assert seen == [[{"context": "words"}]]
+    await until(lambda: seen and night.outcome and not night.outcome.samples)
+    assert seen == [[{"context": "words", "before": "", "after": ""}]]

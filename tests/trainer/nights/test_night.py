@@ -17,13 +17,13 @@ import pytest
 from engine.model.adapter_files import verify, write_manifest
 from engine.model.loading import base_fingerprint
 from ledger.errors import ConfigurationError, NightBusy
+from ledger.learned.outcome import Outcome
 from ledger.process.locks import night_lock_path
 from ledger.settings import Settings
 from ledger.store import Ledger
 from tests.trainer.conftest import GUILD, fill
 from trainer.nights.night import Night
 from trainer.nights.night_lock import night_lock
-from trainer.nights.outcome import Outcome
 
 ROOT = Path(__file__).resolve().parents[3]
 

@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 
 from ledger.errors import AdapterError, LedgerError
+from ledger.learned.outcome import Outcome
 from ledger.settings import Settings, load_settings
 from ledger.store import Ledger
 from tests.trainer.conftest import GUILD, fill
 from trainer.nights.night import Night
-from trainer.nights.outcome import Outcome
 
 ROOT = Path(__file__).resolve().parents[3]
 

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from ledger.learned.outcome import Outcome
 from ledger.records import LOCKED
 from trainer.evaluating.reply_sampling import counted
 from trainer.nights.night_report import markdown, write_report
-from trainer.nights.outcome import Outcome
 from trainer.progress import Bars, JsonLines, Stopwatch
 
 SCORE = {
