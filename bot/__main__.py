@@ -10,12 +10,12 @@ import asyncio
 import json
 import logging
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ledger.errors import NightschoolError
 from ledger.process.seclusion import WordlessFormatter, seclude
-from ledger.process.terminal import Parser, ended
+from ledger.process.terminal import Parser, ended, run_command
 
 LAST_PORT = 65_535
 
@@ -25,19 +25,16 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     seclude()
     _log_to_stderr(verbose=options.verbose)
-    try:
+    is_once = getattr(options, "once", False)
+
+    def work() -> int:
         outcome = asyncio.run(_COMMANDS[options.command](options))
-    except NightschoolError as error:
-        print(error, file=sys.stderr)
-        if options.json:
-            print(json.dumps({"error": str(error)}))
-        return error.exit_code
-    except KeyboardInterrupt:
-        print("Stopped.", file=sys.stderr)
-        return 0
-    if options.json or getattr(options, "once", False):
-        print(json.dumps(outcome, ensure_ascii=False))
-    return 0 if outcome.get("ok", True) else 1
+        if options.json or is_once:
+            print(json.dumps(outcome, ensure_ascii=False))
+        return 0 if outcome.get("ok", True) else 1
+
+    until_stopped = options.command in {"run", "demo"} and not is_once
+    return run_command(work, for_scripts=options.json, until_stopped=until_stopped)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -135,6 +132,7 @@ async def _backup(options: argparse.Namespace) -> dict[str, Any]:
 async def _restore(options: argparse.Namespace) -> dict[str, Any]:
     from bot.run import only_bot
     from ledger.forgetting.backups import restore
+    from ledger.forgetting.by_settings import forgetting_of
     from ledger.settings import load_settings
 
     settings = load_settings(options.config)
@@ -143,10 +141,7 @@ async def _restore(options: argparse.Namespace) -> dict[str, Any]:
             options.file,
             settings.database,
             adapters_dir=settings.adapters_dir,
-            datasets_dir=settings.datasets_dir,
-            runs_dir=settings.runs_dir,
-            days=settings.forgetting.days,
-            strict=settings.forgetting.strict,
+            forgets=partial(forgetting_of, settings),
         )
     print(f"Restored {options.file}; {replayed} later deletion(s) were done again.", file=sys.stderr)
     return {"replayed": replayed}

@@ -24,8 +24,8 @@ from bot.talking.answering import Answering
 from bot.talking.scribe import Scribes
 from ledger.clock import Clock, SystemClock
 from ledger.clock_watch import ClockWatch
+from ledger.forgetting.by_settings import forgetting_of, retention_of
 from ledger.forgetting.deletion_path import Forgetting
-from ledger.forgetting.retention import Retention
 from ledger.settings import Bot, Secrets, Settings
 from ledger.store import Ledger
 
@@ -81,26 +81,12 @@ async def open_services(
             Ledger.open(settings.database, clock=clock, scrubbing=settings.privacy.scrub)
         )
         await ledger.adapters.lie_in(str(settings.adapters_dir))
-        forgetting = Forgetting(
-            ledger,
-            datasets_dir=settings.datasets_dir,
-            runs_dir=settings.runs_dir,
-            days=settings.forgetting.days,
-            strict=settings.forgetting.strict,
-        )
+        forgetting = forgetting_of(settings, ledger)
         watch = clock_watch(ledger)
         housekeeping = Housekeeping(
             ledger,
             forgetting,
-            Retention(
-                ledger,
-                forgetting,
-                datasets_dir=settings.datasets_dir,
-                runs_dir=settings.runs_dir,
-                days=settings.retention.days,
-                adapters_kept=settings.retention.adapters_kept,
-                adapter_days=settings.retention.adapter_days,
-            ),
+            retention_of(settings, ledger, forgetting),
             leavers_after_days=settings.retention.forget_leavers_after_days,
             watch=watch,
         )

@@ -19,8 +19,9 @@ import socket
 import sys
 from pathlib import Path
 
-from ledger.errors import EngineError, NightschoolError
+from ledger.errors import EngineError
 from ledger.process.seclusion import WordlessFormatter, seclude
+from ledger.process.terminal import Parser, ended, run_command
 from ledger.settings import DEFAULT_CONFIG, Settings, load_settings
 
 log = logging.getLogger("engine")
@@ -36,20 +37,16 @@ def main(arguments: list[str] | None = None) -> int:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(WordlessFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     logging.basicConfig(level=logging.INFO, handlers=[handler])
-    try:
+
+    def work() -> int:
         settings = load_settings(options.config)
         return _fetch(settings, options.json) if options.command else _serve(settings, options)
-    except NightschoolError as error:
-        print(f"engine: {error}", file=sys.stderr)
-        if options.json:
-            print(json.dumps({"ready": False, "error": str(error)}), flush=True)
-        return error.exit_code
-    except KeyboardInterrupt:
-        return 130
+
+    return run_command(work, name="engine", for_scripts=options.json, facts={"ready": False})
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m engine",
         description="Serve the base model and its adapters on 127.0.0.1, as OpenAI and vLLM do.",
         epilog=f"The token is taken from {TOKEN}; without it, one is made and shown.",
@@ -139,4 +136,4 @@ async def _run(settings: Settings, token: str, listener: socket.socket) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(ended(main))

@@ -13,9 +13,8 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
-from ledger.errors import NightschoolError
 from ledger.process.seclusion import WordlessFormatter, seclude
-from ledger.process.terminal import Parser, ended, tell_scripts
+from ledger.process.terminal import Parser, ended, run_command
 
 FORMS = ("alpaca", "sharegpt", "chatml")
 
@@ -31,29 +30,12 @@ def main(arguments: list[str] | None = None) -> int:
     logging.basicConfig(handlers=[handler])
     # Waiting threads that spin take the cores from the engine on the same machine.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    from trainer.commands.handlers import run_command
+    from trainer.commands.handlers import handle
 
-    try:
-        return run_command(options)
-    except NightschoolError as error:
-        print(f"trainer: {error}", file=sys.stderr)
-        _tell_scripts(options, str(error))
-        return error.exit_code
-    except KeyboardInterrupt:
-        _tell_scripts(options, "It was interrupted.")
-        return 130
-    except BrokenPipeError:
-        raise
-    except Exception as error:
-        _tell_scripts(options, f"It broke off ({type(error).__name__}); where, stands on stderr.")
-        raise
-
-
-def _tell_scripts(options: argparse.Namespace, error: str) -> None:
-    """Tell a program that reads along; a night's outcome has a stage, like every other end of one."""
-    if options.json or getattr(options, "progress", False):
-        night = {"stage": "failed", "guild": options.guild} if options.command == "night" else {}
-        tell_scripts(error, **night)
+    # A night's outcome has a stage, like every other end of one.
+    facts = {"stage": "failed", "guild": options.guild} if options.command == "night" else {}
+    for_scripts = options.json or getattr(options, "progress", False)
+    return run_command(lambda: handle(options), name="trainer", for_scripts=for_scripts, facts=facts)
 
 
 def parser() -> argparse.ArgumentParser:

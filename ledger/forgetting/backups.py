@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
@@ -72,16 +72,13 @@ async def restore(
     database: Path,
     *,
     adapters_dir: Path,
-    datasets_dir: Path,
-    runs_dir: Path,
-    days: int = 30,
-    strict: bool = False,
+    forgets: Callable[[Ledger], Forgetting],
     clock: Clock | None = None,
 ) -> int:
     """Put ``backup`` in place of ``database``, with every later deletion done again; return their number.
 
     What members answered about consent since is taken over, from ``database`` and from the notes beside
-    the backup. ``days`` and ``strict`` are how long a version may serve that saw something deleted.
+    the backup. ``forgets`` makes the deletion path of a ledger that is handed to it.
 
     A copy is made complete, and then takes the place of what was there in one transaction. Versions
     that it does not know could never serve nor be forgotten, so their files go, with those of their
@@ -113,12 +110,9 @@ async def restore(
     except (OSError, sqlite3.Error) as error:
         raise LedgerError(f"The backup {backup} cannot be restored: {error}.") from error
 
-    def forgetting_in(ledger: Ledger) -> Forgetting:
-        return Forgetting(ledger, datasets_dir=datasets_dir, runs_dir=runs_dir, days=days, strict=strict)
-
     async with Ledger.open(fresh, clock=clock) as ledger:
         known = set(await ledger.consent.after(0))
-        replayed = await _replay(ledger, forgetting_in(ledger), deletions)
+        replayed = await _replay(ledger, forgets(ledger), deletions)
         # Behind the deletions, each of which says no for its person: some said yes again later.
         known |= set(await ledger.consent.after(0))
         await ledger.consent.repeat(answer for answer in dict.fromkeys(answers) if answer not in known)
@@ -133,7 +127,7 @@ async def restore(
             f"The backup {backup} cannot take the place of {database} ({error}), which stays as it was."
         ) from error
     async with Ledger.open(database, clock=clock) as ledger:
-        await forgetting_in(ledger).complete()
+        await forgets(ledger).complete()
     return replayed
 
 

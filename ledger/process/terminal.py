@@ -1,7 +1,7 @@
-"""How a command of any room ends: told in one form, and without a trace when nobody reads any more.
+"""How a command of any room ends: errors in one form, exit codes by one rule, no trace for a closed pipe.
 
 An error is one sentence on stderr and, for scripts, ``{"error": "…"}`` on the last line of stdout,
-whether it was refused, used wrongly, or broke off. Knows no command.
+whether the command was refused, used wrongly, interrupted, or broke off. Knows no command.
 """
 
 from __future__ import annotations
@@ -11,10 +11,14 @@ import json
 import os
 import select
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NoReturn
 
+from ledger.errors import NightschoolError
+
 USAGE = 2
+INTERRUPTED = 130
+"""Exit code of a command that Ctrl-C broke off: 128 and the number of SIGINT, as shells count."""
 NOBODY_READS = 1
 """Exit code when stdout was closed before all was said, as by ``… | head``."""
 
@@ -39,6 +43,47 @@ class Parser(argparse.ArgumentParser):
 def tell_scripts(error: str, **more: Any) -> None:
     """Print an error as the one JSON object of the last line."""
     print(json.dumps({**more, "error": error}, ensure_ascii=False), flush=True)
+
+
+def run_command(
+    work: Callable[[], int],
+    *,
+    for_scripts: bool,
+    name: str = "",
+    facts: Mapping[str, Any] | None = None,
+    until_stopped: bool = False,
+) -> int:
+    """Run a command's ``work`` and return its exit code: its own, or that of the error which ended it.
+
+    ``name`` says whose error it is where a program's stderr is that of the bot which started it;
+    ``for_scripts`` prints errors as JSON, too, with ``facts`` beside them.
+    ``until_stopped`` marks a command that runs until Ctrl-C ends it, which is no error then.
+
+    Raises:
+        Exception: a defect, after scripts were told of it without its words.
+    """
+
+    def tell(error: str) -> None:
+        if for_scripts:
+            tell_scripts(error, **(facts or {}))
+
+    try:
+        return work()
+    except NightschoolError as error:
+        print(f"{name}: {error}" if name else error, file=sys.stderr)
+        tell(str(error))
+        return error.exit_code
+    except KeyboardInterrupt:
+        if until_stopped:
+            print("Stopped.", file=sys.stderr)
+            return 0
+        tell("It was interrupted.")
+        return INTERRUPTED
+    except BrokenPipeError:
+        raise  # :func:`ended` judges whose pipe it was
+    except Exception as error:
+        tell(f"It broke off ({type(error).__name__}); stderr says where.")
+        raise
 
 
 def ended(main: Callable[[], int]) -> int:
@@ -68,4 +113,4 @@ def _nobody_reads() -> bool:
     return any(events & select.POLLERR for _, events in poll.poll(0))
 
 
-__all__ = ["NOBODY_READS", "Parser", "ended", "tell_scripts"]
+__all__ = ["INTERRUPTED", "NOBODY_READS", "Parser", "ended", "run_command", "tell_scripts"]

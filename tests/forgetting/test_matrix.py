@@ -12,12 +12,14 @@ import sqlite3
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from ledger.forgetting.backup_notes import NOTES
 from ledger.forgetting.backups import back_up, restore
+from ledger.forgetting.deletion_path import Forgetting
 from ledger.settings import load_settings
 from tests.bot.house import until
 from tests.conftest import ROOT, FakeClock
@@ -190,8 +192,7 @@ async def restored(backup: Path, database: Path, clock: FakeClock) -> None:
         backup,
         database,
         adapters_dir=models / "adapters",
-        datasets_dir=data / "datasets",
-        runs_dir=models / "runs",
+        forgets=partial(Forgetting, datasets_dir=data / "datasets", runs_dir=models / "runs"),
         clock=clock,
     )
 

@@ -28,7 +28,7 @@ LOCK_SECONDS = 30.0
 """How long a night that a program started waits for another one of the guild to end."""
 
 
-def run_command(options: argparse.Namespace) -> int:
+def handle(options: argparse.Namespace) -> int:
     """Run the command that ``options`` names; return its exit code.
 
     Raises:
@@ -208,4 +208,4 @@ _HANDLERS: dict[str, Callable[[Settings, argparse.Namespace], int]] = {
     "report": record.report_command,
 }
 
-__all__ = ["run_command"]
+__all__ = ["handle"]

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar, cast
 
 from ledger.errors import DatasetError, NightschoolError, RunCancelled
-from ledger.forgetting.deletion_path import Forgetting
+from ledger.forgetting.by_settings import forgetting_of
 from ledger.learned.outcome import Outcome
 from ledger.process.locks import night_lock_path
 from ledger.records import Adapter, Run
@@ -78,13 +78,7 @@ class Night:
         self._trigger, self._sampled = trigger, sampled_replies
         self._report, self._cancelled, self._leaving = reporter, cancelled, leaving
         self._on_run, self._lock_seconds = on_run, lock_seconds
-        self._forgetting = Forgetting(
-            ledger,
-            datasets_dir=settings.datasets_dir,
-            runs_dir=settings.runs_dir,
-            days=settings.forgetting.days,
-            strict=settings.forgetting.strict,
-        )
+        self._forgetting = forgetting_of(settings, ledger)
         self._base, self._recipe = base_of(settings), recipe_of(settings)
         self._authors: dict[int, int] = {}
         self._known_deletion = 0

@@ -48,8 +48,7 @@ async def put_back(backup: Path, database: Path, clock: FakeClock) -> int:
         backup,
         database,
         adapters_dir=folder / "adapters",
-        datasets_dir=folder / "datasets",
-        runs_dir=folder / "runs",
+        forgets=lambda ledger: forgetting_of(ledger, database),
         clock=clock,
     )
 

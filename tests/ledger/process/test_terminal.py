@@ -10,6 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from ledger.errors import ConfigurationError
+from ledger.process.terminal import INTERRUPTED, run_command
+
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -119,3 +122,37 @@ def test_a_broken_pipe_of_something_else_is_a_defect_still() -> None:
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert "BrokenPipeError" in done.stderr
     assert done.returncode == 1
+
+
+def interrupt() -> int:
+    raise KeyboardInterrupt
+
+
+def test_a_command_that_is_interrupted_ends_with_130_and_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command(interrupt, name="x", for_scripts=True, facts={"ready": False}) == INTERRUPTED == 130
+    assert json.loads(capsys.readouterr().out) == {"ready": False, "error": "It was interrupted."}
+
+
+def test_a_command_that_runs_until_it_is_stopped_ends_well_with_ctrl_c(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert run_command(interrupt, name="x", for_scripts=True, until_stopped=True) == 0
+    assert capsys.readouterr() == ("", "Stopped.\n")
+
+
+def test_a_refusal_has_its_own_exit_code_and_names_the_program(capsys: pytest.CaptureFixture[str]) -> None:
+    def refuse() -> int:
+        raise ConfigurationError("a.b: 1 is too small")
+
+    assert run_command(refuse, name="engine", for_scripts=False) == 78
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert told.err.startswith("engine: ")
+
+
+@pytest.mark.parametrize("room", ["bot", "engine", "trainer"])
+def test_every_program_ends_by_the_one_rule(room: str) -> None:
+    source = (ROOT / room / "__main__.py").read_text(encoding="utf-8")
+    assert "run_command(" in source
+    assert "sys.exit(ended(main))" in source
+    assert "except" not in source.replace("except OSError", "")
