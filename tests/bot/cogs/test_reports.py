@@ -10,7 +10,6 @@ from typing import Any
 
 import discord
 import pytest
-from tests.bot.test_report import OUTCOME
 
 from bot.client import NightschoolBot
 from bot.cogs.reports import VersionButton
@@ -26,6 +25,7 @@ from tests.bot.house import (
     trainer_command,
     until,
 )
+from tests.bot.nights.test_night_embeds import OUTCOME
 
 
 async def night_of(house: House, guild: Any = None, **outcome: Any) -> discord.Message | None:
