@@ -18,7 +18,7 @@ from aiohttp import WSMsgType, web
 from simcord import SetupError
 
 from bot.demo import view
-from bot.demo.acting import NotPossible, Outcome
+from bot.demo.acting import ActionOutcome, NotPossible
 from bot.demo.world import Event, World
 
 JSON = dict[str, Any]
@@ -202,7 +202,7 @@ def _message(request: JSON) -> tuple[int, int]:
     return int(request["channel"]), int(request["message"])
 
 
-def _outcome(outcome: Outcome) -> JSON:
+def _outcome(outcome: ActionOutcome) -> JSON:
     return {"interaction": str(outcome.interaction_id), "answered": outcome.answered, "modal": outcome.modal}
 
 

@@ -480,7 +480,7 @@ async def test_a_failure_that_nobody_foresaw_is_told_and_logged(
     def broken(body: dict[str, Any]) -> list[str]:
         raise RuntimeError("nobody foresaw this")
 
-    monkeypatch.setattr("bot.cogs.chat.prompt_turns", broken)
+    monkeypatch.setattr("bot.talking.prompting.prompt_turns", broken)
     await house.ask(house.ann, "hello")
     assert house.said() == [aside(BROKEN)]
     assert "an answer failed" in caplog.text

@@ -145,7 +145,7 @@ async def too_late(house: House, message: discord.Message | None) -> None:
 
 async def owed(house: House) -> None:
     house.services.clock.advance(minutes=2)  # type: ignore[attr-defined]
-    await house.bot.get_cog("PrivacyCog").deliver_owed()  # type: ignore[union-attr]
+    await house.bot.receipts.deliver_owed()
 
 
 async def test_an_erasure_counts_though_its_acknowledgement_comes_too_late_and_the_receipt_follows(

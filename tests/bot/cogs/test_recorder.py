@@ -13,7 +13,6 @@ import discord
 import pytest
 import simcord
 
-from bot.cogs.recorder import RecorderCog
 from ledger.errors import LedgerError
 from ledger.forgetting.deletions import Deletion
 from ledger.records import Message
@@ -398,7 +397,7 @@ async def test_what_was_said_is_in_no_cache_of_the_client(house: House) -> None:
 async def test_what_was_deleted_while_the_database_was_locked_is_forgotten_as_soon_as_it_is_not(
     house: House, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("bot.cogs.recorder.RETRY_SECONDS", 0.02)
+    monkeypatch.setattr("bot.keeping.following.RETRY_SECONDS", 0.02)
     ledger = house.services.ledger
     await ledger.writer.execute("PRAGMA busy_timeout = 1")
     said = await house.ann.send(house.general, MARK)
@@ -424,9 +423,7 @@ async def test_an_edit_that_comes_late_does_not_undo_a_later_one(house: House) -
     late = await house.bot.get_channel(house.general.id).fetch_message(said.id)  # type: ignore[union-attr]
     await house.env.advance_time(5.0)
     await house.ann.edit(said, "third")
-    recorder = house.bot.get_cog("RecorderCog")
-    assert isinstance(recorder, RecorderCog)
-    await recorder.edited(late)
+    await house.bot.own.following.edited(late)
     assert await texts(house) == ["third"]
 
 
@@ -442,16 +439,14 @@ async def test_an_edit_back_is_not_undone_by_an_earlier_one_that_comes_late(hous
     await house.env.advance_time(5.0)
     await house.ann.edit(said, "hello")
     assert raw.content == "hello"
-    recorder = house.bot.get_cog("RecorderCog")
-    assert isinstance(recorder, RecorderCog)
-    await recorder.edited(late)
+    await house.bot.own.following.edited(late)
     assert await texts(house) == ["hello"]
 
 
 async def test_a_server_that_invites_the_bot_again_before_its_removal_was_followed_is_known(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bot.cogs.recorder.RETRY_SECONDS", 0.05)
+    monkeypatch.setattr("bot.keeping.following.RETRY_SECONDS", 0.05)
     ledger, me = house.services.ledger, house.bot.user
     assert me is not None
     await house.ann.send(house.general, MARK)
@@ -465,9 +460,7 @@ async def test_a_server_that_invites_the_bot_again_before_its_removal_was_follow
         return await begin(*arguments, **options)
 
     monkeypatch.setattr(ledger.deletions, "begin", failing_once)
-    recorder = house.bot.get_cog("RecorderCog")
-    assert isinstance(recorder, RecorderCog)
-    await recorder.guild_removed(house.guild.id)
+    await house.bot.own.following.guild_removed(house.guild.id)
     assert await texts(house) == [MARK]
     async with asyncio.timeout(10):
         while house.guild.id not in await ledger.guilds.joined_by(me.id) or await texts(house):

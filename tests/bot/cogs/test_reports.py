@@ -12,9 +12,9 @@ import discord
 import pytest
 
 from bot.client import NightschoolBot
-from bot.cogs.reports import VersionButton
 from bot.interactions import ADMINS_ONLY
 from bot.nights.trainer_process import Night
+from bot.serving.version_buttons import VersionButton
 from tests.bot.house import (
     House,
     StandInEngine,

@@ -6,7 +6,7 @@ import aiohttp
 import discord
 import pytest
 
-from bot.talking.places import UnderMessage
+from bot.talking.destinations import UnderMessage
 from tests.bot.house import House
 
 
