@@ -55,7 +55,7 @@ class Ticks:
 
 
 class Paper:
-    """A place that keeps what was written, and when."""
+    """A destination that keeps what was written, and when."""
 
     def __init__(self, ticks: Ticks, *, fails: bool = False) -> None:
         self.shown: list[tuple[float, str]] = []
