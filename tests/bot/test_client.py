@@ -172,21 +172,6 @@ async def test_commands_of_a_server_are_refused_in_direct_messages_even_if_disco
         assert text_of(result) in ("That works in a server only, not in direct messages.", ADMINS_ONLY), name
 
 
-async def test_a_failure_that_nobody_foresaw_gives_a_reference_that_the_log_has(
-    house: House, caplog: pytest.LogCaptureFixture
-) -> None:
-    await house.services.ledger.reader.close()
-    result = await house.ann.slash(house.general, "privacy status")
-    text = text_of(result)
-    assert text.startswith("Something broke on my side.")
-    assert text.split("`")[1] in caplog.text
-
-
-async def test_a_long_value_in_an_error_still_gives_a_reply(house: House) -> None:
-    result = await house.boss.slash(house.general, "adapter show", version="v" * 4000)
-    assert "has no adapter version" in text_of(result)
-
-
 async def test_the_bot_asks_for_no_more_than_it_needs_and_pings_nobody(house: House) -> None:
     assert house.bot.intents.message_content
     assert not house.bot.intents.members
@@ -202,15 +187,6 @@ async def test_a_server_that_the_bot_joins_or_that_is_renamed_is_known_by_its_na
     house.env.backend.edit_guild(other.id, {"name": "Third Home"})
     await house.env.settle()
     assert (await house.services.ledger.guilds.all())[other.id] == "Third Home"
-
-
-async def test_who_left_the_server_is_told_from_who_is_there(house: House) -> None:
-    assert await house.bot.own.is_member(house.guild.id, house.ann.id) is True
-    house.guild.remove_member(house.ann)
-    assert await house.bot.own.is_member(house.guild.id, house.ann.id) is False
-    assert await house.bot.own.is_member(999, house.ben.id) is None
-    house.env.inject_error("GET", "/guilds/*/members/*", status=403)
-    assert await house.bot.own.is_member(house.guild.id, house.ben.id) is None
 
 
 async def test_a_night_that_was_missed_is_made_up_when_the_bot_is_there_again(
@@ -288,10 +264,3 @@ async def test_one_place_says_what_runs_when(house: House) -> None:
     planned = {job.id: job.trigger._pause for job in house.services.rounds._scheduler.get_jobs()}
     day, minute = timedelta(days=1), timedelta(minutes=1)
     assert planned == {"housekeeping": day, "what is due": minute, "what is owed": minute}
-
-
-async def test_the_admins_are_told_what_the_daily_round_deleted(house: House) -> None:
-    house.bot.own.admins.tell_soon(house.guild.id, "Deleted by age or date: 3 messages.")
-    await until(lambda: house.said(house.office))
-    assert house.said(house.office) == ["Deleted by age or date: 3 messages."]
-    await house.bot.own.admins.tell(404, "nobody reads this")

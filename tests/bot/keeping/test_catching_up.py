@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -16,20 +15,7 @@ from simcord.backend.models import Message as Message_
 
 from ledger.clock import to_ms
 from ledger.records import Message
-from tests.bot.house import House, StandInEngine, open_house, settings_for, until
-
-MARK = "zebrafish-marzipan"
-
-
-@pytest.fixture
-async def house(tmp_path: Path, engine: StandInEngine) -> AsyncIterator[House]:
-    async with open_house(settings_for(tmp_path, engine.url)) as opened:
-        await opened.ann.slash(opened.general, "privacy opt-in")
-        yield opened
-
-
-async def texts(house: House) -> list[str]:
-    return [message.content for message in await house.services.ledger.messages.of_guild(house.guild.id)]
+from tests.bot.house import MARK, House, StandInEngine, until
 
 
 async def test_messages_and_answers_that_were_deleted_meanwhile_are_forgotten(house: House) -> None:
@@ -39,9 +25,9 @@ async def test_messages_and_answers_that_were_deleted_meanwhile_are_forgotten(ho
     stored = house.env.backend.messages[house.general.id]
     for message in (*(m for n, m in enumerate(sent) if n % 3), answer):
         del stored[message.id]
-    assert len(await texts(house)) == 131
+    assert len(await house.texts()) == 131
     await house.bot.own.catching_up.look()
-    assert await texts(house) == [*(f"stays {n}" for n in range(0, 130, 3)), "hello"]
+    assert await house.texts() == [*(f"stays {n}" for n in range(0, 130, 3)), "hello"]
     assert await house.services.ledger.replies.of_guild(house.guild.id) == []
     assert not house.on_disk(MARK)
     before = await house.services.ledger.deletions.newest(house.guild.id)
@@ -56,7 +42,7 @@ async def test_what_was_edited_meanwhile_is_followed_and_what_was_not_is_left_al
     raw.content = "I love soup"
     raw.edited_timestamp = house.env.backend.messages[house.general.id][edited.id].timestamp
     await house.bot.own.catching_up.look()
-    assert await texts(house) == ["I love soup", "and stew"]
+    assert await house.texts() == ["I love soup", "and stew"]
     assert not house.on_disk(MARK)
 
 
@@ -66,7 +52,7 @@ async def test_a_channel_that_is_gone_is_forgotten(house: House) -> None:
     await ledger.messages.add(Message(1, house.guild.id, 404, house.ann.id, "ann", MARK, 1))
     await house.ann.send(house.general, "stays")
     await house.bot.own.catching_up.look()
-    assert await texts(house) == ["stays"]
+    assert await house.texts() == ["stays"]
     assert not house.on_disk(MARK)
 
 
@@ -78,7 +64,7 @@ async def test_an_imported_channel_is_not_looked_for(house: House) -> None:
     )
     await ledger.messages.add(message)
     await house.bot.own.catching_up.look()
-    assert await texts(house) == ["long ago"]
+    assert await house.texts() == ["long ago"]
 
 
 async def test_a_server_that_removed_this_account_is_forgotten_and_anothers_is_not(house: House) -> None:
@@ -109,9 +95,9 @@ async def test_a_history_that_may_not_be_read_is_not_taken_for_an_empty_one(
     with monkeypatch.context() as patch:
         patch.setattr(discord.TextChannel, "permissions_for", lambda channel, member: may_see)
         assert await house.bot.own.catching_up.look()
-        assert await texts(house) == ["stays"]
+        assert await house.texts() == ["stays"]
     assert await house.bot.own.catching_up.look()
-    assert await texts(house) == [], "with the right to read it, an empty history is one"
+    assert await house.texts() == [], "with the right to read it, an empty history is one"
 
 
 async def test_one_channel_that_cannot_be_asked_for_now_keeps_no_other_from_being_compared(
@@ -134,12 +120,12 @@ async def test_one_channel_that_cannot_be_asked_for_now_keeps_no_other_from_bein
 
     monkeypatch.setattr(house.bot, "fetch_channel", hiccup)
     assert not await house.bot.own.catching_up.look()
-    assert await texts(house) == [f"{MARK} one"]
+    assert await house.texts() == [f"{MARK} one"]
     asked = 0
     await house.bot.own.catching_up.catch_up()
     await until(lambda: asked == 2)
     async with asyncio.timeout(10):
-        while await texts(house):
+        while await house.texts():
             await asyncio.sleep(0.005)
     await asyncio.sleep(0.1)
     assert asked == 2, "what has been seen is not looked at again"
@@ -185,7 +171,7 @@ async def test_what_consenting_members_said_meanwhile_is_kept_once_each(house: H
     away(house, house.ben, MARK)
     for _ in range(2):
         await house.bot.own.catching_up.look()
-    assert await texts(house) == [f"while you were out {number}" for number in range(5)]
+    assert await house.texts() == [f"while you were out {number}" for number in range(5)]
     assert not house.on_disk(MARK)
 
 
@@ -198,7 +184,7 @@ async def test_what_was_said_before_its_author_agreed_is_not_kept(house: House) 
     house.services.clock.advance(minutes=10)  # type: ignore[attr-defined]
     away(house, house.ben, "now you may", minutes_ago=5)
     await house.bot.own.catching_up.look()
-    assert await texts(house) == ["now you may"]
+    assert await house.texts() == ["now you may"]
     assert not house.on_disk(MARK)
 
 
@@ -219,7 +205,7 @@ async def test_the_bot_listens_back_to_a_limit(house: House, monkeypatch: pytest
     for number in range(5):
         away(house, house.ann, f"lately {number}", minutes_ago=50 - number)
     await house.bot.own.catching_up.look()
-    assert await texts(house) == ["lately 2", "lately 3", "lately 4"]
+    assert await house.texts() == ["lately 2", "lately 3", "lately 4"]
 
 
 async def test_of_the_questions_meanwhile_the_newest_is_answered_if_it_is_minutes_old(
@@ -255,7 +241,7 @@ async def test_a_history_that_cannot_be_read_is_read_later(house: House) -> None
     assert not await house.bot.own.catching_up.look()
     await house.bot.own.catching_up.note_heard()
     assert await house.bot.own.catching_up.look()
-    assert await texts(house) == ["wait for me"]
+    assert await house.texts() == ["wait for me"]
 
 
 async def test_while_the_connection_is_broken_nothing_counts_as_heard(house: House) -> None:
