@@ -113,7 +113,8 @@ class Session:
     async def _open(self, request: JSON) -> JSON:
         if request.get("viewer"):
             self._viewer = self._world.stage.member(int(request["viewer"])).id
-        return {**self._world.snapshot(self._viewer), "suggestions": list(self._suggestions)}
+        shown = view.snapshot(self._world, self._world.stage.member(self._viewer))
+        return {**shown, "suggestions": list(self._suggestions)}
 
     async def _older(self, request: JSON) -> list[JSON]:
         viewer = self._world.stage.member(self._viewer)
