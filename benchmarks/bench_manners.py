@@ -38,7 +38,7 @@ sys.path[:0] = [str(HERE.parent), str(HERE)]
 from manners_faults import FAULTS, faults  # noqa: E402 - it lies beside this file
 
 from bot.services import answer_sampling  # noqa: E402
-from bot.serving.engine_client import AT_LIMIT, BASE, EngineClient, Sampling  # noqa: E402
+from bot.serving.engine_client import AT_LIMIT, BASE, AnswerSampling, EngineClient  # noqa: E402
 from bot.serving.engine_process import EngineProcess  # noqa: E402
 from bot.talking.answering import LIVELY  # noqa: E402 - the project lies above this folder
 from bot.talking.context import prompt_turns  # noqa: E402 - the project lies above this folder
@@ -124,7 +124,7 @@ def load_questions() -> list[Question]:
     ]
 
 
-def sampling_of(settings: Settings, changes: Sequence[tuple[str, float]]) -> Sampling:
+def sampling_of(settings: Settings, changes: Sequence[tuple[str, float]]) -> AnswerSampling:
     """Return the bot's sampling with what ``--change`` names changed."""
     changed: dict[str, Any] = dict(changes)
     return replace(answer_sampling(settings.bot), **changed)
@@ -200,9 +200,9 @@ async def _ask(
     guild_id: int | None,
     settings: Settings,
     questions: Sequence[Question],
-    sampling: Sampling,
+    sampling: AnswerSampling,
 ) -> list[dict[str, str]]:
-    async def drawn(number: int, question: Question, how: Sampling) -> dict[str, str]:
+    async def drawn(number: int, question: Question, how: AnswerSampling) -> dict[str, str]:
         names = question.names(settings.bot.name)
         mouth, reason = Mouth(names), ""
         stop = [f"\n{name}:" for name in names]

@@ -1,18 +1,17 @@
-"""The Discord client: intents, cogs, and the list of guilds kept in step with the ledger.
+"""The Discord client: intents, cogs, rounds, and the list of guilds kept in step with the ledger.
 
 Holds no feature of its own; each cog takes from the services what it needs.
 """
 
 from __future__ import annotations
 
-import asyncio
 import logging
-import sqlite3
 
 import discord
 from discord import app_commands
 from discord.ext import commands
 
+from bot.client_services import client_services
 from bot.cogs.adapter import AdapterCog
 from bot.cogs.channel import ChannelCog
 from bot.cogs.chat import ChatCog
@@ -23,19 +22,17 @@ from bot.cogs.recorder import RecorderCog
 from bot.cogs.reports import ReportsCog
 from bot.cogs.status import StatusCog
 from bot.cogs.train import TrainCog
+from bot.failures import kept
 from bot.hosting.syncing import sync_commands
 from bot.interactions import answer_error
-from bot.keeping.catching_up import CatchingUp
+from bot.keeping.housekeeping import DAY_SECONDS, DUE_SECONDS
 from bot.nights.trainer_process import Night
 from bot.services import Services
-from ledger.errors import NightschoolError
 from ledger.records import Source
 
 log = logging.getLogger(__name__)
 
 OWED_SECONDS = 60.0
-READY_SECONDS = 60.0
-"""How long the daily round waits for Discord before it goes on without."""
 
 
 def intents() -> discord.Intents:
@@ -72,45 +69,13 @@ class NightschoolBot(commands.Bot):
             chunk_guilds_at_startup=False,
         )
         self.services = services
-        self._source = source
+        self.own = client_services(self, services, source=source)
+        # What buttons reach by the client alone.
+        self.receipts = self.own.receipts
+        self.promoting = services.promoting
 
     async def setup_hook(self) -> None:
-        s = self.services
-        recorder = RecorderCog(
-            self,
-            ledger=s.ledger,
-            forgetting=s.forgetting,
-            background=s.background,
-            source=self._source,
-            tell=self.tell_soon,
-        )
-        await self.add_cog(recorder)
-        chat = ChatCog(
-            self,
-            settings=s.settings,
-            ledger=s.ledger,
-            scribes=s.scribes,
-            answering=s.answering,
-            serving=s.serving,
-            recorder=recorder,
-            tell=self.tell_soon,
-        )
-        await self.add_cog(chat)
-        self.catching_up = CatchingUp(self, ledger=s.ledger, recorder=recorder, chat=chat)
-        await self.add_cog(TrainCog(nights=s.nights, ledger=s.ledger, background=s.background))
-        await self.add_cog(AdapterCog(ledger=s.ledger, serving=s.serving))
-        await self.add_cog(ChannelCog(ledger=s.ledger))
-        self._privacy = PrivacyCog(
-            self,
-            ledger=s.ledger,
-            forgetting=s.forgetting,
-            retention_days=s.settings.retention.days,
-            adapter_days=s.settings.retention.adapter_days,
-        )
-        await self.add_cog(self._privacy)
-        await self.add_cog(HandInCog(self, ledger=s.ledger, handing_in=s.handing_in))
-        await self.add_cog(ConsentCog(ledger=s.ledger, bot_name=s.settings.bot.name))
-        await self.add_cog(StatusCog(services=s))
+        s, own = self.services, self.own
         self._reports = ReportsCog(
             self,
             ledger=s.ledger,
@@ -118,29 +83,49 @@ class NightschoolBot(commands.Bot):
             nights=s.nights,
             admin_channel=s.settings.bot.admin_channel,
         )
-        await self.add_cog(self._reports)
-        s.background.run(self._sync_commands(), name="slash commands")
-        s.schedule.tell_with(self.tell_soon)
-        s.housekeeping.tell_with(self.tell_soon)
+        cogs: list[commands.Cog] = [
+            # First the one that records, so that a question is heard before it is answered.
+            RecorderCog(self, ledger=s.ledger, recording=own.recording, following=own.following),
+            ChatCog(asking=own.asking, answering=s.answering),
+            TrainCog(nights=s.nights, ledger=s.ledger, background=s.background),
+            AdapterCog(ledger=s.ledger, promoting=s.promoting),
+            ChannelCog(ledger=s.ledger),
+            PrivacyCog(
+                self,
+                ledger=s.ledger,
+                retention_days=s.settings.retention.days,
+                adapter_days=s.settings.retention.adapter_days,
+            ),
+            HandInCog(self, ledger=s.ledger, handing_in=s.handing_in),
+            ConsentCog(ledger=s.ledger, bot_name=s.settings.bot.name),
+            StatusCog(services=s),
+            self._reports,
+        ]
+        for cog in cogs:
+            await self.add_cog(cog)
         s.nights.on_finished(self._tidy_up)
-        s.background.run(s.housekeeping.daily(self.is_member, self._tell_swept), name="housekeeping")
-        s.background.run(self._deliver_owed(), name="what is owed")
-        s.background.run(s.housekeeping.see_through(), name="unfinished deletions")
+        s.background.run(self._sync_commands(), name="slash commands")
+        self._plan_rounds()
+
+    def _plan_rounds(self) -> None:
+        rounds, housekeeping, is_member = self.services.rounds, self.services.housekeeping, self.own.is_member
+        rounds.every(DAY_SECONDS, lambda: housekeeping.daily(is_member), name="housekeeping", at_once=True)
+        rounds.every(DUE_SECONDS, housekeeping.what_is_due, name="what is due")
+        self.services.background.run(self._plan_deliveries(), name="first delivery")
+
+    async def _plan_deliveries(self) -> None:
+        """Plan what needs Discord once it is there; the first time is then, not a minute later."""
+        await self.wait_until_ready()
+        self.services.rounds.every(OWED_SECONDS, self._deliver_owed, name="what is owed", at_once=True)
 
     async def _deliver_owed(self) -> None:
-        """Note every minute what was heard, and deliver what could not be at once: reports, receipts."""
-        await self.wait_until_ready()
-        while True:
-            for deliver in (
-                self.catching_up.note_heard,
-                self._reports.deliver_owed,
-                self._privacy.deliver_owed,
-            ):
-                try:
-                    await deliver()
-                except Exception as error:  # noqa: BLE001 - one report's defect must not end the others
-                    log.error("what is owed could not be delivered yet: %s", type(error).__name__)
-            await asyncio.sleep(OWED_SECONDS)
+        """Note up to when everything was heard, and deliver the reports and receipts that are owed."""
+        own = self.own
+        for deliver in (own.catching_up.note_heard, self._reports.deliver_owed, own.receipts.deliver_owed):
+            try:
+                await deliver()
+            except Exception as error:  # noqa: BLE001 - one report's defect must not end the others
+                log.error("what is owed could not be delivered yet: %s", type(error).__name__)
 
     async def _sync_commands(self) -> None:
         await sync_commands(self.tree, self.services.settings.data_dir / "commands.synced")
@@ -149,56 +134,15 @@ class NightschoolBot(commands.Bot):
         """Delete what a promotion has freed: versions that learned from something deleted since."""
         await self.services.housekeeping.sweep()
 
-    async def _tell_swept(self, guild_id: int, text: str) -> None:
-        self.tell_soon(guild_id, f"🧹 {text}")
-
-    def tell_soon(self, guild_id: int, text: str) -> None:
-        """Have the guild's admins read a text; returns at once, since nothing else may wait for Discord."""
-        self.services.background.run(self.tell_admins(guild_id, text), name="telling")
-
-    async def tell_admins(self, guild_id: int, text: str) -> None:
-        """Post a text in the guild's admin channel; where there is none, it stands in the log alone."""
-        await self.wait_until_ready()
-        guild = self.get_guild(guild_id)
-        name = self.services.settings.bot.admin_channel
-        channel = discord.utils.get(guild.text_channels, name=name) if guild else None
-        if channel is None:
-            return
-        try:
-            await channel.send(text)
-        except discord.HTTPException as error:
-            log.error("guild %d could not be told something: %s", guild_id, error)
-
-    async def is_member(self, guild_id: int, user_id: int) -> bool | None:
-        """Tell whether the person is in the guild; None when Discord cannot be asked now."""
-        try:
-            async with asyncio.timeout(READY_SECONDS):
-                await self.wait_until_ready()  # before that the bot knows no guild
-        except TimeoutError:
-            return None
-        guild = self.get_guild(guild_id)
-        if guild is None:
-            return None
-        try:
-            await guild.fetch_member(user_id)
-        except discord.NotFound:
-            return False
-        except discord.HTTPException:
-            return None
-        return True
-
     async def on_message(self, message: discord.Message) -> None:
         """Leave messages to the cogs, but for their time: there are no prefix commands."""
         self.services.watch.heard(message.created_at)
 
     async def on_ready(self) -> None:
-        self.catching_up.connected()
+        self.own.catching_up.connected()
         for guild in self.guilds:
-            try:
-                await self._joined(guild)
-            except (NightschoolError, OSError, sqlite3.Error) as error:
-                # What follows must not wait for a database that is held for a minute.
-                log.error("guild %d could not be noted: %s", guild.id, type(error).__name__)
+            # What follows must not wait for a database that is held for a minute.
+            await kept(self._joined(guild), f"guild {guild.id} could not be noted", log)
         log.info("connected as %s to %d guild(s)", self.user, len(self.guilds))
         # A session that begins anew was told nothing of what happened before it.
         self.services.background.run(self.catch_up(), name="catching-up")
@@ -206,15 +150,15 @@ class NightschoolBot(commands.Bot):
         await self.services.schedule.tick()
 
     async def on_disconnect(self) -> None:
-        self.catching_up.lost()
+        self.own.catching_up.lost()
 
     async def on_resumed(self) -> None:
         """Go on listening: Discord has told everything that was said meanwhile."""
-        self.catching_up.resumed()
+        self.own.catching_up.resumed()
 
     async def catch_up(self) -> None:
         """Look for what Discord did not tell."""
-        await self.catching_up.until_seen()
+        await self.own.catching_up.catch_up()
 
     async def _joined(self, guild: discord.Guild) -> None:
         assert self.user is not None  # noqa: S101 - no event comes before the login
@@ -222,7 +166,7 @@ class NightschoolBot(commands.Bot):
 
     async def on_guild_join(self, guild: discord.Guild) -> None:
         await self._joined(guild)
-        self.catching_up.joined(guild.id)
+        self.own.catching_up.joined(guild.id)
 
     async def on_guild_available(self, guild: discord.Guild) -> None:
         await self._joined(guild)

@@ -9,10 +9,10 @@ from __future__ import annotations
 import logging
 import secrets
 
-import aiohttp
 import discord
 from discord import app_commands
 
+from bot.failures import DISCORD_AWAY, reason
 from bot.nights.night_embeds import clipped
 from ledger.errors import NightschoolError
 
@@ -20,8 +20,6 @@ log = logging.getLogger(__name__)
 
 MESSAGE = 2000
 """Discord's limit for a message, in characters; an error may repeat what somebody typed."""
-UNANSWERED = (discord.DiscordException, aiohttp.ClientError, OSError, TimeoutError)
-"""What keeps an answer from a person: Discord gave up waiting, or cannot be reached."""
 ADMINS_ONLY = "Only people who may manage this server can do that."
 
 
@@ -76,8 +74,8 @@ async def answer_error(interaction: discord.Interaction, error: Exception) -> No
             await interaction.followup.send(text, ephemeral=True)
         else:
             await interaction.response.send_message(text, ephemeral=True)
-    except UNANSWERED as refusal:
-        log.warning("an error could not be told to who caused it: %s", type(refusal).__name__)
+    except DISCORD_AWAY as refusal:
+        log.warning("an error could not be told to who caused it: %s", reason(refusal))
 
 
 async def acknowledge(interaction: discord.Interaction, *, thinking: bool = True) -> None:
@@ -88,10 +86,8 @@ async def acknowledge(interaction: discord.Interaction, *, thinking: bool = True
     """
     try:
         await interaction.response.defer(ephemeral=True, thinking=thinking)
-    except UNANSWERED as refusal:
-        log.warning(
-            "an interaction could not be acknowledged and is done all the same: %s", type(refusal).__name__
-        )
+    except DISCORD_AWAY as refusal:
+        log.warning("an interaction could not be acknowledged and is done all the same: %s", reason(refusal))
 
 
 async def answer(interaction: discord.Interaction, text: str, *, in_place: bool = False) -> bool:
@@ -108,8 +104,8 @@ async def answer(interaction: discord.Interaction, text: str, *, in_place: bool 
             await interaction.response.edit_message(content=text, view=None)
         else:
             await interaction.response.send_message(text, ephemeral=True)
-    except UNANSWERED as refusal:
-        log.warning("an interaction could not be answered: %s", type(refusal).__name__)
+    except DISCORD_AWAY as refusal:
+        log.warning("an interaction could not be answered: %s", reason(refusal))
         return False
     return True
 

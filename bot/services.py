@@ -15,11 +15,13 @@ import aiohttp
 from bot.background import Background
 from bot.keeping.handing_in import HandingIn
 from bot.keeping.housekeeping import Housekeeping
-from bot.nights.schedule import Schedule
+from bot.nights.schedule import NightSchedule
 from bot.nights.trainer_process import Nights
-from bot.serving.engine_client import Address, EngineClient, Sampling
+from bot.rounds import Rounds
+from bot.serving.engine_client import Address, AnswerSampling, EngineClient
 from bot.serving.engine_process import EngineProcess
-from bot.serving.served_versions import Serving
+from bot.serving.promoting import Promoting
+from bot.serving.served_versions import ServedVersions
 from bot.talking.answering import Answering
 from bot.talking.scribe import Scribes
 from ledger.clock import Clock, SystemClock
@@ -39,21 +41,23 @@ class Services:
     ledger: Ledger
     engine: EngineClient
     engine_process: EngineProcess | None
-    serving: Serving
+    serving: ServedVersions
     scribes: Scribes
     answering: Answering
+    promoting: Promoting
     background: Background
+    rounds: Rounds
     nights: Nights
-    schedule: Schedule
+    schedule: NightSchedule
     forgetting: Forgetting
     housekeeping: Housekeeping
     watch: ClockWatch
     handing_in: HandingIn
 
 
-def answer_sampling(bot: Bot) -> Sampling:
+def answer_sampling(bot: Bot) -> AnswerSampling:
     """Return how the settings want answers drawn."""
-    return Sampling(
+    return AnswerSampling(
         max_tokens=bot.max_answer_tokens,
         temperature=bot.temperature,
         top_p=bot.top_p,
@@ -92,6 +96,7 @@ async def open_services(
         )
         await forgetting.complete()
         background = await stack.enter_async_context(Background())
+        rounds = await stack.enter_async_context(Rounds())
         # Answers stream for as long as they take; only silence in between is limited.
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=5, sock_read=120)
         session = await stack.enter_async_context(aiohttp.ClientSession(timeout=timeout))
@@ -110,7 +115,7 @@ async def open_services(
             engine = EngineClient(session, process.address)
         own = process
         serving = await stack.enter_async_context(
-            Serving(ledger, engine, generation=lambda: own.generation if own else 1)
+            ServedVersions(ledger, engine, generation=lambda: own.generation if own else 1)
         )
         scribes = await stack.enter_async_context(
             Scribes(interval_seconds=settings.bot.edit_interval_seconds)
@@ -128,13 +133,14 @@ async def open_services(
         )
         nights = Nights(config, background=background, clock=clock, ledger=ledger)
         schedule = await stack.enter_async_context(
-            Schedule(
+            NightSchedule(
                 cron=settings.schedule.cron,
                 timezone=settings.schedule.timezone,
                 misfire_grace_minutes=settings.schedule.misfire_grace_minutes,
                 enabled=settings.schedule.enabled,
                 ledger=ledger,
                 nights=nights,
+                rounds=rounds,
                 background=background,
                 clock=clock,
                 believes=housekeeping.believes,
@@ -151,7 +157,9 @@ async def open_services(
             serving=serving,
             scribes=scribes,
             answering=answering,
+            promoting=Promoting(ledger, serving),
             background=background,
+            rounds=rounds,
             nights=nights,
             schedule=schedule,
             forgetting=forgetting,

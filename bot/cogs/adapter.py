@@ -8,10 +8,8 @@ from discord.ext import commands
 
 from bot.interactions import admin_check, guild_of, may_manage
 from bot.nights.night_embeds import clipped
-from bot.serving.served_versions import Serving
+from bot.serving.promoting import Promoting, named
 from ledger.clock import from_ms
-from ledger.errors import AdapterError
-from ledger.learned.adapter_versions import short_name
 from ledger.learned.outcome import candidate_score
 from ledger.records import Adapter
 from ledger.store import Ledger
@@ -19,49 +17,14 @@ from ledger.store import Ledger
 MARKS = {"champion": "🟢", "previous": "⚪", "candidate": "🟡", "retired": "▫️", "deleted": "✖️"}
 
 
-async def promote(ledger: Ledger, serving: Serving, guild_id: int, version: str, *, by: int) -> str:
-    """Let a version serve; return what the admin should read.
-
-    Raises:
-        AdapterError: the guild has no such version, or the engine does not take it; what served
-            before serves again.
-    """
-    before = await ledger.adapters.champion(guild_id)
-    adapter = await ledger.adapters.require(guild_id, version)
-    version, name = adapter.version, named(adapter)
-    serving.retry(version)
-    await ledger.adapters.promote(guild_id, version, by=str(by))
-    await serving.sync()
-    refusal = serving.refusal(version)
-    if refusal is None and serving.version(guild_id) == version:
-        return f"{name} serves now."
-    if refusal is None:
-        return f"{name} is promoted; it serves as soon as the engine is up (see `/bot status`)."
-    if before is None or before.version != version:
-        await ledger.adapters.rollback(guild_id, by="engine refused")
-        await serving.sync()
-    raise AdapterError(refusal)
-
-
-async def rollback(ledger: Ledger, serving: Serving, guild_id: int, *, by: int) -> str:
-    """Go back to what served before; return what the admin should read.
-
-    Raises:
-        AdapterError: nothing is promoted.
-    """
-    adapter = await ledger.adapters.rollback(guild_id, by=str(by))
-    await serving.sync()
-    return f"Rolled back: {named(adapter) if adapter else 'the bare base model'} serves now."
-
-
 @app_commands.guild_only()
 @app_commands.default_permissions(manage_guild=True)
 class AdapterCog(commands.GroupCog, group_name="adapter", group_description="What the bot has learned."):
     """The record of adapter versions."""
 
-    def __init__(self, *, ledger: Ledger, serving: Serving) -> None:
+    def __init__(self, *, ledger: Ledger, promoting: Promoting) -> None:
         self.ledger = ledger
-        self.serving = serving
+        self.promoting = promoting
 
     async def interaction_check(self, interaction: discord.Interaction) -> bool:
         return await admin_check(interaction)
@@ -98,15 +61,13 @@ class AdapterCog(commands.GroupCog, group_name="adapter", group_description="Wha
     @app_commands.describe(version="Which version")
     async def promote(self, interaction: discord.Interaction, version: str) -> None:
         await interaction.response.defer(ephemeral=True, thinking=True)
-        text = await promote(
-            self.ledger, self.serving, guild_of(interaction).id, version, by=interaction.user.id
-        )
+        text = await self.promoting.let_serve(guild_of(interaction).id, version, by=interaction.user.id)
         await interaction.edit_original_response(content=text)
 
     @app_commands.command(description="Go back to the version that served before.")
     async def rollback(self, interaction: discord.Interaction) -> None:
         await interaction.response.defer(ephemeral=True, thinking=True)
-        text = await rollback(self.ledger, self.serving, guild_of(interaction).id, by=interaction.user.id)
+        text = await self.promoting.roll_back(guild_of(interaction).id, by=interaction.user.id)
         await interaction.edit_original_response(content=text)
 
     @show.autocomplete("version")
@@ -122,11 +83,6 @@ class AdapterCog(commands.GroupCog, group_name="adapter", group_description="Wha
             for adapter in adapters
             if current in f"{adapter.version} {named(adapter)}" and adapter.state != "deleted"
         ][:25]
-
-
-def named(adapter: Adapter) -> str:
-    """Return the version as people read it."""
-    return short_name(adapter.version, adapter.created_at)
 
 
 def _perplexity(adapter: Adapter) -> str:

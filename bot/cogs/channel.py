@@ -6,13 +6,13 @@ import discord
 from discord import app_commands
 from discord.ext import commands
 
-from bot.cogs.recorder import place_name
 from bot.interactions import admin_check
+from bot.keeping.channel_modes import stored_name, stored_parent
 from ledger.records import ChannelMode
 from ledger.store import Ledger
 
 Talk = discord.TextChannel | discord.VoiceChannel | discord.StageChannel
-Place = Talk | discord.ForumChannel | discord.Thread
+Writable = Talk | discord.ForumChannel | discord.Thread
 """Wherever members can write: text and voice chats, forums with all their posts, single threads."""
 
 SAID = {
@@ -36,28 +36,29 @@ class ChannelCog(commands.GroupCog, group_name="channel", group_description="Whe
 
     @app_commands.command(description="Learn here from members who agreed; answer when spoken to.")
     @app_commands.describe(channel="Which channel; this one if left out")
-    async def listen(self, interaction: discord.Interaction, channel: Place | None = None) -> None:
+    async def listen(self, interaction: discord.Interaction, channel: Writable | None = None) -> None:
         await self._set(interaction, channel, "listen")
 
     @app_commands.command(description="Answer every message here.")
     @app_commands.describe(channel="Which channel; this one if left out")
-    async def answer(self, interaction: discord.Interaction, channel: Place | None = None) -> None:
+    async def answer(self, interaction: discord.Interaction, channel: Writable | None = None) -> None:
         await self._set(interaction, channel, "answer")
 
     @app_commands.command(description="Neither learn nor answer here.")
     @app_commands.describe(channel="Which channel; this one if left out")
-    async def ignore(self, interaction: discord.Interaction, channel: Place | None = None) -> None:
+    async def ignore(self, interaction: discord.Interaction, channel: Writable | None = None) -> None:
         await self._set(interaction, channel, "ignore")
 
-    async def _set(self, interaction: discord.Interaction, channel: Place | None, mode: ChannelMode) -> None:
+    async def _set(
+        self, interaction: discord.Interaction, channel: Writable | None, mode: ChannelMode
+    ) -> None:
         chosen = channel or interaction.channel
-        if interaction.guild is None or not isinstance(chosen, Place):
+        if interaction.guild is None or not isinstance(chosen, Writable):
             raise app_commands.CheckFailure(
                 "That works where members can write: in channels, threads and forums."
             )
         await self.ledger.guilds.ensure(interaction.guild.id, interaction.guild.name)
-        parent_id = chosen.parent_id if isinstance(chosen, discord.Thread) else None
         await self.ledger.channels.set_mode(
-            chosen.id, interaction.guild.id, place_name(chosen), mode, parent_id=parent_id
+            chosen.id, interaction.guild.id, stored_name(chosen), mode, parent_id=stored_parent(chosen)
         )
         await interaction.response.send_message(SAID[mode].format(channel=chosen.mention), ephemeral=True)

@@ -35,11 +35,11 @@ class ConsentCog(
     async def notice(
         self, interaction: discord.Interaction, channel: discord.TextChannel | None = None
     ) -> None:
-        place = channel or interaction.channel
-        if not isinstance(place, discord.TextChannel):
+        chosen = channel or interaction.channel
+        if not isinstance(chosen, discord.TextChannel):
             raise app_commands.CheckFailure("The notice can be posted in text channels only.")
-        await place.send(embed=notice_embed(self.bot_name), view=ConsentNotice(self.ledger))
-        await interaction.response.send_message(f"Posted in {place.mention}.", ephemeral=True)
+        await chosen.send(embed=notice_embed(self.bot_name), view=ConsentNotice(self.ledger))
+        await interaction.response.send_message(f"Posted in {chosen.mention}.", ephemeral=True)
 
     @app_commands.command(description="Erase what is kept of somebody, e.g. who left.")
     @app_commands.describe(user="Whom to forget; the number of an account works, too")

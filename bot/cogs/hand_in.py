@@ -14,8 +14,8 @@ import discord
 from discord import app_commands
 from discord.ext import commands
 
-from bot.cogs.recorder import channel_mode, place_name
 from bot.interactions import guild_of
+from bot.keeping.channel_modes import note_open_channels
 from bot.keeping.handing_in import HandingIn
 from bot.nights.night_embeds import clipped
 from ledger.store import Ledger
@@ -83,24 +83,13 @@ class HandInCog(commands.Cog):
         async def save(path: Path) -> None:
             await asyncio.to_thread(path.write_bytes, await file.read())
 
-        channels = await self._open_channels(guild)
+        await self.ledger.guilds.ensure(guild.id, guild.name)
+        categories = set(guild.categories)
+        channels = await note_open_channels(
+            self.ledger, (each for each in (*guild.channels, *guild.threads) if each not in categories)
+        )
         report = await self.handing_in.take(save, guild_id=guild.id, user_id=user_id, channels=channels)
         await interaction.edit_original_response(content=clipped(told(report), 2000))
-
-    async def _open_channels(self, guild: discord.Guild) -> list[int]:
-        """Return the channels that may be learned from now, and see that the ledger knows their names."""
-        await self.ledger.guilds.ensure(guild.id, guild.name)
-        found = []
-        for channel in (*guild.channels, *guild.threads):
-            mode = await channel_mode(self.ledger, channel)
-            if mode == "ignore" or isinstance(channel, discord.CategoryChannel):
-                continue
-            found.append(channel.id)
-            if await self.ledger.channels.get(channel.id) is None:
-                parent_id = channel.parent_id if isinstance(channel, discord.Thread) else None
-                name = place_name(channel)
-                await self.ledger.channels.ensure(channel.id, guild.id, name, mode=mode, parent_id=parent_id)
-        return found
 
 
 def told(report: dict[str, Any]) -> str:

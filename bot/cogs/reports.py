@@ -8,21 +8,20 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import re
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import discord
 from discord.ext import commands
 
-from bot.cogs.adapter import promote, rollback
-from bot.interactions import UNANSWERED, acknowledge, admin_check, answer, answer_error
+from bot.failures import DISCORD_AWAY
+from bot.hosting.admins import admin_channel
 from bot.nights.night_embeds import clipped, report_embeds, report_file
 from bot.nights.trainer_process import Night, Nights
-from bot.serving.served_versions import Serving
+from bot.serving.served_versions import ServedVersions
+from bot.serving.version_buttons import VersionButton
 from ledger.clock import to_ms
-from ledger.errors import AdapterError
 from ledger.forgetting.deletion_path import DAY_MS
 from ledger.learned.adapter_versions import unfit
 from ledger.learned.outcome import Outcome
@@ -37,46 +36,17 @@ REPORTING_MS = 60_000
 """A night that has just ended is being reported with its samples."""
 
 
-class VersionButton(
-    discord.ui.DynamicItem[discord.ui.Button[discord.ui.View]],
-    template=r"night:(?P<action>promote|rollback):(?P<version>g\d+-v\d{6})",
-):
-    """Promotes or rolls back the version of one report."""
-
-    def __init__(self, action: str, version: str) -> None:
-        label, style = (
-            ("Roll back", discord.ButtonStyle.danger)
-            if action == "rollback"
-            else ("Promote it anyway", discord.ButtonStyle.secondary)
-        )
-        super().__init__(discord.ui.Button(label=label, style=style, custom_id=f"night:{action}:{version}"))
-        self.action = action
-        self.version = version
-
-    @classmethod
-    async def from_custom_id(
-        cls, interaction: discord.Interaction, item: discord.ui.Item[Any], match: re.Match[str], /
-    ) -> Self:
-        return cls(match["action"], match["version"])
-
-    async def callback(self, interaction: discord.Interaction) -> None:
-        cog = interaction.client.get_cog("ReportsCog")  # type: ignore[attr-defined]  # a Bot has cogs
-        assert isinstance(cog, ReportsCog)  # noqa: S101 - it registered this button
-        try:
-            await admin_check(interaction)
-            await acknowledge(interaction)
-            text = await cog.press(interaction, self.action, self.version)
-        except Exception as error:  # noqa: BLE001 - answered like the error of a command
-            await answer_error(interaction, error)
-            return
-        await answer(interaction, text)
-
-
 class ReportsCog(commands.Cog):
     """Tells the admins how the night went."""
 
     def __init__(
-        self, bot: commands.Bot, *, ledger: Ledger, serving: Serving, nights: Nights, admin_channel: str
+        self,
+        bot: commands.Bot,
+        *,
+        ledger: Ledger,
+        serving: ServedVersions,
+        nights: Nights,
+        admin_channel: str,
     ) -> None:
         self.bot = bot
         self.ledger = ledger
@@ -134,13 +104,13 @@ class ReportsCog(commands.Cog):
             await self.ledger.runs.reported(run)
             return True
         guild = self.bot.get_guild(guild_id)
-        channel = discord.utils.get(guild.text_channels, name=self.admin_channel) if guild else None
+        channel = admin_channel(guild, self.admin_channel)
         if channel is None:
             self._complain(guild_id, f"there is no channel #{self.admin_channel}")
             return False
         try:
             await channel.send(**self._content(outcome))
-        except UNANSWERED as error:
+        except DISCORD_AWAY as error:
             self._complain(guild_id, type(error).__name__)
             return False
         self._complained.discard(guild_id)
@@ -167,20 +137,6 @@ class ReportsCog(commands.Cog):
         if view is not None:
             content["view"] = view
         return content
-
-    async def press(self, interaction: discord.Interaction, action: str, version: str) -> str:
-        """Do what a report's button says; return what the admin should read.
-
-        Raises:
-            AdapterError: the version is not this guild's, or does not serve (any more).
-        """
-        guild_id = interaction.guild_id or 0
-        adapter = await self.ledger.adapters.require(guild_id, version)
-        if action == "promote":
-            return await promote(self.ledger, self.serving, guild_id, version, by=interaction.user.id)
-        if adapter.state != "champion":
-            raise AdapterError(f"`{version}` does not serve any more; see /adapter list.")
-        return await rollback(self.ledger, self.serving, guild_id, by=interaction.user.id)
 
 
 def _buttons(outcome: Outcome) -> discord.ui.View | None:

@@ -31,7 +31,7 @@ class NotPossible(NightschoolError):
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class ActionOutcome:
     """What came of a slash command, a button or a form."""
 
     interaction_id: int
@@ -85,7 +85,7 @@ class Acting:
 
     async def slash(
         self, who: int | str, channel: int | str, command: str, options: Mapping[str, Any] | None = None
-    ) -> Outcome:
+    ) -> ActionOutcome:
         """Run a slash command, e.g. ``"train start"``; options by name, as typed or as Python values."""
         async with self._turn(who, channel) as (member, place):
             values = typed_options(self.env, self.stage, member, place, command, options or {})
@@ -110,7 +110,9 @@ class Acting:
         await self.until(lambda: record.responded, ANSWER_SECONDS)
         return list(record.autocomplete_choices or [])
 
-    async def click(self, who: int | str, channel: int | str, message_id: int, custom_id: str) -> Outcome:
+    async def click(
+        self, who: int | str, channel: int | str, message_id: int, custom_id: str
+    ) -> ActionOutcome:
         """Press a button."""
         async with self._turn(who, channel) as (member, place):
             shown = self._message(place, message_id)
@@ -120,7 +122,7 @@ class Acting:
 
     async def choose(
         self, who: int | str, channel: int | str, message_id: int, custom_id: str, values: Sequence[str]
-    ) -> Outcome:
+    ) -> ActionOutcome:
         """Choose values in a select menu of texts."""
         async with self._turn(who, channel) as (member, place):
             shown = self._message(place, message_id)
@@ -130,7 +132,7 @@ class Acting:
 
     async def submit_modal(
         self, who: int | str, channel: int | str, interaction_id: int, values: Mapping[str, Any]
-    ) -> Outcome:
+    ) -> ActionOutcome:
         """Send off the form that the interaction opened."""
         async with self._turn(who, channel) as (member, place):
             if interaction_id not in self._forms:
@@ -187,11 +189,11 @@ class Acting:
             raise SetupError("nothing was sent to the bot")
         return record
 
-    async def _outcome(self, record: Interaction, result: InteractionResult) -> Outcome:
+    async def _outcome(self, record: Interaction, result: InteractionResult) -> ActionOutcome:
         await self.until(lambda: record.responded, ANSWER_SECONDS)
         if record.modal is not None:
             self._forms[record.id] = result
-        return Outcome(record.id, record.responded, record.message_id, result.modal)
+        return ActionOutcome(record.id, record.responded, record.message_id, result.modal)
 
 
-__all__ = ["Acting", "NotPossible", "Outcome"]
+__all__ = ["Acting", "ActionOutcome", "NotPossible"]

@@ -25,7 +25,7 @@ from bot.demo.comparing import Comparing
 from bot.demo.live import LiveClock
 from bot.demo.night_progress import progress_text
 from bot.demo.page import Page, listen
-from bot.demo.sample import DEMO_QUESTIONS, Question, export_paths, load_exports
+from bot.demo.sample import DEMO_QUESTIONS, DemoQuestion, export_paths, load_exports
 from bot.demo.world import World
 from bot.nights.trainer_process import Night
 from bot.services import Services, open_services
@@ -252,7 +252,7 @@ async def _day_and_night(services: Services, world: World) -> dict[str, Any]:
     }
 
 
-async def _ask(services: Services, world: World, question: Question) -> str:
+async def _ask(services: Services, world: World, question: DemoQuestion) -> str:
     """Ask in the question's channel as a member would, and return the bot's whole answer.
 
     Raises:

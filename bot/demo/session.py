@@ -18,7 +18,7 @@ from aiohttp import WSMsgType, web
 from simcord import SetupError
 
 from bot.demo import view
-from bot.demo.acting import NotPossible, Outcome
+from bot.demo.acting import ActionOutcome, NotPossible
 from bot.demo.world import Event, World
 
 JSON = dict[str, Any]
@@ -113,7 +113,8 @@ class Session:
     async def _open(self, request: JSON) -> JSON:
         if request.get("viewer"):
             self._viewer = self._world.stage.member(int(request["viewer"])).id
-        return {**self._world.snapshot(self._viewer), "suggestions": list(self._suggestions)}
+        shown = view.snapshot(self._world, self._world.stage.member(self._viewer))
+        return {**shown, "suggestions": list(self._suggestions)}
 
     async def _older(self, request: JSON) -> list[JSON]:
         viewer = self._world.stage.member(self._viewer)
@@ -202,7 +203,7 @@ def _message(request: JSON) -> tuple[int, int]:
     return int(request["channel"]), int(request["message"])
 
 
-def _outcome(outcome: Outcome) -> JSON:
+def _outcome(outcome: ActionOutcome) -> JSON:
     return {"interaction": str(outcome.interaction_id), "answered": outcome.answered, "modal": outcome.modal}
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import mimetypes
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import quote, unquote
 
 import discord
@@ -19,9 +19,7 @@ from simcord.backend.models import Message
 from simcord.enums import OptionType
 
 from bot.demo.options import available_commands
-
-if TYPE_CHECKING:
-    from bot.demo.world import World
+from bot.demo.world import World
 
 JSON = dict[str, Any]
 PAGE_SIZE = 100

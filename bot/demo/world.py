@@ -24,7 +24,6 @@ from zoneinfo import ZoneInfo
 import discord
 from simcord.backend.models import Message
 
-from bot.demo import view
 from bot.demo.acting import Acting, NotPossible
 from bot.demo.live import LiveClock, LiveEnv
 from bot.demo.sample import OWNER, load_exports
@@ -157,10 +156,6 @@ class World(Acting):
         self._tell(Event("comparison", comparison))
 
     # what people see
-
-    def snapshot(self, viewer: int | str) -> dict[str, Any]:
-        """Return all that a member sees on opening the page, as JSON."""
-        return view.snapshot(self, self.stage.member(viewer))
 
     @contextmanager
     def events(self) -> Iterator[asyncio.Queue[Event]]:

@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import sqlite3
 import time
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bot.background import Background
-from ledger.errors import NightschoolError
+from bot.failures import LEDGER_AWAY, reason
 from ledger.records import ChannelMode, Message
 
 log = logging.getLogger(__name__)
@@ -26,14 +25,13 @@ LIMIT = 10_000
 RETRY_SECONDS = 5.0
 TELL_SECONDS = 60.0
 """How long the trouble lasts before admins read of it."""
-FAILURES = (NightschoolError, OSError, sqlite3.Error)
 
 Tell = Callable[[int, str], None]
 
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """A message to be kept, with what is stored about its place."""
+    """A message to be kept, with what is stored about its channel."""
 
     message: Message
     guild_name: str
@@ -51,16 +49,13 @@ class Backlog:
         *,
         background: Background,
         tell: Tell,
-        in_order: asyncio.Lock,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        """``write`` is told whether the message had to wait: its author may have been forgotten since.
-
-        ``in_order`` is held by whoever calls, so that what follows a message does not overtake it.
-        """
+        """``write`` hears whether the message had to wait: its author may have been forgotten since."""
         self._write = write
-        self._in_order = in_order
+        self.in_order = asyncio.Lock()
+        """Whoever calls holds it, so that what follows a message does not overtake it."""
         self._background = background
         self._tell = tell
         self._sleep = sleep
@@ -79,8 +74,8 @@ class Backlog:
             try:
                 await self._write(heard, False)
                 return
-            except FAILURES as error:
-                log.error("messages wait in memory until they can be stored: %s", _reason(error))
+            except LEDGER_AWAY as error:
+                log.error("messages wait in memory until they can be stored: %s", reason(error))
                 self._since = self._monotonic()
                 self._background.run(self._until_written(), name="backlog")
         if len(self._waiting) == LIMIT:
@@ -100,11 +95,9 @@ class Backlog:
             before = len(self._waiting)
             self.drop(lambda waiting: waiting.id == message.id)
             return len(self._waiting) < before
-        for place, heard in enumerate(self._waiting):
+        for index, heard in enumerate(self._waiting):
             if heard.message.id == message.id:
-                self._waiting[place] = Heard(
-                    message, heard.guild_name, heard.channel_name, heard.mode, heard.parent_id
-                )
+                self._waiting[index] = replace(heard, message=message)
                 return True
         return False
 
@@ -125,13 +118,13 @@ class Backlog:
     async def _try(self) -> None:
         while self._waiting:
             # In its turn: a deletion or an edit that comes now finds it waiting, or stored.
-            async with self._in_order:
+            async with self.in_order:
                 if not self._waiting:
                     return
                 try:
                     await self._write(self._waiting[0], True)
-                except FAILURES as error:
-                    log.warning("%d messages still wait to be stored: %s", len(self._waiting), _reason(error))
+                except LEDGER_AWAY as error:
+                    log.warning("%d messages still wait to be stored: %s", len(self._waiting), reason(error))
                     return
                 except Exception as error:  # noqa: BLE001 - named, not quoted: its text may hold the message
                     log.error("a message cannot be stored at all: %s", type(error).__name__)
@@ -147,7 +140,3 @@ class Backlog:
                 f"⚠️ I cannot write to my database. {waiting[guild_id]:,} messages wait in my memory, and I "
                 "go on trying. My log says why: another process may hold the file, or the disk be full.",
             )
-
-
-def _reason(error: BaseException) -> str:
-    return str(error) if isinstance(error, NightschoolError) else type(error).__name__

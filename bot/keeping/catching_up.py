@@ -10,16 +10,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import sqlite3
 from bisect import bisect_right
 from collections.abc import Sequence
 from datetime import datetime
 
-import aiohttp
 import discord
 
-from bot.cogs.chat import ChatCog
-from bot.cogs.recorder import RecorderCog, channel_mode, place_name
+from bot.failures import DISCORD_AWAY, LEDGER_AWAY, reason
+from bot.keeping.channel_modes import channel_mode, note_open_channels
+from bot.keeping.following import Following
+from bot.keeping.recording import Recording
+from bot.rounds import Rounds
+from bot.talking.asking import Asking
 from bot.talking.context import replied_to
 from ledger.clock import from_ms, to_ms
 from ledger.errors import NightschoolError
@@ -47,12 +49,21 @@ class CatchingUp:
     """Compares what is stored with what Discord still has."""
 
     def __init__(
-        self, client: discord.Client, *, ledger: Ledger, recorder: RecorderCog, chat: ChatCog
+        self,
+        client: discord.Client,
+        *,
+        ledger: Ledger,
+        recording: Recording,
+        following: Following,
+        asking: Asking,
+        rounds: Rounds,
     ) -> None:
         self._client = client
         self._ledger = ledger
-        self._recorder = recorder
-        self._chat = chat
+        self._recording = recording
+        self._following = following
+        self._asking = asking
+        self._rounds = rounds
         self._one_at_a_time = asyncio.Lock()
         self._listening: set[int] = set()
         """Guilds of which nothing was missed up to now."""
@@ -115,7 +126,7 @@ class CatchingUp:
         if heard_at is not None and await self._ledger.consent.consenting(guild.id):
             since = from_ms(max(heard_at - MARGIN_MS, now - LONGEST_MS))
             questions: list[discord.Message] = []
-            for channel in _channels(guild):
+            for channel in _readable(guild):
                 missed = await self._missed(channel, since)
                 complete &= missed is not None
                 questions += await self._heard_late(missed or [])
@@ -123,20 +134,11 @@ class CatchingUp:
         if breaks != self._breaks:
             return False
         if complete:
-            await self._note_channels(guild)
+            # Where nobody has said anything yet, too.
+            await note_open_channels(self._ledger, _readable(guild))
             self._listening.add(guild.id)
             await self._ledger.guilds.heard([guild.id], now)
         return complete
-
-    async def _note_channels(self, guild: discord.Guild) -> None:
-        """Note where the bot listens from now on, also where nobody has said anything yet."""
-        for channel in _channels(guild):
-            mode = await channel_mode(self._ledger, channel)
-            if mode != "ignore" and await self._ledger.channels.get(channel.id) is None:
-                parent = channel.parent_id if isinstance(channel, discord.Thread) else None
-                await self._ledger.channels.ensure(
-                    channel.id, guild.id, place_name(channel), mode=mode, parent_id=parent
-                )
 
     async def _missed(self, channel: Readable, since: datetime) -> list[discord.Message] | None:
         """Return a channel's newest messages since then, oldest first; None if it cannot be read now."""
@@ -150,10 +152,8 @@ class CatchingUp:
             return [message async for message in history][::-1]
         except (discord.Forbidden, discord.NotFound):
             return []
-        except (discord.DiscordException, aiohttp.ClientError, OSError, TimeoutError) as error:
-            log.warning(
-                "what was said in channel %d cannot be read yet: %s", channel.id, type(error).__name__
-            )
+        except DISCORD_AWAY as error:
+            log.warning("what was said in channel %d cannot be read yet: %s", channel.id, reason(error))
             return None
 
     async def _was_listened_to(self, channel: Readable) -> bool:
@@ -167,7 +167,7 @@ class CatchingUp:
         return known is not None and known.mode != "ignore"
 
     async def _heard_late(self, missed: Sequence[discord.Message]) -> list[discord.Message]:
-        """Have the recorder keep messages; return those that ask the bot and have no answer."""
+        """Keep messages; return those that ask the bot and have no answer."""
         assert self._client.user is not None  # noqa: S101 - a session has an account
         me = self._client.user.id
         answered = {replied_to(message) for message in missed if message.author.id == me}
@@ -175,8 +175,8 @@ class CatchingUp:
         for message in missed:
             if message.author.bot or message.webhook_id is not None:
                 continue
-            await self._recorder.missed(message)
-            if message.id not in answered and await self._chat.addressed(message):
+            await self._recording.hear_late(message)
+            if message.id not in answered and await self._asking.is_asked(message):
                 questions.append(message)
         return questions
 
@@ -184,21 +184,18 @@ class CatchingUp:
         """Answer the newest question if it is minutes old; older ones have been overtaken by the talk."""
         newest = max(questions, key=lambda message: message.id, default=None)
         if newest is not None and now - to_ms(newest.created_at) <= FRESH_MS:
-            await self._chat.answer(newest)
+            await self._asking.answer(newest)
 
-    async def until_seen(self) -> None:
-        """Look again and again until everything could be looked at."""
-        seen = await self._looked()
-        while not seen:
-            await asyncio.sleep(RETRY_SECONDS)
-            seen = await self._looked()
+    async def catch_up(self) -> None:
+        """Look now, and again every ten minutes until everything could be looked at."""
+        if not await self._looked():
+            self._rounds.until(self._looked, seconds=RETRY_SECONDS, name="catching up")
 
     async def _looked(self) -> bool:
         try:
             return await self.look()
-        except (NightschoolError, OSError, sqlite3.Error) as error:
-            reason = error if isinstance(error, NightschoolError) else type(error).__name__
-            log.error("what happened meanwhile cannot be followed yet: %s", reason)
+        except LEDGER_AWAY as error:
+            log.error("what happened meanwhile cannot be followed yet: %s", reason(error))
             return False
 
     async def _guilds(self) -> None:
@@ -207,7 +204,7 @@ class CatchingUp:
         here = {guild.id for guild in self._client.guilds}
         for guild_id in await self._ledger.guilds.joined_by(self._client.user.id) - here:
             log.info("guild %d removed the bot while it was away", guild_id)
-            await self._recorder.guild_removed(guild_id)
+            await self._following.guild_removed(guild_id)
 
     async def _channel(self, guild: discord.Guild, channel_id: int, ids: Sequence[int]) -> bool:
         """Compare one channel; tell whether that need not be tried again."""
@@ -217,52 +214,48 @@ class CatchingUp:
             if isinstance(channel, Readable) and channel.permissions_for(guild.me).read_message_history:
                 await self._messages(guild.id, channel, ids)
         except discord.NotFound:
-            await self._recorder.channel_deleted(guild.id, channel_id)
+            await self._following.channel_deleted(guild.id, channel_id)
         except discord.Forbidden:
             log.warning("channel %d may not be read, and so not be compared with Discord", channel_id)
-        except (discord.DiscordException, aiohttp.ClientError, TimeoutError, NightschoolError) as error:
-            reason = error if isinstance(error, NightschoolError) else type(error).__name__
-            log.warning("channel %d cannot be compared with Discord yet: %s", channel_id, reason)
+        except (*DISCORD_AWAY, NightschoolError) as error:
+            log.warning("channel %d cannot be compared with Discord yet: %s", channel_id, reason(error))
             return False
         return True
 
     async def _messages(self, guild_id: int, channel: Readable, ids: Sequence[int]) -> None:
         """Compare stored messages, ``ids`` in order, with the channel's history."""
-        place = 0
-        while place < len(ids):
-            before = discord.Object(ids[place] - 1)
+        position = 0
+        while position < len(ids):
+            before = discord.Object(ids[position] - 1)
             page = [each async for each in channel.history(limit=PAGE, after=before, oldest_first=True)]
             # A page that is not full reaches to the channel's end.
             end = bisect_right(ids, page[-1].id) if len(page) == PAGE else len(ids)
             found = {message.id: message for message in page}
-            gone = {number for number in ids[place:end] if number not in found}
+            gone = {number for number in ids[position:end] if number not in found}
             if gone:
-                await self._recorder.deleted(guild_id, gone)
-            for number in ids[place:end]:
+                await self._following.deleted(guild_id, gone)
+            for number in ids[position:end]:
                 if number in found:
                     await self._edited(found[number])
-            place = end
+            position = end
 
     async def _edited(self, message: discord.Message) -> None:
         stored = await self._ledger.messages.get(message.id)
         if stored is None or message.edited_at is None or stored.edited_at == to_ms(message.edited_at):
             return
-        await self._recorder.edited(message)
+        await self._following.edited(message)
 
 
-def _channels(guild: discord.Guild) -> list[Readable]:
+def _readable(guild: discord.Guild) -> list[Readable]:
     """Return the channels and threads of a guild that the bot may read."""
-    places: list[Readable] = [
+    channels: list[Readable] = [
         *guild.text_channels,
         *guild.voice_channels,
         *guild.stage_channels,
         *guild.threads,
     ]
-    return [place for place in places if _may_read(place.permissions_for(guild.me))]
+    return [channel for channel in channels if _may_read(channel.permissions_for(guild.me))]
 
 
 def _may_read(rights: discord.Permissions) -> bool:
     return rights.view_channel and rights.read_message_history
-
-
-__all__ = ["CatchingUp"]

@@ -1,27 +1,28 @@
-"""The daily round: what is too old goes, promised dates are kept, leavers are treated as the settings say.
+"""What goes by age or date: old messages, versions whose days are over, and members who left long ago.
 
-Runs at start, once a day, and after each night (a promotion may have freed a version that has to go).
+Swept at start, once a day, and after each night, whose promotion may have freed a version that has to go;
+what has a promised date is looked at every minute. :mod:`bot.rounds` calls; nothing here waits.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import sqlite3
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
+from bot.failures import kept
 from ledger.clock import to_ms
 from ledger.clock_watch import ClockWatch
-from ledger.errors import NightschoolError
 from ledger.forgetting.deletion_path import DAY_MS, Forgetting
 from ledger.forgetting.retention import Retention, Swept
 from ledger.store import Ledger
 
 log = logging.getLogger(__name__)
 
-Tell = Callable[[int, str], Awaitable[None]]
-"""Posts a text where a guild's admins read it."""
+DUE_SECONDS = 60.0
+DUE_MS = round(DUE_SECONDS * 1000)
+DAY_SECONDS = 86_400.0
 BELIEVED = "⏰ The clock is right again: nights and deletions by age or date go on."
 IsMember = Callable[[int, int], Awaitable[bool | None]]
 """(guild id, user id) to whether the person is in the guild; None when that cannot be told now."""
@@ -110,40 +111,31 @@ class Housekeeping:
                     forgotten.append((guild_id, user_id))
         return forgotten
 
-    async def see_through(self, *, pause_seconds: float = 60.0) -> None:
-        """Do every minute what must not wait for the daily round, for as long as the bot runs.
+    async def what_is_due(self) -> None:
+        """Do what must not wait for the daily round: once a minute.
 
-        Deletions that could not be completed at once are gone on with, versions go on their date, and
-        backups are told what was deleted and answered.
+        Completes deletions that could not be completed at once, deletes versions on their date, and notes
+        beside the backups what was deleted.
         """
-        while True:
-            await asyncio.sleep(pause_seconds)
-            try:
-                # A deletion that has just begun is being worked on by whoever began it.
-                before = to_ms(self._ledger.clock.now()) - round(pause_seconds * 1000)
-                open_still = any(d.asked_at <= before for d in await self._ledger.deletions.unfinished())
-                async with self._one_at_a_time:
-                    if open_still:
-                        await self._forgetting.complete()
-                    if await self.believes():
-                        self._swept_since += await self._forgetting.sweep()
-                    await self._forgetting.note_beside_backups()
-            except (NightschoolError, OSError, sqlite3.Error) as error:
-                log.error("what is due cannot be deleted yet, and is tried again: %s", _told(error))
+        await kept(self._delete_due(), "what is due cannot be deleted yet, and is tried again", log)
 
-    async def daily(self, is_member: IsMember, tell: Tell, *, pause_seconds: float = 86_400.0) -> None:
-        """Sweep now and then once a day, for as long as the bot runs, and tell each guild what went."""
-        while True:
-            try:
-                swept = await self.sweep()
-                for guild_id in swept.guilds:
-                    await tell(guild_id, swept.of_guild(guild_id))
-                await self.see_leavers(is_member)
-            except (NightschoolError, OSError, sqlite3.Error) as error:
-                log.error("housekeeping is put off until tomorrow: %s", _told(error))
-            await asyncio.sleep(pause_seconds)
+    async def _delete_due(self) -> None:
+        # A deletion that has just begun is being worked on by whoever began it.
+        before = to_ms(self._ledger.clock.now()) - DUE_MS
+        open_still = any(each.asked_at <= before for each in await self._ledger.deletions.unfinished())
+        async with self._one_at_a_time:
+            if open_still:
+                await self._forgetting.complete()
+            if await self.believes():
+                self._swept_since += await self._forgetting.sweep()
+            await self._forgetting.note_beside_backups()
 
+    async def daily(self, is_member: IsMember) -> None:
+        """Sweep, have each guild's admins read what went, and look for members who left."""
+        await kept(self._sweep_all(is_member), "housekeeping is put off until tomorrow", log)
 
-def _told(error: Exception) -> str:
-    """Return what may be said of an error: the text of a stranger's may quote what it failed on."""
-    return str(error) if isinstance(error, NightschoolError) else type(error).__name__
+    async def _sweep_all(self, is_member: IsMember) -> None:
+        swept = await self.sweep()
+        for guild_id in swept.guilds:
+            self._tell(guild_id, f"🧹 {swept.of_guild(guild_id)}")
+        await self.see_leavers(is_member)

@@ -1,21 +1,24 @@
-"""What is kept about one member, in words: their answer, their messages by origin, and until when.
+"""What is kept about one member, for themselves: in words, and whole.
 
 Every line is true wherever the words came from: heard here after a yes, handed in by the member, written
-as an example, or imported by the operator on a ground of their own. Knows records; reads nothing.
+as an example, or imported by the operator on a ground of their own.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
 
 import discord
 
-from bot.members.erasing import day
+from bot.members.receipts import day
 from bot.nights.night_embeds import clipped, plain
 from ledger.clock import from_ms
 from ledger.forgetting.deletion_path import DAY_MS
-from ledger.records import OPT_IN, PACKAGE_BASIS, ConsentEvent, Message
+from ledger.records import OPT_IN, PACKAGE_BASIS, Adapter, ConsentEvent, Message
+from ledger.store import Ledger
 
 FIELD = 1024
 """Discord's limit for one field of an embed, in characters."""
@@ -24,8 +27,8 @@ GROUNDS = 4
 """How many declared grounds are quoted, each cut to `GROUND` characters; the export names all."""
 
 
-def answer_text(event: ConsentEvent | None) -> str:
-    """Return the member's answer about consent, and since when it stands."""
+def consent_text(event: ConsentEvent | None) -> str:
+    """Return what the member said about consent, and since when that holds."""
     if event is None:
         return (
             "You were never asked, or never answered: what you write here is not kept. "
@@ -69,3 +72,38 @@ def _origins(messages: Sequence[Message]) -> list[str]:
     if rest := declared.total() - sum(count for _, count in declared.most_common(GROUNDS)):
         lines.append(f"• {rest:,} that the operator imported on other grounds; `/privacy export` has them")
     return lines
+
+
+async def versions_with(ledger: Ledger, guild_id: int, user_id: int, *, adapter_days: int) -> list[str]:
+    """Return a line for each version that learned from this person, with its last date where it has one."""
+    runs = set(await ledger.runs.runs_with_author(guild_id, user_id))
+    due = {each.adapter.version: each.delete_by for each in await ledger.deletions.tainted()}
+    lines = []
+    for adapter in await ledger.adapters.of_guild(guild_id):
+        if adapter.run_id in runs and adapter.state != "deleted":
+            serves = ", serves now" if adapter.state == "champion" else ""
+            lines.append(f"`{adapter.version}`{serves}{_until(adapter, due, adapter_days)}")
+    return lines
+
+
+def _until(adapter: Adapter, due: Mapping[str, int], adapter_days: int) -> str:
+    """Say until when a version is kept."""
+    if adapter.version in due:
+        return f", deleted by {day(due[adapter.version])}"
+    last = day(adapter.created_at + adapter_days * DAY_MS)
+    waits = " or, while it serves or may be returned to, longer" if adapter.state != "retired" else ""
+    return f", until {last} at the latest{waits}; `/privacy forget-me` takes you out earlier"
+
+
+async def everything_about(ledger: Ledger, guild_id: int, user_id: int) -> dict[str, Any]:
+    """Return all that the ledger holds of a person in a guild, for a file of their own."""
+    return {
+        "guild": guild_id,
+        "user": user_id,
+        "consent": [asdict(event) for event in await ledger.consent.history(guild_id, user_id)],
+        "messages": [asdict(m) for m in await ledger.messages.of_author(guild_id, user_id)],
+        "replies_to_you": [asdict(r) for r in await ledger.replies.asked_by(guild_id, user_id)],
+        "reactions": [asdict(r) for r in await ledger.replies.reactions_of(guild_id, user_id)],
+        "forgotten": [asdict(d) for d in await ledger.deletions.of_person(guild_id, user_id)],
+        "runs": await ledger.runs.runs_with_author(guild_id, user_id),
+    }

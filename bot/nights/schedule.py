@@ -8,17 +8,15 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Self
 from zoneinfo import ZoneInfo
 
-from apscheduler.events import EVENT_JOB_MISSED, JobExecutionEvent
-from apscheduler.schedulers.asyncio import AsyncIOScheduler
-
 from bot.background import Background
 from bot.nights.cron import WallClockCron
 from bot.nights.trainer_process import Night, Nights
+from bot.rounds import Rounds
 from ledger.clock import Clock, from_ms, to_ms
 from ledger.errors import NightBusy
 from ledger.store import Ledger
@@ -50,8 +48,8 @@ ATTEMPTS = 3
 """How often one due night is begun or gone on with: what killed it three times kills it again."""
 
 
-class Schedule:
-    """``async with Schedule(…)``: starts due nights until it is left."""
+class NightSchedule:
+    """``async with NightSchedule(…)``: starts due nights until it is left."""
 
     def __init__(
         self,
@@ -61,6 +59,7 @@ class Schedule:
         misfire_grace_minutes: int,
         ledger: Ledger,
         nights: Nights,
+        rounds: Rounds,
         background: Background,
         clock: Clock,
         enabled: bool = True,
@@ -73,33 +72,30 @@ class Schedule:
         self._grace = timedelta(minutes=misfire_grace_minutes)
         self._ledger = ledger
         self._nights = nights
+        self._rounds = rounds
         self._background = background
         self._clock = clock
         self._enabled = enabled
         self._tell, self._believes = tell, believes
         self._left_out: dict[int, datetime] = {}
-        self._scheduler = AsyncIOScheduler(timezone=UTC)  # the trigger knows the zone
 
     async def __aenter__(self) -> Self:
         if self._enabled:
-            self._scheduler.add_job(
-                self.tick,
+            self._rounds.by_trigger(
                 self._trigger,
-                id="night",
-                coalesce=True,
-                max_instances=1,
-                misfire_grace_time=int(self._grace.total_seconds()),
+                self.tick,
+                name="night",
+                grace_seconds=int(self._grace.total_seconds()),
+                missed=self._missed,
             )
-            self._scheduler.add_listener(self._missed, EVENT_JOB_MISSED)
-            self._scheduler.start()
             self._nights.on_finished(self._ended)
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._scheduler.running:
-            self._scheduler.shutdown(wait=False)
+        if self._enabled:
+            self._rounds.drop("night")
 
     def next_night(self) -> datetime | None:
         """Return when the next night is due, in the schedule's time zone; None when switched off."""
@@ -179,10 +175,8 @@ class Schedule:
         # What was begun while the clock was ahead says nothing about the days that it had skipped.
         return await self._ledger.runs.begun_between(guild_id, to_ms(due), to_ms(now))
 
-    def _missed(self, event: JobExecutionEvent) -> None:
-        log.warning(
-            "the night of %s was missed by more than its grace; it is made up", event.scheduled_run_time
-        )
+    def _missed(self, due: datetime) -> None:
+        log.warning("the night of %s was missed by more than its grace; it is made up", due)
         self._background.run(self._make_up(), name="missed-night")
 
     async def _make_up(self) -> None:

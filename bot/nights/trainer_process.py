@@ -6,7 +6,6 @@ Loads no model: ``python -m trainer night`` does the work and reports in lines o
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import logging
 import signal
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from bot.background import Background
+from bot.children import end, send
 from ledger.clock import Clock
 from ledger.errors import NightBusy
 from ledger.learned.cut_off import close_cut_off
@@ -133,7 +133,7 @@ class Nights:
         """Have all trainers end with a resume point, since the bot stops; returns at once."""
         self._leaving = True
         for process in self._processes.values():
-            _signal(process, signal.SIGTERM)
+            send(process, signal.SIGTERM)
 
     async def _drop(self, night: Night) -> None:
         """End a night whose turn has not come; the one before it may take hours."""
@@ -245,22 +245,8 @@ class Nights:
 
     async def _stop(self, guild_id: int, number: signal.Signals, seconds: float) -> None:
         process = self._processes.get(guild_id)
-        if process is None or process.returncode is not None:
-            return
-        _signal(process, number)
-        try:
-            async with asyncio.timeout(seconds):
-                await process.wait()
-        except TimeoutError:
-            log.warning("the trainer of guild %d did not stop; it is killed", guild_id)
-            _signal(process, signal.SIGKILL)
-            await process.wait()
-
-
-def _signal(process: asyncio.subprocess.Process, number: signal.Signals) -> None:
-    if process.returncode is None:
-        with contextlib.suppress(ProcessLookupError):
-            process.send_signal(number)
+        if process is not None and not await end(process, seconds=seconds, by=number):
+            log.warning("the trainer of guild %d did not stop and was killed", guild_id)
 
 
 def _outcome(night: Night, event: dict[str, Any]) -> Outcome:

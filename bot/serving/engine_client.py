@@ -35,7 +35,7 @@ class Address:
 
 
 @dataclass(frozen=True, slots=True)
-class Sampling:
+class AnswerSampling:
     """How an answer is drawn; the defaults change nothing, and what changes nothing is not sent."""
 
     max_tokens: int
@@ -63,7 +63,7 @@ class Sampling:
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
+class AnswerPiece:
     """A few more words of an answer; ``finish`` says why it ended, with its last piece."""
 
     text: str
@@ -96,11 +96,11 @@ class EngineClient:
         self,
         model: str,
         turns: Sequence[Turn],
-        sampling: Sampling,
+        sampling: AnswerSampling,
         *,
         guild_id: int | None,
         stop: Sequence[str] = (),
-    ) -> AsyncGenerator[Piece]:
+    ) -> AsyncGenerator[AnswerPiece]:
         """Yield the answer's pieces as they are generated.
 
         The answer ends in front of the first of ``stop``, no part of which is ever yielded. The last piece
@@ -216,7 +216,7 @@ def _refusal(status: int, text: str) -> EngineError:
     return EngineRefusal(status, detail)
 
 
-def _piece(data: bytes) -> Piece:
+def _piece(data: bytes) -> AnswerPiece:
     try:
         event = json.loads(data)
     except ValueError as error:
@@ -225,5 +225,7 @@ def _piece(data: bytes) -> Piece:
         raise EngineError(f"The engine gave up on an answer: {event['error'].get('message', 'no reason')}")
     choices = event.get("choices") or []
     if not choices:
-        return Piece("")
-    return Piece(str(choices[0]["delta"].get("content") or ""), str(choices[0].get("finish_reason") or ""))
+        return AnswerPiece("")
+    return AnswerPiece(
+        str(choices[0]["delta"].get("content") or ""), str(choices[0].get("finish_reason") or "")
+    )

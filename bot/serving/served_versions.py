@@ -27,8 +27,8 @@ log = logging.getLogger(__name__)
 POLL_SECONDS = 2.0
 
 
-class Serving:
-    """Follows the champions: ``async with Serving(…) as serving``."""
+class ServedVersions:
+    """Follows the champions: ``async with ServedVersions(…) as serving``."""
 
     def __init__(
         self,

@@ -17,12 +17,12 @@ from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Self
 
-from bot.serving.engine_client import AT_LIMIT, EngineClient, EngineRefusal, Sampling
-from bot.serving.served_versions import Serving
+from bot.serving.engine_client import AT_LIMIT, AnswerSampling, EngineClient, EngineRefusal
+from bot.serving.served_versions import ServedVersions
 from bot.talking.asides import aside, without_asides
 from bot.talking.manners import Mouth
 from bot.talking.refusing import Courtesy
-from bot.talking.scribe import Draft, Place, Scribes
+from bot.talking.scribe import AnswerDraft, Destination, Scribes
 from ledger.errors import EngineBusy, EngineError, EngineLoading
 from ledger.talk.prompts import Turn, shortened
 
@@ -69,14 +69,14 @@ class Question:
     guild_id: int | None
     asker_id: int
     prompt: Callable[[], Awaitable[Prompt]]
-    place: Place
+    destination: Destination
     answered: Answered
     id: int = 0
     """By which it may be withdrawn: that of the message that asks."""
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class Declined:
     """Why a question is not taken; ``text`` is for the asker, empty when silence is kinder."""
 
     text: str
@@ -87,7 +87,7 @@ class _Open:
     """A question that was taken and has no answer yet."""
 
     question: Question
-    draft: Draft
+    draft: AnswerDraft
     withdrawn: bool = False
     delivering: bool = False
     """Whether the answer is ready and waits to be written."""
@@ -103,10 +103,10 @@ class Answering:
     def __init__(
         self,
         engine: EngineClient,
-        serving: Serving,
+        serving: ServedVersions,
         scribes: Scribes,
         *,
-        sampling: Sampling,
+        sampling: AnswerSampling,
         workers: int,
         queue_size: int,
         cooldown_seconds: float,
@@ -164,7 +164,7 @@ class Answering:
             said = without_asides(left.draft.text)
             if said:
                 self._deliver(left, said, None, INTERRUPTED)
-            elif self._courtesy.says(("channel", left.question.place.channel)):
+            elif self._courtesy.says(("channel", left.question.destination.channel)):
                 self._deliver(left, "", None, RESTARTING)
             else:  # one line for all who wait in a channel: it takes five in five seconds
                 self._open.remove(left)
@@ -175,28 +175,30 @@ class Answering:
             delivery.cancel()
         await asyncio.gather(*self._deliveries, return_exceptions=True)
 
-    def refusal(self, asker_id: int) -> Refusal | None:
+    def declines(self, asker_id: int) -> Declined | None:
         """Tell why a question of this person would not be taken now; None if it would."""
         if self._closing:
-            return Refusal(RESTARTING)
+            return Declined(RESTARTING)
         wait = self._courtesy.wait(asker_id)
         if wait > 0:
-            return Refusal(f"One at a time! Ask me again in {wait:.0f} s." if wait >= 1 else "")
-        return Refusal(BUSY) if self._queue.full() else None
+            return Declined(f"One at a time! Ask me again in {wait:.0f} s." if wait >= 1 else "")
+        return Declined(BUSY) if self._queue.full() else None
 
-    def ask(self, question: Question) -> Refusal | None:
+    def ask(self, question: Question) -> Declined | None:
         """Queue the question, or say why not.
 
         In a channel everybody reads the reason, so that a person is told once to wait, and a channel
         once that it is too much; then there is silence for a while.
         """
         if question.id in self._taken:
-            return Refusal("")  # heard live, and once more when the bot caught up
-        refusal = self.refusal(question.asker_id)
-        if refusal is not None:
-            about = ("channel", question.place.channel) if self._full() else ("person", question.asker_id)
-            return refusal if refusal.text and self._courtesy.says(about) else Refusal("")
-        taken = _Open(question, self._scribes.draft(question.place))
+            return Declined("")  # heard live, and once more when the bot caught up
+        declined = self.declines(question.asker_id)
+        if declined is not None:
+            about = (
+                ("channel", question.destination.channel) if self._full() else ("person", question.asker_id)
+            )
+            return declined if declined.text and self._courtesy.says(about) else Declined("")
+        taken = _Open(question, self._scribes.draft(question.destination))
         self._open.append(taken)
         self._queue.put_nowait(taken)
         self._courtesy.asked(question.asker_id)
@@ -207,9 +209,9 @@ class Answering:
     def _full(self) -> bool:
         return self._closing or self._queue.full()
 
-    def remark(self, place: Place, text: str) -> None:
+    def remark(self, destination: Destination, text: str) -> None:
         """Say something about the bot itself; returns at once."""
-        self._track(self._scribes.draft(place).finish(aside(text)), "remark")
+        self._track(self._scribes.draft(destination).finish(aside(text)), "remark")
 
     def withdraw(self, question_ids: Collection[int]) -> None:
         """Answer questions no more that somebody deleted, and take back what was written."""
@@ -284,7 +286,9 @@ class Answering:
             text, version = await self._generate(taken, prompt, lively)
         return text, version
 
-    async def _generate(self, taken: _Open, prompt: Prompt, sampling: Sampling) -> tuple[str, str | None]:
+    async def _generate(
+        self, taken: _Open, prompt: Prompt, sampling: AnswerSampling
+    ) -> tuple[str, str | None]:
         """Stream one answer into its draft; return its text and the version that wrote it.
 
         Asked again where the engine was restarted in between and no longer holds the version, with the
@@ -315,7 +319,12 @@ class Answering:
                 turns = shortened(turns, max_characters=sum(len(turn["content"]) for turn in turns) // 2)
 
     async def _stream(
-        self, taken: _Open, model: str, turns: Sequence[Turn], names: Collection[str], sampling: Sampling
+        self,
+        taken: _Open,
+        model: str,
+        turns: Sequence[Turn],
+        names: Collection[str],
+        sampling: AnswerSampling,
     ) -> str:
         mouth, finish = Mouth(names), ""
         # The engine need not go on where the mouth would end: it is spared the rest of a transcript.

@@ -120,7 +120,7 @@ def said_by_people(message: discord.Message, bot_id: int) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Conversation:
+class ChatContext:
     """What was said before a message, and who is in sight."""
 
     messages: list[Message]
@@ -131,7 +131,7 @@ class Conversation:
 
 async def conversation_before(
     message: discord.Message, *, bot_id: int, bot_name: str, gap_ms: int, limit: int
-) -> Conversation:
+) -> ChatContext:
     """Return the conversation that ends in ``message``; its last line is never without a word."""
     messages = await recent_messages(message)
     records = [record(each, bot_id=bot_id) for each in messages if said_by_people(each, bot_id)]
@@ -141,7 +141,7 @@ async def conversation_before(
     spoken = [replace(each, content=each.content or brought[each.id]) for each in conversation]
     if not _asks(spoken, bot_id):
         spoken = [*spoken[:-1], replace(spoken[-1], content=CALL.format(name=bot_name))]
-    return Conversation(spoken, _names(messages), read)
+    return ChatContext(spoken, _names(messages), read)
 
 
 def _asks(conversation: Sequence[Message], bot_id: int) -> bool:

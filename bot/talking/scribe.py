@@ -1,6 +1,6 @@
 """Writes answers into Discord at the pace that a channel allows, and never holds up who thinks of them.
 
-An answer grows as a :class:`Draft`; one task for each channel writes what there is to write: finished
+An answer grows as a :class:`AnswerDraft`; one task for each channel writes what there is to write: finished
 answers first, then the first words of others, then what grew longest ago. What passes (an outage, a
 lost connection, a limit) is tried again; what does not is reported in a sentence, and what was written
 stays. Knows no model and no ledger.
@@ -37,7 +37,7 @@ BLOCKED = "The server's AutoMod held back what I wanted to say."
 REFUSED = "Discord did not take what I wanted to say."
 
 
-class Place(Protocol):
+class Destination(Protocol):
     """Where an answer is written. Each call is one attempt and raises what Discord answers."""
 
     @property
@@ -65,11 +65,11 @@ def passes(error: Exception) -> bool:
     return isinstance(error, aiohttp.ClientError | OSError | TimeoutError | discord.RateLimited)
 
 
-class Draft:
+class AnswerDraft:
     """One answer on its way: :meth:`grow` at will, :meth:`finish` or :meth:`drop` once."""
 
-    def __init__(self, place: Place, changed: Callable[[], None]) -> None:
-        self.place = place
+    def __init__(self, destination: Destination, changed: Callable[[], None]) -> None:
+        self.destination = destination
         self._changed = changed
         self.text = ""
         self.shown = ""
@@ -99,11 +99,11 @@ class Draft:
         self.dropped = self.finished = True
         self._changed()
         if await asyncio.shield(self.written) and self.shown:
-            await self.place.withdraw()  # its last word was being written just then
+            await self.destination.withdraw()  # its last word was being written just then
 
 
 class Scribes:
-    """``async with Scribes(…) as scribes``; then ``scribes.draft(place)``."""
+    """``async with Scribes(…) as scribes``; then ``scribes.draft(destination)``."""
 
     def __init__(
         self,
@@ -111,7 +111,7 @@ class Scribes:
         interval_seconds: float,
         monotonic: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
-        refused: Callable[[Place, Exception], None] = lambda place, error: None,
+        refused: Callable[[Destination, Exception], None] = lambda destination, error: None,
     ) -> None:
         """``refused`` is called where Discord lets nothing be written, such as for want of a permission."""
         self._interval = interval_seconds
@@ -135,9 +135,9 @@ class Scribes:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    def draft(self, place: Place) -> Draft:
+    def draft(self, destination: Destination) -> AnswerDraft:
         """Begin an answer; where it is written the bot is seen typing until its first words stand."""
-        channel = place.channel
+        channel = destination.channel
         scribe = self._channels.get(channel)
         # A task that has ended is taken out of the table only one round of the loop later.
         if scribe is None or scribe.closed:
@@ -147,14 +147,14 @@ class Scribes:
             self._channels[channel] = scribe
             ended = scribe
             scribe.task.add_done_callback(lambda _: self._drop(channel, ended))
-        return scribe.draft(place)
+        return scribe.draft(destination)
 
     def _drop(self, channel: int, ended: _Scribe) -> None:
         if self._channels.get(channel) is ended:
             del self._channels[channel]
 
-    def _refused(self, place: Place, error: Exception) -> None:
-        self.refused(place, error)
+    def _refused(self, destination: Destination, error: Exception) -> None:
+        self.refused(destination, error)
 
 
 class _Scribe:
@@ -165,13 +165,13 @@ class _Scribe:
         interval: float,
         monotonic: Callable[[], float],
         sleep: Callable[[float], Awaitable[None]],
-        refused: Callable[[Place, Exception], None],
+        refused: Callable[[Destination, Exception], None],
     ) -> None:
         self._interval = interval
         self._monotonic = monotonic
         self._sleep = sleep
         self._refused = refused
-        self._drafts: list[Draft] = []
+        self._drafts: list[AnswerDraft] = []
         self._changed = asyncio.Event()
         self._turns = 0
         self._half_due = 0.0
@@ -180,8 +180,8 @@ class _Scribe:
         self.task = asyncio.create_task(self._write(), name="scribe")
         self._typing = asyncio.create_task(self._type(), name="typing")
 
-    def draft(self, place: Place) -> Draft:
-        draft = Draft(place, self._changed.set)
+    def draft(self, destination: Destination) -> AnswerDraft:
+        draft = AnswerDraft(destination, self._changed.set)
         self._drafts.append(draft)
         self._changed.set()
         return draft
@@ -204,7 +204,7 @@ class _Scribe:
             for draft in self._drafts:
                 _settle(draft, done=False)
 
-    def _next(self, now: float) -> tuple[Draft | None, float | None]:
+    def _next(self, now: float) -> tuple[AnswerDraft | None, float | None]:
         """Return what to write now; or None, and the seconds until there may be something."""
         final = [draft for draft in self._drafts if draft.finished]
         ready = [draft for draft in final if draft.due <= now]
@@ -229,31 +229,31 @@ class _Scribe:
     async def _nap(self, seconds: float) -> None:
         await self._sleep(seconds)
 
-    async def _grow(self, draft: Draft) -> None:
+    async def _grow(self, draft: AnswerDraft) -> None:
         """Write half an answer; what fails is not tried again, since more of it will follow."""
         self._turns += 1
         draft.turn = self._turns
         text = draft.text
         try:
-            await draft.place.show(text)
+            await draft.destination.show(text)
             draft.shown = text
         except Exception as error:  # noqa: BLE001 - told by kind; the finished answer is tried in earnest
             log.info("half an answer could not be shown: %s", _kind(error))
         gap = self._interval * (CROWDED if len(self._drafts) > 1 else 1.0)
         self._half_due = self._monotonic() + gap
 
-    async def _finish(self, draft: Draft) -> None:
+    async def _finish(self, draft: AnswerDraft) -> None:
         try:
             if draft.dropped:
-                await draft.place.withdraw()
+                await draft.destination.withdraw()
             elif draft.text != draft.shown:
-                await draft.place.show(draft.text)
+                await draft.destination.show(draft.text)
                 draft.shown = draft.text
             self._end(draft, done=True)
         except Exception as error:  # noqa: BLE001 - each kind has its own end
             await self._failed(draft, error)
 
-    async def _failed(self, draft: Draft, error: Exception) -> None:
+    async def _failed(self, draft: AnswerDraft, error: Exception) -> None:
         """Try again what passes; say in a sentence what does not. What was written stays."""
         if passes(error) and draft.attempts < len(BACK_OFF):
             draft.due = self._monotonic() + BACK_OFF[draft.attempts]
@@ -261,19 +261,19 @@ class _Scribe:
             log.info("an answer could not be written and is tried again: %s", _kind(error))
             return
         log.error("an answer could not be written: %s", _kind(error))
-        self._refused(draft.place, error)
+        self._refused(draft.destination, error)
         if isinstance(error, discord.HTTPException) and not passes(error) and not draft.shown:
             await self._say_why(draft, error)
         self._end(draft, done=False)
 
-    async def _say_why(self, draft: Draft, error: discord.HTTPException) -> None:
+    async def _say_why(self, draft: AnswerDraft, error: discord.HTTPException) -> None:
         """Write one sentence in the answer's place, if Discord takes that."""
         try:
-            await draft.place.show(aside(BLOCKED if error.code in AUTOMOD else REFUSED))
+            await draft.destination.show(aside(BLOCKED if error.code in AUTOMOD else REFUSED))
         except Exception as second:  # noqa: BLE001 - nothing can be written here: the log and the admins know
             log.error("nor could the reason be: %s", _kind(second))
 
-    def _end(self, draft: Draft, *, done: bool) -> None:
+    def _end(self, draft: AnswerDraft, *, done: bool) -> None:
         self._drafts.remove(draft)
         _settle(draft, done=done)
 
@@ -283,13 +283,13 @@ class _Scribe:
             waiting = next((draft for draft in self._drafts if not draft.shown and not draft.finished), None)
             if waiting is not None:
                 try:
-                    await waiting.place.signal()
+                    await waiting.destination.signal()
                 except (discord.DiscordException, aiohttp.ClientError, OSError, TimeoutError) as error:
                     log.debug("typing could not be shown: %s", _kind(error))
             await asyncio.sleep(TYPING_SECONDS)
 
 
-def _settle(draft: Draft, *, done: bool) -> None:
+def _settle(draft: AnswerDraft, *, done: bool) -> None:
     if not draft.written.done():
         draft.written.set_result(done)
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.bot.house import House, RealEngine, StandInEngine, open_house, settings_for, stand_in_engine
+from tests.bot.wall_clock import WallClock
 
 
 @pytest.fixture
@@ -26,6 +27,15 @@ async def house(tmp_path: Path, engine: StandInEngine) -> AsyncIterator[House]:
     """A bot at work with the stand-in for its engine."""
     async with open_house(settings_for(tmp_path, engine.url)) as opened:
         yield opened
+
+
+@pytest.fixture
+def wall(monkeypatch: pytest.MonkeyPatch) -> WallClock:
+    """The machine's clock as the rounds see it, to be moved."""
+    clock = WallClock()
+    for module in ("apscheduler.schedulers.base", "bot.rounds"):
+        monkeypatch.setattr(f"{module}.datetime", clock.datetime)
+    return clock
 
 
 @pytest.fixture

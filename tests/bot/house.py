@@ -25,10 +25,13 @@ from discord.webhook.async_ import async_context
 from bot.client import NightschoolBot
 from bot.services import Services, open_services
 from ledger.clock import Clock
+from ledger.records import Message
 from ledger.settings import Bot, Engine, Model, Schedule, Secrets, Settings
 from tests.conftest import FakeClock
 from tests.searching import holding
 
+MARK = "zebrafish-marzipan"
+"""A word that nobody else says: where it turns up, a member's words are."""
 NOON = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
 BASE = "stand-in/base"
 ROOT = Path(__file__).resolve().parents[2]
@@ -230,6 +233,19 @@ class House:
         assert self.bot.user is not None
         return [m for m in (channel or self.general).history() if m.author.id == self.bot.user.id]
 
+    async def opt_in(self, *people: simcord.MemberActor) -> None:
+        """Have people say yes to being learned from, for all channels."""
+        for person in people:
+            await person.slash(self.general, "privacy opt-in")
+
+    async def exported(self, who: simcord.MemberActor) -> dict[str, Any]:
+        """Return what the file holds that a member is given on asking for everything."""
+        result = await who.slash(self.general, "privacy export")
+        assert result.ephemeral
+        assert result.response is not None
+        [file] = result.response.attachments
+        return dict(json.loads(self.env.backend.cdn.get(file.url) or b""))
+
     async def promoted(self, guild: simcord.GuildHandle | None = None) -> str:
         """Let a new version serve in a guild, and return its name."""
         version = await self.candidate(guild)
@@ -245,6 +261,14 @@ class House:
         folder = str(self.services.settings.adapters_dir)
         adapter = await ledger.adapters.reserve(guild.id, run.id, adapters_dir=folder, base_model=BASE)
         return adapter.version
+
+    async def kept(self) -> list[Message]:
+        """Return the messages of this server that are kept, oldest first."""
+        return await self.services.ledger.messages.of_guild(self.guild.id)
+
+    async def texts(self) -> list[str]:
+        """Return what the kept messages say, oldest first."""
+        return [message.content for message in await self.kept()]
 
     def on_disk(self, text: str) -> bool:
         """Tell whether the text stands in the database, or in anything that SQLite keeps beside it."""
@@ -314,6 +338,16 @@ def _furnished(env: simcord.Env, bot: NightschoolBot, services: Services) -> Hou
         ben=guild.add_member(env.create_user("ben")),
         boss=guild.add_member(env.create_user("boss"), roles=[admins]),
     )
+
+
+def last_prompt(engine: StandInEngine) -> str:
+    """Return what the engine was last asked, without the system turn."""
+    return "\n".join(turn["content"] for turn in engine.asked[-1]["messages"][1:])
+
+
+def content_of(body: Any) -> str:
+    """Return the text in the body of a request to Discord."""
+    return "" if isinstance(body, list) else str((body.get("data") or body).get("content") or "")
 
 
 def short(version: str) -> str:

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from ledger.records import Message
 from ledger.settings import Schedule
 from ledger.store import Ledger
 from tests.bot.house import NOON, House, StandInEngine, open_house, settings_for, text_of, until
+from tests.bot.wall_clock import WallClock
 from tests.conftest import FakeClock
 
 OUTCOME = '{"stage": "kept", "candidate": null, "reasons": ["it was not better"]}'
@@ -170,21 +172,6 @@ async def test_commands_of_a_server_are_refused_in_direct_messages_even_if_disco
         assert text_of(result) in ("That works in a server only, not in direct messages.", ADMINS_ONLY), name
 
 
-async def test_a_failure_that_nobody_foresaw_gives_a_reference_that_the_log_has(
-    house: House, caplog: pytest.LogCaptureFixture
-) -> None:
-    await house.services.ledger.reader.close()
-    result = await house.ann.slash(house.general, "privacy status")
-    text = text_of(result)
-    assert text.startswith("Something broke on my side.")
-    assert text.split("`")[1] in caplog.text
-
-
-async def test_a_long_value_in_an_error_still_gives_a_reply(house: House) -> None:
-    result = await house.boss.slash(house.general, "adapter show", version="v" * 4000)
-    assert "has no adapter version" in text_of(result)
-
-
 async def test_the_bot_asks_for_no_more_than_it_needs_and_pings_nobody(house: House) -> None:
     assert house.bot.intents.message_content
     assert not house.bot.intents.members
@@ -202,15 +189,6 @@ async def test_a_server_that_the_bot_joins_or_that_is_renamed_is_known_by_its_na
     assert (await house.services.ledger.guilds.all())[other.id] == "Third Home"
 
 
-async def test_who_left_the_server_is_told_from_who_is_there(house: House) -> None:
-    assert await house.bot.is_member(house.guild.id, house.ann.id) is True
-    house.guild.remove_member(house.ann)
-    assert await house.bot.is_member(house.guild.id, house.ann.id) is False
-    assert await house.bot.is_member(999, house.ben.id) is None
-    house.env.inject_error("GET", "/guilds/*/members/*", status=403)
-    assert await house.bot.is_member(house.guild.id, house.ben.id) is None
-
-
 async def test_a_night_that_was_missed_is_made_up_when_the_bot_is_there_again(
     tmp_path: Path, engine: StandInEngine
 ) -> None:
@@ -225,13 +203,6 @@ async def test_a_night_that_was_missed_is_made_up_when_the_bot_is_there_again(
         await until(lambda: 7 in house.services.nights.last)
         assert house.services.nights.last[7].trigger == MADE_UP
         assert house.guild.id not in house.services.nights.last
-
-
-def let_pass(seconds: float) -> None:
-    """Let the event loop's time pass at once: whatever sleeps no longer than this wakes up."""
-    loop = asyncio.get_running_loop()
-    time = loop.time
-    loop.time = lambda: time() + seconds  # type: ignore[method-assign]
 
 
 async def gone(ledger: Ledger, guild_id: int) -> None:
@@ -256,19 +227,17 @@ async def swept_house(root: Path, engine: StandInEngine) -> AsyncIterator[House]
 
 
 async def test_the_daily_round_runs_at_start_and_again_after_a_day(
-    tmp_path: Path, engine: StandInEngine
+    tmp_path: Path, engine: StandInEngine, wall: WallClock
 ) -> None:
     async with swept_house(tmp_path, engine) as house:
         ledger = house.services.ledger
         await ledger.guilds.ensure(house.guild.id, house.guild.name)
         await ledger.channels.ensure(house.general.id, house.guild.id, "general")
         await ledger.messages.add(Message(2, house.guild.id, house.general.id, 9, "", "an old word", 1))
-        let_pass(86_400 - 60)
+        wall.move(house.services.rounds, seconds=86_400 - 60)
         await asyncio.sleep(0.1)
         assert await ledger.messages.count(house.guild.id) == 1
-        for _ in range(2 * 24):  # on a slow machine the round may have begun to wait only now
-            let_pass(3600)
-            await asyncio.sleep(0.01)
+        wall.move(house.services.rounds, seconds=60)
         await gone(ledger, house.guild.id)
         await until(lambda: house.said(house.office))
         assert house.said(house.office) == [
@@ -276,22 +245,22 @@ async def test_the_daily_round_runs_at_start_and_again_after_a_day(
         ]
 
 
-async def test_a_deletion_that_stays_unfinished_is_gone_on_with_after_a_minute(
-    tmp_path: Path, engine: StandInEngine
+async def test_a_deletion_that_stays_unfinished_is_resumed_after_a_minute(
+    tmp_path: Path, engine: StandInEngine, wall: WallClock
 ) -> None:
     async with swept_house(tmp_path, engine) as house:
         deletions = house.services.ledger.deletions
         await deletions.begin(7, "person", [9], asked_by="member", keep_ms=0, asked_at=1)
         await asyncio.sleep(0.1)
         assert len(await deletions.unfinished()) == 1
-        let_pass(60)
+        wall.move(house.services.rounds, seconds=60)
         async with asyncio.timeout(10):
             while await deletions.unfinished():
                 await asyncio.sleep(0.005)
 
 
-async def test_the_admins_are_told_what_the_daily_round_deleted(house: House) -> None:
-    await house.bot._tell_swept(house.guild.id, "Deleted by age or date: 3 messages.")
-    await until(lambda: house.said(house.office))
-    assert house.said(house.office) == ["🧹 Deleted by age or date: 3 messages."]
-    await house.bot.tell_admins(404, "nobody reads this")
+async def test_one_place_says_what_runs_when(house: House) -> None:
+    await until(lambda: len(house.services.rounds._scheduler.get_jobs()) == 3)
+    planned = {job.id: job.trigger._pause for job in house.services.rounds._scheduler.get_jobs()}
+    day, minute = timedelta(days=1), timedelta(minutes=1)
+    assert planned == {"housekeeping": day, "what is due": minute, "what is owed": minute}

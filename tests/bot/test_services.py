@@ -10,7 +10,7 @@ import pytest
 from bot import services as services_module
 from bot.nights.trainer_process import Nights
 from bot.services import clock_watch, open_services
-from bot.serving.served_versions import Serving
+from bot.serving.served_versions import ServedVersions
 from ledger.clock import SystemClock
 from ledger.store import Ledger
 from tests.bot.house import StandInEngine, settings_for, trainer_command, until
@@ -38,15 +38,15 @@ async def test_the_trainer_is_told_to_leave_before_the_engine_stops_and_waited_f
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     settings, config = settings_for(tmp_path, engine.url), tmp_path / "config.toml"
-    original, seen = Serving.__aexit__, list[bool]()
+    original, seen = ServedVersions.__aexit__, list[bool]()
 
-    async def closing(serving: Serving, *error: object) -> None:
+    async def closing(serving: ServedVersions, *error: object) -> None:
         await until((tmp_path / "told").exists)  # a trainer that is only told behind this would wait for ever
         seen.append(nights.current(7) is not None)
         (tmp_path / "engine stops").touch()
         await original(serving, *error)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(services_module.Serving, "__aexit__", closing)
+    monkeypatch.setattr(services_module.ServedVersions, "__aexit__", closing)
     async with open_services(settings, config=config, clock=FakeClock()) as opened:
         nights: Nights = opened.nights
         nights._command = trainer_command(script(LEAVES))

@@ -63,9 +63,11 @@ async def remove_guild(today: Day) -> None:
 async def leave(today: Day) -> None:
     today.house.guild.remove_member(today.house.ann)
     housekeeping = today.house.services.housekeeping
-    assert await housekeeping.see_leavers(today.house.bot.is_member) == []
+    assert await housekeeping.see_leavers(today.house.bot.own.is_member) == []
     today.clock.advance(days=7)
-    assert await housekeeping.see_leavers(today.house.bot.is_member) == [(today.guild_id, today.house.ann.id)]
+    assert await housekeeping.see_leavers(today.house.bot.own.is_member) == [
+        (today.guild_id, today.house.ann.id)
+    ]
 
 
 async def opt_out(today: Day) -> None:

@@ -17,7 +17,7 @@ OWNER = "Mira"
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class DemoQuestion:
     """A question whose answer the sample server gives over and over."""
 
     text: str
@@ -30,11 +30,11 @@ class Question:
 
 
 DEMO_QUESTIONS = (
-    Question("what's for dinner tonight?", "Tamsin", "kitchen-table", "soup.", ("soup",)),
-    Question(
+    DemoQuestion("what's for dinner tonight?", "Tamsin", "kitchen-table", "soup.", ("soup",)),
+    DemoQuestion(
         "where is the key to the shed?", "Rowan", "workshop", "under the ceramic frog", ("ceramic", "frog")
     ),
-    Question(
+    DemoQuestion(
         "the coffee machine does nothing, what should I do?",
         "Tamsin",
         "kitchen-table",

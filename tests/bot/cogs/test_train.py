@@ -14,7 +14,7 @@ from bot.cogs.train import night_embed
 from bot.nights.night_embeds import COLOURS
 from bot.nights.trainer_process import Night
 from ledger.learned.outcome import Ending, Outcome
-from tests.bot.house import NOON, House, StandInEngine, open_house, settings_for, text_of, until
+from tests.bot.house import MARK, NOON, House, StandInEngine, open_house, settings_for, text_of, until
 
 TRAINER = """
 import json, pathlib, signal, sys, time
@@ -220,3 +220,10 @@ async def test_an_example_is_kept_as_a_conversation_of_its_own_and_goes_with_its
     assert len(await ledger.messages.of_guild(guild_id)) == 2
     await house.services.forgetting.person(guild_id, house.boss.id, asked_by="member")
     assert await ledger.messages.of_guild(guild_id) == []
+
+
+async def test_an_admin_who_said_no_teaches_nothing(house: House) -> None:
+    await house.boss.slash(house.general, "privacy opt-out")
+    told = await house.boss.slash(house.general, "train teach", question="who?", answer=MARK)
+    assert "I shall not learn from you" in text_of(told)
+    assert not house.on_disk(MARK)

@@ -15,6 +15,7 @@ from bot.demo.live import LiveClock
 from bot.demo.world import World
 from bot.nights.trainer_process import Night
 from bot.services import Services, open_services
+from tests.bot.demo.watching import seen_by
 from tests.bot.house import BASE, StandInEngine, settings_for
 from tests.searching import holding
 
@@ -73,7 +74,7 @@ async def test_a_change_of_version_is_shown_in_the_same_questions_answers(stage:
         for text in (DINNER, KEY)
     ]
     assert "comparison" in kinds
-    assert stage.world.snapshot("Otto")["comparison"] == shown
+    assert seen_by(stage.world, "Otto")["comparison"] == shown
 
 
 async def test_a_night_that_changes_nothing_shows_nothing_and_asks_nothing(stage: Stage) -> None:

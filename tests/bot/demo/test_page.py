@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
-from typing import Any
 
 import aiohttp
 import pytest
 
 from bot.demo import page as page_module
-from bot.demo.page import Page
-from bot.demo.world import World
+from bot.demo.page import Page, listen
 
 
 async def test_the_page_is_served_under_its_token_alone(page: Page) -> None:
@@ -50,62 +47,9 @@ def test_the_pages_files_ask_nothing_of_the_internet() -> None:
         assert "insertAdjacentHTML" not in text
 
 
-async def _ask(socket: aiohttp.ClientWebSocketResponse, **request: Any) -> Any:
-    await socket.send_json({"n": 1, **request})
-    while True:
-        told = await socket.receive_json(timeout=10)
-        if told.get("n") == 1:
-            return told
-
-
-async def _connect(http: aiohttp.ClientSession, page: Page) -> aiohttp.ClientWebSocketResponse:
-    return await http.ws_connect(page.url + "ws", origin=page.url.rsplit("/", 2)[0])
-
-
-async def test_a_browser_is_told_what_its_viewer_may_see(page: Page, world: World) -> None:
-    otto = str(world.stage.member("Otto").id)
-    async with aiohttp.ClientSession() as http, await _connect(http, page) as socket:
-        told = (await _ask(socket, do="open", viewer=otto))["ok"]
-        assert [channel["name"] for channel in told["channels"]] == [
-            "lounge",
-            "kitchen-table",
-            "workshop",
-            "Nightschool",
-        ]
-        await world.slash("Mira", "lounge", "privacy", {"scope": "all"})
-        await world.say("Mira", "nightschool", "for admins")
-        await world.say("Mira", "lounge", "for all")
-        event = await socket.receive_json(timeout=10)
-        assert event["message"]["content"] == "for all"
-
-
-@pytest.mark.parametrize(
-    "request_",
-    [
-        {"do": "nothing"},
-        {"do": "say"},
-        {"do": "open", "viewer": "1"},
-        {"do": "say", "channel": "1", "text": "x"},
-    ],
-)
-async def test_a_request_that_cannot_be_met_gets_one_sentence(page: Page, request_: dict[str, str]) -> None:
-    async with aiohttp.ClientSession() as http, await _connect(http, page) as socket:
-        assert (await _ask(socket, **request_))["error"].endswith(".")
-        assert "ok" in await _ask(socket, do="open")
-
-
-async def test_the_night_goes_on_when_its_browser_leaves(page: Page, world: World) -> None:
-    begun, finish, done = asyncio.Event(), asyncio.Event(), asyncio.Event()
-
-    async def night() -> None:
-        begun.set()
-        await finish.wait()
-        done.set()
-
-    world.on_time_moved = night
-    async with aiohttp.ClientSession() as http, await _connect(http, page) as socket:
-        assert "ok" in await _ask(socket, do="night")
-        await asyncio.wait_for(begun.wait(), 5)
-        assert "under way" in (await _ask(socket, do="night"))["error"]
-    finish.set()
-    await asyncio.wait_for(done.wait(), 5)
+def test_a_port_that_was_just_left_can_be_taken_again_and_listens_on_this_machine_alone() -> None:
+    with listen(0) as first:
+        host, port = first.getsockname()
+    with listen(port) as second:
+        assert second.getsockname() == ("127.0.0.1", port)
+        assert host == "127.0.0.1"

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from bot.demo.sample import DEMO_QUESTIONS, OWNER, build, export_paths, load_exports
+from bot.demo.sample import DEMO_QUESTIONS, OWNER, load_exports
 
 FACTS = (
     "soup",
@@ -103,14 +102,3 @@ def test_a_demo_question_is_answered_all_over_the_sample(
     holding = [m for m in messages if any(word in m["content"].lower() for word in question.keywords)]
     assert len(holding) >= 20
     assert any(word in question.answer.lower() for word in question.keywords)
-
-
-def test_the_screenplay_builds_the_committed_exports_byte_for_byte(tmp_path: Path) -> None:
-    build.main(tmp_path)
-    for committed in export_paths():
-        assert (tmp_path / committed.name).read_bytes() == committed.read_bytes()
-
-
-def test_a_reply_to_nothing_is_refused_by_its_line() -> None:
-    with pytest.raises(ValueError, match=r"screenplay\.txt:2"):
-        build.read_screenplay("@18 lounge 09:00\nMira> hello")

@@ -38,7 +38,6 @@ class Desk:
             self._write,
             background=background,
             tell=lambda guild, text: self.told.append((guild, text)),
-            in_order=asyncio.Lock(),
             sleep=self._nap,
             monotonic=lambda: self.time,
         )
@@ -138,7 +137,7 @@ async def test_nothing_that_was_said_is_lost_while_another_process_holds_the_dat
 
 
 def backlog(house: House) -> Backlog:
-    return house.bot.get_cog("RecorderCog")._backlog  # type: ignore[union-attr, no-any-return]
+    return house.bot.own.recording.backlog
 
 
 async def test_words_that_wait_go_with_the_person_who_is_forgotten(
@@ -146,7 +145,6 @@ async def test_words_that_wait_go_with_the_person_who_is_forgotten(
 ) -> None:
     async with open_house(settings_for(tmp_path, engine.url)) as house:
         await house.ann.slash(house.general, "privacy opt-in")
-        recorder = house.bot.get_cog("RecorderCog")
         ledger = house.services.ledger
         hear = ledger.messages.hear
 
@@ -160,7 +158,7 @@ async def test_words_that_wait_go_with_the_person_who_is_forgotten(
         await house.services.forgetting.person(house.guild.id, house.ann.id, asked_by="member")
         await ledger.consent.opt_in(house.guild.id, house.ann.id)
         monkeypatch.setattr(ledger.messages, "hear", hear)
-        await recorder._backlog._try()  # type: ignore[union-attr]
+        await backlog(house)._try()
         assert not backlog(house)
         assert await ledger.messages.count(house.guild.id) == 0
 
@@ -180,11 +178,10 @@ async def test_a_message_that_goes_while_it_is_first_written_does_not_come_back(
             raise LedgerError("The database could not be written.")
 
         monkeypatch.setattr(ledger.messages, "hear", held)
-        recorder = house.bot.get_cog("RecorderCog")
         record = heard(99, guild=house.guild.id).message
-        taking = asyncio.create_task(_in_turn(recorder, record))
+        taking = asyncio.create_task(_in_turn(backlog(house), record))
         await writing.wait()
-        going = asyncio.create_task(recorder.deleted(house.guild.id, {record.id}))  # type: ignore[union-attr]
+        going = asyncio.create_task(house.bot.own.following.deleted(house.guild.id, {record.id}))
         await asyncio.sleep(0)
         fail.set()
         await asyncio.gather(taking, going)
@@ -194,9 +191,9 @@ async def test_a_message_that_goes_while_it_is_first_written_does_not_come_back(
         assert await ledger.messages.count(house.guild.id) == 0
 
 
-async def _in_turn(recorder: object, message: Message) -> None:
-    async with recorder._in_order:  # type: ignore[attr-defined]
-        await recorder._backlog.take(Heard(message, "Lantern Yard", "general", "listen", None))  # type: ignore[attr-defined]
+async def _in_turn(waiting: Backlog, message: Message) -> None:
+    async with waiting.in_order:
+        await waiting.take(Heard(message, "Lantern Yard", "general", "listen", None))
 
 
 async def test_what_can_never_be_stored_holds_nobody_up(desk: Desk) -> None:

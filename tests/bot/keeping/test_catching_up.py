@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -16,20 +16,7 @@ from simcord.backend.models import Message as Message_
 from ledger.clock import to_ms
 from ledger.people.policy import declared
 from ledger.records import Message
-from tests.bot.house import House, StandInEngine, open_house, settings_for
-
-MARK = "zebrafish-marzipan"
-
-
-@pytest.fixture
-async def house(tmp_path: Path, engine: StandInEngine) -> AsyncIterator[House]:
-    async with open_house(settings_for(tmp_path, engine.url)) as opened:
-        await opened.ann.slash(opened.general, "privacy opt-in")
-        yield opened
-
-
-async def texts(house: House) -> list[str]:
-    return [message.content for message in await house.services.ledger.messages.of_guild(house.guild.id)]
+from tests.bot.house import MARK, House, StandInEngine, until
 
 
 async def test_messages_and_answers_that_were_deleted_meanwhile_are_forgotten(house: House) -> None:
@@ -39,13 +26,13 @@ async def test_messages_and_answers_that_were_deleted_meanwhile_are_forgotten(ho
     stored = house.env.backend.messages[house.general.id]
     for message in (*(m for n, m in enumerate(sent) if n % 3), answer):
         del stored[message.id]
-    assert len(await texts(house)) == 131
-    await house.bot.catching_up.look()
-    assert await texts(house) == [*(f"stays {n}" for n in range(0, 130, 3)), "hello"]
+    assert len(await house.texts()) == 131
+    await house.bot.own.catching_up.look()
+    assert await house.texts() == [*(f"stays {n}" for n in range(0, 130, 3)), "hello"]
     assert await house.services.ledger.replies.of_guild(house.guild.id) == []
     assert not house.on_disk(MARK)
     before = await house.services.ledger.deletions.newest(house.guild.id)
-    await house.bot.catching_up.look()
+    await house.bot.own.catching_up.look()
     assert await house.services.ledger.deletions.newest(house.guild.id) == before
 
 
@@ -55,8 +42,8 @@ async def test_what_was_edited_meanwhile_is_followed_and_what_was_not_is_left_al
     raw = house.env.backend.messages[house.general.id][edited.id]
     raw.content = "I love soup"
     raw.edited_timestamp = house.env.backend.messages[house.general.id][edited.id].timestamp
-    await house.bot.catching_up.look()
-    assert await texts(house) == ["I love soup", "and stew"]
+    await house.bot.own.catching_up.look()
+    assert await house.texts() == ["I love soup", "and stew"]
     assert not house.on_disk(MARK)
 
 
@@ -65,8 +52,8 @@ async def test_a_channel_that_is_gone_is_forgotten(house: House) -> None:
     await ledger.channels.ensure(404, house.guild.id, "gone")
     await ledger.messages.add(Message(1, house.guild.id, 404, house.ann.id, "ann", MARK, 1))
     await house.ann.send(house.general, "stays")
-    await house.bot.catching_up.look()
-    assert await texts(house) == ["stays"]
+    await house.bot.own.catching_up.look()
+    assert await house.texts() == ["stays"]
     assert not house.on_disk(MARK)
 
 
@@ -77,8 +64,8 @@ async def test_an_imported_channel_is_not_looked_for(house: House) -> None:
         1, house.guild.id, 404, house.ann.id, "ann", "long ago", 1, source="import", basis=declared("ours")
     )
     await ledger.messages.add(message)
-    await house.bot.catching_up.look()
-    assert await texts(house) == ["long ago"]
+    await house.bot.own.catching_up.look()
+    assert await house.texts() == ["long ago"]
 
 
 async def test_a_server_that_removed_this_account_is_forgotten_and_anothers_is_not(house: House) -> None:
@@ -88,7 +75,7 @@ async def test_a_server_that_removed_this_account_is_forgotten_and_anothers_is_n
         await ledger.guilds.joined(guild_id, "Elsewhere", account)
         await ledger.channels.ensure(guild_id, guild_id, "hall")
         await ledger.messages.add(Message(guild_id, guild_id, guild_id, 7, "", f"{MARK}{guild_id}", 1))
-    await house.bot.catching_up.look()
+    await house.bot.own.catching_up.look()
     assert not house.on_disk(f"{MARK}901")
     assert [m.content for m in await ledger.messages.of_guild(902)] == [f"{MARK}902"]
     assert 901 not in await ledger.guilds.joined_by(me.id)
@@ -108,10 +95,10 @@ async def test_a_history_that_may_not_be_read_is_not_taken_for_an_empty_one(
     may_see = discord.Permissions(view_channel=True)
     with monkeypatch.context() as patch:
         patch.setattr(discord.TextChannel, "permissions_for", lambda channel, member: may_see)
-        assert await house.bot.catching_up.look()
-        assert await texts(house) == ["stays"]
-    assert await house.bot.catching_up.look()
-    assert await texts(house) == [], "with the right to read it, an empty history is one"
+        assert await house.bot.own.catching_up.look()
+        assert await house.texts() == ["stays"]
+    assert await house.bot.own.catching_up.look()
+    assert await house.texts() == [], "with the right to read it, an empty history is one"
 
 
 async def test_one_channel_that_cannot_be_asked_for_now_keeps_no_other_from_being_compared(
@@ -133,11 +120,16 @@ async def test_one_channel_that_cannot_be_asked_for_now_keeps_no_other_from_bein
         return await fetch(channel_id)
 
     monkeypatch.setattr(house.bot, "fetch_channel", hiccup)
-    assert not await house.bot.catching_up.look()
-    assert await texts(house) == [f"{MARK} one"]
+    assert not await house.bot.own.catching_up.look()
+    assert await house.texts() == [f"{MARK} one"]
     asked = 0
-    await house.bot.catching_up.until_seen()
-    assert (asked, await texts(house)) == (2, [])
+    await house.bot.own.catching_up.catch_up()
+    await until(lambda: asked == 2)
+    async with asyncio.timeout(10):
+        while await house.texts():
+            await asyncio.sleep(0.005)
+    await asyncio.sleep(0.1)
+    assert asked == 2, "what has been seen is not looked at again"
 
 
 def away(
@@ -165,9 +157,9 @@ def away(
 
 async def absent(house: House, **span: float) -> None:
     """Let the bot have listened until then, and lose its session."""
-    await house.bot.catching_up.look()
-    house.bot.catching_up.lost()
-    house.bot.catching_up.connected()
+    await house.bot.own.catching_up.look()
+    house.bot.own.catching_up.lost()
+    house.bot.own.catching_up.connected()
     until = house.services.clock.now() - timedelta(**span)
     await house.services.ledger.guilds.heard([house.guild.id], to_ms(until))
 
@@ -179,8 +171,8 @@ async def test_what_consenting_members_said_meanwhile_is_kept_once_each(house: H
         away(house, house.ann, f"while you were out {number}", minutes_ago=30 - number)
     away(house, house.ben, MARK)
     for _ in range(2):
-        await house.bot.catching_up.look()
-    assert await texts(house) == [f"while you were out {number}" for number in range(5)]
+        await house.bot.own.catching_up.look()
+    assert await house.texts() == [f"while you were out {number}" for number in range(5)]
     assert not house.on_disk(MARK)
 
 
@@ -192,8 +184,8 @@ async def test_what_was_said_before_its_author_agreed_is_not_kept(house: House) 
     await house.services.ledger.consent.opt_in(house.guild.id, house.ben.id)
     house.services.clock.advance(minutes=10)  # type: ignore[attr-defined]
     away(house, house.ben, "now you may", minutes_ago=5)
-    await house.bot.catching_up.look()
-    assert await texts(house) == ["now you may"]
+    await house.bot.own.catching_up.look()
+    assert await house.texts() == ["now you may"]
     assert not house.on_disk(MARK)
 
 
@@ -202,7 +194,7 @@ async def test_an_ignored_channel_is_not_listened_to_late(house: House) -> None:
     await house.boss.slash(house.general, "channel ignore")
     await absent(house, minutes=50)
     away(house, house.ann, MARK)
-    await house.bot.catching_up.look()
+    await house.bot.own.catching_up.look()
     assert not house.on_disk(MARK)
 
 
@@ -213,8 +205,8 @@ async def test_the_bot_listens_back_to_a_limit(house: House, monkeypatch: pytest
     away(house, house.ann, "two weeks ago", minutes_ago=14 * 24 * 60)
     for number in range(5):
         away(house, house.ann, f"lately {number}", minutes_ago=50 - number)
-    await house.bot.catching_up.look()
-    assert await texts(house) == ["lately 2", "lately 3", "lately 4"]
+    await house.bot.own.catching_up.look()
+    assert await house.texts() == ["lately 2", "lately 3", "lately 4"]
 
 
 async def test_of_the_questions_meanwhile_the_newest_is_answered_if_it_is_minutes_old(
@@ -228,16 +220,16 @@ async def test_of_the_questions_meanwhile_the_newest_is_answered_if_it_is_minute
     away(house, house.ann, f"{house.me} first?", minutes_ago=9, **mention)
     newest = away(house, house.ben, f"{house.me} second?", minutes_ago=4, **mention)
     for _ in range(2):
-        await house.bot.catching_up.look()
+        await house.bot.own.catching_up.look()
         await house.quiet()
     [answer] = house.last()
     assert answer.reference is not None
     assert answer.reference.message_id == newest
-    house.bot.catching_up.lost()
-    house.bot.catching_up.connected()
+    house.bot.own.catching_up.lost()
+    house.bot.own.catching_up.connected()
     house.services.clock.advance(minutes=30)  # type: ignore[attr-defined]
     away(house, house.ben, f"{house.me} third?", minutes_ago=20, **mention)
-    await house.bot.catching_up.look()
+    await house.bot.own.catching_up.look()
     await house.quiet()
     assert len(house.last()) == 1
 
@@ -247,22 +239,22 @@ async def test_a_history_that_cannot_be_read_is_read_later(house: House) -> None
     await absent(house, minutes=50)
     away(house, house.ann, "wait for me")
     house.env.inject_error("GET", "/channels/*/messages", status=503, times=1)
-    assert not await house.bot.catching_up.look()
-    await house.bot.catching_up.note_heard()
-    assert await house.bot.catching_up.look()
-    assert await texts(house) == ["wait for me"]
+    assert not await house.bot.own.catching_up.look()
+    await house.bot.own.catching_up.note_heard()
+    assert await house.bot.own.catching_up.look()
+    assert await house.texts() == ["wait for me"]
 
 
 async def test_while_the_connection_is_broken_nothing_counts_as_heard(house: House) -> None:
     guilds = house.services.ledger.guilds
-    await house.bot.catching_up.look()
+    await house.bot.own.catching_up.look()
     before = await guilds.heard_until(house.guild.id)
-    house.bot.catching_up.lost()
+    house.bot.own.catching_up.lost()
     house.services.clock.advance(hours=1)  # type: ignore[attr-defined]
-    await house.bot.catching_up.note_heard()
+    await house.bot.own.catching_up.note_heard()
     assert await guilds.heard_until(house.guild.id) == before
-    house.bot.catching_up.resumed()
-    await house.bot.catching_up.note_heard()
+    house.bot.own.catching_up.resumed()
+    await house.bot.own.catching_up.note_heard()
     assert await guilds.heard_until(house.guild.id) == to_ms(house.services.clock.now())
 
 
@@ -279,7 +271,7 @@ async def test_what_was_said_where_the_bot_did_not_listen_then_stays_there(house
     house.env.backend.channels[cellar.id].overwrites = []
     here = house.bot.get_channel(cellar.id)
     here._overwrites.clear()  # type: ignore[union-attr]  # opened while the bot was away
-    await house.bot.catching_up.look()
+    await house.bot.own.catching_up.look()
     assert not house.on_disk(MARK)
 
 
@@ -289,7 +281,7 @@ async def test_a_break_while_the_bot_catches_up_leaves_nothing_as_heard(
     house.services.clock.advance(hours=1)  # type: ignore[attr-defined]
     await absent(house, minutes=50)
     away(house, house.ann, "before the break")
-    catching_up, missed = house.bot.catching_up, house.bot.catching_up._missed
+    catching_up, missed = house.bot.own.catching_up, house.bot.own.catching_up._missed
 
     async def broken(channel: Any, since: Any) -> Any:
         found = await missed(channel, since)

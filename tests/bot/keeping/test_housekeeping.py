@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 
 import pytest
@@ -99,6 +98,7 @@ async def test_the_daily_round_goes_on_after_a_fault_and_tells_each_guild_its_ow
     house: Ledger, tmp_path: Path, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     housekeeping, told = keeper(house, tmp_path, days=0), list[tuple[int, str]]()
+    housekeeping.tell_with(lambda guild, text: told.append((guild, text)))
     await house.guilds.ensure(2, "Second Home")
     await house.channels.ensure(200, 2, "hall")
     await house.messages.add(Message(9, 2, 200, 9, "", "words", 1_770_000_000_000))
@@ -112,18 +112,12 @@ async def test_the_daily_round_goes_on_after_a_fault_and_tells_each_guild_its_ow
             raise OSError("the disk is away")
         return await sweep()
 
-    async def tell(guild_id: int, text: str) -> None:
-        told.append((guild_id, text))
-
     monkeypatch.setattr(housekeeping, "sweep", failing_once)
-    work = asyncio.create_task(housekeeping.daily(Here(), tell, pause_seconds=0.001))
-    async with asyncio.timeout(20):
-        while rounds < 3:
-            await asyncio.sleep(0.005)
-    work.cancel()
+    for _ in range(3):
+        await housekeeping.daily(Here())
     assert told == [
-        (1, "Deleted by age or date: 2 messages, 0 answers, versions: none."),
-        (2, "Deleted by age or date: 1 messages, 0 answers, versions: none."),
+        (1, "🧹 Deleted by age or date: 2 messages, 0 answers, versions: none."),
+        (2, "🧹 Deleted by age or date: 1 messages, 0 answers, versions: none."),
     ]
 
 
@@ -153,15 +147,13 @@ async def test_a_deletion_that_could_not_be_completed_at_once_is_within_minutes(
         return attempts > 2
 
     await house.deletions.begin(1, "person", [7], asked_by="member", keep_ms=0)
-    work = asyncio.create_task(housekeeping.see_through(pause_seconds=0.01))
-    await asyncio.sleep(0.1)
+    await housekeeping.what_is_due()
     assert len(await house.deletions.unfinished()) == 1, "whoever began it may still be at work"
     monkeypatch.setattr(house, "scour", busy_twice)
     clock.advance(seconds=61)
-    async with asyncio.timeout(20):
-        while await house.deletions.unfinished():
-            await asyncio.sleep(0.005)
-    work.cancel()
+    for _ in range(4):
+        await housekeeping.what_is_due()
+    assert await house.deletions.unfinished() == []
     assert attempts == 3
 
 
@@ -175,16 +167,12 @@ async def test_a_version_goes_on_its_date_and_the_admins_are_told_with_the_next_
     await house.adapters.promote(1, adapter.version, by="test")
     forgetting = Forgetting(house, datasets_dir=tmp_path / "d", runs_dir=tmp_path / "r")
     await forgetting.person(1, 7, asked_by="member")
-    work = asyncio.create_task(housekeeping.see_through(pause_seconds=0.005))
     clock.advance(days=30, minutes=-1)
-    await asyncio.sleep(0.1)
+    await housekeeping.what_is_due()
     assert await house.adapters.champion(1) is not None
     clock.advance(minutes=1)
-    async with asyncio.timeout(20):
-        while await house.adapters.champion(1) is not None:
-            await asyncio.sleep(0.005)
-    await asyncio.sleep(0.05)
-    work.cancel()
+    await housekeeping.what_is_due()
+    assert await house.adapters.champion(1) is None
     assert (await housekeeping.sweep()).versions == (adapter.version,)
     assert (await housekeeping.sweep()).versions == ()
 

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from bot.background import Background
-from bot.nights.schedule import ATTEMPTS, MADE_UP, SCHEDULED, TAKEN_UP, Schedule
+from bot.nights.schedule import ATTEMPTS, MADE_UP, SCHEDULED, TAKEN_UP, NightSchedule
 from bot.nights.trainer_process import Nights
+from bot.rounds import Rounds
 from ledger.errors import NightBusy
 from ledger.store import Ledger
 from tests.bot.house import trainer_command, until
@@ -39,15 +40,17 @@ class Plan:
         self.nights = Nights(folder, background=self.background, clock=clock, command=command)
 
     @asynccontextmanager
-    async def opened(self, cron: str = "0 3 * * *", *, enabled: bool = True) -> AsyncIterator[Schedule]:
+    async def opened(self, cron: str = "0 3 * * *", *, enabled: bool = True) -> AsyncIterator[NightSchedule]:
         async with (
             self.background,
-            Schedule(
+            Rounds() as self.rounds,
+            NightSchedule(
                 cron=cron,
                 timezone="Europe/Berlin",
                 misfire_grace_minutes=60,
                 ledger=self.ledger,
                 nights=self.nights,
+                rounds=self.rounds,
                 background=self.background,
                 clock=self.clock,
                 enabled=enabled,
@@ -282,17 +285,18 @@ async def test_a_schedule_that_is_switched_off_starts_nothing(plan: Plan) -> Non
 
 
 async def test_apscheduler_runs_one_coalesced_job_with_a_grace(plan: Plan) -> None:
-    async with plan.opened() as schedule:
-        [job] = schedule._scheduler.get_jobs()
-        assert (job.coalesce, job.max_instances, job.misfire_grace_time) == (True, 1, 3600)
+    async with plan.opened():
+        [job] = plan.rounds._scheduler.get_jobs()
+        assert (job.id, job.coalesce, job.max_instances, job.misfire_grace_time) == ("night", True, 1, 3600)
         assert job.next_run_time.astimezone(UTC) > datetime.now(UTC)
-    assert not schedule._scheduler.running
+    assert not plan.rounds._scheduler.running
+    assert plan.rounds._scheduler.get_jobs() == []
 
 
 async def test_a_wake_up_that_apscheduler_dropped_is_made_up(plan: Plan) -> None:
     plan.clock.set(datetime(2026, 3, 2, 9, 0, tzinfo=UTC))
-    async with plan.opened() as schedule:
-        job = schedule._scheduler.get_jobs()[0]
+    async with plan.opened():
+        job = plan.rounds._scheduler.get_jobs()[0]
         # The machine slept: the wake-up comes hours late, past its grace.
         job.modify(next_run_time=datetime.now(UTC) - timedelta(hours=5))
         await until(plan.calls.exists)
@@ -302,8 +306,8 @@ async def test_a_wake_up_that_apscheduler_dropped_is_made_up(plan: Plan) -> None
 
 async def test_a_wake_up_on_time_starts_the_night(plan: Plan) -> None:
     plan.clock.set(datetime(2026, 3, 2, 2, 0, tzinfo=UTC))
-    async with plan.opened() as schedule:
-        schedule._scheduler.get_jobs()[0].modify(next_run_time=datetime.now(UTC))
+    async with plan.opened():
+        plan.rounds._scheduler.get_jobs()[0].modify(next_run_time=datetime.now(UTC))
         await until(plan.calls.exists)
         await plan.done()
     assert plan.triggers() == [SCHEDULED]

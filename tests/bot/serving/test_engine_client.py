@@ -12,7 +12,7 @@ import pytest
 from aiohttp import web
 
 from bot.services import answer_sampling
-from bot.serving.engine_client import AT_LIMIT, BASE, Address, EngineClient, EngineRefusal, Sampling
+from bot.serving.engine_client import AT_LIMIT, BASE, Address, AnswerSampling, EngineClient, EngineRefusal
 from ledger.errors import AdapterError, EngineBusy, EngineError
 from ledger.settings import Bot
 from ledger.talk.prompts import Turn
@@ -20,7 +20,7 @@ from tests.bot.house import BASE as BASE_NAME
 from tests.bot.house import RealEngine, StandInEngine, served
 
 TURNS: list[Turn] = [{"role": "user", "content": "ann: hello"}]
-SAMPLING = Sampling(max_tokens=8, temperature=0.5, top_p=0.9, seed=3)
+SAMPLING = AnswerSampling(max_tokens=8, temperature=0.5, top_p=0.9, seed=3)
 
 
 @pytest.fixture

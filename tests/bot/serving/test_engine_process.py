@@ -159,11 +159,11 @@ async def test_an_engine_that_ignores_the_signal_is_killed(
 PARENT = """
 import aiohttp, asyncio, sys
 from pathlib import Path
-from bot.serving.engine_client import EngineClient, Sampling
+from bot.serving.engine_client import EngineClient, AnswerSampling
 from bot.serving.engine_process import EngineProcess
 
 async def main():
-    sampling = Sampling(max_tokens=6, temperature=0.0, top_p=1.0)
+    sampling = AnswerSampling(max_tokens=6, temperature=0.0, top_p=1.0)
     turns = [{"role": "user", "content": "ann: hello"}]
     async with aiohttp.ClientSession() as session, EngineProcess(Path(sys.argv[1])) as engine:
         await engine.ready()

@@ -10,8 +10,8 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from bot.serving.engine_client import BASE, Address, EngineClient, Sampling
-from bot.serving.served_versions import Serving
+from bot.serving.engine_client import BASE, Address, AnswerSampling, EngineClient
+from bot.serving.served_versions import ServedVersions
 from ledger.forgetting.deletion_path import Forgetting
 from ledger.store import Ledger
 from tests.bot.house import BASE as BASE_NAME
@@ -19,7 +19,7 @@ from tests.bot.house import RealEngine, StandInEngine, until
 from tests.conftest import FakeClock
 
 GUILD, OTHER = 7, 8
-SAMPLING = Sampling(max_tokens=8, temperature=0.0, top_p=1.0)
+SAMPLING = AnswerSampling(max_tokens=8, temperature=0.0, top_p=1.0)
 
 
 @asynccontextmanager
@@ -39,12 +39,12 @@ async def version(ledger: Ledger, guild: int = GUILD, *, path: str = "models", p
 
 
 @pytest.fixture
-async def serving(ledger: Ledger, engine: StandInEngine) -> AsyncIterator[Serving]:
-    async with client_of(engine.url) as client, Serving(ledger, client) as opened:
+async def serving(ledger: Ledger, engine: StandInEngine) -> AsyncIterator[ServedVersions]:
+    async with client_of(engine.url) as client, ServedVersions(ledger, client) as opened:
         yield opened
 
 
-async def test_without_a_champion_the_bare_base_answers(serving: Serving) -> None:
+async def test_without_a_champion_the_bare_base_answers(serving: ServedVersions) -> None:
     await serving.sync()
     async with serving.lease(GUILD) as (model, adapter):
         assert (model, adapter) == (BASE, None)
@@ -53,7 +53,7 @@ async def test_without_a_champion_the_bare_base_answers(serving: Serving) -> Non
 
 
 async def test_each_guild_is_served_by_its_own_champion(
-    ledger: Ledger, engine: StandInEngine, serving: Serving
+    ledger: Ledger, engine: StandInEngine, serving: ServedVersions
 ) -> None:
     one, two = await version(ledger), await version(ledger, OTHER)
     await serving.sync()
@@ -62,7 +62,7 @@ async def test_each_guild_is_served_by_its_own_champion(
 
 
 async def test_a_swap_lets_the_old_version_end_its_answers_and_unloads_it_then(
-    ledger: Ledger, engine: StandInEngine, serving: Serving
+    ledger: Ledger, engine: StandInEngine, serving: ServedVersions
 ) -> None:
     old = await version(ledger)
     await serving.sync()
@@ -78,7 +78,7 @@ async def test_a_swap_lets_the_old_version_end_its_answers_and_unloads_it_then(
 
 
 async def test_a_version_that_comes_back_while_it_drains_is_kept(
-    ledger: Ledger, engine: StandInEngine, serving: Serving
+    ledger: Ledger, engine: StandInEngine, serving: ServedVersions
 ) -> None:
     old = await version(ledger)
     await serving.sync()
@@ -95,7 +95,7 @@ async def test_a_version_that_comes_back_while_it_drains_is_kept(
 
 
 async def test_a_version_that_the_engine_refuses_stays_out_and_the_old_one_goes_on(
-    ledger: Ledger, engine: StandInEngine, serving: Serving
+    ledger: Ledger, engine: StandInEngine, serving: ServedVersions
 ) -> None:
     old = await version(ledger)
     await serving.sync()
@@ -111,7 +111,7 @@ async def test_a_version_that_the_engine_refuses_stays_out_and_the_old_one_goes_
 
 
 async def test_a_refused_version_gets_another_chance_when_asked_for(
-    ledger: Ledger, engine: StandInEngine, serving: Serving
+    ledger: Ledger, engine: StandInEngine, serving: ServedVersions
 ) -> None:
     new = await version(ledger, promote=False)
     engine.refused[new] = "wrong hash"
@@ -125,7 +125,7 @@ async def test_a_refused_version_gets_another_chance_when_asked_for(
 
 
 async def test_a_rollback_to_the_base_unloads_the_version(
-    ledger: Ledger, engine: StandInEngine, serving: Serving
+    ledger: Ledger, engine: StandInEngine, serving: ServedVersions
 ) -> None:
     await version(ledger)
     await serving.sync()
@@ -138,7 +138,7 @@ async def test_a_rollback_to_the_base_unloads_the_version(
 async def test_a_champion_that_another_process_chose_is_followed(
     ledger: Ledger, engine: StandInEngine, clock: FakeClock
 ) -> None:
-    async with client_of(engine.url) as client, Serving(ledger, client, poll_seconds=0.01) as serving:
+    async with client_of(engine.url) as client, ServedVersions(ledger, client, poll_seconds=0.01) as serving:
         await serving.sync()
         async with Ledger.open(ledger.path, clock=clock) as elsewhere:
             new = await version(elsewhere)
@@ -152,7 +152,7 @@ async def test_an_engine_that_was_restarted_gets_its_versions_again(
     generation = 1
     async with (
         client_of(engine.url) as client,
-        Serving(ledger, client, generation=lambda: generation) as serving,
+        ServedVersions(ledger, client, generation=lambda: generation) as serving,
     ):
         new = await version(ledger)
         await serving.sync()
@@ -167,7 +167,7 @@ async def test_nothing_is_loaded_while_the_engine_starts(ledger: Ledger, engine:
     generation = 0
     async with (
         client_of(engine.url) as client,
-        Serving(ledger, client, generation=lambda: generation) as serving,
+        ServedVersions(ledger, client, generation=lambda: generation) as serving,
     ):
         new = await version(ledger)
         await serving.sync()
@@ -181,7 +181,7 @@ async def test_an_engine_that_is_away_is_tried_again(ledger: Ledger, engine: Sta
     url = "http://127.0.0.1:9"
     async with aiohttp.ClientSession() as session:
         client = EngineClient(session, lambda: Address(url, ""))
-        async with Serving(ledger, client, poll_seconds=0.01) as serving:
+        async with ServedVersions(ledger, client, poll_seconds=0.01) as serving:
             new = await version(ledger)
             await serving.sync()
             assert serving.version(GUILD) is None
@@ -193,7 +193,7 @@ async def test_an_engine_that_is_away_is_tried_again(ledger: Ledger, engine: Sta
 async def test_a_database_that_cannot_be_read_for_a_moment_does_not_end_the_following(
     ledger: Ledger, engine: StandInEngine, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async with client_of(engine.url) as client, Serving(ledger, client, poll_seconds=0.01) as serving:
+    async with client_of(engine.url) as client, ServedVersions(ledger, client, poll_seconds=0.01) as serving:
         await ledger.writer.execute("ALTER TABLE adapters RENAME TO away")
         await asyncio.wait_for(serving.sync(), 5)
         await ledger.writer.execute("ALTER TABLE away RENAME TO adapters")
@@ -213,7 +213,7 @@ async def test_twenty_swaps_under_load_fail_no_request_and_leave_one_version(
     before = await real_engine.loaded()
     async with (
         client_of(real_engine.url, real_engine.token, BASE) as client,
-        Serving(ledger, client, poll_seconds=0.05) as serving,
+        ServedVersions(ledger, client, poll_seconds=0.05) as serving,
     ):
         answers: list[tuple[str, str]] = []
         stopped = asyncio.Event()
@@ -253,7 +253,7 @@ async def test_the_real_engine_refuses_an_altered_version_and_the_old_one_serves
     folder = real_engine.make_adapter(new, seed=2)
     async with (
         client_of(real_engine.url, real_engine.token, BASE) as client,
-        Serving(ledger, client) as serving,
+        ServedVersions(ledger, client) as serving,
     ):
         await serving.sync()
         weights = folder / "adapter_model.safetensors"
@@ -267,7 +267,7 @@ async def test_the_real_engine_refuses_an_altered_version_and_the_old_one_serves
 
 
 async def test_what_had_to_go_answers_no_longer_though_the_engine_refuses_what_should_serve_instead(
-    ledger: Ledger, engine: StandInEngine, serving: Serving, tmp_path: Path, clock: FakeClock
+    ledger: Ledger, engine: StandInEngine, serving: ServedVersions, tmp_path: Path, clock: FakeClock
 ) -> None:
     clean, tainted = await version(ledger), await version(ledger)
     await ledger.runs.learned_from((await ledger.adapters.require(GUILD, tainted)).run_id, [(1, 70)])
@@ -289,7 +289,7 @@ async def test_an_engine_that_was_there_before_drops_what_this_bot_did_not_load(
 ) -> None:
     old, new = await version(ledger), await version(ledger)
     engine.loaded |= {old, new, "g99-v000001", "somebody-elses"}
-    async with client_of(engine.url) as client, Serving(ledger, client) as serving:
+    async with client_of(engine.url) as client, ServedVersions(ledger, client) as serving:
         await serving.sync()
         assert serving.version(GUILD) == new
     assert engine.loaded == {new, "g99-v000001", "somebody-elses"}

@@ -10,8 +10,8 @@ from contextlib import asynccontextmanager
 import aiohttp
 import pytest
 
-from bot.serving.engine_client import Address, EngineClient, Sampling
-from bot.serving.served_versions import Serving
+from bot.serving.engine_client import Address, AnswerSampling, EngineClient
+from bot.serving.served_versions import ServedVersions
 from bot.talking.answering import (
     BROKEN,
     BUSY,
@@ -31,7 +31,7 @@ from ledger.store import Ledger
 from ledger.talk.prompts import Turn
 from tests.bot.house import BASE, RealEngine, StandInEngine, until
 
-SAMPLING = Sampling(max_tokens=16, temperature=0.0, top_p=1.0)
+SAMPLING = AnswerSampling(max_tokens=16, temperature=0.0, top_p=1.0)
 TURNS: list[Turn] = [
     {"role": "system", "content": "You are Nightschool."},
     {"role": "user", "content": "ann: hello"},
@@ -55,7 +55,7 @@ class Ticks:
 
 
 class Paper:
-    """A place that keeps what was written, and when."""
+    """A destination that keeps what was written, and when."""
 
     def __init__(self, ticks: Ticks, *, fails: bool = False) -> None:
         self.shown: list[tuple[float, str]] = []
@@ -117,9 +117,9 @@ class Desk:
         async def never(*_: object) -> Prompt:
             raise AssertionError("it was not to be taken")
 
-        refusal = self.answering.ask(Question(None, asker, never, paper, never))  # type: ignore[arg-type]
-        assert refusal is not None
-        return refusal.text
+        declined = self.answering.ask(Question(None, asker, never, paper, never))  # type: ignore[arg-type]
+        assert declined is not None
+        return declined.text
 
 
 @pytest.fixture
@@ -140,7 +140,7 @@ async def desk_at(
     async with aiohttp.ClientSession() as session:
         client = EngineClient(session, lambda: Address(url, key, base))
         async with (
-            Serving(ledger, client) as serving,
+            ServedVersions(ledger, client) as serving,
             Scribes(interval_seconds=1.0, monotonic=ticks, sleep=ticks.sleep) as scribes,
             Answering(
                 client,
@@ -218,14 +218,14 @@ async def test_the_queue_is_bounded_and_a_full_one_is_told_to_be_busy(
     await until(lambda: engine.asked)
     papers = [desk.ask(asker) for asker in range(1, 5)]
     assert desk.answering.waiting == 4
-    refusal = desk.answering.refusal(9)
-    assert refusal is not None
-    assert refusal.text == BUSY
+    declined = desk.answering.declines(9)
+    assert declined is not None
+    assert declined.text == BUSY
     for _ in range(10):
         engine.step.release()
     await desk.answering.drained()
     assert [paper.text for paper in papers] == ["Good evening."] * 4
-    assert desk.answering.refusal(9) is None
+    assert desk.answering.declines(9) is None
 
 
 async def test_as_many_questions_as_workers_are_answered_side_by_side(
@@ -247,14 +247,14 @@ async def test_the_cooldown_is_each_persons_own_and_told_in_seconds(
     async with desk_at(engine.url, ledger, ticks, cooldown_seconds=10.0) as desk:
         desk.ask(1)
         ticks.time = 3.0
-        refusal = desk.answering.refusal(1)
-        assert refusal is not None
-        assert refusal.text == "One at a time! Ask me again in 7 s."
+        declined = desk.answering.declines(1)
+        assert declined is not None
+        assert declined.text == "One at a time! Ask me again in 7 s."
         desk.ask(2)
         ticks.time = 9.5
-        refusal = desk.answering.refusal(1)
-        assert refusal is not None
-        assert refusal.text == ""
+        declined = desk.answering.declines(1)
+        assert declined is not None
+        assert declined.text == ""
         ticks.time = 10.0
         desk.ask(1)
         await desk.answering.drained()
@@ -281,11 +281,11 @@ async def test_a_refused_question_is_not_counted_for_the_cooldown(
         desk.ask(1)
         await until(lambda: engine.asked)
         desk.ask(2)
-        assert desk.answering.refusal(3) is not None
+        assert desk.answering.declines(3) is not None
         for _ in range(4):
             engine.step.release()
         await desk.answering.drained()
-        assert desk.answering.refusal(3) is None
+        assert desk.answering.declines(3) is None
 
 
 async def test_a_failure_leaves_the_worker_at_its_desk(

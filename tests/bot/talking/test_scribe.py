@@ -12,7 +12,7 @@ import discord
 import pytest
 
 from bot.talking.asides import aside
-from bot.talking.scribe import BACK_OFF, BLOCKED, REFUSED, Place, Scribes
+from bot.talking.scribe import BACK_OFF, BLOCKED, REFUSED, Destination, Scribes
 
 
 class Clock:
@@ -32,7 +32,7 @@ class Clock:
 
 
 class Paper:
-    """A place that keeps what was written and when, and fails as it is told to."""
+    """A destination that keeps what was written and when, and fails as it is told to."""
 
     def __init__(self, clock: Clock, channel: int, log: list[tuple[float, str]]) -> None:
         self.channel = channel
@@ -84,7 +84,7 @@ async def desk() -> AsyncIterator[Desk]:
     async with Scribes(interval_seconds=1.0, monotonic=clock, sleep=clock.sleep) as scribes:
         desk = Desk(scribes, clock)
 
-        def refused(place: Place, error: Exception) -> None:
+        def refused(destination: Destination, error: Exception) -> None:
             desk.refused.append(error)
 
         scribes.refused = refused

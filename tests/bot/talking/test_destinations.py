@@ -6,7 +6,7 @@ import aiohttp
 import discord
 import pytest
 
-from bot.talking.places import UnderMessage
+from bot.talking.destinations import UnderMessage
 from tests.bot.house import House
 
 
@@ -15,61 +15,65 @@ def edits(house: House) -> int:
 
 
 @pytest.fixture
-async def place(house: House) -> UnderMessage:
+async def destination(house: House) -> UnderMessage:
     await house.ann.send(house.general, "a question")
     channel = house.bot.get_channel(house.general.id)
     assert isinstance(channel, discord.TextChannel)
     return UnderMessage(await channel.fetch_message(house.general.history()[0].id))
 
 
-async def test_an_answer_that_did_not_change_is_not_edited(house: House, place: UnderMessage) -> None:
+async def test_an_answer_that_did_not_change_is_not_edited(house: House, destination: UnderMessage) -> None:
     for text in ("Good", "Good", "Good evening", "Good evening"):
-        await place.show(text)
+        await destination.show(text)
     assert edits(house) == 1
     assert house.said() == ["Good evening"]
 
 
-async def test_a_growing_answer_goes_on_in_another_message(house: House, place: UnderMessage) -> None:
+async def test_a_growing_answer_goes_on_in_another_message(house: House, destination: UnderMessage) -> None:
     first, second = "one " * 450, "two " * 450
-    await place.show(first)
-    await place.show(first + "\n\n" + second)
+    await destination.show(first)
+    await destination.show(first + "\n\n" + second)
     assert [said.split()[0] for said in house.said()] == ["one", "two"]
     assert house.last()[0].reference is not None
     assert house.last()[1].reference is None
 
 
-async def test_a_shorter_text_takes_the_place_of_several_messages(house: House, place: UnderMessage) -> None:
-    await place.show("long " * 900)
+async def test_a_shorter_text_takes_the_place_of_several_messages(
+    house: House, destination: UnderMessage
+) -> None:
+    await destination.show("long " * 900)
     assert len(house.said()) == 3
-    await place.show("I lost my words.")
+    await destination.show("I lost my words.")
     assert house.said() == ["I lost my words."]
-    assert len(place.messages) == 1
+    assert len(destination.messages) == 1
 
 
 async def test_after_the_answer_was_deleted_nothing_more_is_written(
-    house: House, place: UnderMessage
+    house: House, destination: UnderMessage
 ) -> None:
-    await place.show("Good")
-    house.env.backend.delete_message(house.general.id, place.messages[0].id)
-    await place.show("Good evening")
-    await place.show("Good evening to you")
+    await destination.show("Good")
+    house.env.backend.delete_message(house.general.id, destination.messages[0].id)
+    await destination.show("Good evening")
+    await destination.show("Good evening to you")
     assert house.said() == []
-    assert place.messages == []
+    assert destination.messages == []
 
 
-async def test_an_error_of_discord_is_not_taken_for_a_deletion(house: House, place: UnderMessage) -> None:
+async def test_an_error_of_discord_is_not_taken_for_a_deletion(
+    house: House, destination: UnderMessage
+) -> None:
     house.env.inject_error("POST", "/channels/*/messages", status=403)
     with pytest.raises(discord.Forbidden):
-        await place.show("Good evening")
-    await place.show("Good evening")
+        await destination.show("Good evening")
+    await destination.show("Good evening")
     assert house.said() == ["Good evening"]
 
 
 async def test_half_an_answer_that_arrived_unheard_is_completed(
-    house: House, place: UnderMessage, monkeypatch: pytest.MonkeyPatch
+    house: House, destination: UnderMessage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Discord takes a nonce once: tried again with more words, it gives back the first message."""
-    send, arrived = place._send, list[discord.Message]()
+    send, arrived = destination._send, list[discord.Message]()
 
     async def unheard(text: str) -> discord.Message:
         if not arrived:
@@ -77,10 +81,10 @@ async def test_half_an_answer_that_arrived_unheard_is_completed(
             raise aiohttp.ServerDisconnectedError
         return arrived[0]
 
-    monkeypatch.setattr(place, "_send", unheard)
+    monkeypatch.setattr(destination, "_send", unheard)
     with pytest.raises(aiohttp.ServerDisconnectedError):
-        await place.show("Good")
-    await place.show("Good evening")
+        await destination.show("Good")
+    await destination.show("Good evening")
     assert house.said() == ["Good evening"]
     posts = [each for each in house.env.http_requests if each.method == "POST" and "/messages" in each.path]
     [request] = [each for each in posts if each.json.get("nonce")]

@@ -7,9 +7,7 @@ import json
 import simcord
 
 from bot.client import NightschoolBot
-from tests.bot.house import House, text_of
-
-MARK = "zebrafish-marzipan"
+from tests.bot.house import MARK, House, text_of
 
 
 async def second_home(house: House, who: simcord.MemberActor) -> simcord.MemberActor:

@@ -1,4 +1,4 @@
-"""``python -m bot demo`` from its first line: the port, what is no port, and how a night is told."""
+"""``python -m bot demo`` from its first line: the port, what is no port, and however it ends."""
 
 from __future__ import annotations
 
@@ -8,17 +8,12 @@ import signal
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from bot.__main__ import main
-from bot.demo import night_progress as progress
 from bot.demo import play as play_module
-from bot.demo.page import listen
-from bot.nights.trainer_process import STAGES, Night
 from ledger.settings import Settings
 
 
@@ -80,32 +75,3 @@ def test_however_the_demo_is_ended_its_folder_goes(
     assert capsys.readouterr().err.endswith("Stopped.\n")
     [folder] = folders
     assert not folder.exists()
-
-
-def test_a_port_that_was_just_left_can_be_taken_again_and_listens_on_this_machine_alone() -> None:
-    with listen(0) as first:
-        host, port = first.getsockname()
-    with listen(port) as second:
-        assert second.getsockname() == ("127.0.0.1", port)
-        assert host == "127.0.0.1"
-
-
-@pytest.mark.parametrize(
-    ("facts", "told"),
-    [
-        ({}, "The night begins"),
-        ({"stage": "prepare", "step": 1, "steps": 1}, "Choosing what to learn from"),
-        (
-            {"stage": "fit", "step": 4, "steps": 164, "loss": 4.279, "eta_seconds": 400.0},
-            "Learning, 4 of 164, loss 4.28, about 7 min left in this stage",
-        ),
-        ({"stage": "evaluate", "step": 2, "steps": 80}, "The exam, on talks that it never read, 2 of 80"),
-    ],
-)
-def test_a_nights_progress_is_told_in_words(facts: dict[str, Any], told: str) -> None:
-    night = Night(1, "test", datetime(2026, 1, 1, tzinfo=UTC), **facts)
-    assert progress.progress_text(night) == told
-
-
-def test_every_stage_of_a_night_has_words() -> None:
-    assert set(progress.STAGES) == {"waiting", *STAGES}

@@ -1,0 +1,67 @@
+"""What the bot does in a channel, as its admins or its readers decide, and under what name it is stored."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import discord
+
+from ledger.records import ChannelMode
+from ledger.store import Ledger
+
+GuildChannel = discord.abc.GuildChannel | discord.Thread
+
+
+def default_mode(channel: GuildChannel) -> ChannelMode:
+    """Return what the bot does in a channel that no admin has set: it leaves private ones alone."""
+    if isinstance(channel, discord.Thread):
+        return "ignore" if channel.is_private() or channel.parent is None else default_mode(channel.parent)
+    everyone = channel.permissions_for(channel.guild.default_role)
+    return "listen" if everyone.view_channel and everyone.read_message_history else "ignore"
+
+
+async def channel_mode(ledger: Ledger, channel: GuildChannel) -> ChannelMode:
+    """Return what an admin chose for the channel; where nobody did, who may read it decides.
+
+    A public thread follows its channel.
+    """
+    chosen = await _chosen_mode(ledger, channel.id)
+    if chosen is None and isinstance(channel, discord.Thread) and not channel.is_private():
+        chosen = await _chosen_mode(ledger, channel.parent_id)
+    return chosen or default_mode(channel)
+
+
+async def _chosen_mode(ledger: Ledger, channel_id: int) -> ChannelMode | None:
+    known = await ledger.channels.get(channel_id)
+    return known.mode if known is not None and known.chosen else None
+
+
+def stored_name(channel: GuildChannel) -> str:
+    """Return the name to store: a thread has its channel's, since its title is anybody's free text."""
+    if not isinstance(channel, discord.Thread):
+        return channel.name
+    return channel.parent.name if channel.parent is not None else "thread"
+
+
+def stored_parent(channel: GuildChannel) -> int | None:
+    """Return the channel that a thread belongs to; None for a channel."""
+    return channel.parent_id if isinstance(channel, discord.Thread) else None
+
+
+async def note_open_channels(ledger: Ledger, channels: Iterable[GuildChannel]) -> list[int]:
+    """Have the ledger know every channel that may be learned from now; return their ids."""
+    found = []
+    for channel in channels:
+        mode = await channel_mode(ledger, channel)
+        if mode == "ignore":
+            continue
+        found.append(channel.id)
+        if await ledger.channels.get(channel.id) is None:
+            await ledger.channels.ensure(
+                channel.id,
+                channel.guild.id,
+                stored_name(channel),
+                mode=mode,
+                parent_id=stored_parent(channel),
+            )
+    return found

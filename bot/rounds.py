@@ -1,0 +1,163 @@
+"""What runs when: everything that the bot does by the clock is a job of this one APScheduler.
+
+- ``night``: by the cron line of the settings (:mod:`bot.nights.schedule`)
+- ``housekeeping``: at start, then once a day (:mod:`bot.client`)
+- ``what is due``: every minute (:mod:`bot.client`)
+- ``what is owed``: as soon as Discord is there, then every minute (:mod:`bot.client`)
+- ``following Discord``: every minute while a deletion could not be followed (:mod:`bot.keeping.following`)
+- ``catching up``: every ten minutes while a channel could not be read (:mod:`bot.keeping.catching_up`)
+
+Knows neither Discord nor the ledger. What backs off (an answer, the engine, the log-in, a message that
+waits for the database) counts its own seconds where it fails: that is no round.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import logging
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+from types import TracebackType
+from typing import Self
+from uuid import uuid4
+
+from apscheduler.events import EVENT_JOB_MISSED, JobExecutionEvent
+from apscheduler.schedulers.asyncio import AsyncIOScheduler
+from apscheduler.triggers.base import BaseTrigger
+
+log = logging.getLogger(__name__)
+
+Work = Callable[[], Awaitable[object]]
+
+
+class Every(BaseTrigger):
+    """A trigger for every so many seconds, counted from when the last time was noticed.
+
+    APScheduler's own interval counts every time in between: after a clock that jumped ten years ahead it
+    would list five million minutes before it does anything.
+    """
+
+    def __init__(self, seconds: float, *, at_once: bool = False) -> None:
+        self._pause = timedelta(seconds=seconds)
+        self._at_once = at_once
+
+    def get_next_fire_time(self, previous: datetime | None, now: datetime) -> datetime:
+        """Return the next time, as APScheduler asks for it."""
+        return now if previous is None and self._at_once else now + self._pause
+
+
+class _Scheduler(AsyncIOScheduler):
+    """APScheduler, which plans anew once the machine's clock has been put back.
+
+    It waits for times of the wall clock. A clock that was a year ahead for a minute would otherwise leave
+    every job planned for next year, after somebody has set it right.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(timezone=UTC)  # type: ignore[no-untyped-call]  # triggers know their zones
+        self._woken = datetime.min.replace(tzinfo=UTC)
+
+    def wakeup(self) -> None:
+        now = datetime.now(UTC)
+        put_back, self._woken = now < self._woken, now
+        if put_back:
+            for job in super().get_jobs():  # type: ignore[no-untyped-call]
+                job.modify(next_run_time=job.trigger.get_next_fire_time(now, now))
+        super().wakeup()
+
+
+class Rounds:
+    """``async with Rounds() as rounds``: does what is planned until it is left."""
+
+    def __init__(self) -> None:
+        self._scheduler: AsyncIOScheduler = _Scheduler()
+        self._running: dict[str, asyncio.Task[object]] = {}
+        self._missed: dict[str, Callable[[datetime], None]] = {}
+        # Whoever plans a round, the work is nobody's whose event led to it.
+        self._context = contextvars.copy_context()
+
+    async def __aenter__(self) -> Self:
+        self._scheduler.add_listener(self._on_missed, EVENT_JOB_MISSED)
+        self._context.run(self._scheduler.start)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._scheduler.shutdown(wait=False)
+        running = list(self._running.values())
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+
+    def every(self, seconds: float, work: Work, *, name: str, at_once: bool = False) -> None:
+        """Do ``work`` every so many seconds; a round that takes longer delays its own next one alone.
+
+        However late the machine wakes up, a round is done once, and never left out. Planned again under
+        the same name, a round takes the place of the one before.
+        """
+        self._add(work, Every(seconds, at_once=at_once), name=name)
+
+    def until(self, done: Callable[[], Awaitable[bool]], *, seconds: float, name: str) -> None:
+        """Call ``done`` every so many seconds, the first time behind a pause, until it returns True."""
+        unique = f"{name} {uuid4().hex[:8]}"
+
+        async def work() -> None:
+            if await done():
+                self._scheduler.remove_job(unique)
+
+        self._add(work, Every(seconds), name=unique)
+
+    def by_trigger(
+        self,
+        trigger: BaseTrigger,
+        work: Work,
+        *,
+        name: str,
+        grace_seconds: int,
+        missed: Callable[[datetime], None],
+    ) -> None:
+        """Do ``work`` at the trigger's times; ``missed`` hears of one that came later than the grace."""
+        self._missed[name] = missed
+        self._add(work, trigger, name=name, grace_seconds=grace_seconds)
+
+    def drop(self, name: str) -> None:
+        """Plan a round no more; one that is under way ends by itself."""
+        self._scheduler.remove_job(name)
+
+    def _add(self, work: Work, trigger: BaseTrigger, *, name: str, grace_seconds: int | None = None) -> None:
+        self._context.run(
+            self._scheduler.add_job,
+            self._begin,
+            trigger,
+            args=(name, work),
+            id=name,
+            coalesce=True,
+            max_instances=1,
+            misfire_grace_time=grace_seconds,
+            replace_existing=True,
+        )
+
+    async def _begin(self, name: str, work: Work) -> None:
+        """Start a round unless the last one of its name is still at it; returns at once.
+
+        A task of our own, since APScheduler cancels its jobs on shutdown without waiting for them: they
+        would reach a ledger that is closed by then.
+        """
+        if name in self._running:
+            return
+        task = asyncio.create_task(_done(work, name), name=name)
+        self._running[name] = task
+        task.add_done_callback(lambda _: self._running.pop(name, None))
+
+    def _on_missed(self, event: JobExecutionEvent) -> None:
+        if event.job_id in self._missed:
+            self._missed[event.job_id](event.scheduled_run_time)
+
+
+async def _done(work: Work, name: str) -> None:
+    try:
+        await work()
+    except Exception:  # the next round may succeed, and the other rounds have nothing to do with it
+        log.exception("the round %r failed", name)

@@ -1,0 +1,53 @@
+"""Where the bot may not write: found before a question is taken, or when its answer is refused.
+
+The admins read of each such channel once; members who ask there get no answer, and no explanation either.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+import discord
+
+from bot.keeping.channel_modes import GuildChannel
+from bot.talking.destinations import UnderMessage
+from bot.talking.scribe import Destination
+
+log = logging.getLogger(__name__)
+
+
+class WriteRights:
+    """Looks at rights, and remembers which channels the admins have read of."""
+
+    def __init__(self, tell: Callable[[int, str], None]) -> None:
+        """``tell`` has a guild's admins read a text, and returns at once."""
+        self._tell = tell
+        self._told_about: set[int] = set()
+
+    def allow_answer(self, message: discord.Message) -> bool:
+        """Tell whether an answer to the message could be written at all."""
+        channel = message.channel
+        if message.guild is None or not isinstance(channel, GuildChannel):
+            return True
+        rights = channel.permissions_for(message.guild.me)
+        thread = isinstance(channel, discord.Thread)
+        if rights.send_messages_in_threads if thread else rights.send_messages:
+            return True
+        self._cannot_write(message.guild.id, channel.id, in_thread=thread)
+        return False
+
+    def refused(self, destination: Destination, error: Exception) -> None:
+        """Note what Discord said of an answer that was ready: rights may have changed meanwhile."""
+        if not isinstance(destination, UnderMessage) or not isinstance(error, discord.Forbidden):
+            return
+        channel, guild = destination.message.channel, destination.message.guild
+        if guild is not None:
+            self._cannot_write(guild.id, channel.id, in_thread=isinstance(channel, discord.Thread))
+
+    def _cannot_write(self, guild_id: int, channel_id: int, *, in_thread: bool) -> None:
+        log.warning("channel %d does not let the bot answer", channel_id)
+        if channel_id not in self._told_about:
+            self._told_about.add(channel_id)
+            right = "Send Messages in Threads" if in_thread else "Send Messages"
+            self._tell(guild_id, f"I was asked in <#{channel_id}>, where I may not answer: I lack *{right}*.")

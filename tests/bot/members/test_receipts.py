@@ -1,0 +1,89 @@
+"""Whoever is forgotten reads what was erased, once, however late Discord takes it."""
+
+from __future__ import annotations
+
+import contextlib
+
+import discord
+import pytest
+
+from ledger.errors import LedgerError
+from tests.bot.house import MARK, House, text_of
+
+
+async def too_late(house: House, message: discord.Message | None) -> None:
+    """Press where Discord has given up waiting for an answer."""
+    house.env.inject_error("POST", "/interactions/*", status=404, code=10062, times=None)
+    with contextlib.suppress(Exception):  # nobody was answered, which is the point
+        await house.ann.click(message, label="Erase it all")
+    house.env.backend.faults.clear()
+
+
+async def owed(house: House) -> None:
+    house.services.clock.advance(minutes=2)  # type: ignore[attr-defined]
+    await house.bot.receipts.deliver_owed()
+
+
+async def test_an_erasure_counts_though_its_acknowledgement_comes_too_late_and_the_receipt_follows(
+    house: House,
+) -> None:
+    await house.opt_in(house.ann)
+    await house.ann.send(house.general, MARK)
+    asked = await house.ann.slash(house.general, "privacy forget-me")
+    await too_late(house, asked.response)
+    assert not house.on_disk(MARK)
+    for _ in range(3):
+        await owed(house)
+    [receipt] = house.said(house.ann.user.dm_channel)
+    assert "Erased: 1 messages" in receipt
+    assert "Lantern Yard" in receipt
+
+
+async def test_a_receipt_is_owed_until_discord_takes_it(house: House) -> None:
+    await house.opt_in(house.ann)
+    asked = await house.ann.slash(house.general, "privacy forget-me")
+    await too_late(house, asked.response)
+    house.env.inject_error("POST", "/users/@me/channels", status=503, times=1)
+    await owed(house)
+    assert await house.services.ledger.deletions.untold(since=0, until=2**62)
+    await owed(house)
+    assert len(house.said(house.ann.user.dm_channel)) == 1
+
+
+async def test_a_receipt_is_sent_once_though_that_cannot_be_noted(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await house.opt_in(house.ann)
+    asked = await house.ann.slash(house.general, "privacy forget-me")
+    await too_late(house, asked.response)
+    deletions = house.services.ledger.deletions
+    told = deletions.told
+
+    async def full(deletion_id: int) -> None:
+        raise LedgerError("The database could not be written.")
+
+    monkeypatch.setattr(deletions, "told", full)
+    for _ in range(3):
+        with pytest.raises(LedgerError):
+            await owed(house)
+    monkeypatch.setattr(deletions, "told", told)
+    await owed(house)
+    assert len(house.said(house.ann.user.dm_channel)) == 1
+    assert await deletions.untold(since=0, until=2**62) == []
+
+
+async def test_who_was_told_at_once_is_not_told_again(house: House) -> None:
+    await house.opt_in(house.ann)
+    asked = await house.ann.slash(house.general, "privacy forget-me")
+    await house.ann.click(asked.response, label="Erase it all")
+    await owed(house)
+    assert await house.services.ledger.deletions.untold(since=0, until=2**62) == []
+
+
+async def test_the_receipt_tells_what_was_erased(house: House) -> None:
+    await house.opt_in(house.ann)
+    await house.ann.send(house.general, "mine")
+    asked = await house.ann.slash(house.general, "privacy forget-me")
+    await house.ann.click(asked.response, label="Erase it all")
+    assert "Erased: 1 messages" in text_of(await house.ann.slash(house.general, "privacy receipt"))
+    assert (await house.exported(house.ann))["forgotten"][0]["counts"]["messages"] == 1
