@@ -202,7 +202,7 @@ def contexts_of(dataset: Path, secrets: Sequence[Canary]) -> dict[Canary, list[l
 
     None holds any secret itself: what can be copied from the question shows nothing about learning.
     """
-    from trainer.scoring.encoded_rows import read_lines
+    from trainer.preparing.dataset_files import read_lines
 
     by_beginning: dict[str, list[list[Any]]] = {}
     by_text: dict[str, list[list[Any]]] = {}

@@ -80,7 +80,7 @@ async def open_services(
         ledger = await stack.enter_async_context(
             Ledger.open(settings.database, clock=clock, scrubbing=settings.privacy.scrub)
         )
-        await ledger.adapters.lie_in(str(settings.adapters_dir))
+        await ledger.adapters.note_folder(str(settings.adapters_dir))
         forgetting = Forgetting(
             ledger,
             datasets_dir=settings.datasets_dir,

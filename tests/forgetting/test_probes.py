@@ -13,7 +13,7 @@ from trainer.evaluating.reply_sampling import sample_replies
 from trainer.fitting.finetune import fit
 from trainer.fitting.recipe import Base, Recipe
 from trainer.judging.leakage import Corpus, Recitals, probes_of, words
-from trainer.scoring.encoded_rows import read_lines
+from trainer.preparing.dataset_files import read_lines
 
 PROBES, SEED = 6, 20
 

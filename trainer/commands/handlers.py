@@ -152,7 +152,7 @@ def _fit(settings: Settings, options: argparse.Namespace) -> int:
 def _evaluate(settings: Settings, options: argparse.Namespace) -> int:
     from trainer.builders import base_of, decide, interval_of
     from trainer.evaluating.evaluation import evaluate
-    from trainer.scoring.encoded_rows import read_manifest
+    from trainer.preparing.dataset_files import read_manifest
 
     adapter = _adapter_dir(settings, options.adapter)
     champion = _adapter_dir(settings, options.champion) if options.champion else None

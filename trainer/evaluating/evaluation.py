@@ -16,8 +16,8 @@ from typing import Any
 from ledger.errors import AdapterError, RunCancelled
 from trainer.fitting.recipe import Base
 from trainer.judging.leakage import Corpus, Probe, Recitals, judge_recitals, probes_of
-from trainer.judging.verdict import Tally, total
 from trainer.progress import Reporter, Stopwatch, silent
+from trainer.scoring.tally import Tally, total
 from trainer.stopping import STOPPED
 
 log = logging.getLogger("trainer")
@@ -105,7 +105,8 @@ def evaluate(
     from engine.model.adapter_files import verify
     from engine.model.loading import base_fingerprint, choose_placement, load_base, load_tokenizer
     from trainer.fitting.lora_training import pack_if_possible
-    from trainer.scoring.encoded_rows import examples_of, load_part, read_lines, read_manifest
+    from trainer.preparing.dataset_files import read_lines, read_manifest
+    from trainer.scoring.encoded_rows import examples_of, load_part
     from trainer.scoring.perplexity import general_examples
 
     fingerprint = base_fingerprint(base.name, base.revision)
@@ -283,7 +284,7 @@ class _Session:
 
 def _contexts(dataset_dir: Path, count: int) -> list[list[dict[str, Any]]]:
     """Return the turns before a reply, spread evenly over the test part."""
-    from trainer.scoring.encoded_rows import read_lines
+    from trainer.preparing.dataset_files import read_lines
 
     found = [value["messages"][: value["targets"][-1]] for value in read_lines(dataset_dir, "test")]
     step = max(len(found) / max(count, 1), 1)

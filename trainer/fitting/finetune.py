@@ -66,7 +66,8 @@ def fit(
         RunCancelled: ``cancelled`` said so, or ``leaving`` did, which writes a checkpoint before.
     """
     from engine.model.loading import choose_placement, load_base, load_tokenizer
-    from trainer.scoring.encoded_rows import examples_of, load_part, read_manifest
+    from trainer.preparing.dataset_files import read_manifest
+    from trainer.scoring.encoded_rows import examples_of, load_part
 
     check_trackers(recipe.trackers)
     manifest = read_manifest(dataset_dir)

@@ -29,10 +29,10 @@ from transformers.trainer_callback import PrinterCallback
 
 from ledger.errors import RunCancelled
 from trainer.fitting.preflight import check_loss
-from trainer.judging.verdict import total
 from trainer.progress import Reporter, Stopwatch
 from trainer.scoring.batches import Example
 from trainer.scoring.perplexity import score_examples, token_losses
+from trainer.scoring.tally import total
 from trainer.stopping import STOPPED
 
 log = logging.getLogger("trainer")

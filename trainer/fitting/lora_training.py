@@ -15,10 +15,10 @@ from engine.model.loading import Placement
 from ledger.errors import ModelError
 from trainer.fitting.dropout import use_byte_dropout
 from trainer.fitting.recipe import Recipe
-from trainer.judging.verdict import total
 from trainer.scoring.batches import Example
 from trainer.scoring.packed_attention import use_packed_attention, use_plain_attention
 from trainer.scoring.perplexity import score_examples
+from trainer.scoring.tally import total
 
 if TYPE_CHECKING:
     from peft import PeftModel

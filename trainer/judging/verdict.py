@@ -13,57 +13,19 @@ conversation stand or fall together.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 
 from trainer.judging.leakage import Recitals
+from trainer.scoring.tally import Tally, total
 
 MIN_CONVERSATIONS = 5
 """Fewer conversations than this cannot be resampled: with one, every resample is the same."""
 
 _CHUNK = 250  # resamples drawn at once: 250 x 20,000 conversations stay below 40 MB
-
-
-@dataclass(frozen=True, slots=True)
-class Tally:
-    """What one model scored on one conversation: ``nll`` is a sum in nats over ``tokens`` tokens."""
-
-    nll: float
-    tokens: int
-    correct: int = 0
-    """Tokens that the model would have written itself (its likeliest choice)."""
-    replies: int = 0
-    """Replies that the tokens belong to."""
-
-    def __add__(self, other: Tally) -> Tally:
-        return Tally(
-            self.nll + other.nll,
-            self.tokens + other.tokens,
-            self.correct + other.correct,
-            self.replies + other.replies,
-        )
-
-    @property
-    def mean(self) -> float:
-        """Nats a token; not a number when there is no token."""
-        return self.nll / self.tokens if self.tokens else math.nan
-
-    @property
-    def perplexity(self) -> float:
-        """Exponential of the mean; infinite where that leaves the range of a float."""
-        return math.exp(self.mean) if self.mean < 700 else self.mean * math.inf
-
-    @property
-    def accuracy(self) -> float:
-        return self.correct / self.tokens if self.tokens else math.nan
-
-
-def total(tallies: Iterable[Tally]) -> Tally:
-    """Add up ``tallies``."""
-    return sum(tallies, Tally(0.0, 0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,4 +194,4 @@ def _general(forgetting: float, limit: float) -> str:
     )
 
 
-__all__ = ["MIN_CONVERSATIONS", "Decision", "Interval", "Tally", "judge", "paired_bootstrap", "total"]
+__all__ = ["MIN_CONVERSATIONS", "Decision", "Interval", "judge", "paired_bootstrap", "with_recitals"]

@@ -20,7 +20,7 @@ from trainer.judging.verdict import Decision
 from trainer.nights.night_folders import Folders
 from trainer.nights.outcome import Outcome
 from trainer.preparing import dataset
-from trainer.scoring.encoded_rows import PARTS, read_lines, read_manifest
+from trainer.preparing.dataset_files import PARTS, read_lines, read_manifest
 
 log = logging.getLogger("trainer")
 

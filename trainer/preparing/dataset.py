@@ -6,9 +6,6 @@ directory, which appears whole or not at all; knows no tokenizer and no model.
 
 from __future__ import annotations
 
-import json
-import os
-import shutil
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -22,10 +19,10 @@ from ledger.records import Channel, Conversation, Message
 from ledger.settings import Dataset
 from ledger.store import Ledger
 from ledger.talk.conversations import disentangle
+from trainer.preparing.dataset_files import write_dataset
 from trainer.preparing.dataset_split import Split, Talk, split
 from trainer.preparing.selection import LOCKED, Rules, select
 from trainer.preparing.windows import windows_of
-from trainer.scoring.encoded_rows import sha256
 from trainer.stopping import in_thread
 
 MINUTE_MS = 60_000
@@ -215,7 +212,7 @@ async def prepare(
         "settings": limits.model_dump(),
         "counts": counts,
     }
-    _write(directory, parts, manifest)
+    write_dataset(directory, parts, manifest)
     authors: dict[int, int] = {}
     for talk in (*parts.train, *parts.val, *parts.test):
         for window in talk.windows:
@@ -247,41 +244,6 @@ def _check_usable(parts: Split, counts: dict[str, Any], material: Material) -> N
         f"{material.guild_name} has {counts['conversations']} usable conversations, too few to train, "
         "validate and test on different ones: let more members opt in, or import an export."
     )
-
-
-def _write(directory: Path, parts: Split, manifest: dict[str, Any]) -> None:
-    """Write beside ``directory`` and rename: a directory of that name is always whole."""
-    unfinished = directory.with_name(f"{directory.name}.unfinished")
-    try:
-        shutil.rmtree(unfinished, ignore_errors=True)
-        unfinished.mkdir(parents=True, mode=0o700)
-        files = {
-            f"{name}.jsonl": _write_part(unfinished / f"{name}.jsonl", talks)
-            for name, talks in (("train", parts.train), ("val", parts.val), ("test", parts.test))
-        }
-        text = json.dumps({**manifest, "files": files}, indent=2, ensure_ascii=False, default=str)
-        (unfinished / "manifest.json").write_text(text + "\n", encoding="utf-8")
-        shutil.rmtree(directory, ignore_errors=True)
-        unfinished.rename(directory)
-    except OSError as error:
-        shutil.rmtree(unfinished, ignore_errors=True)
-        raise DatasetError(
-            f"The dataset {directory} cannot be written ({error.strerror or error}): make room, or point "
-            "[paths] data elsewhere."
-        ) from error
-
-
-def _write_part(path: Path, talks: Sequence[Talk]) -> dict[str, Any]:
-    lines = replies = 0
-    with path.open("w", encoding="utf-8", newline="\n") as file:
-        for talk in talks:
-            for window in talk.windows:
-                file.write(json.dumps(window.as_line(), ensure_ascii=False) + "\n")
-                lines += 1
-                replies += window.replies
-        file.flush()
-        os.fsync(file.fileno())
-    return {"sha256": sha256(path), "lines": lines, "targets": replies}
 
 
 __all__ = ["Material", "Prepared", "TooFewNew", "arrange", "gather", "permitted", "prepare"]

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch.nn.functional import cross_entropy
 
-from trainer.judging.verdict import Tally, total
 from trainer.scoring.batches import Batch, Example, by_length, pack, pad
+from trainer.scoring.tally import Tally, total
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase

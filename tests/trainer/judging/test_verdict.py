@@ -14,12 +14,11 @@ from trainer.judging.leakage import Recitals
 from trainer.judging.verdict import (
     MIN_CONVERSATIONS,
     Decision,
-    Tally,
     judge,
     paired_bootstrap,
-    total,
     with_recitals,
 )
+from trainer.scoring.tally import Tally
 
 GENERAL = Tally(3000.0, 1000)
 
@@ -162,13 +161,6 @@ def test_the_interval_holds_the_estimate_and_the_order_of_conversations_does_not
     assert min(gaps) - 1e-9 <= interval.low <= interval.high <= max(gaps) + 1e-9
     turned = paired_bootstrap(candidate[::-1], reference[::-1], confidence=0.95, resamples=400)
     assert turned.estimate == pytest.approx(interval.estimate, abs=1e-9)
-
-
-def test_perplexity_is_the_exponential_of_total_over_total() -> None:
-    added = total([Tally(10.0, 4, 1, 1), Tally(2.0, 8, 7, 1)])
-    assert added.perplexity == pytest.approx(math.e)
-    assert added.accuracy == pytest.approx(8 / 12)
-    assert Tally(1e6, 1).perplexity == math.inf
 
 
 @pytest.mark.parametrize(
