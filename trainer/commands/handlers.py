@@ -62,13 +62,16 @@ def _reporter(options: argparse.Namespace, run: str = "") -> Iterator[Reporter]:
 
 
 def _night(settings: Settings, options: argparse.Namespace) -> int:
+    from trainer.builders import plan_of
     from trainer.nights.night import Night
+
+    plan = plan_of(settings)
 
     async def work(stop: Stop, reporter: Reporter) -> Any:
         async with ledger_of(settings, options) as ledger:
             return await Night(
                 ledger,
-                settings,
+                plan,
                 await ledger.guilds.the_only(options.guild),
                 trigger=options.trigger,
                 reporter=reporter,
@@ -89,6 +92,7 @@ def _night(settings: Settings, options: argparse.Namespace) -> int:
 
 
 def _prepare(settings: Settings, options: argparse.Namespace) -> int:
+    from trainer.builders import dataset_limits_of
     from trainer.preparing.dataset import prepare
 
     async def work() -> Any:
@@ -101,7 +105,7 @@ def _prepare(settings: Settings, options: argparse.Namespace) -> int:
                     ledger,
                     guild,
                     options.out or settings.datasets_dir / name,
-                    settings.dataset,
+                    dataset_limits_of(settings),
                     bot_name=settings.bot.name,
                     discord_permission=settings.policy.discord_permission,
                 )
@@ -150,8 +154,9 @@ def _fit(settings: Settings, options: argparse.Namespace) -> int:
 
 
 def _evaluate(settings: Settings, options: argparse.Namespace) -> int:
-    from trainer.builders import base_of, decide, interval_of
+    from trainer.builders import base_of, verdict_limits_of
     from trainer.evaluating.evaluation import evaluate
+    from trainer.judging.comparison import decide, interval_of
     from trainer.preparing.dataset_files import read_manifest
 
     adapter = _adapter_dir(settings, options.adapter)
@@ -173,7 +178,7 @@ def _evaluate(settings: Settings, options: argparse.Namespace) -> int:
             reporter=reporter,
             cancelled=stop,
         )
-    decision = decide(found, settings)
+    decision = decide(found, verdict_limits_of(settings))
     scores = {name: score.figures() for name, score in found.scores.items()}
     reasons = [*decision.reasons, *found.notes]
     result = {

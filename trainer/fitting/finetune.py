@@ -14,10 +14,20 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import torch
+from peft import PeftModel
+from peft.helpers import disable_input_dtype_casting
+from transformers import EarlyStoppingCallback, PreTrainedTokenizerBase, TrainingArguments, set_seed
+
+from engine.model.adapter_files import write_manifest
+from engine.model.loading import Placement, base_fingerprint, choose_placement, load_base, load_tokenizer
 from ledger.errors import RunCancelled
+from trainer.fitting.checkpoints import start_or_go_on
 from trainer.fitting.instruments import library_versions, peak_memory, training_log
+from trainer.fitting.loop import LeaveAtStep, Loop, Scalars
+from trainer.fitting.lora_training import keep_differentiable, pack_if_possible, trained, with_lora
 from trainer.fitting.preflight import (
     CHECKPOINTS_KEPT,
     check_disk,
@@ -27,16 +37,11 @@ from trainer.fitting.preflight import (
     told_in_a_sentence,
 )
 from trainer.fitting.recipe import Base, FitResult, Recipe
+from trainer.preparing.dataset_files import read_manifest
 from trainer.progress import Reporter, silent
+from trainer.scoring.batches import Example, pack, pad
+from trainer.scoring.encoded_rows import examples_of, load_part
 from trainer.stopping import LEFT
-
-if TYPE_CHECKING:
-    from peft import PeftModel
-    from transformers import PreTrainedTokenizerBase
-
-    from engine.model.loading import Placement
-    from trainer.fitting.loop import Loop
-    from trainer.scoring.batches import Example
 
 log = logging.getLogger("trainer")
 
@@ -65,10 +70,6 @@ def fit(
         ConfigurationError: a tracker is not installed.
         RunCancelled: ``cancelled`` said so, or ``leaving`` did, which writes a checkpoint before.
     """
-    from engine.model.loading import choose_placement, load_base, load_tokenizer
-    from trainer.preparing.dataset_files import read_manifest
-    from trainer.scoring.encoded_rows import examples_of, load_part
-
     check_trackers(recipe.trackers)
     manifest = read_manifest(dataset_dir)
     work_dir.mkdir(parents=True, exist_ok=True)
@@ -79,7 +80,7 @@ def fit(
         load = partial(load_part, dataset_dir, tokenizer=tokenizer, max_tokens=recipe.max_tokens)
         train, validation = load(part="train"), examples_of(load(part="val"))
         log.info("%d examples to train on, %d to validate with", len(train), len(validation))
-        _seed(recipe.seed)
+        set_seed(recipe.seed)
         model = load_base(base.name, revision=base.revision, placement=placement)
         return _Fitting(
             base,
@@ -121,13 +122,6 @@ class _Fitting:
         version: str,
         fields: dict[str, Any],
     ) -> FitResult:
-        import torch
-
-        from trainer.fitting.checkpoints import start_or_go_on
-        from trainer.fitting.loop import Scalars
-        from trainer.fitting.lora_training import keep_differentiable, pack_if_possible, trained, with_lora
-        from trainer.scoring.encoded_rows import examples_of
-
         keep_differentiable(model)
         packed = pack_if_possible(
             model, examples_of(train.select(range(min(3, len(train))))), wanted=self.recipe.packing
@@ -163,12 +157,6 @@ class _Fitting:
         }
 
     def _loop(self, adapted: PeftModel, train: Any, validation: Sequence[Example], packed: bool) -> Loop:
-        import torch
-        from transformers import EarlyStoppingCallback
-
-        from trainer.fitting.loop import LeaveAtStep, Loop
-        from trainer.scoring.batches import pack, pad
-
         pad_id = int(self.tokenizer.pad_token_id or 0)
         loop = Loop(
             model=adapted,
@@ -188,9 +176,6 @@ class _Fitting:
         return loop
 
     def _arguments(self) -> Any:
-        import torch
-        from transformers import TrainingArguments
-
         recipe = self.recipe
         arguments = TrainingArguments(
             output_dir=str(self.work_dir / "checkpoints"),
@@ -223,8 +208,6 @@ class _Fitting:
         return arguments
 
     def _train(self, loop: Loop, adapted: PeftModel, checkpoint: Path | None) -> None:
-        from peft.helpers import disable_input_dtype_casting
-
         if checkpoint is None:
             loop.args.eval_on_start = True  # the bare base's figure: fresh LoRA matrices change nothing
         else:
@@ -267,9 +250,6 @@ class _Fitting:
         self, adapted: PeftModel, out_dir: Path, version: str, result: FitResult, fields: dict[str, Any]
     ) -> None:
         """Write beside ``out_dir`` and rename, so that a directory of that name is always whole."""
-        from engine.model.adapter_files import write_manifest
-        from engine.model.loading import base_fingerprint
-
         unfinished = out_dir.with_name(f".{out_dir.name}.unfinished")
         shutil.rmtree(unfinished, ignore_errors=True)
         adapted.peft_config["default"].base_model_name_or_path = self.base.name
@@ -306,12 +286,6 @@ def _write_whole(path: Path, text: str) -> None:
     beside = path.with_name(f".{path.name}.unfinished")
     beside.write_text(text, encoding="utf-8")
     beside.replace(path)
-
-
-def _seed(seed: int) -> None:
-    from transformers import set_seed
-
-    set_seed(seed)
 
 
 __all__ = ["fit"]

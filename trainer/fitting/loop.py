@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
+from tensorboard.compat.proto import event_pb2, summary_pb2
+from tensorboard.summary.writer import record_writer
 from transformers import (
     PreTrainedModel,
     Trainer,
@@ -212,8 +214,6 @@ class Scalars(TrainerCallback):
     """
 
     def __init__(self, folder: Path) -> None:
-        from tensorboard.summary.writer import record_writer
-
         folder.mkdir(parents=True, exist_ok=True)
         self._file = (folder / f"events.out.tfevents.{time.time_ns()}.nightschool").open("wb")
         self._records: Any = cast(Any, record_writer).RecordWriter(self._file)
@@ -227,8 +227,6 @@ class Scalars(TrainerCallback):
         logs: dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
-        from tensorboard.compat.proto import summary_pb2
-
         summary: Any = cast(Any, summary_pb2).Summary
         values = [
             summary.Value(tag=name, simple_value=value)
@@ -238,8 +236,6 @@ class Scalars(TrainerCallback):
         self._write(step=state.global_step, summary=summary(value=values))
 
     def _write(self, **fields: Any) -> None:
-        from tensorboard.compat.proto import event_pb2
-
         self._records.write(cast(Any, event_pb2).Event(wall_time=time.time(), **fields).SerializeToString())
         self._file.flush()
 

@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from ledger.errors import ConfigurationError, DatasetError, ModelError
 
 BYTES_A_WEIGHT = 4 * 3  # float32, and AdamW's two moments
@@ -97,8 +99,6 @@ def told_in_a_sentence(folder: Path) -> Iterator[None]:
         ModelError: the GPU's memory ran out.
         DatasetError: the disk ran full, or cannot be written.
     """
-    import torch
-
     try:
         yield
     except torch.OutOfMemoryError as error:

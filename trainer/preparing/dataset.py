@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from itertools import groupby
 from pathlib import Path
@@ -16,7 +16,6 @@ from typing import Any
 
 from ledger.errors import DatasetError
 from ledger.records import Channel, Conversation, Message
-from ledger.settings import Dataset
 from ledger.store import Ledger
 from ledger.talk.conversations import disentangle
 from trainer.preparing.dataset_files import write_dataset
@@ -34,6 +33,20 @@ class TooFewNew(DatasetError):
     def __init__(self, message: str, counts: dict[str, Any]) -> None:
         super().__init__(message)
         self.counts = counts
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetLimits:
+    """How conversations are cut and split; ``ledger.settings.Dataset`` describes each field."""
+
+    gap_minutes: float
+    max_messages: int
+    overlap_messages: int
+    max_train_replies: int
+    max_heldout_replies: int
+    validation_share: float
+    test_share: float
+    embargo_minutes: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +127,7 @@ def permitted(material: Material) -> set[int]:
     return {message.id for message in select(material.messages, material.rules)[0]}
 
 
-def arrange(material: Material, limits: Dataset, *, bot_name: str) -> tuple[Split, dict[str, Any]]:
+def arrange(material: Material, limits: DatasetLimits, *, bot_name: str) -> tuple[Split, dict[str, Any]]:
     """Return the three parts, and counts of what is in them and of what was left out and why."""
     kept, left_out = select(material.messages, material.rules)
     talks = list(_talks(material, kept, limits, bot_name))
@@ -146,7 +159,9 @@ def arrange(material: Material, limits: Dataset, *, bot_name: str) -> tuple[Spli
     return parts, counts
 
 
-def _talks(material: Material, messages: Iterable[Message], limits: Dataset, bot_name: str) -> Iterable[Talk]:
+def _talks(
+    material: Material, messages: Iterable[Message], limits: DatasetLimits, bot_name: str
+) -> Iterable[Talk]:
     """Yield every conversation in which somebody answers somebody."""
     number = 0
     for channel_id, group in groupby(messages, key=lambda message: message.channel_id):
@@ -175,7 +190,7 @@ async def prepare(
     ledger: Ledger,
     guild_id: int,
     directory: Path,
-    limits: Dataset,
+    limits: DatasetLimits,
     *,
     bot_name: str,
     discord_permission: str = "",
@@ -209,7 +224,7 @@ async def prepare(
         "guild_name": material.guild_name,
         "bot_name": bot_name,
         "created_at": ledger.clock.now().isoformat(),
-        "settings": limits.model_dump(),
+        "settings": asdict(limits),
         "counts": counts,
     }
     write_dataset(directory, parts, manifest)
@@ -246,4 +261,4 @@ def _check_usable(parts: Split, counts: dict[str, Any], material: Material) -> N
     )
 
 
-__all__ = ["Material", "Prepared", "TooFewNew", "arrange", "gather", "permitted", "prepare"]
+__all__ = ["DatasetLimits", "Material", "Prepared", "TooFewNew", "arrange", "gather", "permitted", "prepare"]

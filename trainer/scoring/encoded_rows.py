@@ -9,16 +9,17 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
+
+from datasets.arrow_dataset import Dataset
+from datasets.features import Features, Sequence, Value
+from datasets.utils.tqdm import disable_progress_bars
+from transformers import PreTrainedTokenizerBase
 
 from engine.model.encoding import encode_example
 from ledger.errors import DatasetError
 from trainer.preparing.dataset_files import Part, read_lines
 from trainer.scoring.batches import Example
-
-if TYPE_CHECKING:
-    from datasets.arrow_dataset import Dataset
-    from transformers import PreTrainedTokenizerBase
 
 
 def load_part(directory: Path, part: Part, tokenizer: PreTrainedTokenizerBase, *, max_tokens: int) -> Dataset:
@@ -28,10 +29,6 @@ def load_part(directory: Path, part: Part, tokenizer: PreTrainedTokenizerBase, *
         DatasetError: a line is broken, or no reply is left in this part.
         ModelError: the chat template cannot be trained with.
     """
-    from datasets.arrow_dataset import Dataset
-    from datasets.features import Features, Sequence, Value
-    from datasets.utils.tqdm import disable_progress_bars
-
     disable_progress_bars()
     rows = [
         {

@@ -14,6 +14,7 @@ from trainer.judging.leakage import Recitals
 from trainer.judging.verdict import (
     MIN_CONVERSATIONS,
     Decision,
+    VerdictLimits,
     judge,
     paired_bootstrap,
     with_recitals,
@@ -21,6 +22,9 @@ from trainer.judging.verdict import (
 from trainer.scoring.tally import Tally
 
 GENERAL = Tally(3000.0, 1000)
+LIMITS = VerdictLimits(
+    confidence=0.95, resamples=500, max_forgetting=0.15, min_test_replies=20, max_rate=0.05, seed=0
+)
 
 
 def tallies(*means: float, tokens: int = 50) -> list[Tally]:
@@ -28,14 +32,12 @@ def tallies(*means: float, tokens: int = 50) -> list[Tally]:
 
 
 def decide(candidate: list[Tally], reference: list[Tally], **changes: Any) -> Decision:
+    limits = {name: changes.pop(name) for name in ("max_forgetting", "min_test_replies") if name in changes}
     given_values: dict[str, Any] = {
         "against": "champion",
         "candidate_general": GENERAL,
         "base_general": GENERAL,
-        "confidence": 0.95,
-        "resamples": 500,
-        "max_forgetting": 0.15,
-        "min_test_replies": 20,
+        "limits": replace(LIMITS, **limits),
     }
     return judge(candidate, reference, **{**given_values, **changes})
 

@@ -10,17 +10,18 @@ from typing import Any
 import pytest
 
 from ledger.errors import DatasetError
-from ledger.settings import Dataset
+from ledger.settings import Settings
 from ledger.store import Ledger
 from tests.trainer.conftest import GUILD, PEOPLE, START, fill, introduce, talk
+from trainer.builders import dataset_limits_of
 from trainer.preparing import selection
-from trainer.preparing.dataset import Prepared, TooFewNew, prepare
+from trainer.preparing.dataset import DatasetLimits, Prepared, TooFewNew, prepare
 from trainer.preparing.dataset_files import PARTS, read_lines
 
-LIMITS = Dataset(max_messages=8, overlap_messages=2)
+LIMITS = replace(dataset_limits_of(Settings()), max_messages=8, overlap_messages=2)
 
 
-async def prepared(ledger: Ledger, folder: Path, limits: Dataset = LIMITS, **options: Any) -> Prepared:
+async def prepared(ledger: Ledger, folder: Path, limits: DatasetLimits = LIMITS, **options: Any) -> Prepared:
     return await prepare(ledger, GUILD, folder, limits, bot_name="Nightschool", **options)
 
 
@@ -70,7 +71,7 @@ async def test_every_message_is_a_target_at_most_once(ledger: Ledger, tmp_path: 
     await ledger.messages.add_many(long)
     for number in range(1, 25):
         await ledger.messages.add_many(talk(number))
-    await prepared(ledger, tmp_path / "set", LIMITS.model_copy(update={"max_train_replies": 5000}))
+    await prepared(ledger, tmp_path / "set", replace(LIMITS, max_train_replies=5000))
     found: Counter[str] = Counter()
     for value in lines(tmp_path / "set")["train"]:
         for target in value["targets"]:
@@ -126,7 +127,7 @@ async def test_what_came_through_discord_is_locked_until_the_policy_permits_it(
 
 async def test_the_limits_keep_the_newest_and_count_what_is_older(ledger: Ledger, tmp_path: Path) -> None:
     await fill(ledger, 60)
-    limits = LIMITS.model_copy(update={"max_train_replies": 20, "max_heldout_replies": 4})
+    limits = replace(LIMITS, max_train_replies=20, max_heldout_replies=4)
     done = await prepared(ledger, tmp_path / "set", limits)
     assert done.counts["train_replies"] <= 20
     assert 0 < done.counts["test_replies"] <= 4

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ledger.errors import DatasetError
-from ledger.settings import Dataset, Settings
+from ledger.settings import Settings
 from ledger.store import Ledger
 from tests.trainer.conftest import GUILD, fill
-from trainer.preparing.dataset import Prepared, prepare
+from trainer.builders import dataset_limits_of
+from trainer.preparing.dataset import DatasetLimits, Prepared, prepare
 from trainer.preparing.dataset_files import read_lines, read_manifest
 
-LIMITS = Dataset(max_messages=8, overlap_messages=2)
+LIMITS = replace(dataset_limits_of(Settings()), max_messages=8, overlap_messages=2)
 
 
-async def prepared(ledger: Ledger, folder: Path, limits: Dataset = LIMITS, **options: Any) -> Prepared:
+async def prepared(ledger: Ledger, folder: Path, limits: DatasetLimits = LIMITS, **options: Any) -> Prepared:
     return await prepare(ledger, GUILD, folder, limits, bot_name="Nightschool", **options)
 
 
@@ -43,7 +45,7 @@ async def test_the_manifest_says_what_is_in_the_dataset(
     ledger: Ledger, tmp_path: Path, settings: Settings
 ) -> None:
     await fill(ledger, 30)
-    await prepared(ledger, tmp_path / "set", settings.dataset, run="g7-night")
+    await prepared(ledger, tmp_path / "set", dataset_limits_of(settings), run="g7-night")
     manifest = json.loads((tmp_path / "set" / "manifest.json").read_text())
     assert manifest["run"] == "g7-night"
     assert manifest["guild"] == GUILD
