@@ -19,6 +19,7 @@ from ledger.settings import Settings, load_settings
 from trainer.commands import lines as telling
 from trainer.commands import record_commands as record
 from trainer.commands.console import finish, ledger_of
+from trainer.fitting.processes import Processes
 from trainer.progress import Bars, JsonLines, Reporter, nobody, silent
 from trainer.stopping import Stop, leave_process, stoppable
 
@@ -49,7 +50,9 @@ def run_command(options: argparse.Namespace) -> int:
 
 @contextmanager
 def _reporter(options: argparse.Namespace, run: str = "") -> Iterator[Reporter]:
-    if options.progress:
+    if not Processes.from_environment().is_main:
+        yield silent
+    elif options.progress:
         yield JsonLines(sys.stdout, run)
     elif sys.stderr.isatty():
         bars = Bars()
@@ -149,6 +152,8 @@ def _fit(settings: Settings, options: argparse.Namespace) -> int:
             f"The dataset {options.dataset} was deleted while it was learned from, since somebody's words "
             "in it were: what had been learned is deleted, too. Prepare it again."
         )
+    if not Processes.from_environment().is_main:
+        return 0  # of several processes that fitted together, one says what came of it
     figures = {"adapter": str(out), **result.figures()}
     return finish(options, figures, [f"Wrote {out}.", *telling.figures(result.figures())])
 

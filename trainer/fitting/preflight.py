@@ -1,4 +1,4 @@
-"""What a fit can run out of: checked before it starts where possible, told in a sentence where not."""
+"""What a fit can run out of: checked before it starts where possible, explained in a sentence where not."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def check_loss(loss: float, step: int) -> None:
 
 
 @contextmanager
-def told_in_a_sentence(folder: Path) -> Iterator[None]:
+def exhaustion_explained(folder: Path) -> Iterator[None]:
     """Turn memory and disk that run out while training into errors that say what to do.
 
     Raises:
@@ -120,5 +120,5 @@ __all__ = [
     "check_gradients",
     "check_loss",
     "check_trackers",
-    "told_in_a_sentence",
+    "exhaustion_explained",
 ]
