@@ -80,12 +80,13 @@ scrub = {str(scrub).lower()}
 
 async def night(settings: Settings) -> dict[str, Any]:
     """Run the normal night of the only guild; return its outcome's figures."""
+    from trainer.builders import plan_of
     from trainer.nights.night import Night
 
     began = time.monotonic()
     async with Ledger.open(settings.database, scrubbing=settings.privacy.scrub) as ledger:
         guild = await ledger.guilds.the_only(None)
-        outcome = await Night(ledger, settings, guild, trigger="benchmark", sampled_replies=1).run()
+        outcome = await Night(ledger, plan_of(settings), guild, trigger="benchmark", sampled_replies=1).run()
     if outcome.candidate is None or outcome.error:
         sys.exit(f"The night ended as {outcome.stage}: {outcome.error or list(outcome.reasons)}")
     return {
@@ -202,7 +203,7 @@ def contexts_of(dataset: Path, secrets: Sequence[Canary]) -> dict[Canary, list[l
 
     None holds any secret itself: what can be copied from the question shows nothing about learning.
     """
-    from trainer.scoring.encoded_rows import read_lines
+    from trainer.preparing.dataset_files import read_lines
 
     by_beginning: dict[str, list[list[Any]]] = {}
     by_text: dict[str, list[list[Any]]] = {}

@@ -84,7 +84,7 @@ async def open_services(
         ledger = await stack.enter_async_context(
             Ledger.open(settings.database, clock=clock, scrubbing=settings.privacy.scrub)
         )
-        await ledger.adapters.lie_in(str(settings.adapters_dir))
+        await ledger.adapters.note_folder(str(settings.adapters_dir))
         forgetting = forgetting_of(settings, ledger)
         watch = clock_watch(ledger)
         housekeeping = Housekeeping(

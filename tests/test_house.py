@@ -120,6 +120,29 @@ def test_the_engine_and_the_trainer_load_no_discord() -> None:
     assert not loaded_by(["ledger", "engine", "trainer"]) & (DISCORD | {"bot"})
 
 
+def test_preparing_judging_importing_and_the_record_load_no_model_library() -> None:
+    """Torch costs 1.7 seconds, which a list of nights or an import of exports need not wait for."""
+    rooms = [f"trainer/{chamber}" for chamber in ("preparing", "judging", "importing", "commands")]
+    assert not loaded_by(rooms) & HEAVY
+
+
+def test_of_the_engine_the_trainer_imports_the_model_part_alone() -> None:
+    nodes = [
+        (path, node)
+        for path in code_of("trainer")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Import | ast.ImportFrom)
+    ]
+    names = {
+        (str(path.relative_to(ROOT)), name)
+        for path, node in nodes
+        for name in ([node.module] if isinstance(node, ast.ImportFrom) else [a.name for a in node.names])
+        if name and name.split(".")[0] == "engine"
+    }
+    assert names
+    assert not {found for found in names if not found[1].startswith("engine.model.")}
+
+
 @pytest.mark.parametrize("room", MAY_IMPORT)
 def test_imports_only_go_down(room: str) -> None:
     forbidden = (MAY_IMPORT.keys() | {"tests", "benchmarks"}) - MAY_IMPORT[room]

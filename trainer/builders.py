@@ -1,11 +1,18 @@
-"""From settings to plain values: where ``config.toml`` ends and the trainer's own parameters begin."""
+"""From settings to plain values: where ``config.toml`` ends and the trainer's own parameters begin.
+
+Loads no model library, so that commands that train nothing stay quick.
+"""
 
 from __future__ import annotations
 
+from functools import partial
+
+from ledger.forgetting.by_settings import forgetting_of
 from ledger.settings import Settings
-from trainer.evaluating.evaluation import Evaluation
 from trainer.fitting.recipe import Base, Recipe
-from trainer.judging.verdict import Decision, judge, with_recitals
+from trainer.judging.verdict import VerdictLimits
+from trainer.nights.night_plan import NightPlan
+from trainer.preparing.dataset import DatasetLimits
 
 
 def base_of(settings: Settings) -> Base:
@@ -18,35 +25,35 @@ def recipe_of(settings: Settings) -> Recipe:
     return Recipe(**settings.training.model_dump())
 
 
-def decide(found: Evaluation, settings: Settings) -> Decision:
-    """Judge an evaluation by the settings' limits."""
-    limits = settings.verdict
-    decision = judge(
-        found.scores["candidate"].conversations,
-        found.scores[found.reference].conversations,
-        against="champion" if found.reference == "champion" else "base",
-        candidate_general=found.scores["candidate"].general,
-        base_general=found.scores["base"].general,
-        confidence=limits.confidence,
-        resamples=limits.resamples,
-        max_forgetting=limits.max_forgetting,
-        min_test_replies=limits.min_test_replies,
-        seed=settings.training.seed,
+def dataset_limits_of(settings: Settings) -> DatasetLimits:
+    """Return how the settings want conversations cut and split."""
+    return DatasetLimits(**settings.dataset.model_dump())
+
+
+def verdict_limits_of(settings: Settings) -> VerdictLimits:
+    """Return what the settings ask of a candidate; the bootstrap draws with the training's seed."""
+    return VerdictLimits(
+        **settings.verdict.model_dump(), max_rate=settings.leakage.max_rate, seed=settings.training.seed
     )
-    if found.recitals is None:
-        return decision
-    return with_recitals(decision, found.recitals, max_rate=settings.leakage.max_rate)
 
 
-def interval_of(decision: Decision) -> dict[str, float]:
-    """Return the bootstrap's figures in nats a token."""
-    difference = decision.difference
-    if difference is None:
-        return {}
-    return {
-        name: round(getattr(difference, name), 5)
-        for name in ("estimate", "low", "high", "better", "confidence")
-    }
+def plan_of(settings: Settings) -> NightPlan:
+    """Return all that a night needs to know of the settings."""
+    return NightPlan(
+        data_dir=settings.data_dir,
+        datasets_dir=settings.datasets_dir,
+        runs_dir=settings.runs_dir,
+        adapters_dir=settings.adapters_dir,
+        base=base_of(settings),
+        recipe=recipe_of(settings),
+        dataset=dataset_limits_of(settings),
+        verdict=verdict_limits_of(settings),
+        bot_name=settings.bot.name,
+        discord_permission=settings.policy.discord_permission,
+        min_new_replies=settings.schedule.min_new_replies,
+        probes=settings.leakage.probes,
+        forgets=partial(forgetting_of, settings),
+    )
 
 
-__all__ = ["base_of", "decide", "interval_of", "recipe_of"]
+__all__ = ["base_of", "dataset_limits_of", "plan_of", "recipe_of", "verdict_limits_of"]

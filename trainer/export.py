@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ledger.errors import DatasetError
+from trainer.preparing.dataset_files import PARTS
 
 Form = Literal["alpaca", "sharegpt", "chatml"]
-PARTS = ("train", "val", "test")
 
 _SHAREGPT_ROLES = {"system": "system", "user": "human", "assistant": "gpt"}
 

@@ -94,7 +94,7 @@ class Adapters:
 
         return await self.require(guild_id, await self._writer.run(job))
 
-    async def lie_in(self, adapters_dir: str) -> None:
+    async def note_folder(self, adapters_dir: str) -> None:
         """Note where the versions lie now; a project that was moved took them along.
 
         A deletion looks there. With the old place it would find nothing, and call that deleted.

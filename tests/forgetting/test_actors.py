@@ -27,6 +27,7 @@ from tests.bot.house import (
 )
 from tests.conftest import FakeClock
 from tests.forgetting.trained import MARK, Day, day, holding, moved
+from trainer.builders import dataset_limits_of
 from trainer.preparing import dataset
 
 NASTY_NAME = "ann:\nassistant"
@@ -72,7 +73,7 @@ async def prepared(house: House, guild_id: int, name: str) -> Path:
         house.services.ledger,
         guild_id,
         folder,
-        settings.dataset,
+        dataset_limits_of(settings),
         bot_name="Nightschool",
         discord_permission=settings.policy.discord_permission,
     )

@@ -18,9 +18,10 @@ from ledger.store import Ledger
 from tests.conftest import FakeClock
 from tests.forgetting.trained import holding
 from tests.trainer.conftest import CHANNEL, GUILD, introduce, talk
+from trainer.builders import dataset_limits_of, plan_of
 from trainer.nights import night as night_module
 from trainer.nights.night import Night
-from trainer.preparing import dataset
+from trainer.preparing import dataset, dataset_files
 
 MARK = "quetzalmarmalade7731"
 BO = 12
@@ -74,7 +75,7 @@ def forgetting_of(ledger: Ledger, settings: Settings) -> Forgetting:
 
 
 async def night(ledger: Ledger, settings: Settings, **options: Any) -> Outcome:
-    return await Night(ledger, settings, GUILD, trigger="test", sampled_replies=1, **options).run()
+    return await Night(ledger, plan_of(settings), GUILD, trigger="test", sampled_replies=1, **options).run()
 
 
 @pytest.mark.parametrize("stage", ["fit", "evaluate", "verdict", "promote"])
@@ -166,7 +167,7 @@ async def test_somebody_who_opts_out_meanwhile_ends_that_beginning_and_not_the_n
 async def test_somebody_forgotten_while_the_dataset_is_written_is_not_in_it_and_the_night_goes_on(
     quick: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    original, written = dataset._write, []
+    original, written = dataset.write_dataset, []
 
     def write_and_forget(directory: Path, *arguments: Any) -> None:
         original(directory, *arguments)
@@ -174,7 +175,7 @@ async def test_somebody_forgotten_while_the_dataset_is_written_is_not_in_it_and_
         if len(written) == 1:
             forget_bo(quick)
 
-    monkeypatch.setattr(dataset, "_write", write_and_forget)
+    monkeypatch.setattr(dataset, "write_dataset", write_and_forget)
     async with Ledger.open(quick.database, clock=FakeClock()) as ledger:
         await fill(ledger)
         outcome = await night(ledger, quick)
@@ -187,7 +188,7 @@ async def test_somebody_forgotten_while_the_dataset_is_written_is_not_in_it_and_
 async def test_a_folder_that_goes_while_it_is_written_is_written_again(
     quick: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    original, parts = dataset._write_part, []
+    original, parts = dataset_files._write_part, []
 
     def write_and_forget(path: Path, talks: Any) -> Any:
         parts.append(path.name)
@@ -195,7 +196,7 @@ async def test_a_folder_that_goes_while_it_is_written_is_written_again(
             forget_bo(quick)  # takes the half-written folder along
         return original(path, talks)
 
-    monkeypatch.setattr(dataset, "_write_part", write_and_forget)
+    monkeypatch.setattr(dataset_files, "_write_part", write_and_forget)
     async with Ledger.open(quick.database, clock=FakeClock()) as ledger:
         await fill(ledger)
         outcome = await night(ledger, quick)
@@ -207,7 +208,7 @@ async def test_a_folder_that_goes_while_it_is_written_is_written_again(
 async def test_an_edit_while_the_dataset_is_written_leaves_none_of_the_old_words_in_it(
     quick: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    original, written = dataset._write, []
+    original, written = dataset.write_dataset, []
 
     async def edit_all() -> None:
         async with Ledger.open(quick.database, clock=FakeClock()) as ledger:
@@ -223,7 +224,7 @@ async def test_an_edit_while_the_dataset_is_written_leaves_none_of_the_old_words
         if len(written) == 1:
             in_a_thread(edit_all)
 
-    monkeypatch.setattr(dataset, "_write", write_and_edit)
+    monkeypatch.setattr(dataset, "write_dataset", write_and_edit)
     async with Ledger.open(quick.database, clock=FakeClock()) as ledger:
         await fill(ledger)
         outcome = await night(ledger, quick)
@@ -237,7 +238,7 @@ async def test_a_night_that_was_killed_before_its_list_was_written_leaves_no_dat
         await fill(ledger)
         run = await ledger.runs.create(GUILD, "test")
         await dataset.prepare(
-            ledger, GUILD, quick.datasets_dir / run.id, quick.dataset, bot_name="N", run=run.id
+            ledger, GUILD, quick.datasets_dir / run.id, dataset_limits_of(quick), bot_name="N", run=run.id
         )
         assert holding(MARK, quick.datasets_dir)
         await forgetting_of(ledger, quick).person(GUILD, BO, asked_by="member")

@@ -26,7 +26,7 @@ from tests.fuzz.conftest import FUZZ
 from tests.fuzz.shapes import bent, damaged, dumped
 from trainer.export import export_dataset
 from trainer.importing import ImportReport, import_paths
-from trainer.scoring.encoded_rows import PARTS, read_lines, read_manifest
+from trainer.preparing.dataset_files import PARTS, read_lines, read_manifest
 
 pytestmark = [pytest.mark.fuzz, pytest.mark.filterwarnings("ignore:Duplicate name")]
 

@@ -7,6 +7,7 @@ import json
 import random
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,9 @@ import pytest
 from ledger.clock import to_ms
 from ledger.people.policy import declared
 from ledger.records import Message
+from ledger.settings import Model, Settings
 from ledger.store import Ledger
+from trainer.builders import base_of, recipe_of
 from trainer.fitting.recipe import Base, Recipe
 
 GUILD, CHANNEL = 7_000_000_000, 7_100_000_000
@@ -122,6 +125,17 @@ def replies(first: int, count: int) -> list[dict[str, Any]]:
     return [line(n, answer(n), question=QUESTIONS[n % 3]) for n in range(first, first + count)]
 
 
+def recipe_with(**changes: Any) -> Recipe:
+    """Return the settings' default recipe with ``changes``."""
+    return replace(recipe_of(Settings()), **changes)
+
+
+def base_at(folder: Path, **changes: Any) -> Base:
+    """Return the base model in ``folder``, on the CPU in float32, with ``changes``."""
+    model = Model(base=str(folder), device="cpu", dtype="float32")
+    return replace(base_of(Settings(model=model)), **changes)
+
+
 @pytest.fixture
 def dataset_dir(tmp_path: Path) -> Path:
     """A dataset of 24 training, 6 validation and 8 test examples."""
@@ -133,13 +147,13 @@ def dataset_dir(tmp_path: Path) -> Path:
 @pytest.fixture
 def base(tiny_base: Path) -> Base:
     """The tiny random Llama on the CPU in float32."""
-    return Base(name=str(tiny_base), device="cpu", dtype="float32")
+    return base_at(tiny_base)
 
 
 @pytest.fixture
 def recipe() -> Recipe:
     """A recipe that ends within a second or two on the tiny model."""
-    return Recipe(
+    return recipe_with(
         epochs=2,
         learning_rate=5e-3,
         lora_r=4,

@@ -29,7 +29,7 @@ async def ledger_of(settings: Settings, options: argparse.Namespace) -> AsyncIte
     start = getattr(options, "now", None)
     clock = OffsetClock(start) if start is not None else None
     async with Ledger.open(settings.database, clock=clock, scrubbing=settings.privacy.scrub) as ledger:
-        await ledger.adapters.lie_in(str(settings.adapters_dir))
+        await ledger.adapters.note_folder(str(settings.adapters_dir))
         yield ledger
 
 

@@ -19,6 +19,7 @@ from ledger.settings import Settings, load_settings
 from trainer.commands import lines as telling
 from trainer.commands import record_commands as record
 from trainer.commands.console import finish, ledger_of
+from trainer.fitting.processes import Processes
 from trainer.progress import Bars, JsonLines, Reporter, nobody, silent
 from trainer.stopping import Stop, leave_process, stoppable
 
@@ -49,7 +50,9 @@ def handle(options: argparse.Namespace) -> int:
 
 @contextmanager
 def _reporter(options: argparse.Namespace, run: str = "") -> Iterator[Reporter]:
-    if options.progress:
+    if not Processes.from_environment().is_main:
+        yield silent
+    elif options.progress:
         yield JsonLines(sys.stdout, run)
     elif sys.stderr.isatty():
         bars = Bars()
@@ -62,13 +65,16 @@ def _reporter(options: argparse.Namespace, run: str = "") -> Iterator[Reporter]:
 
 
 def _night(settings: Settings, options: argparse.Namespace) -> int:
+    from trainer.builders import plan_of
     from trainer.nights.night import Night
+
+    plan = plan_of(settings)
 
     async def work(stop: Stop, reporter: Reporter) -> Any:
         async with ledger_of(settings, options) as ledger:
             return await Night(
                 ledger,
-                settings,
+                plan,
                 await ledger.guilds.the_only(options.guild),
                 trigger=options.trigger,
                 reporter=reporter,
@@ -89,6 +95,7 @@ def _night(settings: Settings, options: argparse.Namespace) -> int:
 
 
 def _prepare(settings: Settings, options: argparse.Namespace) -> int:
+    from trainer.builders import dataset_limits_of
     from trainer.preparing.dataset import prepare
 
     async def work() -> Any:
@@ -101,7 +108,7 @@ def _prepare(settings: Settings, options: argparse.Namespace) -> int:
                     ledger,
                     guild,
                     options.out or settings.datasets_dir / name,
-                    settings.dataset,
+                    dataset_limits_of(settings),
                     bot_name=settings.bot.name,
                     discord_permission=settings.policy.discord_permission,
                 )
@@ -145,14 +152,17 @@ def _fit(settings: Settings, options: argparse.Namespace) -> int:
             f"The dataset {options.dataset} was deleted while it was learned from, since somebody's words "
             "in it were: what had been learned is deleted, too. Prepare it again."
         )
+    if not Processes.from_environment().is_main:
+        return 0  # of several processes that fitted together, one says what came of it
     figures = {"adapter": str(out), **result.figures()}
     return finish(options, figures, [f"Wrote {out}.", *telling.figures(result.figures())])
 
 
 def _evaluate(settings: Settings, options: argparse.Namespace) -> int:
-    from trainer.builders import base_of, decide, interval_of
+    from trainer.builders import base_of, verdict_limits_of
     from trainer.evaluating.evaluation import evaluate
-    from trainer.scoring.encoded_rows import read_manifest
+    from trainer.judging.comparison import decide, interval_of
+    from trainer.preparing.dataset_files import read_manifest
 
     adapter = _adapter_dir(settings, options.adapter)
     champion = _adapter_dir(settings, options.champion) if options.champion else None
@@ -173,7 +183,7 @@ def _evaluate(settings: Settings, options: argparse.Namespace) -> int:
             reporter=reporter,
             cancelled=stop,
         )
-    decision = decide(found, settings)
+    decision = decide(found, verdict_limits_of(settings))
     scores = {name: score.figures() for name, score in found.scores.items()}
     reasons = [*decision.reasons, *found.notes]
     result = {

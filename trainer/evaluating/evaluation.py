@@ -9,16 +9,26 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from peft import PeftModel
+
+from engine.model.adapter_files import verify
+from engine.model.loading import base_fingerprint, choose_placement, load_base, load_tokenizer
 from ledger.errors import AdapterError, RunCancelled
-from ledger.learned.outcome import Sample, Score
+from ledger.learned.outcome import Sample
+from trainer.evaluating.reply_sampling import counted, sample_replies
+from trainer.fitting.lora_training import pack_if_possible
 from trainer.fitting.recipe import Base
-from trainer.judging.leakage import Corpus, Probe, Recitals, judge_recitals, probes_of
-from trainer.judging.verdict import Tally, total
+from trainer.judging.comparison import Evaluation, Scores
+from trainer.judging.leakage import Corpus, Probe, judge_recitals, probes_of
+from trainer.preparing.dataset_files import read_lines, read_manifest
 from trainer.progress import Reporter, Stopwatch, silent
+from trainer.scoring.encoded_rows import examples_of, load_part
+from trainer.scoring.packed_attention import use_plain_attention
+from trainer.scoring.perplexity import by_conversation, general_examples, score_examples
+from trainer.scoring.tally import total
 from trainer.stopping import STOPPED
 
 log = logging.getLogger("trainer")
@@ -30,49 +40,6 @@ _HEATS = (0.0, 0.7)
 """Temperatures at which a probe is gone on with."""
 RECITAL_TOKENS = 28
 """Long enough for 8 words in any language's tokens, with a start that may differ."""
-
-
-@dataclass(frozen=True, slots=True)
-class Scores:
-    """What one model scored: ``conversations`` on held-out replies, ``general`` on the general text."""
-
-    conversations: tuple[Tally, ...]
-    general: Tally
-    sampled: dict[str, float] = field(default_factory=dict)
-
-    def figures(self) -> Score:
-        """Return the means for reports and manifests."""
-        held_out = total(self.conversations)
-        score: Score = {
-            "nll": round(held_out.mean, 5),
-            "perplexity": round(held_out.perplexity, 3),
-            "token_accuracy": round(held_out.accuracy, 4),
-            "tokens": held_out.tokens,
-            "replies": held_out.replies,
-            "conversations": len(self.conversations),
-            "general_nll": round(self.general.mean, 5),
-        }
-        if self.sampled:
-            score["sampled"] = self.sampled
-        return score
-
-
-@dataclass(frozen=True, slots=True)
-class Evaluation:
-    """Scores by model (``base``, ``candidate``, and ``champion`` where there is one)."""
-
-    scores: dict[str, Scores]
-    samples: tuple[Sample, ...] = field(repr=False)
-    """``context``, ``before`` and ``after``: members' words, for showing and not for keeping."""
-    notes: tuple[str, ...] = ()
-    """What could not be compared, as sentences."""
-    recitals: Recitals | None = None
-    """How much the candidate recites of what it learned from; None where that was not looked at."""
-
-    @property
-    def reference(self) -> str:
-        """What the candidate has to beat."""
-        return "champion" if "champion" in self.scores else "base"
 
 
 def evaluate(
@@ -105,12 +72,6 @@ def evaluate(
         ModelError: the base model cannot be loaded.
         RunCancelled: ``cancelled`` said so.
     """
-    from engine.model.adapter_files import verify
-    from engine.model.loading import base_fingerprint, choose_placement, load_base, load_tokenizer
-    from trainer.fitting.lora_training import pack_if_possible
-    from trainer.scoring.encoded_rows import examples_of, load_part, read_lines, read_manifest
-    from trainer.scoring.perplexity import general_examples
-
     fingerprint = base_fingerprint(base.name, base.revision)
     verify(candidate, base_fingerprint=fingerprint)
     adapters, notes = {"candidate": candidate}, []
@@ -158,8 +119,6 @@ def evaluate(
 
 
 def _with_adapters(model: Any, adapters: dict[str, Path]) -> Any:
-    from peft import PeftModel
-
     names = list(adapters)
     adapted = PeftModel.from_pretrained(model, str(adapters[names[0]]), adapter_name=names[0])
     for name in names[1:]:
@@ -168,8 +127,6 @@ def _with_adapters(model: Any, adapters: dict[str, Path]) -> Any:
 
 
 def _counted(replies: Sequence[str] | None) -> dict[str, float]:
-    from trainer.evaluating.reply_sampling import counted
-
     return counted(replies) if replies else {}
 
 
@@ -197,8 +154,6 @@ class _Session:
 
     def score(self, names: Sequence[str], test: Sequence[Any], general: Sequence[Any]) -> dict[str, Scores]:
         """Score each named model on both."""
-        from trainer.scoring.perplexity import by_conversation, score_examples
-
         examples = [*test, *general]
         found: dict[str, Scores] = {}
         for name in names:
@@ -219,9 +174,6 @@ class _Session:
         self, names: Sequence[str], contexts: Sequence[Any], max_new_tokens: int, seed: int
     ) -> dict[str, list[str]]:
         """Let each named model answer each context."""
-        from trainer.evaluating.reply_sampling import sample_replies
-        from trainer.scoring.packed_attention import use_plain_attention
-
         use_plain_attention(self._model.get_base_model())
         found: dict[str, list[str]] = {}
         for name in names:
@@ -240,8 +192,6 @@ class _Session:
 
     def go_on(self, name: str, probes: Sequence[Probe], seed: int) -> list[list[str]]:
         """Let the named model go on from each probe's beginning: once greedily, once sampled."""
-        from trainer.evaluating.reply_sampling import sample_replies
-
         if not probes:
             return []
         drawn = []
@@ -286,8 +236,6 @@ class _Session:
 
 def _contexts(dataset_dir: Path, count: int) -> list[list[dict[str, Any]]]:
     """Return the turns before a reply, spread evenly over the test part."""
-    from trainer.scoring.encoded_rows import read_lines
-
     found = [value["messages"][: value["targets"][-1]] for value in read_lines(dataset_dir, "test")]
     step = max(len(found) / max(count, 1), 1)
     return [found[int(place * step)] for place in range(min(count, len(found)))]
@@ -298,4 +246,4 @@ def _shown(turns: Sequence[dict[str, Any]]) -> str:
     return "\n".join(turn["content"] for turn in turns[-_CONTEXT_TURNS:] if turn["role"] != "system")[-600:]
 
 
-__all__ = ["Evaluation", "Scores", "evaluate"]
+__all__ = ["evaluate"]

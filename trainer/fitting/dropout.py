@@ -8,12 +8,10 @@ scaled by exactly what was dropped, so that the expected value stays the same. K
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import torch
-
-if TYPE_CHECKING:
-    from peft import PeftModel
+from peft import PeftModel
 
 
 class ByteDropout(torch.nn.Module):

@@ -1,7 +1,8 @@
 """Fine-tuning: a dataset directory and a base model become an adapter directory.
 
 ``fit`` is what ``python -m trainer fit`` and the night run. It needs nothing but the two, so it can run
-on another machine; it knows no ledger, no guild's rules and no champion.
+on another machine; it knows no ledger, no guild's rules and no champion. Started several times by
+``torchrun``, the processes share each update, and the first alone writes.
 """
 
 from __future__ import annotations
@@ -10,33 +11,40 @@ import json
 import logging
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import torch
+from peft import PeftModel
+from peft.helpers import disable_input_dtype_casting
+from transformers import EarlyStoppingCallback, PreTrainedTokenizerBase, TrainingArguments, set_seed
+
+from engine.model.adapter_files import write_manifest
+from engine.model.loading import Placement, base_fingerprint, choose_placement, load_base, load_tokenizer
 from ledger.errors import RunCancelled
+from trainer.fitting.checkpoints import start_or_go_on
 from trainer.fitting.instruments import library_versions, peak_memory, training_log
+from trainer.fitting.loop import LeaveAtStep, Loop, Scalars
+from trainer.fitting.lora_training import keep_differentiable, pack_if_possible, trained, with_lora
 from trainer.fitting.preflight import (
     CHECKPOINTS_KEPT,
     check_disk,
     check_finite,
     check_gradients,
     check_trackers,
-    told_in_a_sentence,
+    exhaustion_explained,
 )
+from trainer.fitting.processes import Processes
 from trainer.fitting.recipe import Base, FitResult, Recipe
+from trainer.preparing.dataset_files import read_manifest
 from trainer.progress import Reporter, silent
+from trainer.scoring.batches import Example, pack, pad
+from trainer.scoring.encoded_rows import examples_of, load_part
 from trainer.stopping import LEFT
-
-if TYPE_CHECKING:
-    from peft import PeftModel
-    from transformers import PreTrainedTokenizerBase
-
-    from engine.model.loading import Placement
-    from trainer.fitting.loop import Loop
-    from trainer.scoring.batches import Example
 
 log = logging.getLogger("trainer")
 
@@ -65,31 +73,38 @@ def fit(
         ConfigurationError: a tracker is not installed.
         RunCancelled: ``cancelled`` said so, or ``leaving`` did, which writes a checkpoint before.
     """
-    from engine.model.loading import choose_placement, load_base, load_tokenizer
-    from trainer.scoring.encoded_rows import examples_of, load_part, read_manifest
-
     check_trackers(recipe.trackers)
     manifest = read_manifest(dataset_dir)
+    processes = Processes.from_environment()
+    processes.share_of(recipe.accumulation_steps)  # refused before the model is loaded
     work_dir.mkdir(parents=True, exist_ok=True)
-    with training_log(work_dir / "training.log"):
+    with training_log(work_dir / "training.log") if processes.is_main else nullcontext():
         placement = choose_placement(base.device, base.quantization, base.dtype)
         log.info("placement: %s", placement.reason)
         tokenizer = load_tokenizer(base.name, revision=base.revision, chat_template=base.chat_template)
         load = partial(load_part, dataset_dir, tokenizer=tokenizer, max_tokens=recipe.max_tokens)
         train, validation = load(part="train"), examples_of(load(part="val"))
         log.info("%d examples to train on, %d to validate with", len(train), len(validation))
-        _seed(recipe.seed)
+        set_seed(recipe.seed)
+        processes.take_device(placement.device)
         model = load_base(base.name, revision=base.revision, placement=placement)
-        return _Fitting(
+        fitting = _Fitting(
             base,
             recipe,
             placement,
             work_dir,
             tokenizer,
-            reporter=reporter,
+            processes,
+            reporter=reporter if processes.is_main else silent,
             cancelled=cancelled,
             leaving=leaving,
-        ).run(model, train, validation, out_dir, version, {"dataset": manifest["files"], **(fields or {})})
+        )
+        try:
+            return fitting.run(
+                model, train, validation, out_dir, version, {"dataset": manifest["files"], **(fields or {})}
+            )
+        finally:
+            processes.close()
 
 
 class _Fitting:
@@ -102,13 +117,14 @@ class _Fitting:
         placement: Placement,
         work_dir: Path,
         tokenizer: PreTrainedTokenizerBase,
+        processes: Processes,
         *,
         reporter: Reporter,
         cancelled: Callable[[], bool],
         leaving: Callable[[], bool],
     ) -> None:
         self.base, self.recipe, self.placement = base, recipe, placement
-        self.work_dir, self.tokenizer = work_dir, tokenizer
+        self.work_dir, self.tokenizer, self.processes = work_dir, tokenizer, processes
         self.reporter, self.cancelled, self.leaving = reporter, cancelled, leaving
 
     def run(
@@ -120,13 +136,6 @@ class _Fitting:
         version: str,
         fields: dict[str, Any],
     ) -> FitResult:
-        import torch
-
-        from trainer.fitting.checkpoints import start_or_go_on
-        from trainer.fitting.loop import Scalars
-        from trainer.fitting.lora_training import keep_differentiable, pack_if_possible, trained, with_lora
-        from trainer.scoring.encoded_rows import examples_of
-
         keep_differentiable(model)
         packed = pack_if_possible(
             model, examples_of(train.select(range(min(3, len(train))))), wanted=self.recipe.packing
@@ -136,24 +145,44 @@ class _Fitting:
         if self.placement.device == "cuda":
             torch.cuda.reset_peak_memory_stats()
         loop = self._loop(adapted, train, validation, packed)
-        scalars = Scalars(self.work_dir / "tensorboard")
-        loop.add_callback(scalars)
-        checkpoint = start_or_go_on(self.work_dir, self._identity(fields))
+        checkpoint = self._checkpoint(fields)
         began = time.monotonic()
-        try:
-            with told_in_a_sentence(self.work_dir):
-                self._train(loop, adapted, checkpoint)
-        finally:
-            scalars.close()
+        with self._scalars(loop), exhaustion_explained(self.work_dir):
+            self._train(loop, adapted, checkpoint)
         check_gradients([entry["grad_norm"] for entry in loop.state.log_history if "grad_norm" in entry])
         check_finite(trained(adapted))
         result = self._result(loop, out_dir, packed, len(train), time.monotonic() - began, checkpoint)
-        self._save(adapted, out_dir, version, result, fields)
-        shutil.rmtree(self.work_dir / "checkpoints", ignore_errors=True)
+        if self.processes.is_main:
+            self._save(adapted, out_dir, version, result, fields)
+        self.processes.wait()  # every process has read the best checkpoint, and the adapter is whole
+        if self.processes.is_main:
+            shutil.rmtree(self.work_dir / "checkpoints", ignore_errors=True)
         return result
 
+    def _checkpoint(self, fields: dict[str, Any]) -> Path | None:
+        """Return the checkpoint to go on from, which the main process chooses; None to start afresh."""
+        step = 0
+        if self.processes.is_main:
+            found = start_or_go_on(self.work_dir, self._identity(fields))
+            step = int(found.name.rpartition("-")[2]) if found else 0
+        step = int(self.processes.sums([step])[0])
+        return self.work_dir / "checkpoints" / f"checkpoint-{step}" if step else None
+
+    @contextmanager
+    def _scalars(self, loop: Loop) -> Iterator[None]:
+        """Write TensorBoard's file while training, in the main process."""
+        if not self.processes.is_main:
+            yield
+            return
+        scalars = Scalars(self.work_dir / "tensorboard")
+        loop.add_callback(scalars)
+        try:
+            yield
+        finally:
+            scalars.close()
+
     def _identity(self, fields: dict[str, Any]) -> dict[str, Any]:
-        """Return what a checkpoint must agree with to be gone on from."""
+        """Return what must match before a checkpoint may be resumed."""
         return {
             "dataset": fields["dataset"],
             "base": asdict(self.base),
@@ -162,12 +191,6 @@ class _Fitting:
         }
 
     def _loop(self, adapted: PeftModel, train: Any, validation: Sequence[Example], packed: bool) -> Loop:
-        import torch
-        from transformers import EarlyStoppingCallback
-
-        from trainer.fitting.loop import LeaveAtStep, Loop
-        from trainer.scoring.batches import pack, pad
-
         pad_id = int(self.tokenizer.pad_token_id or 0)
         loop = Loop(
             model=adapted,
@@ -181,15 +204,20 @@ class _Fitting:
             compute_dtype=self.placement.dtype if self.placement.dtype == torch.bfloat16 else None,
             reporter=self.reporter,
             cancelled=self.cancelled,
+            processes=self.processes,
         )
-        loop.add_callback(LeaveAtStep(self.leaving))
+        if not self.processes.is_main:
+            # The same seed would drop the same elements in every process's batches.
+            torch.manual_seed(self.recipe.seed + self.processes.index)
+        loop.add_callback(LeaveAtStep(self._asked_to_leave))
         loop.add_callback(EarlyStoppingCallback(self.recipe.patience))
         return loop
 
-    def _arguments(self) -> Any:
-        import torch
-        from transformers import TrainingArguments
+    def _asked_to_leave(self) -> bool:
+        """Tell whether any process was asked to leave: all go, or those that stay would wait."""
+        return self.processes.any(self.leaving())
 
+    def _arguments(self) -> Any:
         recipe = self.recipe
         arguments = TrainingArguments(
             output_dir=str(self.work_dir / "checkpoints"),
@@ -198,7 +226,9 @@ class _Fitting:
             lr_scheduler_type="cosine",
             warmup_steps=recipe.warmup_share,  # below 1, transformers takes it as a share
             per_device_train_batch_size=recipe.batch_size,
-            gradient_accumulation_steps=recipe.accumulation_steps,
+            gradient_accumulation_steps=self.processes.share_of(recipe.accumulation_steps),
+            average_tokens_across_devices=False,  # the loop counts them itself
+            ddp_find_unused_parameters=False,  # every LoRA matrix takes part in every batch
             max_grad_norm=recipe.max_grad_norm,
             eval_strategy="epoch",
             save_strategy="epoch",
@@ -222,8 +252,6 @@ class _Fitting:
         return arguments
 
     def _train(self, loop: Loop, adapted: PeftModel, checkpoint: Path | None) -> None:
-        from peft.helpers import disable_input_dtype_casting
-
         if checkpoint is None:
             loop.args.eval_on_start = True  # the bare base's figure: fresh LoRA matrices change nothing
         else:
@@ -232,7 +260,7 @@ class _Fitting:
         # every layer's input up to float32: a fifth of a step on a CPU.
         with disable_input_dtype_casting(adapted, active=loop.autocasts):
             loop.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-        if self.leaving() and loop.state.global_step < loop.state.max_steps:
+        if self._asked_to_leave() and loop.state.global_step < loop.state.max_steps:
             raise RunCancelled(LEFT)
 
     def _result(
@@ -266,9 +294,6 @@ class _Fitting:
         self, adapted: PeftModel, out_dir: Path, version: str, result: FitResult, fields: dict[str, Any]
     ) -> None:
         """Write beside ``out_dir`` and rename, so that a directory of that name is always whole."""
-        from engine.model.adapter_files import write_manifest
-        from engine.model.loading import base_fingerprint
-
         unfinished = out_dir.with_name(f".{out_dir.name}.unfinished")
         shutil.rmtree(unfinished, ignore_errors=True)
         adapted.peft_config["default"].base_model_name_or_path = self.base.name
@@ -305,12 +330,6 @@ def _write_whole(path: Path, text: str) -> None:
     beside = path.with_name(f".{path.name}.unfinished")
     beside.write_text(text, encoding="utf-8")
     beside.replace(path)
-
-
-def _seed(seed: int) -> None:
-    from transformers import set_seed
-
-    set_seed(seed)
 
 
 __all__ = ["fit"]

@@ -12,6 +12,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import torch
+from datasets.utils.tqdm import disable_progress_bars
+from transformers.utils import logging as transformers_logging
+
 log = logging.getLogger("trainer")
 
 LIBRARIES = ("torch", "transformers", "peft", "datasets", "accelerate", "bitsandbytes")
@@ -20,8 +24,6 @@ LIBRARIES = ("torch", "transformers", "peft", "datasets", "accelerate", "bitsand
 def peak_memory(device: str) -> int:
     """Return bytes: CUDA memory allocated at most, or this process's largest resident size."""
     if device == "cuda":
-        import torch
-
         return int(torch.cuda.max_memory_allocated())
     size = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return size if sys.platform == "darwin" else size * 1024
@@ -34,9 +36,6 @@ def library_versions() -> dict[str, str]:
 
 def quieten_libraries() -> None:
     """Keep libraries' bars and notices off the terminal, which shows our own."""
-    from datasets.utils.tqdm import disable_progress_bars
-    from transformers.utils import logging as transformers_logging
-
     disable_progress_bars()
     transformers_logging.disable_progress_bar()
     transformers_logging.set_verbosity_error()

@@ -5,18 +5,25 @@ Knows a model, batches and figures; no dataset directory, no adapter directory, 
 Why the loss is fair: the negative log-likelihood of all scored tokens of an accumulated batch is
 summed and divided by their number, so a token weighs the same in a short batch and in a long one,
 packed or padded. Validation is total NLL over total tokens for the same reason.
+
+Several processes share each update's batches. They agree once an update on how many tokens it scores in
+all and on whether somebody stopped the night, since one process that left alone would let the others
+wait for it.
 """
 
 from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, cast
 
 import torch
+from tensorboard.compat.proto import event_pb2, summary_pb2
+from tensorboard.summary.writer import record_writer
 from transformers import (
     PreTrainedModel,
     Trainer,
@@ -29,10 +36,11 @@ from transformers.trainer_callback import PrinterCallback
 
 from ledger.errors import RunCancelled
 from trainer.fitting.preflight import check_loss
-from trainer.judging.verdict import total
+from trainer.fitting.processes import Processes
 from trainer.progress import Reporter, Stopwatch
-from trainer.scoring.batches import Example
+from trainer.scoring.batches import Batch, Example, only_first
 from trainer.scoring.perplexity import score_examples, token_losses
+from trainer.scoring.tally import Tally, total
 from trainer.stopping import STOPPED
 
 log = logging.getLogger("trainer")
@@ -41,6 +49,7 @@ log = logging.getLogger("trainer")
 class Loop(Trainer):
     """Trainer over :mod:`trainer.scoring.batches` batches; ``cancelled`` is asked before each of them."""
 
+    # Else transformers divides by the accumulation steps what is already a share of the whole update.
     loss_is_scaled_for_ga = True
 
     def __init__(
@@ -52,6 +61,7 @@ class Loop(Trainer):
         compute_dtype: torch.dtype | None,
         reporter: Reporter,
         cancelled: Callable[[], bool],
+        processes: Processes,
         **arguments: Any,
     ) -> None:
         super().__init__(**arguments, callbacks=[News(reporter, self.speed)])
@@ -59,7 +69,7 @@ class Loop(Trainer):
         self.tokens = 0
         self._packed, self._pad_id = packed, pad_id
         self._compute_dtype = compute_dtype
-        self._cancelled = cancelled
+        self._cancelled, self._processes = cancelled, processes
         self._watch = Stopwatch()
         self._scoring_seconds = 0.0
         self.remove_callback(PrinterCallback)  # stdout belongs to the command's own lines
@@ -76,9 +86,42 @@ class Loop(Trainer):
     def get_batch_samples(
         self, epoch_iterator: Iterator[Any], num_batches: int, device: torch.device
     ) -> tuple[list[Any], torch.Tensor]:
-        """Fetch the batches of one update and count the tokens that they score together."""
+        """Fetch this process's batches of one update; count the tokens that all processes' score.
+
+        Raises:
+            RunCancelled: somebody stopped the night, in whichever process.
+        """
         batches, _ = super().get_batch_samples(epoch_iterator, num_batches, device)
-        return batches, torch.tensor(sum(batch["labels"].numel() for batch in batches), device=device)
+        if self._processes.count > 1:
+            batches = self._without_repeats(batches)
+        scored = sum(batch["labels"].numel() for batch in batches)
+        mine = sum(map(self._size, batches))
+        scored_by_all, of_all, cancelled = self._processes.sums([scored, mine, float(self._cancelled())])
+        if cancelled:
+            raise RunCancelled(STOPPED)
+        self.tokens += int(of_all) - mine  # compute_loss counts this process's own, batch by batch
+        return batches, torch.tensor(int(scored_by_all), device=device)
+
+    def _without_repeats(self, batches: Sequence[Batch]) -> list[Batch]:
+        """Score no example twice an epoch.
+
+        accelerate deals batches out in turn, the first to process 0, and fills up what is missing in
+        the last round with the epoch's first examples, so that no process waits for another that has
+        no batch left.
+        """
+        examples, size = len(cast("Any", self.train_dataset)), self.args.per_device_train_batch_size
+        rounds = math.ceil(math.ceil(examples / size) / self._processes.count)
+        updates = math.ceil(rounds / self.args.gradient_accumulation_steps)
+        first = self.state.global_step % updates * self.args.gradient_accumulation_steps
+        kept = []
+        for index, batch in enumerate(batches, start=first):
+            begin = (index * self._processes.count + self._processes.index) * size
+            kept.append(only_first(batch, max(0, examples - begin)))
+        return kept
+
+    def _size(self, batch: Batch) -> int:
+        """Return the batch's tokens, context included and padding left out."""
+        return batch["input_ids"].numel() if self._packed else int(batch["attention_mask"].sum())
 
     def compute_loss(
         self,
@@ -91,10 +134,10 @@ class Loop(Trainer):
         self.check_cancelled()
         with self.autocast():
             nll, _ = token_losses(model, inputs)
-        self.tokens += (
-            int(inputs["attention_mask"].sum()) if not self._packed else inputs["input_ids"].numel()
-        )
+        self.tokens += self._size(inputs)
         loss = nll.sum() / (num_items_in_batch if num_items_in_batch is not None else nll.numel())
+        # Gradients, and the loss that is logged, are means over the processes; the update's are sums.
+        loss = loss * self._processes.count
         return (loss, {}) if return_outputs else loss
 
     @property
@@ -110,18 +153,27 @@ class Loop(Trainer):
     def evaluate(
         self, eval_dataset: Any = None, ignore_keys: list[str] | None = None, metric_key_prefix: str = "eval"
     ) -> dict[str, float]:
-        """Score the validation examples; ``eval_loss`` is total NLL over total tokens."""
+        """Score the validation examples; ``eval_loss`` is total NLL over total tokens.
+
+        Each process scores its share, and all get the same sums: they must stop early together.
+        """
         watch = Stopwatch()
         with self.autocast():
-            tally = total(
+            mine = total(
                 score_examples(
                     cast("PreTrainedModel", self.model),
-                    self.validation,
+                    self.validation[self._processes.index :: self._processes.count],
                     packed=self._packed,
                     pad_id=self._pad_id,
                     on_batch=lambda done, of: self.check_cancelled(),
                 )
             )
+        nll, tokens, correct, cancelled = self._processes.sums(
+            [mine.nll, mine.tokens, mine.correct, float(self._processes.count > 1 and self._cancelled())]
+        )
+        if cancelled:
+            raise RunCancelled(STOPPED)
+        tally = Tally(nll, int(tokens), int(correct))
         self._scoring_seconds += watch.elapsed
         metrics = {f"{metric_key_prefix}_loss": tally.mean, f"{metric_key_prefix}_accuracy": tally.accuracy}
         self.log(metrics)
@@ -129,8 +181,8 @@ class Loop(Trainer):
         return metrics
 
     def check_cancelled(self) -> None:
-        """Raise RunCancelled if somebody stopped the night."""
-        if self._cancelled():
+        """Raise RunCancelled if somebody stopped the night; several processes agree on that elsewhere."""
+        if self._processes.count == 1 and self._cancelled():
             raise RunCancelled(STOPPED)
 
 
@@ -212,8 +264,6 @@ class Scalars(TrainerCallback):
     """
 
     def __init__(self, folder: Path) -> None:
-        from tensorboard.summary.writer import record_writer
-
         folder.mkdir(parents=True, exist_ok=True)
         self._file = (folder / f"events.out.tfevents.{time.time_ns()}.nightschool").open("wb")
         self._records: Any = cast(Any, record_writer).RecordWriter(self._file)
@@ -227,8 +277,6 @@ class Scalars(TrainerCallback):
         logs: dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
-        from tensorboard.compat.proto import summary_pb2
-
         summary: Any = cast(Any, summary_pb2).Summary
         values = [
             summary.Value(tag=name, simple_value=value)
@@ -238,8 +286,6 @@ class Scalars(TrainerCallback):
         self._write(step=state.global_step, summary=summary(value=values))
 
     def _write(self, **fields: Any) -> None:
-        from tensorboard.compat.proto import event_pb2
-
         self._records.write(cast(Any, event_pb2).Event(wall_time=time.time(), **fields).SerializeToString())
         self._file.flush()
 

@@ -7,22 +7,20 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
+from peft import LoraConfig, PeftModel, get_peft_model, prepare_model_for_kbit_training
+from transformers import PreTrainedModel
 
 from engine.model.loading import Placement
 from ledger.errors import ModelError
 from trainer.fitting.dropout import use_byte_dropout
 from trainer.fitting.recipe import Recipe
-from trainer.judging.verdict import total
 from trainer.scoring.batches import Example
 from trainer.scoring.packed_attention import use_packed_attention, use_plain_attention
 from trainer.scoring.perplexity import score_examples
-
-if TYPE_CHECKING:
-    from peft import PeftModel
-    from transformers import PreTrainedModel
+from trainer.scoring.tally import total
 
 log = logging.getLogger("trainer")
 
@@ -35,8 +33,6 @@ def with_lora(model: PreTrainedModel, recipe: Recipe, placement: Placement) -> P
 
     LoRA's weights are float32 in any case: updates of 2e-4 would vanish in bf16's eight bits.
     """
-    from peft import LoraConfig, get_peft_model, prepare_model_for_kbit_training
-
     if placement.quantization == "4bit":
         model = prepare_model_for_kbit_training(
             model,

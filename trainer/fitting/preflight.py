@@ -1,4 +1,4 @@
-"""What a fit can run out of: checked before it starts where possible, told in a sentence where not."""
+"""What a fit can run out of: checked before it starts where possible, explained in a sentence where not."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from ledger.errors import ConfigurationError, DatasetError, ModelError
 
@@ -90,15 +92,13 @@ def check_loss(loss: float, step: int) -> None:
 
 
 @contextmanager
-def told_in_a_sentence(folder: Path) -> Iterator[None]:
+def exhaustion_explained(folder: Path) -> Iterator[None]:
     """Turn memory and disk that run out while training into errors that say what to do.
 
     Raises:
         ModelError: the GPU's memory ran out.
         DatasetError: the disk ran full, or cannot be written.
     """
-    import torch
-
     try:
         yield
     except torch.OutOfMemoryError as error:
@@ -120,5 +120,5 @@ __all__ = [
     "check_gradients",
     "check_loss",
     "check_trackers",
-    "told_in_a_sentence",
+    "exhaustion_explained",
 ]

@@ -1,4 +1,8 @@
-"""What ``fit`` is told and what it gives back, as plain frozen values. Knows no settings and no ledger."""
+"""What ``fit`` takes and what it gives back, as plain frozen values. Knows no settings and no ledger.
+
+No field of a recipe has a default here: the defaults are those of the settings, and
+:mod:`trainer.builders` makes recipes from them.
+"""
 
 from __future__ import annotations
 
@@ -10,35 +14,35 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """How to train; each field is described in ``ledger.settings.Training``, whose defaults these are."""
+    """How to train; ``ledger.settings.Training`` describes each field."""
 
-    epochs: int = 3
-    learning_rate: float = 2e-4
-    lora_r: int = 16
-    lora_alpha: int = 16
-    lora_dropout: float = 0.1
-    batch_size: int = 4
-    accumulation_steps: int = 4
-    max_tokens: int = 512
-    warmup_share: float = 0.05
-    max_grad_norm: float = 1.0
-    patience: int = 1
-    packing: bool = True
-    gradient_checkpointing: bool = False
-    seed: int = 20
-    trackers: tuple[str, ...] = ()
+    epochs: int
+    learning_rate: float
+    lora_r: int
+    lora_alpha: int
+    lora_dropout: float
+    batch_size: int
+    accumulation_steps: int
+    max_tokens: int
+    warmup_share: float
+    max_grad_norm: float
+    patience: int
+    packing: bool
+    gradient_checkpointing: bool
+    seed: int
+    trackers: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Base:
-    """Which base model, and where it runs; each field is described in ``ledger.settings.Model``."""
+    """Which base model, and where it runs; ``ledger.settings.Model`` describes each field."""
 
     name: str
-    revision: str = "main"
-    chat_template: str = ""
-    device: str = "auto"
-    quantization: str = "auto"
-    dtype: str = "auto"
+    revision: str
+    chat_template: str
+    device: str
+    quantization: str
+    dtype: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from ledger.records import Run
 from ledger.scrubbing import found_values
-from ledger.settings import Settings
 from ledger.store import Ledger
 from trainer.judging.leakage import Corpus
-from trainer.nights.night_folders import canaries
+
+CANARIES = "canaries.txt"
+"""Strings that must never come out of a model; a version that recites one cannot be promoted."""
 
 
-async def corpus_of(ledger: Ledger, settings: Settings, run: Run) -> Corpus:
+async def corpus_of(ledger: Ledger, run: Run, *, data_dir: Path) -> Corpus:
     """Return the messages that the run saw, and what of them must not come back whatever it is.
 
-    Those are the secrets that the operator planted, and values that scrubbing knows but did not take
-    out, because it is switched off.
+    Those are the secrets that the operator planted in ``data_dir``, and values that scrubbing knows but
+    did not take out, because it is switched off.
     """
     seen = await ledger.runs.messages_of(run.id)
     learned = [
@@ -23,7 +26,13 @@ async def corpus_of(ledger: Ledger, settings: Settings, run: Run) -> Corpus:
         if message.id in seen
     ]
     private = [value for _, text in learned for _, value in found_values(text)]
-    return Corpus(learned, secrets=[*private, *canaries(settings.data_dir)])
+    return Corpus(learned, secrets=[*private, *canaries(data_dir)])
 
 
-__all__ = ["corpus_of"]
+def canaries(data_dir: Path) -> list[str]:
+    """Return the secrets that an operator planted: lines of ``canaries.txt``, if there is one."""
+    path = data_dir / CANARIES
+    return path.read_text(encoding="utf-8").split("\n") if path.is_file() else []
+
+
+__all__ = ["CANARIES", "canaries", "corpus_of"]

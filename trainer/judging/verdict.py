@@ -13,13 +13,14 @@ conversation stand or fall together.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 
 from trainer.judging.leakage import Recitals
+from trainer.scoring.tally import Tally, total
 
 MIN_CONVERSATIONS = 5
 """Fewer conversations than this cannot be resampled: with one, every resample is the same."""
@@ -28,42 +29,16 @@ _CHUNK = 250  # resamples drawn at once: 250 x 20,000 conversations stay below 4
 
 
 @dataclass(frozen=True, slots=True)
-class Tally:
-    """What one model scored on one conversation: ``nll`` is a sum in nats over ``tokens`` tokens."""
+class VerdictLimits:
+    """What a candidate has to reach; ``ledger.settings`` describes each field under Verdict and Leakage."""
 
-    nll: float
-    tokens: int
-    correct: int = 0
-    """Tokens that the model would have written itself (its likeliest choice)."""
-    replies: int = 0
-    """Replies that the tokens belong to."""
-
-    def __add__(self, other: Tally) -> Tally:
-        return Tally(
-            self.nll + other.nll,
-            self.tokens + other.tokens,
-            self.correct + other.correct,
-            self.replies + other.replies,
-        )
-
-    @property
-    def mean(self) -> float:
-        """Nats a token; not a number when there is no token."""
-        return self.nll / self.tokens if self.tokens else math.nan
-
-    @property
-    def perplexity(self) -> float:
-        """Exponential of the mean; infinite where that leaves the range of a float."""
-        return math.exp(self.mean) if self.mean < 700 else self.mean * math.inf
-
-    @property
-    def accuracy(self) -> float:
-        return self.correct / self.tokens if self.tokens else math.nan
-
-
-def total(tallies: Iterable[Tally]) -> Tally:
-    """Add up ``tallies``."""
-    return sum(tallies, Tally(0.0, 0))
+    confidence: float
+    resamples: int
+    max_forgetting: float
+    min_test_replies: int
+    max_rate: float
+    """Share of the probes in which single people's words may come back."""
+    seed: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,31 +113,33 @@ def judge(
     against: Literal["champion", "base"],
     candidate_general: Tally,
     base_general: Tally,
-    confidence: float,
-    resamples: int,
-    max_forgetting: float,
-    min_test_replies: int,
-    seed: int = 0,
+    limits: VerdictLimits,
 ) -> Decision:
     """Decide whether the candidate replaces the champion (or, where there is none, the bare base).
 
     ``candidate`` and ``reference`` hold one tally a held-out conversation, in the same order and over the
     same tokens; the two ``general`` tallies are over the same general text. It promotes only when the
-    candidate is better with ``confidence`` (share of resamples), forgetting is at most
+    candidate is better with the confidence asked for (share of resamples), forgetting is at most
     ``max_forgetting`` nats a token, and at least ``min_test_replies`` replies were scored.
     """
     forgetting = candidate_general.mean - base_general.mean
     replies = total(candidate).replies
-    missing = _too_little(len(candidate), replies, min_test_replies)
+    missing = _too_little(len(candidate), replies, limits.min_test_replies)
     if missing or not _finite(candidate, reference, (candidate_general, base_general)):
         reason = missing or "A score is no finite number, so the candidate is broken and must not serve."
         return Decision("keep", (reason,), None, forgetting)
-    difference = paired_bootstrap(candidate, reference, confidence=confidence, resamples=resamples, seed=seed)
-    sure = difference.better >= confidence and difference.estimate < 0
-    kept_general = forgetting <= max_forgetting
+    difference = paired_bootstrap(
+        candidate,
+        reference,
+        confidence=limits.confidence,
+        resamples=limits.resamples,
+        seed=limits.seed,
+    )
+    sure = difference.better >= limits.confidence and difference.estimate < 0
+    kept_general = forgetting <= limits.max_forgetting
     reasons = (
         _comparison(candidate, reference, against, difference, sure),
-        _general(forgetting, max_forgetting),
+        _general(forgetting, limits.max_forgetting),
     )
     return Decision("promote" if sure and kept_general else "keep", reasons, difference, forgetting)
 
@@ -232,4 +209,12 @@ def _general(forgetting: float, limit: float) -> str:
     )
 
 
-__all__ = ["MIN_CONVERSATIONS", "Decision", "Interval", "Tally", "judge", "paired_bootstrap", "total"]
+__all__ = [
+    "MIN_CONVERSATIONS",
+    "Decision",
+    "Interval",
+    "VerdictLimits",
+    "judge",
+    "paired_bootstrap",
+    "with_recitals",
+]

@@ -10,12 +10,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
+from engine.model.adapter_files import read_manifest, write_manifest
 from ledger.errors import RunCancelled
 from ledger.learned.cut_off import discard_candidate
 from ledger.learned.outcome import Outcome
 from ledger.store import Ledger
-from trainer.builders import interval_of
-from trainer.evaluating.evaluation import Evaluation
+from trainer.judging.comparison import Evaluation, interval_of
 from trainer.judging.verdict import Decision
 from trainer.nights.night_folders import Folders, put_in_place
 from trainer.nights.night_report import write_report
@@ -45,8 +45,6 @@ def finish_version(
     folders: Folders, final: Path, outcome: Outcome, decision: Decision, history: Sequence[dict[str, float]]
 ) -> None:
     """Add verdict, figures and report to the adapter directory and put it in its place, ``final``."""
-    from engine.model.adapter_files import read_manifest, write_manifest
-
     outcome.report, outcome.report_json = str(final / "report.md"), str(final / "report.json")
     outcome.loss_curve = str(final / "loss_curve.png")
     if final.is_dir():  # a run that was cut off right behind this step

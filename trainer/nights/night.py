@@ -18,15 +18,13 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar, cast
 
 from ledger.errors import DatasetError, NightschoolError, RunCancelled
-from ledger.forgetting.by_settings import forgetting_of
 from ledger.learned.outcome import Outcome
 from ledger.process.locks import night_lock_path
 from ledger.records import Adapter, Run
-from ledger.settings import Settings
 from ledger.store import Ledger
-from trainer.builders import base_of, decide, recipe_of
 from trainer.evaluating.evaluation import evaluate
 from trainer.fitting.finetune import fit
+from trainer.judging.comparison import decide
 from trainer.judging.learned_text import corpus_of
 from trainer.judging.verdict import Decision
 from trainer.nights.endings import (
@@ -40,6 +38,7 @@ from trainer.nights.endings import (
 )
 from trainer.nights.night_folders import Folders, clear_place, drop_old_datasets
 from trainer.nights.night_lock import waited_for
+from trainer.nights.night_plan import NightPlan
 from trainer.nights.resuming import is_fitted, recalled, resumable
 from trainer.nights.withdrawals import BEGINNINGS, reaches, withdrawers
 from trainer.preparing import dataset
@@ -59,7 +58,7 @@ class Night:
     def __init__(
         self,
         ledger: Ledger,
-        settings: Settings,
+        plan: NightPlan,
         guild_id: int,
         *,
         trigger: str,
@@ -74,12 +73,11 @@ class Night:
 
         ``lock_seconds`` is how long another night of this guild is waited for.
         """
-        self._ledger, self._settings, self._guild = ledger, settings, guild_id
+        self._ledger, self._plan, self._guild = ledger, plan, guild_id
         self._trigger, self._sampled = trigger, sampled_replies
         self._report, self._cancelled, self._leaving = reporter, cancelled, leaving
         self._on_run, self._lock_seconds = on_run, lock_seconds
-        self._forgetting = forgetting_of(settings, ledger)
-        self._base, self._recipe = base_of(settings), recipe_of(settings)
+        self._forgetting = plan.forgets(ledger)
         self._authors: dict[int, int] = {}
         self._known_deletion = 0
         self._without: frozenset[int] = frozenset()
@@ -95,9 +93,9 @@ class Night:
             NightBusy: another night of this guild is under way; nothing was changed.
         """
         began = time.monotonic()
-        path = night_lock_path(self._settings.data_dir, self._guild)
+        path = night_lock_path(self._plan.data_dir, self._guild)
         async with waited_for(path, seconds=self._lock_seconds, stop=self._stopped) as name_lock:
-            run = await resumable(self._ledger, self._settings, self._guild)
+            run = await resumable(self._ledger, self._plan, self._guild)
             for beginning in range(BEGINNINGS):
                 if run is None or beginning:
                     run = await self._ledger.runs.create(self._guild, self._trigger)
@@ -116,9 +114,7 @@ class Night:
     async def _once(self, run: Run) -> Outcome:
         self._withdrawn = False
         outcome = Outcome(run.id, self._guild)
-        folders = Folders.of(
-            run.id, datasets_dir=self._settings.datasets_dir, runs_dir=self._settings.runs_dir
-        )
+        folders = Folders.of(run.id, datasets_dir=self._plan.datasets_dir, runs_dir=self._plan.runs_dir)
         watch = asyncio.create_task(self._watch(run.id), name="withdrawals")
         try:
             await self._stages(run, folders, outcome)
@@ -166,7 +162,7 @@ class Night:
         # A deletion that came while the night wrote files: whatever it wrote since goes now.
         await self._forgetting.sweep()
         await note_who_serves(self._ledger, outcome)
-        drop_old_datasets(self._settings.datasets_dir, self._guild)
+        drop_old_datasets(self._plan.datasets_dir, self._guild)
         return outcome
 
     async def _stages(self, run: Run, folders: Folders, outcome: Outcome) -> None:
@@ -179,7 +175,7 @@ class Night:
             self._authors = await self._ledger.runs.authors_of(run.id)
         champion = await self._ledger.adapters.champion(self._guild)
         candidate = await self._ledger.adapters.reserve(
-            self._guild, run.id, adapters_dir=str(self._settings.adapters_dir), base_model=self._base.name
+            self._guild, run.id, adapters_dir=str(self._plan.adapters_dir), base_model=self._plan.base.name
         )
         outcome.candidate = candidate.version
         clear_place(Path(candidate.path), run.id)
@@ -245,10 +241,10 @@ class Night:
             self._ledger,
             self._guild,
             folders.dataset,
-            self._settings.dataset,
-            bot_name=self._settings.bot.name,
-            discord_permission=self._settings.policy.discord_permission,
-            min_new_replies=self._settings.schedule.min_new_replies,
+            self._plan.dataset,
+            bot_name=self._plan.bot_name,
+            discord_permission=self._plan.discord_permission,
+            min_new_replies=self._plan.min_new_replies,
             run=run.id,
             without=without,
             stop=self._ending,
@@ -273,8 +269,8 @@ class Night:
                     fit,
                     folders.dataset,
                     folders.fitted,
-                    base=self._base,
-                    recipe=self._recipe,
+                    base=self._plan.base,
+                    recipe=self._plan.recipe,
                     work_dir=folders.work,
                     version=candidate.version,
                     fields=fields,
@@ -298,30 +294,30 @@ class Night:
         final = Path(candidate.path)
         self._report("evaluate", 0, 1)
         corpus = None
-        if self._settings.leakage.probes:
-            corpus = await corpus_of(self._ledger, self._settings, run)
+        if self._plan.probes:
+            corpus = await corpus_of(self._ledger, run, data_dir=self._plan.data_dir)
         found = await self._work(
             partial(
                 evaluate,
                 folders.dataset,
                 final if final.is_dir() else folders.fitted,
-                base=self._base,
+                base=self._plan.base,
                 champion=Path(champion.path) if champion else None,
-                max_tokens=self._recipe.max_tokens,
-                packing=self._recipe.packing,
+                max_tokens=self._plan.recipe.max_tokens,
+                packing=self._plan.recipe.packing,
                 sampled_replies=self._sampled,
                 corpus=corpus,
-                probes=self._settings.leakage.probes,
-                seed=self._recipe.seed,
+                probes=self._plan.probes,
+                seed=self._plan.recipe.seed,
                 reporter=self._report,
                 cancelled=self._ending,
             )
         )
         await stop_if_withdrawn(self._ledger, run.id)
         self._report("verdict", 0, 1)
-        decision = await self._work(partial(decide, found, self._settings))
+        decision = await self._work(partial(decide, found, self._plan.verdict))
         decision = replace(decision, reasons=(*decision.reasons, *found.notes))
-        note_verdict(outcome, found, decision, max_rate=self._settings.leakage.max_rate)
+        note_verdict(outcome, found, decision, max_rate=self._plan.verdict.max_rate)
         # Before the version is in its place: whatever cuts the night off, it is not promotable without them.
         await self._ledger.adapters.set_metrics(candidate.version, outcome.metrics())
         await self._ledger.runs.advance(

@@ -6,12 +6,11 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from engine.model.adapter_files import read_manifest
 from ledger.errors import AdapterError
 
 DATASETS_KEPT = 3
 """Datasets of a guild that stay for looking into; each holds members' words, so older ones go."""
-CANARIES = "canaries.txt"
-"""Strings that must never come out of a model; what recites one is not promoted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +38,6 @@ class Folders:
         """Remove what only a resume needs."""
         shutil.rmtree(self.work / "checkpoints", ignore_errors=True)
 
-    def drop_dataset(self) -> None:
-        shutil.rmtree(self.dataset, ignore_errors=True)
-
 
 def clear_place(final: Path, run: str) -> None:
     """Remove what another run left in a version's place: a restored database counts versions anew.
@@ -49,8 +45,6 @@ def clear_place(final: Path, run: str) -> None:
     Raises:
         OSError: it cannot be removed.
     """
-    from engine.model.adapter_files import read_manifest
-
     if not final.exists():
         return
     try:
@@ -83,10 +77,4 @@ def drop_old_datasets(datasets_dir: Path, guild_id: int) -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def canaries(data_dir: Path) -> list[str]:
-    """Return the secrets that an operator planted: lines of ``canaries.txt``, if there is one."""
-    path = data_dir / CANARIES
-    return path.read_text(encoding="utf-8").split("\n") if path.is_file() else []
-
-
-__all__ = ["Folders", "canaries", "clear_place", "drop_old_datasets", "put_in_place"]
+__all__ = ["Folders", "clear_place", "drop_old_datasets", "put_in_place"]

@@ -12,6 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
 from ledger.learned.outcome import Score
 from ledger.learned.wording import SCORE_COLUMNS, UNLOCK, counted, is_any_locked, left_out, score_rows, words
 
@@ -93,10 +97,6 @@ def _table(heads: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
 
 def draw_loss_curve(path: Path, history: Sequence[Mapping[str, float]], *, title: str) -> None:
     """Draw training and validation loss over the updates, in the colours of Discord's dark layout."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-    from matplotlib.ticker import MaxNLocator
-
     steps = [(entry["step"], entry["loss"]) for entry in history if "loss" in entry and "step" in entry]
     checks = [(entry["step"], entry["eval_loss"]) for entry in history if "eval_loss" in entry]
     figure = Figure(figsize=(8, 4.2), facecolor=GROUND, layout="constrained")

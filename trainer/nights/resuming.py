@@ -10,17 +10,19 @@ import json
 import logging
 from typing import Literal
 
+from engine.model.adapter_files import read_manifest as read_adapter_manifest
+from engine.model.adapter_files import verify
 from ledger.clock import to_ms
 from ledger.errors import AdapterError, DatasetError
 from ledger.learned.cut_off import discard_candidate
 from ledger.learned.outcome import Outcome
 from ledger.records import Adapter, Run
-from ledger.settings import Settings
 from ledger.store import Ledger
 from trainer.judging.verdict import Decision
 from trainer.nights.night_folders import Folders
+from trainer.nights.night_plan import NightPlan
 from trainer.preparing import dataset
-from trainer.scoring.encoded_rows import PARTS, read_lines, read_manifest
+from trainer.preparing.dataset_files import PARTS, read_lines, read_manifest
 
 log = logging.getLogger("trainer")
 
@@ -29,12 +31,12 @@ RESUME_WITHIN_HOURS = 12
 _CUT_OFF = "The run was cut off before it ended; the night that followed it closed it."
 
 
-async def resumable(ledger: Ledger, settings: Settings, guild_id: int) -> Run | None:
+async def resumable(ledger: Ledger, plan: NightPlan, guild_id: int) -> Run | None:
     """Return the guild's newest run that was cut off, if it can go on; close all others."""
     unfinished = await ledger.runs.unfinished(guild_id)
     for run in unfinished:
-        folders = Folders.of(run.id, datasets_dir=settings.datasets_dir, runs_dir=settings.runs_dir)
-        if run is unfinished[-1] and await _can_go_on(ledger, settings, run, folders):
+        folders = Folders.of(run.id, datasets_dir=plan.datasets_dir, runs_dir=plan.runs_dir)
+        if run is unfinished[-1] and await _can_go_on(ledger, plan, run, folders):
             log.info("run %s goes on from stage %s", run.id, run.stage)
             await ledger.runs.take_up(run.id)
             return run
@@ -44,7 +46,7 @@ async def resumable(ledger: Ledger, settings: Settings, guild_id: int) -> Run | 
     return None
 
 
-async def _can_go_on(ledger: Ledger, settings: Settings, run: Run, folders: Folders) -> bool:
+async def _can_go_on(ledger: Ledger, plan: NightPlan, run: Run, folders: Folders) -> bool:
     """Tell whether the run's dataset is whole and everybody in it still agrees."""
     age = to_ms(ledger.clock.now()) - run.created_at
     if run.stage == "planned" or age > RESUME_WITHIN_HOURS * 3_600_000:
@@ -60,17 +62,12 @@ async def _can_go_on(ledger: Ledger, settings: Settings, run: Run, folders: Fold
     except DatasetError as error:
         log.info("run %s cannot go on: %s", run.id, error)
         return False
-    material = await dataset.gather(
-        ledger, run.guild_id, discord_permission=settings.policy.discord_permission
-    )
+    material = await dataset.gather(ledger, run.guild_id, discord_permission=plan.discord_permission)
     return used <= dataset.permitted(material)
 
 
 def is_fitted(folders: Folders) -> bool:
     """Tell whether the fit of this run is done and whole on the disk, its figures included."""
-    from engine.model.adapter_files import read_manifest as read_adapter_manifest
-    from engine.model.adapter_files import verify
-
     try:
         manifest = read_adapter_manifest(folders.fitted)
         verify(folders.fitted, base_fingerprint=str(manifest.fields["base_fingerprint"]))

@@ -6,12 +6,9 @@ directory, which appears whole or not at all; knows no tokenizer and no model.
 
 from __future__ import annotations
 
-import json
-import os
-import shutil
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from itertools import groupby
 from pathlib import Path
@@ -19,13 +16,12 @@ from typing import Any
 
 from ledger.errors import DatasetError
 from ledger.records import Channel, Conversation, Message
-from ledger.settings import Dataset
 from ledger.store import Ledger
 from ledger.talk.conversations import disentangle
+from trainer.preparing.dataset_files import write_dataset
 from trainer.preparing.dataset_split import Split, Talk, split
 from trainer.preparing.selection import LOCKED, Rules, select
 from trainer.preparing.windows import windows_of
-from trainer.scoring.encoded_rows import sha256
 from trainer.stopping import in_thread
 
 MINUTE_MS = 60_000
@@ -37,6 +33,20 @@ class TooFewNew(DatasetError):
     def __init__(self, message: str, counts: dict[str, Any]) -> None:
         super().__init__(message)
         self.counts = counts
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetLimits:
+    """How conversations are cut and split; ``ledger.settings.Dataset`` describes each field."""
+
+    gap_minutes: float
+    max_messages: int
+    overlap_messages: int
+    max_train_replies: int
+    max_heldout_replies: int
+    validation_share: float
+    test_share: float
+    embargo_minutes: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +127,7 @@ def permitted(material: Material) -> set[int]:
     return {message.id for message in select(material.messages, material.rules)[0]}
 
 
-def arrange(material: Material, limits: Dataset, *, bot_name: str) -> tuple[Split, dict[str, Any]]:
+def arrange(material: Material, limits: DatasetLimits, *, bot_name: str) -> tuple[Split, dict[str, Any]]:
     """Return the three parts, and counts of what is in them and of what was left out and why."""
     kept, left_out = select(material.messages, material.rules)
     talks = list(_talks(material, kept, limits, bot_name))
@@ -149,7 +159,9 @@ def arrange(material: Material, limits: Dataset, *, bot_name: str) -> tuple[Spli
     return parts, counts
 
 
-def _talks(material: Material, messages: Iterable[Message], limits: Dataset, bot_name: str) -> Iterable[Talk]:
+def _talks(
+    material: Material, messages: Iterable[Message], limits: DatasetLimits, bot_name: str
+) -> Iterable[Talk]:
     """Yield every conversation in which somebody answers somebody."""
     number = 0
     for channel_id, group in groupby(messages, key=lambda message: message.channel_id):
@@ -178,7 +190,7 @@ async def prepare(
     ledger: Ledger,
     guild_id: int,
     directory: Path,
-    limits: Dataset,
+    limits: DatasetLimits,
     *,
     bot_name: str,
     discord_permission: str = "",
@@ -212,10 +224,10 @@ async def prepare(
         "guild_name": material.guild_name,
         "bot_name": bot_name,
         "created_at": ledger.clock.now().isoformat(),
-        "settings": limits.model_dump(),
+        "settings": asdict(limits),
         "counts": counts,
     }
-    _write(directory, parts, manifest)
+    write_dataset(directory, parts, manifest)
     authors: dict[int, int] = {}
     for talk in (*parts.train, *parts.val, *parts.test):
         for window in talk.windows:
@@ -249,39 +261,4 @@ def _check_usable(parts: Split, counts: dict[str, Any], material: Material) -> N
     )
 
 
-def _write(directory: Path, parts: Split, manifest: dict[str, Any]) -> None:
-    """Write beside ``directory`` and rename: a directory of that name is always whole."""
-    unfinished = directory.with_name(f"{directory.name}.unfinished")
-    try:
-        shutil.rmtree(unfinished, ignore_errors=True)
-        unfinished.mkdir(parents=True, mode=0o700)
-        files = {
-            f"{name}.jsonl": _write_part(unfinished / f"{name}.jsonl", talks)
-            for name, talks in (("train", parts.train), ("val", parts.val), ("test", parts.test))
-        }
-        text = json.dumps({**manifest, "files": files}, indent=2, ensure_ascii=False, default=str)
-        (unfinished / "manifest.json").write_text(text + "\n", encoding="utf-8")
-        shutil.rmtree(directory, ignore_errors=True)
-        unfinished.rename(directory)
-    except OSError as error:
-        shutil.rmtree(unfinished, ignore_errors=True)
-        raise DatasetError(
-            f"The dataset {directory} cannot be written ({error.strerror or error}): make room, or point "
-            "[paths] data elsewhere."
-        ) from error
-
-
-def _write_part(path: Path, talks: Sequence[Talk]) -> dict[str, Any]:
-    lines = replies = 0
-    with path.open("w", encoding="utf-8", newline="\n") as file:
-        for talk in talks:
-            for window in talk.windows:
-                file.write(json.dumps(window.as_line(), ensure_ascii=False) + "\n")
-                lines += 1
-                replies += window.replies
-        file.flush()
-        os.fsync(file.fileno())
-    return {"sha256": sha256(path), "lines": lines, "targets": replies}
-
-
-__all__ = ["Material", "Prepared", "TooFewNew", "arrange", "gather", "permitted", "prepare"]
+__all__ = ["DatasetLimits", "Material", "Prepared", "TooFewNew", "arrange", "gather", "permitted", "prepare"]

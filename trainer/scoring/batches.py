@@ -77,6 +77,15 @@ def _labels(examples: Sequence[Mapping[str, Any]]) -> dict[str, torch.Tensor]:
     return {"labels": torch.tensor(labels), "owners": torch.tensor(owners)}
 
 
+def only_first(batch: Batch, count: int) -> Batch:
+    """Return ``batch`` with the tokens of its first ``count`` examples scored, and no others."""
+    kept = batch["owners"] < count
+    predicts = batch["predicts"].clone()
+    # The mask's order is the labels' order, row by row.
+    predicts[batch["predicts"]] = kept
+    return {**batch, "predicts": predicts, "labels": batch["labels"][kept], "owners": batch["owners"][kept]}
+
+
 def by_length(examples: Sequence[Mapping[str, Any]], *, max_tokens: int) -> Iterator[list[int]]:
     """Yield batches of indices, longest examples first, each of at most ``max_tokens`` padded tokens.
 
@@ -93,4 +102,4 @@ def by_length(examples: Sequence[Mapping[str, Any]], *, max_tokens: int) -> Iter
         yield batch
 
 
-__all__ = ["Batch", "Example", "by_length", "pack", "pad"]
+__all__ = ["Batch", "Example", "by_length", "only_first", "pack", "pad"]

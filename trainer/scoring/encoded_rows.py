@@ -1,4 +1,4 @@
-"""A dataset directory as encoded examples: what ``fit`` and ``evaluate`` read, and nothing else.
+"""A dataset directory as encoded examples: what ``fit`` and ``evaluate`` train on and score.
 
 The lines are read here and handed to ``datasets`` in memory: its own readers leave copies of members'
 words in a cache outside of the data folder, where no deletion would find them.
@@ -6,83 +6,20 @@ words in a cache outside of the data folder, where no deletion would find them.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import Any, cast
+
+from datasets.arrow_dataset import Dataset
+from datasets.features import Features, Sequence, Value
+from datasets.utils.tqdm import disable_progress_bars
+from transformers import PreTrainedTokenizerBase
 
 from engine.model.encoding import encode_example
 from ledger.errors import DatasetError
+from trainer.preparing.dataset_files import Part, read_lines
 from trainer.scoring.batches import Example
-
-if TYPE_CHECKING:
-    from datasets.arrow_dataset import Dataset
-    from transformers import PreTrainedTokenizerBase
-
-Part = Literal["train", "val", "test"]
-PARTS: tuple[Part, ...] = ("train", "val", "test")
-
-
-def read_manifest(directory: Path) -> dict[str, Any]:
-    """Return the dataset's manifest after checking each file's hash.
-
-    Raises:
-        DatasetError: the directory is no dataset, or a file in it was altered.
-    """
-    path = directory / "manifest.json"
-    try:
-        manifest = cast("dict[str, Any]", json.loads(path.read_text(encoding="utf-8")))
-        files = {name: str(entry["sha256"]) for name, entry in manifest["files"].items()}
-    except FileNotFoundError as error:
-        raise DatasetError(
-            f"{directory} is no dataset: it has no manifest.json; make one with `prepare`."
-        ) from error
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise DatasetError(f"{path} cannot be read; make the dataset anew with `prepare`.") from error
-    for name, expected in files.items():
-        if not (directory / name).is_file() or sha256(directory / name) != expected:
-            raise DatasetError(
-                f"{directory / name} is missing or not what its manifest says; make the dataset anew."
-            )
-    return manifest
-
-
-def sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def read_lines(directory: Path, part: Part) -> Iterator[dict[str, Any]]:
-    """Yield each line of one part of the dataset.
-
-    Raises:
-        DatasetError: the file is missing or a line is broken; its text is not quoted.
-    """
-    path = directory / f"{part}.jsonl"
-    try:
-        with path.open(encoding="utf-8") as lines:
-            for number, line in enumerate(lines, start=1):
-                yield _checked(line, path, number)
-    except (OSError, UnicodeDecodeError) as error:
-        raise DatasetError(f"{path} cannot be read; make the dataset anew with `prepare`.") from error
-
-
-def _checked(line: str, path: Path, number: int) -> dict[str, Any]:
-    try:
-        value = cast("dict[str, Any]", json.loads(line))
-        turns, targets = value["messages"], value["targets"]
-        whole = all(isinstance(turn["role"], str) and isinstance(turn["content"], str) for turn in turns)
-        numbers = [*value.get("message_ids", ()), value.get("conversation", 0)]
-        if not whole or not targets or not all(0 <= target < len(turns) for target in targets):
-            raise ValueError("no example")
-        if not all(type(number) is int and abs(number) < 2**63 for number in (*targets, *numbers)):
-            raise ValueError("no numbers")
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise DatasetError(
-            f"Line {number} of {path} is no training example; make the dataset anew with `prepare`."
-        ) from error
-    return value
 
 
 def load_part(directory: Path, part: Part, tokenizer: PreTrainedTokenizerBase, *, max_tokens: int) -> Dataset:
@@ -92,10 +29,6 @@ def load_part(directory: Path, part: Part, tokenizer: PreTrainedTokenizerBase, *
         DatasetError: a line is broken, or no reply is left in this part.
         ModelError: the chat template cannot be trained with.
     """
-    from datasets.arrow_dataset import Dataset
-    from datasets.features import Features, Sequence, Value
-    from datasets.utils.tqdm import disable_progress_bars
-
     disable_progress_bars()
     rows = [
         {
@@ -170,4 +103,4 @@ def examples_of(dataset: Dataset) -> list[Example]:
     return [cast("Example", row) for row in dataset]
 
 
-__all__ = ["PARTS", "Part", "examples_of", "load_part", "read_lines", "read_manifest", "sha256"]
+__all__ = ["encode_window", "examples_of", "load_part"]

@@ -12,15 +12,13 @@ training step.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch.nn.functional import scaled_dot_product_attention
+from transformers import AttentionInterface, PreTrainedModel
 
 from ledger.errors import ModelError
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedModel
 
 NAME = "nightschool_packed"
 SHORT = 400
@@ -78,8 +76,6 @@ def _attend(
 
 def use_packed_attention(model: PreTrainedModel) -> bool:
     """Let ``model`` attend example by example; tell whether it can."""
-    from transformers import AttentionInterface
-
     AttentionInterface.register(NAME, packed_attention)
     model.set_attn_implementation(NAME)
     return bool(model.config._attn_implementation == NAME)

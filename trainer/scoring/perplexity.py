@@ -12,16 +12,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch.nn.functional import cross_entropy
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from trainer.judging.verdict import Tally, total
 from trainer.scoring.batches import Batch, Example, by_length, pack, pad
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from trainer.scoring.tally import Tally, total
 
 GENERAL_TEXT = Path(__file__).with_name("general_text.txt")
 BATCH_TOKENS = 1024

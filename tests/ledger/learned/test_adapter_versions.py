@@ -252,7 +252,7 @@ async def test_what_once_served_is_told_by_its_last_promotion_and_not_by_its_num
 
 async def test_versions_are_looked_for_where_they_lie_after_a_move(house: Ledger) -> None:
     version = await reserve(house)
-    await house.adapters.lie_in("/elsewhere/adapters")
+    await house.adapters.note_folder("/elsewhere/adapters")
     assert (await house.adapters.require(1, version)).path == f"/elsewhere/adapters/1/{version}"
 
 

@@ -172,15 +172,15 @@ KILLED = """
     from pathlib import Path
     from trainer.fitting.finetune import fit
     from trainer.fitting.loop import Loop
-    from trainer.fitting.recipe import Base, Recipe
+    from tests.trainer.conftest import base_at, recipe_with
     original = Loop._save_checkpoint
     def save_and_die(self, *arguments, **options):
         original(self, *arguments, **options)
         os.kill(os.getpid(), signal.SIGKILL)
     Loop._save_checkpoint = save_and_die
     dataset, folder, base = map(Path, sys.argv[1:4])
-    fit(dataset, folder / "adapter", base=Base(str(base), device="cpu", dtype="float32"),
-        recipe=Recipe(**eval(sys.argv[4])), work_dir=folder / "work", version="g7-v000001")
+    fit(dataset, folder / "adapter", base=base_at(base),
+        recipe=recipe_with(**eval(sys.argv[4])), work_dir=folder / "work", version="g7-v000001")
 """
 
 

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from ledger.records import Channel
-from ledger.settings import Dataset
+from ledger.settings import Settings
 from ledger.store import Ledger
+from trainer.builders import dataset_limits_of
 from trainer.importing import import_paths
 from trainer.importing.drafts import DIRECT, PRIVATE_THREAD
 from trainer.importing.gate import IGNORED, MOVED, NO_CONSENT, ORPHAN
@@ -136,7 +137,9 @@ async def test_what_a_dataset_calls_a_threads_channel_is_the_channels_name(
     channel = {"id": str(THREAD), "type": "GuildPublicThread", "categoryId": "51", "category": "pond"}
     path = exports.write("a.json", exports.chat(raws, channel={**channel, "name": TITLE}))
     await import_paths(ledger, [path], basis=BASIS)
-    await prepare(ledger, exports.guild, tmp_path / "set", Dataset(), bot_name="Nightschool")
+    await prepare(
+        ledger, exports.guild, tmp_path / "set", dataset_limits_of(Settings()), bot_name="Nightschool"
+    )
     texts = [file.read_text(encoding="utf-8") for file in (tmp_path / "set").glob("*.jsonl")]
     assert any("pond" in text for text in texts)
     assert not any("job" in text for text in texts)

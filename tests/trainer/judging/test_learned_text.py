@@ -9,8 +9,7 @@ from ledger.store import Ledger
 from tests.conftest import FakeClock
 from tests.trainer.conftest import GUILD, introduce, talk
 from trainer.judging.leakage import Corpus
-from trainer.judging.learned_text import corpus_of
-from trainer.nights.night_folders import CANARIES
+from trainer.judging.learned_text import CANARIES, corpus_of
 
 ADDRESS, KEY = "ada@shed.example.org", "sk-" + "Zq7Lw2Xt9Bv4Nc8R" * 2
 POEM = "eleven wooden herons on the roof before the ferry leaves at dawn"
@@ -28,7 +27,7 @@ async def learned(settings: Settings, *, scrub: bool) -> Corpus:
         await ledger.messages.add_many(messages)
         run = await ledger.runs.create(GUILD, "test")
         await ledger.runs.learned_from(run.id, [(m.id, m.author_id) for m in messages[:3]])
-        return await corpus_of(ledger, settings, run)
+        return await corpus_of(ledger, run, data_dir=settings.data_dir)
 
 
 async def test_values_that_scrubbing_would_take_out_must_not_come_back(settings: Settings) -> None:

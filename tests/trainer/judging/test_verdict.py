@@ -14,14 +14,17 @@ from trainer.judging.leakage import Recitals
 from trainer.judging.verdict import (
     MIN_CONVERSATIONS,
     Decision,
-    Tally,
+    VerdictLimits,
     judge,
     paired_bootstrap,
-    total,
     with_recitals,
 )
+from trainer.scoring.tally import Tally
 
 GENERAL = Tally(3000.0, 1000)
+LIMITS = VerdictLimits(
+    confidence=0.95, resamples=500, max_forgetting=0.15, min_test_replies=20, max_rate=0.05, seed=0
+)
 
 
 def tallies(*means: float, tokens: int = 50) -> list[Tally]:
@@ -29,14 +32,12 @@ def tallies(*means: float, tokens: int = 50) -> list[Tally]:
 
 
 def decide(candidate: list[Tally], reference: list[Tally], **changes: Any) -> Decision:
+    limits = {name: changes.pop(name) for name in ("max_forgetting", "min_test_replies") if name in changes}
     given_values: dict[str, Any] = {
         "against": "champion",
         "candidate_general": GENERAL,
         "base_general": GENERAL,
-        "confidence": 0.95,
-        "resamples": 500,
-        "max_forgetting": 0.15,
-        "min_test_replies": 20,
+        "limits": replace(LIMITS, **limits),
     }
     return judge(candidate, reference, **{**given_values, **changes})
 
@@ -162,13 +163,6 @@ def test_the_interval_holds_the_estimate_and_the_order_of_conversations_does_not
     assert min(gaps) - 1e-9 <= interval.low <= interval.high <= max(gaps) + 1e-9
     turned = paired_bootstrap(candidate[::-1], reference[::-1], confidence=0.95, resamples=400)
     assert turned.estimate == pytest.approx(interval.estimate, abs=1e-9)
-
-
-def test_perplexity_is_the_exponential_of_total_over_total() -> None:
-    added = total([Tally(10.0, 4, 1, 1), Tally(2.0, 8, 7, 1)])
-    assert added.perplexity == pytest.approx(math.e)
-    assert added.accuracy == pytest.approx(8 / 12)
-    assert Tally(1e6, 1).perplexity == math.inf
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from ledger.learned.outcome import Outcome
 from ledger.settings import Settings, load_settings
 from ledger.store import Ledger
 from tests.trainer.conftest import GUILD, fill
+from trainer.builders import plan_of
 from trainer.nights.night import Night
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -25,6 +26,7 @@ DIES = """
     from pathlib import Path
     from ledger.settings import load_settings
     from ledger.store import Ledger
+    from trainer.builders import plan_of
     from trainer.nights.night import Night
     config, guild, place, when = sys.argv[1:]
     module, _, names = place.partition(":")
@@ -47,13 +49,13 @@ DIES = """
     async def main():
         settings = load_settings(Path(config))
         async with Ledger.open(settings.database) as ledger:
-            await Night(ledger, settings, int(guild), trigger="test", sampled_replies=1).run()
+            await Night(ledger, plan_of(settings), int(guild), trigger="test", sampled_replies=1).run()
     asyncio.run(main())
 """
 
 PLACES = [
-    ("trainer.preparing.dataset:_write", "before", "planned"),
-    ("trainer.preparing.dataset:_write", "after", "planned"),
+    ("trainer.preparing.dataset:write_dataset", "before", "planned"),
+    ("trainer.preparing.dataset:write_dataset", "after", "planned"),
     ("ledger.learned.runs:Runs.learned_from", "after", "planned"),
     ("trainer.nights.night:clear_place", "after", "prepared"),
     ("trainer.fitting.finetune:_write_whole", "before", "prepared"),
@@ -105,7 +107,7 @@ async def test_a_night_killed_at_any_step_comes_to_its_end_at_the_next_start(
 
 
 async def night(ledger: Ledger, settings: Settings) -> Outcome:
-    return await Night(ledger, settings, GUILD, trigger="test", sampled_replies=1).run()
+    return await Night(ledger, plan_of(settings), GUILD, trigger="test", sampled_replies=1).run()
 
 
 async def one_honest_end(ledger: Ledger, run_id: str) -> None:

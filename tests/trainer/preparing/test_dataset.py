@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -11,20 +10,19 @@ from typing import Any
 import pytest
 
 from ledger.errors import DatasetError
-from ledger.people.policy import declared
-from ledger.records import OPT_IN, Basis, ConsentEvent, Message, Source
-from ledger.settings import Dataset, Settings
+from ledger.records import OPT_IN
+from ledger.settings import Settings
 from ledger.store import Ledger
-from tests.trainer.conftest import CHANNEL, GUILD, PEOPLE, START, fill, introduce, talk
+from tests.trainer.conftest import GUILD, PEOPLE, START, fill, introduce, talk
+from trainer.builders import dataset_limits_of
 from trainer.preparing import selection
-from trainer.preparing.dataset import Prepared, TooFewNew, prepare
-from trainer.preparing.selection import LOCKED, NO_CONSENT, Rules, select
-from trainer.scoring.encoded_rows import PARTS, read_lines, read_manifest
+from trainer.preparing.dataset import DatasetLimits, Prepared, TooFewNew, prepare
+from trainer.preparing.dataset_files import PARTS, read_lines
 
-LIMITS = Dataset(max_messages=8, overlap_messages=2)
+LIMITS = replace(dataset_limits_of(Settings()), max_messages=8, overlap_messages=2)
 
 
-async def prepared(ledger: Ledger, folder: Path, limits: Dataset = LIMITS, **options: Any) -> Prepared:
+async def prepared(ledger: Ledger, folder: Path, limits: DatasetLimits = LIMITS, **options: Any) -> Prepared:
     return await prepare(ledger, GUILD, folder, limits, bot_name="Nightschool", **options)
 
 
@@ -74,7 +72,7 @@ async def test_every_message_is_a_target_at_most_once(ledger: Ledger, tmp_path: 
     await ledger.messages.add_many(long)
     for number in range(1, 25):
         await ledger.messages.add_many(talk(number))
-    await prepared(ledger, tmp_path / "set", LIMITS.model_copy(update={"max_train_replies": 5000}))
+    await prepared(ledger, tmp_path / "set", replace(LIMITS, max_train_replies=5000))
     found: Counter[str] = Counter()
     for value in lines(tmp_path / "set")["train"]:
         for target in value["targets"]:
@@ -128,50 +126,9 @@ async def test_what_came_through_discord_is_locked_until_the_policy_permits_it(
     assert done.counts["train_replies"] > 0
 
 
-@pytest.mark.parametrize(
-    ("content", "reason"),
-    [
-        ("!roll 2d6", selection.COMMAND),
-        ("/imagine a cat", selection.COMMAND),
-        (".help", selection.COMMAND),
-        ("m: say 42", selection.COMMAND),
-        ("M, say 42", selection.COMMAND),
-        ("<@99> what is the weather?", selection.COMMAND),
-        ("   ", selection.EMPTY),
-        ("... I see", ""),
-        (":) fine", ""),
-        ("-5 degrees", ""),
-        ("mmm: tasty", ""),
-        ("/ is a root folder", ""),
-    ],
-)
-def test_commands_and_empty_lines_are_left_out(content: str, reason: str) -> None:
-    rules = Rules(consent={}, bots={99: "m"})
-    message = Message(1, GUILD, CHANNEL, 11, "Ada", content, START, source="import", basis=declared("logs"))
-    assert rules.reason_against(message) == reason
-
-
-def test_bots_and_ignored_channels_are_left_out() -> None:
-    rules = Rules(consent={}, bots={99: "m"}, ignored_channels={CHANNEL + 1})
-    message = Message(
-        1, GUILD, CHANNEL, 11, "Ada", "hello there", START, source="import", basis=declared("logs")
-    )
-    kept, left_out = select(
-        [
-            message,
-            replace(message, id=2, author_id=99),
-            replace(message, id=3, is_bot=True),
-            replace(message, id=4, channel_id=CHANNEL + 1),
-        ],
-        rules,
-    )
-    assert [kept_one.id for kept_one in kept] == [1]
-    assert left_out == {selection.BOT: 2, selection.IGNORED: 1}
-
-
 async def test_the_limits_keep_the_newest_and_count_what_is_older(ledger: Ledger, tmp_path: Path) -> None:
     await fill(ledger, 60)
-    limits = LIMITS.model_copy(update={"max_train_replies": 20, "max_heldout_replies": 4})
+    limits = replace(LIMITS, max_train_replies=20, max_heldout_replies=4)
     done = await prepared(ledger, tmp_path / "set", limits)
     assert done.counts["train_replies"] <= 20
     assert 0 < done.counts["test_replies"] <= 4
@@ -201,63 +158,3 @@ async def test_a_server_in_which_nobody_answers_anybody_cannot_be_learned_from(
     await ledger.messages.add_many([replace(m, author_id=11) for n in range(20) for m in talk(n)])
     with pytest.raises(DatasetError, match="Shed has 0 usable conversations, too few to train"):
         await prepared(ledger, tmp_path / "set")
-
-
-async def test_a_dataset_that_cannot_be_written_leaves_the_old_one(
-    ledger: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    await fill(ledger, 30)
-    await prepared(ledger, tmp_path / "set")
-    before = read_manifest(tmp_path / "set")
-
-    def full(*arguments: Any) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr("trainer.preparing.dataset.os.fsync", full)
-    with pytest.raises(DatasetError, match="No space left on device"):
-        await prepared(ledger, tmp_path / "set")
-    assert read_manifest(tmp_path / "set") == before
-    assert [path.name for path in tmp_path.iterdir() if "set" in path.name] == ["set"]
-
-
-async def test_the_manifest_says_what_is_in_the_dataset(
-    ledger: Ledger, tmp_path: Path, settings: Settings
-) -> None:
-    await fill(ledger, 30)
-    await prepared(ledger, tmp_path / "set", settings.dataset, run="g7-night")
-    manifest = json.loads((tmp_path / "set" / "manifest.json").read_text())
-    assert manifest["run"] == "g7-night"
-    assert manifest["guild"] == GUILD
-    assert manifest["settings"]["max_messages"] == 8
-    assert set(manifest["files"]) == {"train.jsonl", "val.jsonl", "test.jsonl"}
-    assert manifest["files"]["train.jsonl"]["targets"] == manifest["counts"]["train_replies"]
-
-
-@pytest.mark.parametrize(
-    ("source", "basis", "locked"),
-    [
-        ("discord", "", True),
-        ("import", "opt-in", True),
-        ("jsonl", "opt-in", True),
-        ("import", "published logs", False),
-        ("jsonl", "published logs", False),
-        ("package", "data-package", False),
-        ("example", "example by 11", False),
-        ("local", "", False),
-    ],
-)
-def test_the_lock_concerns_all_that_is_not_known_to_be_free_of_the_api(
-    source: Source, basis: str, locked: bool
-) -> None:
-    yes = ConsentEvent(GUILD, 11, True, (), "1", 1)
-    message = Message(1, GUILD, CHANNEL, 11, "", "how are you?", 1, source=source, basis=Basis(basis))
-    assert (Rules({11: yes}, {}).reason_against(message) == LOCKED) == locked
-    assert Rules({11: yes}, {}, discord_permission="a letter").reason_against(message) == ""
-
-
-def test_a_yes_for_another_channel_alone_outweighs_a_declared_basis() -> None:
-    elsewhere = ConsentEvent(GUILD, 11, True, (CHANNEL + 1,), "1", 1)
-    message = Message(
-        1, GUILD, CHANNEL, 11, "", "how are you?", 1, source="import", basis=declared("published logs")
-    )
-    assert Rules({11: elsewhere}, {}).reason_against(message) == NO_CONSENT

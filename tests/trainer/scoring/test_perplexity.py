@@ -12,11 +12,11 @@ import torch
 from engine.model.loading import choose_placement, load_base, load_tokenizer
 from ledger.errors import ModelError
 from trainer.fitting.lora_training import pack_if_possible
-from trainer.judging.verdict import Tally, total
 from trainer.scoring.batches import Example, by_length, pack, pad
 from trainer.scoring.encoded_rows import examples_of, load_part
 from trainer.scoring.packed_attention import use_packed_attention, use_plain_attention
 from trainer.scoring.perplexity import by_conversation, general_examples, score_examples, token_losses
+from trainer.scoring.tally import Tally, total
 
 
 @pytest.fixture

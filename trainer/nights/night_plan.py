@@ -1,0 +1,38 @@
+"""What a night needs to know before it begins, as plain frozen values; no settings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from ledger.forgetting.deletion_path import Forgetting
+from ledger.store import Ledger
+from trainer.fitting.recipe import Base, Recipe
+from trainer.judging.verdict import VerdictLimits
+from trainer.preparing.dataset import DatasetLimits
+
+
+@dataclass(frozen=True, slots=True)
+class NightPlan:
+    """Where a night reads and writes, how it learns, and what its candidate has to reach."""
+
+    data_dir: Path
+    datasets_dir: Path
+    runs_dir: Path
+    adapters_dir: Path
+    base: Base
+    recipe: Recipe
+    dataset: DatasetLimits
+    verdict: VerdictLimits
+    bot_name: str
+    discord_permission: str
+    """Discord's permission to train on what came through its API; empty while there is none."""
+    min_new_replies: int
+    probes: int
+    """Beginnings of training replies that the candidate is tried with; 0 tries none."""
+    forgets: Callable[[Ledger], Forgetting]
+    """Makes the deletion path of the ledger that the night works with."""
+
+
+__all__ = ["NightPlan"]
