@@ -20,6 +20,7 @@ import sys
 from pathlib import Path
 
 from ledger.errors import EngineError, NightschoolError
+from ledger.process.extras import require
 from ledger.process.seclusion import WordlessFormatter, seclude
 from ledger.settings import DEFAULT_CONFIG, Settings, load_settings
 
@@ -38,6 +39,7 @@ def main(arguments: list[str] | None = None) -> int:
     logging.basicConfig(level=logging.INFO, handlers=[handler])
     try:
         settings = load_settings(options.config)
+        require("engine")
         return _fetch(settings, options.json) if options.command else _serve(settings, options)
     except NightschoolError as error:
         print(f"engine: {error}", file=sys.stderr)

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ledger.errors import RunCancelled
+from ledger.process.extras import missing
 from trainer.fitting.instruments import library_versions, peak_memory, training_log
 from trainer.fitting.preflight import (
     CHECKPOINTS_KEPT,
@@ -136,15 +137,19 @@ class _Fitting:
         if self.placement.device == "cuda":
             torch.cuda.reset_peak_memory_stats()
         loop = self._loop(adapted, train, validation, packed)
-        scalars = Scalars(self.work_dir / "tensorboard")
-        loop.add_callback(scalars)
+        scalars = None if missing("trackers") else Scalars(self.work_dir / "tensorboard")
+        if scalars is None:
+            log.info("TensorBoard is not installed (extra `trackers`): no curves are written for it")
+        else:
+            loop.add_callback(scalars)
         checkpoint = start_or_go_on(self.work_dir, self._identity(fields))
         began = time.monotonic()
         try:
             with told_in_a_sentence(self.work_dir):
                 self._train(loop, adapted, checkpoint)
         finally:
-            scalars.close()
+            if scalars is not None:
+                scalars.close()
         check_gradients([entry["grad_norm"] for entry in loop.state.log_history if "grad_norm" in entry])
         check_finite(trained(adapted))
         result = self._result(loop, out_dir, packed, len(train), time.monotonic() - began, checkpoint)
