@@ -42,7 +42,6 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from canary_log import ALTERNATIVES, FORMS, MEMBER, UNKNOWN, Canary, canaries, planted
 from canary_page import page
-
 from ledger.forgetting.deletion_path import Forgetting
 from ledger.scrubbing import found_values
 from ledger.settings import Settings, load_settings

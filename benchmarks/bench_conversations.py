@@ -32,7 +32,7 @@ from ledger.clock import to_ms
 from ledger.records import Message
 from ledger.talk.conversations import around, disentangle
 from trainer.importing.addressing import ChannelVoices
-from trainer.importing.drafts import Draft, Place, stable_id
+from trainer.importing.message_drafts import ExportedChannel, MessageDraft, stable_id
 
 GAP_MINUTES = 15.0
 CONTEXT = 16
@@ -61,12 +61,12 @@ def load(path: Path) -> list[Log]:
 
 def _log(rows: list[dict[str, Any]]) -> Log:
     voices = ChannelVoices()
-    place = Place(1, "", 1, "")
+    channel = ExportedChannel(1, "", 1, "")
     drafts = []
     for row, moment in zip(rows, _moments(rows), strict=True):
         author = stable_id(row["author"].casefold())
         message = Message(row["idx"] + 1, 1, 1, author, row["author"], row["content"], moment)
-        drafts.append(Draft(place, message, (row["author"],)))
+        drafts.append(MessageDraft(channel, message, (row["author"],)))
         voices.hear(drafts[-1])
     messages = [replace(draft.message, mentions=voices.addressed(draft.message.content)) for draft in drafts]
     parents = {row["idx"] + 1: [parent + 1 for parent in row["parents"]] for row in rows if row["gold"]}
@@ -148,9 +148,9 @@ def one_to_one(gold: Clusters, found: Clusters) -> float:
     """Return the percentage of messages under the best pairing of conversations (Elsner 2008)."""
     rows, columns = sorted(set(gold.values()), key=str), sorted({found[item] for item in gold}, key=str)
     overlap = np.zeros((len(rows), len(columns)), dtype=np.int64)
-    place_a, place_b = {v: i for i, v in enumerate(rows)}, {v: i for i, v in enumerate(columns)}
+    row_of, column_of = {v: i for i, v in enumerate(rows)}, {v: i for i, v in enumerate(columns)}
     for item in gold:
-        overlap[place_a[gold[item]], place_b[found[item]]] += 1
+        overlap[row_of[gold[item]], column_of[found[item]]] += 1
     return 100 * best_pairing(overlap) / len(gold)
 
 
@@ -211,10 +211,10 @@ def context_quality(method: Method, logs: Sequence[Log], limit: int = CONTEXT) -
     for log in logs:
         for conversation in method(log.messages):
             ids = [message.id for message in conversation]
-            for place, item in enumerate(ids):
+            for index, item in enumerate(ids):
                 if not log.parents.get(item):
                     continue
-                window = ids[max(0, place - limit + 1) : place]
+                window = ids[max(0, index - limit + 1) : index]
                 answered += 1
                 seen += any(parent in window for parent in log.parents[item])
                 known = [other for other in window if other in log.gold]
@@ -248,9 +248,9 @@ def serving_agrees(logs: Sequence[Log], each: int = 25) -> bool:
     for log in logs:
         home = {m.id: (c, n) for c in disentangle(log.messages, gap_ms=gap) for n, m in enumerate(c)}
         for message in log.messages[:: max(1, len(log.messages) // each)]:
-            conversation, place = home[message.id]
+            conversation, index = home[message.id]
             served = around(log.messages, message.id, gap_ms=gap, limit=CONTEXT)
-            if served != conversation[: place + 1][-CONTEXT:]:
+            if served != conversation[: index + 1][-CONTEXT:]:
                 return False
     return True
 

@@ -180,18 +180,18 @@ class Crowd:
     def _ask(
         self, adapter: str | None, seed: int, tokens: int
     ) -> tuple[threading.Event, threading.Event, Any]:
-        from engine.generating.requests import Piece, Request
-        from engine.generating.token_sampling import Sampling
+        from engine.generating.requests import Request, TextPiece
+        from engine.generating.token_sampling import SamplingParameters
 
         begun, end = threading.Event(), threading.Event()
 
         def hear(event: object) -> None:
             begun.set()
-            if not isinstance(event, Piece):
+            if not isinstance(event, TextPiece):
                 end.set()
 
         prompt = [(seed * 977 + place * 131) % self._vocabulary for place in range(self._prompt_tokens)]
-        sampling = Sampling(0.8, 0.95, seed)
+        sampling = SamplingParameters(0.8, 0.95, seed)
         answer = self._generator.submit(Request(prompt, tokens, hear, adapter=adapter, sampling=sampling))
         return begun, end, answer
 

@@ -110,7 +110,7 @@ def step(variant: Variant, model: Any, batch: list[Example], placement: Placemen
             stack.enter_context(torch.autocast(placement.device, dtype=placement.dtype))
             stack.enter_context(disable_input_dtype_casting(model))
         nll = token_losses(model, inputs)[0] if variant.scored_logits_only else _all_logits(model, inputs)
-    (nll.sum() / len(nll)).backward()
+    (nll.sum() / len(nll)).backward()  # type: ignore[no-untyped-call]
     model.zero_grad()
     if placement.device == "cuda":
         torch.cuda.synchronize()

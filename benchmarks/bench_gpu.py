@@ -64,7 +64,8 @@ def _measure(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
     _trainer("import", *exports, "--basis", "benchmark", config=config)
     dataset = _trainer("prepare", config=config)["dataset"]
     before = _memory_gib()
-    memory, stop = [], threading.Event()
+    memory: list[float] = []
+    stop = threading.Event()
     watch = threading.Thread(target=_watch, args=(memory, stop))
     watch.start()
     began = time.monotonic()

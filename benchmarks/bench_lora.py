@@ -60,10 +60,12 @@ def _compare(base: Any, bank: LoraBank, peft_model: Any, who: list[str], rounds:
     bank.select(who)
 
     def ours() -> torch.Tensor:
-        return base(input_ids=ids).logits
+        logits: torch.Tensor = base(input_ids=ids).logits
+        return logits
 
     def theirs() -> torch.Tensor:
-        return peft_model(input_ids=ids, adapter_names=who).logits
+        logits: torch.Tensor = peft_model(input_ids=ids, adapter_names=who).logits
+        return logits
 
     gap = (ours() - theirs()).norm() / theirs().norm()
     # PEFT rounds the low-rank product to bf16 in between, the engine does not.

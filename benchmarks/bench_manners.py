@@ -35,8 +35,6 @@ import aiohttp
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parent), str(HERE)]
 
-from manners_faults import FAULTS, faults  # noqa: E402 - it lies beside this file
-
 from bot.services import answer_sampling  # noqa: E402
 from bot.serving.engine_client import AT_LIMIT, BASE, AnswerSampling, EngineClient  # noqa: E402
 from bot.serving.engine_process import EngineProcess  # noqa: E402
@@ -46,6 +44,7 @@ from bot.talking.manners import Mouth  # noqa: E402
 from ledger.records import Message  # noqa: E402
 from ledger.settings import Settings, load_settings  # noqa: E402
 from ledger.talk.prompts import Turn  # noqa: E402
+from manners_faults import FAULTS, faults  # noqa: E402 - it lies beside this file
 
 BOT_ID = 1
 GUILD = "Lantern Yard"

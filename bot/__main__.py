@@ -148,6 +148,9 @@ async def _restore(options: argparse.Namespace) -> dict[str, Any]:
 
 
 async def _demo(options: argparse.Namespace) -> dict[str, Any]:
+    from ledger.process.extras import require
+
+    require("demo", "engine", "trainer")  # it plays a night, so it needs all that learns and speaks
     # Voice libraries and intents, of which discord.py warns, mean nothing to a local Discord.
     logging.getLogger("discord").setLevel(logging.ERROR)
     from bot.demo.play import play

@@ -20,6 +20,7 @@ import sys
 from pathlib import Path
 
 from ledger.errors import EngineError
+from ledger.process.extras import require
 from ledger.process.seclusion import WordlessFormatter, seclude
 from ledger.process.terminal import Parser, ended, run_command
 from ledger.settings import DEFAULT_CONFIG, Settings, load_settings
@@ -40,6 +41,7 @@ def main(arguments: list[str] | None = None) -> int:
 
     def work() -> int:
         settings = load_settings(options.config)
+        require("engine")
         return _fetch(settings, options.json) if options.command else _serve(settings, options)
 
     return run_command(work, name="engine", for_scripts=options.json, facts={"ready": False})
@@ -109,7 +111,7 @@ def _serve(settings: Settings, options: argparse.Namespace) -> int:
 async def _run(settings: Settings, token: str, listener: socket.socket) -> int:
     """Load the model, serve until a signal comes, and let running answers end."""
     from engine.building import build
-    from engine.http.model_service import Serving
+    from engine.http.model_service import ModelService
     from engine.http.server import make_app, start
 
     stop = asyncio.Event()
@@ -123,15 +125,15 @@ async def _run(settings: Settings, token: str, listener: socket.socket) -> int:
     generator, base = build(settings, on_death=note_death)
     for name in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(name, stop.set)
-    serving = Serving(generator, base, adapters_dir=settings.adapters_dir)
-    runner, url = await start(make_app(serving, token=token), listener)
+    service = ModelService(generator, base, adapters_dir=settings.adapters_dir)
+    runner, url = await start(make_app(service, token=token), listener)
     generator.start()
     print(json.dumps({"ready": True, "url": url}), flush=True)
     await stop.wait()
     log.info("stopping: no new requests, running answers have %.0f s to end", _DRAIN_SECONDS)
     await asyncio.to_thread(generator.close, _DRAIN_SECONDS)
     await runner.cleanup()
-    serving.close()
+    service.close()
     return 1 if died else 0
 
 

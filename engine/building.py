@@ -1,4 +1,4 @@
-"""From settings to a generator on a loaded model: the one place where the engine reads settings.
+"""From settings to a generator on a loaded model: the one file of the engine that reads settings.
 
 Imported, not run. Its border: it wires the parts; each of them takes plain values.
 """
@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from engine.generating.cached_attention import pack_queries
 from engine.generating.generation import Generator
-from engine.http.model_service import BaseModel
+from engine.http.model_service import ServedBase
 from engine.model.encoding import stop_marks
 from engine.model.loading import base_fingerprint, choose_placement, load_base, load_tokenizer
 from ledger.settings import Settings
@@ -18,7 +18,7 @@ from ledger.settings import Settings
 log = logging.getLogger(__name__)
 
 
-def build(settings: Settings, *, on_death: Callable[[], None]) -> tuple[Generator, BaseModel]:
+def build(settings: Settings, *, on_death: Callable[[], None]) -> tuple[Generator, ServedBase]:
     """Load the base model; return its generator, not yet started, and what the server tells about it.
 
     Raises:
@@ -46,7 +46,7 @@ def build(settings: Settings, *, on_death: Callable[[], None]) -> tuple[Generato
         on_death=on_death,
     )
     log.info("loaded %s: context of %d tokens", settings.model.base, context)
-    return generator, BaseModel(settings.model.base, base_fingerprint(name, revision), context, tokenizer)
+    return generator, ServedBase(settings.model.base, base_fingerprint(name, revision), context, tokenizer)
 
 
 def _own_stops(generation: object) -> set[int]:

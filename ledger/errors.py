@@ -2,6 +2,7 @@
 
     NightschoolError            anything below; its text is one finished sentence for a person
     ├── ConfigurationError      settings that cannot be used (exit code 78)
+    ├── ExtraMissing            a command whose packages are not installed
     ├── LedgerError             the database cannot be used, or is newer than this program
     ├── ImportRefused           an export that cannot be read
     ├── DatasetError            a dataset directory that cannot be trained on
@@ -34,6 +35,10 @@ class ConfigurationError(NightschoolError):
     def __init__(self, message: str, problems: dict[str, str] | None = None) -> None:
         super().__init__(message)
         self.problems = problems or {}
+
+
+class ExtraMissing(NightschoolError):
+    """A command whose packages are not installed; the text names the extra that brings them."""
 
 
 class LedgerError(NightschoolError):

@@ -249,8 +249,11 @@ def _required() -> set[str]:
     import tomllib
 
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    wanted = project["dependencies"] + project["optional-dependencies"]["dev"]
-    return {_normal(re.split(r"[\[<>=!~; ]", requirement)[0]) for requirement in wanted}
+    wanted = [
+        *project["dependencies"],
+        *(each for extra in project["optional-dependencies"].values() for each in extra),
+    ]
+    return {_normal(re.split(r"[\[<>=!~; ]", requirement)[0]) for requirement in wanted} - {"nightschool"}
 
 
 def _normal(name: str) -> str:

@@ -1,6 +1,7 @@
 """The bench of manners: each fault is seen, and ordinary chat has none."""
 
 import pytest
+
 from manners_faults import faults
 
 CHAT = ["Nightschool", "Mira", "Bas"]

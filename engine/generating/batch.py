@@ -79,10 +79,10 @@ class Batch:
 
     def _read_one(self, prefill: Prefill, portion: int) -> torch.Tensor:
         part = prefill.answers[0].request.prompt[prefill.read : prefill.read + portion]
-        places = torch.arange(prefill.read, prefill.read + len(part), device=self._device).unsqueeze(0)
+        positions = torch.arange(prefill.read, prefill.read + len(part), device=self._device).unsqueeze(0)
         prefill.cache.lengths = [prefill.read]
         mask = prefill.cache.mask(len(part), self._device)
-        logits = self._forward(prefill.answers, self._ids([part]), mask, places, prefill.cache)
+        logits = self._forward(prefill.answers, self._ids([part]), mask, positions, prefill.cache)
         prefill.read += len(part)
         prefill.cache.lengths = [prefill.read]
         return logits
@@ -93,8 +93,8 @@ class Batch:
         ids = self._ids([[0] * (width - len(prompt)) + list(prompt) for prompt in prompts])
         starts = torch.tensor([width - len(prompt) for prompt in prompts], device=self._device)
         mask = (torch.arange(width, device=self._device) >= starts.unsqueeze(1)).long()
-        places = (mask.cumsum(dim=1) - 1).clamp(min=0)
-        logits = self._forward(prefill.answers, ids, mask, places, prefill.cache)
+        positions = (mask.cumsum(dim=1) - 1).clamp(min=0)
+        logits = self._forward(prefill.answers, ids, mask, positions, prefill.cache)
         prefill.read = width
         prefill.cache.lengths = [len(prompt) for prompt in prompts]
         return logits
@@ -113,10 +113,10 @@ class Batch:
         if cache is None:
             return
         self._use(self._writing_threads)
-        places = torch.tensor(cache.lengths, device=self._device).unsqueeze(1)
+        positions = torch.tensor(cache.lengths, device=self._device).unsqueeze(1)
         ids = self._ids([[answer.last] for answer in self.answers])
         mask = cache.mask(1, self._device)
-        logits = self._forward(self.answers, ids, mask, places, cache)
+        logits = self._forward(self.answers, ids, mask, positions, cache)
         cache.lengths = [length + 1 for length in cache.lengths]
         self._take(self.answers, logits)
 
@@ -175,7 +175,7 @@ class Batch:
         answers: Sequence[Answer],
         ids: torch.Tensor,
         mask: torch.Tensor,
-        places: torch.Tensor,
+        positions: torch.Tensor,
         cache: RowCache,
     ) -> torch.Tensor:
         """Return the logits of the last column, [rows, vocabulary]."""
@@ -183,7 +183,7 @@ class Batch:
         output = self._model(
             input_ids=ids,
             attention_mask=mask,
-            position_ids=places,
+            position_ids=positions,
             past_key_values=cache,
             use_cache=True,
             **self._options,

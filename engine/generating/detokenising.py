@@ -67,9 +67,9 @@ class StopWatch:
     def push(self, text: str) -> tuple[str, bool]:
         """Take text; return what may be given out, and whether a stop sequence ended the answer."""
         self._held += text
-        places = [place for stop in self._stops if (place := self._held.find(stop)) >= 0]
-        if places:
-            out, self._held = self._held[: min(places)], ""
+        found = [start for stop in self._stops if (start := self._held.find(stop)) >= 0]
+        if found:
+            out, self._held = self._held[: min(found)], ""
             return out, True
         keep = max((self._overlap(stop) for stop in self._stops), default=0)
         cut = len(self._held) - keep

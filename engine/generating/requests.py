@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from engine.generating.detokenising import Detokeniser, StopWatch
-from engine.generating.token_sampling import Dice, Sampling
+from engine.generating.token_sampling import Dice, SamplingParameters
 from ledger.errors import NightschoolError
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ Reason = Literal["stop", "length"]
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
+class TextPiece:
     """More text of an answer: whole characters, no stop sequence."""
 
     text: str
@@ -43,7 +43,7 @@ class Failed:
     error: NightschoolError
 
 
-Event = Piece | Finished | Failed
+Event = TextPiece | Finished | Failed
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ class Request:
     max_tokens: int
     on_event: Callable[[Event], None]
     adapter: str | None = None
-    sampling: Sampling = field(default_factory=Sampling)
+    sampling: SamplingParameters = field(default_factory=SamplingParameters)
     stops: tuple[str, ...] = ()
 
 
@@ -116,4 +116,4 @@ class Answer:
 
     def _tell(self, text: str) -> None:
         if text and not self.cancelled:
-            self.request.on_event(Piece(text))
+            self.request.on_event(TextPiece(text))

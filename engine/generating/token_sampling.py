@@ -19,7 +19,7 @@ _NUCLEUS = 1024
 
 
 @dataclass(frozen=True, slots=True)
-class Sampling:
+class SamplingParameters:
     """How one answer is drawn; the defaults draw from the model's own probabilities.
 
     ``temperature`` 0 takes the likeliest token; ``top_p`` is in (0, 1], ``top_k`` 0 is all, ``min_p`` is a
@@ -41,7 +41,7 @@ class Sampling:
 class Dice:
     """One row's way of drawing: its settings, its random numbers, and the tokens that it has seen."""
 
-    def __init__(self, sampling: Sampling, prompt: Sequence[int] = ()) -> None:
+    def __init__(self, sampling: SamplingParameters, prompt: Sequence[int] = ()) -> None:
         self.sampling = sampling
         self._random = random.Random(sampling.seed)  # noqa: S311 - words, not secrets
         self.prompt = frozenset(prompt) if sampling.repetition_penalty != 1 else frozenset()
@@ -97,8 +97,8 @@ def _throw(logits: torch.Tensor, dice: Sequence[Dice]) -> list[int]:
     ):
         if rows:
             some = [dice[row] for row in rows]
-            places = _pick(weights if names is None else _cut(weights, some), [d.throw() for d in some])
-            tokens = places if names is None else names.gather(1, places.unsqueeze(1)).squeeze(1)
+            picked = _pick(weights if names is None else _cut(weights, some), [d.throw() for d in some])
+            tokens = picked if names is None else names.gather(1, picked.unsqueeze(1)).squeeze(1)
             for row, token in zip(rows, tokens.tolist(), strict=True):
                 chosen[row] = token
     return chosen
@@ -136,9 +136,9 @@ def _cut(weights: torch.Tensor, dice: Sequence[Dice]) -> torch.Tensor:
 def _pick(weights: torch.Tensor, throws: Sequence[float]) -> torch.Tensor:
     """Return, a row, the index on which its throw in [0, 1) falls when its weights are laid end to end."""
     edges = weights.cumsum(dim=-1)
-    places = torch.searchsorted(edges, edges[:, -1:] * _column(throws, weights), right=True).squeeze(1)
+    hit = torch.searchsorted(edges, edges[:, -1:] * _column(throws, weights), right=True).squeeze(1)
     ranks = torch.arange(weights.shape[-1], device=weights.device)
-    return torch.minimum(places, (ranks * (weights > 0)).amax(dim=-1))
+    return torch.minimum(hit, (ranks * (weights > 0)).amax(dim=-1))
 
 
 def _column(values: Sequence[float], like: torch.Tensor) -> torch.Tensor:

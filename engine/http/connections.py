@@ -13,7 +13,7 @@ from typing import Any
 
 from aiohttp import StreamReader, web
 
-from engine.http.protocol import Refusal
+from engine.http.protocol import RequestRefused
 
 HOST = "127.0.0.1"
 HEADER_SECONDS = 10.0
@@ -77,7 +77,7 @@ class Connection(web.RequestHandler):
         if request.writer is not None and request.writer.output_size > 0:
             raise ConnectionError("an answer is on its way already")
         text = "This is no HTTP request." if status < 500 else "The engine failed; see its log."
-        response = web.json_response(Refusal(status, text).body(), status=status)
+        response = web.json_response(RequestRefused(status, text).body(), status=status)
         response.force_close()
         return response
 

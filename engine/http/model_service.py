@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import re
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -17,12 +16,13 @@ from typing import TYPE_CHECKING, Any
 
 from engine.generating.generation import Generator
 from engine.generating.lora_bank import Weights, read_weights
-from engine.generating.requests import Answer, Event, Piece, Request
-from engine.generating.token_sampling import Sampling
-from engine.http.protocol import ChatRequest, Refusal
+from engine.generating.requests import Answer, Event, Request, TextPiece
+from engine.generating.token_sampling import SamplingParameters
+from engine.http.protocol import ChatRequest, RequestRefused
 from engine.model.adapter_files import verify
 from engine.model.encoding import encode_prompt
 from ledger.errors import AdapterError, EngineBusy, EngineError, ModelError
+from ledger.learned.adapter_versions import VERSION
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -31,13 +31,12 @@ BASE = "base"
 _UNLOAD_GRACE_SECONDS = 0.25
 CHARACTERS_A_TOKEN = 16
 """Characters a token of context that a prompt may have; English has about 4, and only blanks have more."""
-GUILD_HEADER = "X-Nightschool-Guild"
-"""Header of a request that names the guild it is made for."""
-_VERSION = re.compile(r"g(?P<guild>\d+)-v\d{6,}")
+OWNER_HEADER = "X-Nightschool-Guild"
+"""Header that names the owner of an adapter: the server whose number its version begins with."""
 
 
 @dataclass(frozen=True, slots=True)
-class BaseModel:
+class ServedBase:
     """The base model's name, identity, context in tokens and tokenizer."""
 
     name: str
@@ -46,10 +45,10 @@ class BaseModel:
     tokenizer: PreTrainedTokenizerBase
 
 
-class Serving:
+class ModelService:
     """The models that can be asked for. Used from one event loop."""
 
-    def __init__(self, generator: Generator, base: BaseModel, *, adapters_dir: Path) -> None:
+    def __init__(self, generator: Generator, base: ServedBase, *, adapters_dir: Path) -> None:
         self.generator = generator
         self.base = base
         self._adapters_dir = adapters_dir.resolve()
@@ -75,31 +74,33 @@ class Serving:
             "max_model_len": self.base.context_tokens,
         }
 
-    def adapter_of(self, model: str, guild: str | None) -> str | None:
-        """Return the adapter that ``model`` names, None for the base; ``guild`` is who asks.
+    def adapter_of(self, model: str, owner: str | None) -> str | None:
+        """Return the adapter that ``model`` names, None for the base; ``owner`` is who asks.
 
         Raises:
-            Refusal: 403 for the adapter of another guild than the one that asks, 404 for an unknown name.
+            RequestRefused: 403 for another owner's adapter, 404 for an unknown name.
         """
         if model in (BASE, self.base.name):
             return None
-        check_owner(model, guild)
+        check_owner(model, owner)
         if model not in self.generator.adapters:
-            raise Refusal(404, f"The model {model!r} is not loaded.", param="model", code="model_not_found")
+            raise RequestRefused(
+                404, f"The model {model!r} is not loaded.", param="model", code="model_not_found"
+            )
         return model
 
     async def answer(self, asked: ChatRequest, adapter: str | None) -> Flow:
         """Queue a chat request; the flow must be closed by whoever takes it.
 
         Raises:
-            Refusal: 400 for a prompt that is too long or that the template refuses and for a bias on a
+            RequestRefused: 400 for a prompt that is too long or that the template refuses and for a bias on a
                 token that is not there, 404 for an adapter that was unloaded a moment ago, 503 when busy.
         """
         self._check_size(asked)
         prompt = await self._encode([message.turn() for message in asked.messages])
         room = self.base.context_tokens - len(prompt)
         if room < 1:
-            raise Refusal(
+            raise RequestRefused(
                 400,
                 f"This model's maximum context length is {self.base.context_tokens} tokens, and your "
                 f"messages have {len(prompt)}. Please shorten them.",
@@ -125,7 +126,7 @@ class Serving:
         """
         characters = sum(len(message.content) for message in asked.messages)
         if characters > self.base.context_tokens * CHARACTERS_A_TOKEN:
-            raise Refusal(
+            raise RequestRefused(
                 400,
                 f"This model's maximum context length is {self.base.context_tokens} tokens, and your "
                 f"messages have {characters} characters, far more than fit. Please shorten them.",
@@ -133,23 +134,25 @@ class Serving:
                 code="context_length_exceeded",
             )
         if any(not 0 <= token < len(self.base.tokenizer) for token in asked.logit_bias):
-            raise Refusal(
+            raise RequestRefused(
                 400,
                 f"logit_bias names a token beyond the vocabulary of {len(self.base.tokenizer)}.",
                 param="logit_bias",
             )
         if self._encoding >= self.generator.capacity:
-            raise Refusal(503, "Too many prompts are being read; try again in a moment.", code="engine_busy")
+            raise RequestRefused(
+                503, "Too many prompts are being read; try again in a moment.", code="engine_busy"
+            )
 
     def _submit(self, request: Request) -> Answer:
         try:
             return self.generator.submit(request)
         except EngineBusy as error:
-            raise Refusal(503, str(error), code="engine_busy") from error
+            raise RequestRefused(503, str(error), code="engine_busy") from error
         except AdapterError as error:
-            raise Refusal(404, str(error), param="model", code="model_not_found") from error
+            raise RequestRefused(404, str(error), param="model", code="model_not_found") from error
         except EngineError as error:
-            raise Refusal(503, str(error)) from error
+            raise RequestRefused(503, str(error)) from error
 
     async def _encode(self, turns: list[dict[str, str]]) -> list[int]:
         loop = asyncio.get_running_loop()
@@ -157,21 +160,23 @@ class Serving:
         try:
             return await loop.run_in_executor(self._encoder, encode_prompt, self.base.tokenizer, turns)
         except ModelError as error:
-            raise Refusal(400, str(error), param="messages") from error
+            raise RequestRefused(400, str(error), param="messages") from error
         finally:
             self._encoding -= 1
 
-    async def load(self, name: str, path: str, guild: str | None) -> None:
+    async def load(self, name: str, path: str, owner: str | None) -> None:
         """Check an adapter version, read it, and have it take requests.
 
         Raises:
-            Refusal: 400 for one that is loaded already, altered, or made for another base; 403 for
-                another guild's; 404 for one that is not there.
+            RequestRefused: 400 for one that is loaded already, altered, or made for another base; 403 for
+                another owner's; 404 for one that is not there.
         """
-        check_owner(name, guild)
+        check_owner(name, owner)
         async with self._loading:
             if name in self.generator.adapters:
-                raise Refusal(400, f"The lora adapter '{name}' has already been loaded.", param="lora_name")
+                raise RequestRefused(
+                    400, f"The lora adapter '{name}' has already been loaded.", param="lora_name"
+                )
             if self.generator.revive(name):
                 return  # it was on its way out, and versions never change
             folder = self._inside(path)
@@ -179,20 +184,20 @@ class Serving:
                 weights = await asyncio.to_thread(_checked_weights, folder, name, self.base.fingerprint)
                 await asyncio.wrap_future(self.generator.install(name, weights))
             except (AdapterError, EngineError) as error:
-                raise Refusal(400, str(error), param="lora_path") from error
+                raise RequestRefused(400, str(error), param="lora_path") from error
             self._paths[name] = folder
 
-    async def unload(self, name: str, guild: str | None) -> bool:
+    async def unload(self, name: str, owner: str | None) -> bool:
         """Take no more requests for an adapter; tell whether it is out of memory already.
 
         Raises:
-            Refusal: 403 for another guild's, 404 for one that is not loaded.
+            RequestRefused: 403 for another owner's, 404 for one that is not loaded.
         """
-        check_owner(name, guild)
+        check_owner(name, owner)
         try:
             gone = self.generator.retire(name)
         except AdapterError as error:
-            raise Refusal(404, str(error), param="lora_name") from error
+            raise RequestRefused(404, str(error), param="lora_name") from error
         done, _ = await asyncio.wait([asyncio.wrap_future(gone)], timeout=_UNLOAD_GRACE_SECONDS)
         return bool(done)
 
@@ -202,11 +207,11 @@ class Serving:
             folder = (self._adapters_dir / path).resolve()
             there = folder.is_dir()
         except (OSError, ValueError, RuntimeError) as error:  # too long, with a NUL, or a link in a circle
-            raise Refusal(400, "lora_path is no path that can be.", param="lora_path") from error
+            raise RequestRefused(400, "lora_path is no path that can be.", param="lora_path") from error
         if not folder.is_relative_to(self._adapters_dir) or folder == self._adapters_dir:
-            raise Refusal(400, "lora_path lies outside of the adapters' folder.", param="lora_path")
+            raise RequestRefused(400, "lora_path lies outside of the adapters' folder.", param="lora_path")
         if not there:
-            raise Refusal(404, f"There is no adapter at {path}.", param="lora_path")
+            raise RequestRefused(404, f"There is no adapter at {path}.", param="lora_path")
         return folder
 
     def close(self) -> None:
@@ -236,7 +241,7 @@ class Flow:
         while True:
             event = await self._events.get()
             yield event
-            if not isinstance(event, Piece):
+            if not isinstance(event, TextPiece):
                 return
 
     def close(self) -> None:
@@ -245,22 +250,22 @@ class Flow:
             self._answer.cancel()
 
 
-def check_owner(model: str, guild: str | None) -> None:
-    """Refuse an adapter to everybody but its own guild; ``guild`` is None where nobody said who asks.
+def check_owner(model: str, owner: str | None) -> None:
+    """Refuse an adapter to everybody but its owner; ``owner`` is None where nobody said who asks.
 
     Raises:
-        Refusal: 403.
+        RequestRefused: 403.
     """
-    match = _VERSION.fullmatch(model)
-    if match is None or match["guild"] == guild:
+    named = VERSION.fullmatch(model)
+    if named is None or named["guild"] == owner:
         return
-    if guild is None:
-        raise Refusal(
+    if owner is None:
+        raise RequestRefused(
             403,
-            f"The adapter {model} belongs to one server: name it in the header {GUILD_HEADER}.",
+            f"The adapter {model} belongs to one server: name it in the header {OWNER_HEADER}.",
             param="model",
         )
-    raise Refusal(403, f"The adapter {model} belongs to another server.", param="model")
+    raise RequestRefused(403, f"The adapter {model} belongs to another server.", param="model")
 
 
 def _checked_weights(folder: Path, name: str, fingerprint: str) -> Weights:
@@ -273,8 +278,8 @@ def _checked_weights(folder: Path, name: str, fingerprint: str) -> Weights:
         raise AdapterError(f"{name} cannot be read ({error.strerror}): check its folder.") from error
 
 
-def _sampling(asked: ChatRequest) -> Sampling:
-    return Sampling(
+def _sampling(asked: ChatRequest) -> SamplingParameters:
+    return SamplingParameters(
         temperature=asked.temperature,
         top_p=asked.top_p,
         seed=asked.seed,

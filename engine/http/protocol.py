@@ -51,7 +51,7 @@ _NEUTRAL: dict[str, tuple[Any, ...]] = {
 """Fields that are not supported, with the values at which they change nothing."""
 
 
-class Refusal(Exception):
+class RequestRefused(Exception):
     """A request that gets an error in OpenAI's form, with ``status`` as the HTTP status."""
 
     def __init__(
@@ -193,7 +193,7 @@ def parse(kind: type[Body], raw: bytes) -> Body:
     """Read a request body.
 
     Raises:
-        Refusal: 400, naming the first field that is wrong; never with the field's content, which may
+        RequestRefused: 400, naming the first field that is wrong; never with the field's content, which may
             be somebody's message.
     """
     try:
@@ -203,12 +203,12 @@ def parse(kind: type[Body], raw: bytes) -> Body:
         named = fault.get("ctx", {}).get("field") if fault["type"] == "refused" else None
         field = ".".join(str(part)[:64] for part in fault["loc"])
         message = fault["msg"].removeprefix("Value error, ")
-        raise Refusal(
+        raise RequestRefused(
             400, f"{field + ': ' if field else ''}{message}.", param=named or field or None
         ) from error
 
 
-class Reply:
+class Completion:
     """The forms of one answer: whole, or as chunks of a stream."""
 
     def __init__(self, model: str) -> None:

@@ -17,29 +17,38 @@ from typing import Any
 import aiohttp
 from aiohttp import web
 
-from engine.generating.requests import Failed, Finished, Piece
+from engine.generating.requests import Failed, Finished, TextPiece
 from engine.http.connections import BODY_SECONDS, HEADER_SECONDS, Site
-from engine.http.model_service import CHARACTERS_A_TOKEN, GUILD_HEADER, Flow, Serving
-from engine.http.protocol import ChatRequest, LoadRequest, Refusal, Reply, UnloadRequest, parse, sse, usage
+from engine.http.model_service import CHARACTERS_A_TOKEN, OWNER_HEADER, Flow, ModelService
+from engine.http.protocol import (
+    ChatRequest,
+    Completion,
+    LoadRequest,
+    RequestRefused,
+    UnloadRequest,
+    parse,
+    sse,
+    usage,
+)
 
 log = logging.getLogger(__name__)
 
 BYTES_A_CHARACTER = 6
 """Bytes that one character takes in JSON at most, but for rare ones: \\u0000."""
 SMALL_BODY_BYTES = 256 * 1024
-_SERVING: web.AppKey[Serving] = web.AppKey("serving", Serving)
+_SERVICE: web.AppKey[ModelService] = web.AppKey("service", ModelService)
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-def make_app(serving: Serving, *, token: str, body_seconds: float = BODY_SECONDS) -> web.Application:
-    """Return the application that serves ``serving`` to whoever knows ``token``."""
-    longest = serving.base.context_tokens * CHARACTERS_A_TOKEN * BYTES_A_CHARACTER
+def make_app(service: ModelService, *, token: str, body_seconds: float = BODY_SECONDS) -> web.Application:
+    """Return the application that serves ``service`` to whoever knows ``token``."""
+    longest = service.base.context_tokens * CHARACTERS_A_TOKEN * BYTES_A_CHARACTER
     app = web.Application(
         client_max_size=max(longest, SMALL_BODY_BYTES),
         middlewares=[_refusals, _guard(token), _whole_body(body_seconds)],
     )
-    app[_SERVING] = serving
+    app[_SERVICE] = service
     app.add_routes(
         [
             web.get("/health", _health),
@@ -70,22 +79,24 @@ async def _refusals(request: web.Request, handler: Handler) -> web.StreamRespons
     """Turn every refusal, aiohttp's own included, into OpenAI's form."""
     try:
         return await handler(request)
-    except Refusal as refusal:
+    except RequestRefused as refusal:
         return _refuse(refusal)
     except web.HTTPRequestEntityTooLarge:
         return _refuse(
-            Refusal(413, f"The request is larger than {request.app._client_max_size // 1024} KiB.")
+            RequestRefused(413, f"The request is larger than {request.app._client_max_size // 1024} KiB.")
         )
     except web.HTTPException as error:
-        return _refuse(Refusal(error.status, f"{error.reason}: {request.method} {request.path[:200]}."))
+        return _refuse(
+            RequestRefused(error.status, f"{error.reason}: {request.method} {request.path[:200]}.")
+        )
     except ConnectionError:
         raise  # the client is gone, and nobody is there to be told
     except Exception as error:  # a fault of ours: one request fails, and says so in the agreed form
         log.exception("a request failed (%s)", type(error).__name__)
-        return _refuse(Refusal(500, "The engine failed at this request; see its log."))
+        return _refuse(RequestRefused(500, "The engine failed at this request; see its log."))
 
 
-def _refuse(refusal: Refusal) -> web.Response:
+def _refuse(refusal: RequestRefused) -> web.Response:
     headers = {"Retry-After": "1"} if refusal.status == 503 else {}
     return web.json_response(refusal.body(), status=refusal.status, headers=headers)
 
@@ -98,7 +109,7 @@ def _guard(token: str) -> Any:
         given = request.headers.get("Authorization", "").encode("utf-8", "surrogateescape")
         # compare_digest takes as long for a token that is nearly right as for one that is all wrong.
         if request.path != "/health" and not hmac.compare_digest(given, expected):
-            raise Refusal(401, "The token is missing or wrong.", code="invalid_api_key")
+            raise RequestRefused(401, "The token is missing or wrong.", code="invalid_api_key")
         return await handler(request)
 
     return check_token
@@ -111,9 +122,9 @@ def _whole_body(seconds: float) -> Any:
             async with asyncio.timeout(seconds):
                 await request.read()  # kept by aiohttp: the handlers' own read() returns at once
         except TimeoutError:
-            raise Refusal(408, f"The request's body did not come within {seconds:g} s.") from None
+            raise RequestRefused(408, f"The request's body did not come within {seconds:g} s.") from None
         except (web.RequestPayloadError, aiohttp.ClientPayloadError, ValueError) as error:
-            raise Refusal(400, f"The request's body is broken ({type(error).__name__}).") from error
+            raise RequestRefused(400, f"The request's body is broken ({type(error).__name__}).") from error
         return await handler(request)
 
     return read_body
@@ -125,7 +136,7 @@ async def _health(_: web.Request) -> web.Response:
 
 async def _metrics(request: web.Request) -> web.Response:
     """Tell counts in Prometheus' text form."""
-    generator = request.app[_SERVING].generator
+    generator = request.app[_SERVICE].generator
     running, waiting = generator.load
     counts = {
         "num_requests_running": running,
@@ -138,29 +149,29 @@ async def _metrics(request: web.Request) -> web.Response:
 
 
 async def _models(request: web.Request) -> web.Response:
-    return web.json_response({"object": "list", "data": request.app[_SERVING].models()})
+    return web.json_response({"object": "list", "data": request.app[_SERVICE].models()})
 
 
 async def _load(request: web.Request) -> web.Response:
     body = parse(LoadRequest, await request.read())
-    await request.app[_SERVING].load(body.lora_name, body.lora_path, request.headers.get(GUILD_HEADER))
+    await request.app[_SERVICE].load(body.lora_name, body.lora_path, request.headers.get(OWNER_HEADER))
     log.info("loaded %s", body.lora_name)
     return web.Response(text=f"Success: LoRA adapter '{body.lora_name}' added successfully.")
 
 
 async def _unload(request: web.Request) -> web.Response:
     body = parse(UnloadRequest, await request.read())
-    gone = await request.app[_SERVING].unload(body.lora_name, request.headers.get(GUILD_HEADER))
+    gone = await request.app[_SERVICE].unload(body.lora_name, request.headers.get(OWNER_HEADER))
     log.info("unloaded %s%s", body.lora_name, "" if gone else ", once its last answers are written")
     return web.Response(text=f"Success: LoRA adapter '{body.lora_name}' removed successfully.")
 
 
 async def _chat(request: web.Request) -> web.StreamResponse:
-    serving = request.app[_SERVING]
+    service = request.app[_SERVICE]
     asked = parse(ChatRequest, await request.read())
-    adapter = serving.adapter_of(asked.model, request.headers.get(GUILD_HEADER))
+    adapter = service.adapter_of(asked.model, request.headers.get(OWNER_HEADER))
     began = time.monotonic()
-    flow = await serving.answer(asked, adapter)
+    flow = await service.answer(asked, adapter)
     try:
         if asked.stream:
             return await _stream(request, asked, flow, began)
@@ -172,15 +183,15 @@ async def _chat(request: web.Request) -> web.StreamResponse:
 async def _whole(asked: ChatRequest, flow: Flow, began: float) -> web.Response:
     text: list[str] = []
     async for event in flow:
-        if isinstance(event, Piece):
+        if isinstance(event, TextPiece):
             text.append(event.text)
         elif isinstance(event, Finished):
             _note(asked, event, began)
             counts = usage(event.prompt_tokens, event.completion_tokens)
-            return web.json_response(Reply(asked.model).whole("".join(text), event.reason, counts))
+            return web.json_response(Completion(asked.model).whole("".join(text), event.reason, counts))
         else:
-            raise Refusal(500, str(event.error))
-    raise Refusal(500, "The answer broke off.")
+            raise RequestRefused(500, str(event.error))
+    raise RequestRefused(500, "The answer broke off.")
 
 
 async def _stream(request: web.Request, asked: ChatRequest, flow: Flow, began: float) -> web.StreamResponse:
@@ -188,21 +199,21 @@ async def _stream(request: web.Request, asked: ChatRequest, flow: Flow, began: f
         headers={"Content-Type": "text/event-stream; charset=utf-8", "Cache-Control": "no-cache"}
     )
     await response.prepare(request)
-    reply = Reply(asked.model)
+    completion = Completion(asked.model)
     counted = asked.stream_options is not None and asked.stream_options.include_usage
-    await response.write(reply.chunk({"role": "assistant", "content": ""}, usage=counted))
+    await response.write(completion.chunk({"role": "assistant", "content": ""}, usage=counted))
     async for event in flow:
-        if isinstance(event, Piece):
-            await response.write(reply.chunk({"content": event.text}, usage=counted))
+        if isinstance(event, TextPiece):
+            await response.write(completion.chunk({"content": event.text}, usage=counted))
         elif isinstance(event, Failed):
             # The status is sent already; clients raise on an event that holds an error.
-            await response.write(sse(Refusal(500, str(event.error)).body()))
+            await response.write(sse(RequestRefused(500, str(event.error)).body()))
         else:
             _note(asked, event, began)
-            await response.write(reply.chunk({}, event.reason, usage=counted))
+            await response.write(completion.chunk({}, event.reason, usage=counted))
             if counted:
                 counts = usage(event.prompt_tokens, event.completion_tokens)
-                await response.write(reply.usage_chunk(counts))
+                await response.write(completion.usage_chunk(counts))
     await response.write(sse("[DONE]"))
     await response.write_eof()
     return response

@@ -107,9 +107,9 @@ def _encode(
     ids, offsets = _tokenise_with_offsets(tokenizer, text)
     targets: list[int] = []
     spans: list[tuple[int, int]] = []
-    for place, (index, _) in enumerate(kept):
+    for position, (index, _) in enumerate(kept):
         if index in wanted:
-            prompt, end = _target_range(tokenizer, turns, place, text)
+            prompt, end = _target_range(tokenizer, turns, position, text)
             span = _token_range(offsets, len(prompt), end)
             if not targets and ids[: span[0]] != _tokenise(tokenizer, prompt):
                 raise ModelError(
@@ -124,22 +124,22 @@ def _encode(
 
 
 def _target_range(
-    tokenizer: PreTrainedTokenizerBase, turns: list[dict[str, str]], place: int, text: str
+    tokenizer: PreTrainedTokenizerBase, turns: list[dict[str, str]], position: int, text: str
 ) -> tuple[str, int]:
-    """Return the prompt before the target at ``place``, and where in ``text`` its end mark ends."""
-    prompt = _render(tokenizer, turns[:place], prompt=True)
-    upto = _render(tokenizer, turns[: place + 1], prompt=False)
+    """Return the prompt before the target at ``position``, and where in ``text`` its end mark ends."""
+    prompt = _render(tokenizer, turns[:position], prompt=True)
+    upto = _render(tokenizer, turns[: position + 1], prompt=False)
     if not (text.startswith(prompt) and text.startswith(upto) and len(prompt) <= len(upto)):
         raise ModelError(f"The chat template rewrites earlier turns when later ones follow: {_PLAIN_CHATML}.")
     reply = upto[len(prompt) :]
     # The newline after an end mark is not the model's to write; a template without any mark ends
     # replies with that newline, and then it is.
-    marked = reply.rstrip() != turns[place]["content"]
+    marked = reply.rstrip() != turns[position]["content"]
     return prompt, len(prompt) + len(reply.rstrip() if marked else reply)
 
 
 def _token_range(offsets: list[tuple[int, int]], start: int, end: int) -> tuple[int, int]:
-    inside = [place for place, (left, right) in enumerate(offsets) if left >= start and right <= end]
+    inside = [index for index, (left, right) in enumerate(offsets) if left >= start and right <= end]
     across = any(left < start < right for left, right in offsets)
     if across or not inside:
         raise ModelError(f"The chat template merges replies with what precedes them: {_PLAIN_CHATML}.")
@@ -149,9 +149,9 @@ def _token_range(offsets: list[tuple[int, int]], start: int, end: int) -> tuple[
 def _without_oldest(kept: list[tuple[int, dict[str, str]]]) -> list[tuple[int, dict[str, str]]] | None:
     """Drop the oldest exchange, so that roles still alternate from a user turn on; None at the last one."""
     first = 1 if kept[0][1]["role"] == "system" else 0
-    for place in range(first + 1, len(kept) - 1):
-        if kept[place][1]["role"] == "user":
-            return kept[:first] + kept[place:]
+    for position in range(first + 1, len(kept) - 1):
+        if kept[position][1]["role"] == "user":
+            return kept[:first] + kept[position:]
     return None
 
 

@@ -20,9 +20,9 @@ import pytest
 from aiohttp import web
 
 from engine.generating.generation import Generator
-from engine.generating.requests import Event, Failed, Finished, Piece
+from engine.generating.requests import Event, Failed, Finished, TextPiece
 from engine.http.connections import bind
-from engine.http.model_service import BaseModel, Serving
+from engine.http.model_service import ModelService, ServedBase
 from engine.http.server import make_app, start
 from engine.model.encoding import stop_marks
 from engine.model.loading import choose_placement, load_base, load_tokenizer
@@ -50,7 +50,7 @@ def make_adapter(tiny_base: Path) -> Callable[..., Path]:
             if "lora_" in name:
                 tensor.data.copy_(torch.randn(tensor.shape, generator=draw) * 0.3)
         path = root / version.split("-")[0].removeprefix("g") / version
-        model.save_pretrained(path)
+        model.save_pretrained(str(path))
         write_manifest(path, version=version, base_fingerprint=fingerprint, base_model=str(tiny_base))
         return path
 
@@ -67,7 +67,7 @@ class Listener:
         self._over = threading.Event()
 
     def __call__(self, event: Event) -> None:
-        if isinstance(event, Piece):
+        if isinstance(event, TextPiece):
             self.text += event.text
             self.pieces.append(event.text)
         else:
@@ -106,22 +106,22 @@ async def serve(
     start_generator: Callable[..., Generator], tokenizer: Any, tmp_path: Path
 ) -> AsyncIterator[Serve]:
     """Return a function that serves the tiny model in this process and gives the port; token "night-owl"."""
-    opened: list[tuple[web.AppRunner, Serving]] = []
+    opened: list[tuple[web.AppRunner, ModelService]] = []
 
     async def begin(*, header_seconds: float = 10.0, body_seconds: float = 10.0, **options: Any) -> int:
         generator = start_generator(**options)
-        base = BaseModel("tiny", "0" * 64, 512, tokenizer)
-        serving = Serving(generator, base, adapters_dir=tmp_path / "adapters")
-        app = make_app(serving, token="night-owl", body_seconds=body_seconds)
+        base = ServedBase("tiny", "0" * 64, 512, tokenizer)
+        service = ModelService(generator, base, adapters_dir=tmp_path / "adapters")
+        app = make_app(service, token="night-owl", body_seconds=body_seconds)
         listener = bind(0)
         runner, _ = await start(app, listener, header_seconds=header_seconds)
-        opened.append((runner, serving))
+        opened.append((runner, service))
         return int(listener.getsockname()[1])
 
     yield begin
-    for runner, serving in opened:
+    for runner, service in opened:
         await runner.cleanup()
-        serving.close()
+        service.close()
 
 
 def of_its_guild(version: object) -> dict[str, str]:

@@ -242,7 +242,7 @@ class Watched:
             os.write(telling, b"c")
 
         Deletions.begin = begin_telling  # type: ignore[method-assign]
-        Deletions.complete = complete_telling  # type: ignore[method-assign]
+        Deletions.complete = complete_telling  # type: ignore[method-assign, assignment]
 
     def seconds(self) -> float:
         """Wait for the deletion's end; return how long it took."""

@@ -82,7 +82,7 @@ async def night(ledger: Ledger, settings: Settings, **options: Any) -> Outcome:
 async def test_a_night_promotes_nothing_that_saw_somebody_who_is_forgotten_meanwhile(
     stage: str, quick: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    decide = night_module.decide
+    decide: Callable[..., Any] = vars(night_module)["decide"]
     # However good it is: this night would promote.
     monkeypatch.setattr(
         night_module, "decide", lambda *arguments: replace(decide(*arguments), verdict="promote")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -42,7 +43,7 @@ def said(candidate: Path | None, dataset: Path, base: Base, *, temperature: floa
     from peft import PeftModel
 
     bare = load_base(base.name, placement=choose_placement("cpu", "none", "float32"))
-    model = PeftModel.from_pretrained(bare, str(candidate)) if candidate else bare
+    model: Any = PeftModel.from_pretrained(bare, str(candidate)) if candidate else bare
     probes = probes_of(read_lines(dataset, "train"), count=PROBES, seed=SEED)
     return sample_replies(
         model.eval(),

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from engine.generating.generation import Generator
 from engine.generating.lora_bank import read_weights
 from engine.http.connections import bind
-from engine.http.model_service import BaseModel, Serving
+from engine.http.model_service import ModelService, ServedBase
 from engine.http.server import make_app, start
 from engine.model.loading import choose_placement, load_base, load_tokenizer
 from ledger.errors import AdapterError
@@ -96,19 +96,19 @@ def server(tiny_base: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     loop = asyncio.new_event_loop()
     listener = bind(0)
 
-    async def begin() -> tuple[Any, Serving]:
-        serving = Serving(generator, BaseModel("tiny", "0" * 64, 512, tokenizer), adapters_dir=adapters)
-        app = make_app(serving, token="night-owl", body_seconds=0.3)
-        return (await start(app, listener, header_seconds=0.3))[0], serving
+    async def begin() -> tuple[Any, ModelService]:
+        service = ModelService(generator, ServedBase("tiny", "0" * 64, 512, tokenizer), adapters_dir=adapters)
+        app = make_app(service, token="night-owl", body_seconds=0.3)
+        return (await start(app, listener, header_seconds=0.3))[0], service
 
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
-    runner, serving = asyncio.run_coroutine_threadsafe(begin(), loop).result(30)
+    runner, service = asyncio.run_coroutine_threadsafe(begin(), loop).result(30)
     generator.start()
     yield Engine(listener.getsockname()[1])
     asyncio.run_coroutine_threadsafe(runner.cleanup(), loop).result(30)
     generator.close(1)
-    serving.close()
+    service.close()
     loop.call_soon_threadsafe(loop.stop)
     thread.join(10)
     loop.close()

@@ -30,8 +30,9 @@ def boot() -> Boot:
 
 def go_on(clock: FakeClock, boot: Boot, **parts: float) -> None:
     """Let time pass on both clocks."""
-    clock.advance(**parts)
-    boot.passed += timedelta(**parts).total_seconds()
+    passed = timedelta(**parts)
+    clock.advance(passed)
+    boot.passed += passed.total_seconds()
 
 
 async def test_time_that_passes_is_believed(ledger: Ledger, clock: FakeClock, boot: Boot) -> None:

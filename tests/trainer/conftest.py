@@ -6,7 +6,7 @@ import hashlib
 import json
 import random
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -107,7 +107,7 @@ def line(number: int, reply: str, *, question: str = "What is in the shed?") -> 
     }
 
 
-def write_dataset(folder: Path, parts: dict[str, Sequence[dict[str, Any]]]) -> Path:
+def write_dataset(folder: Path, parts: Mapping[str, Sequence[dict[str, Any]]]) -> Path:
     """Write a dataset directory by hand."""
     folder.mkdir(parents=True)
     files = {}

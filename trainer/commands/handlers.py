@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ledger.errors import AdapterError, DatasetError
+from ledger.process.extras import require
 from ledger.settings import Settings, load_settings
 from trainer.commands import lines as telling
 from trainer.commands import record_commands as record
@@ -38,6 +39,7 @@ def handle(options: argparse.Namespace) -> int:
     settings = load_settings(options.config)
     handler = _HANDLERS[options.command]
     if options.command in _HEAVY:
+        require("engine", "trainer")
         os.nice(NICENESS)
         if getattr(options, "progress", False):
             # Nothing is begun yet: a cancel ends the process at once, not behind the libraries' loading.

@@ -26,9 +26,10 @@ from transformers import EarlyStoppingCallback, PreTrainedTokenizerBase, Trainin
 from engine.model.adapter_files import write_manifest
 from engine.model.loading import Placement, base_fingerprint, choose_placement, load_base, load_tokenizer
 from ledger.errors import RunCancelled
+from ledger.process.extras import missing
 from trainer.fitting.checkpoints import start_or_go_on
 from trainer.fitting.instruments import library_versions, peak_memory, training_log
-from trainer.fitting.loop import LeaveAtStep, Loop, Scalars
+from trainer.fitting.loop import LeaveAtStep, Loop
 from trainer.fitting.lora_training import keep_differentiable, pack_if_possible, trained, with_lora
 from trainer.fitting.preflight import (
     CHECKPOINTS_KEPT,
@@ -174,6 +175,12 @@ class _Fitting:
         if not self.processes.is_main:
             yield
             return
+        if missing("trackers"):
+            log.info("TensorBoard is not installed (extra `trackers`): no curves are written for it")
+            yield
+            return
+        from trainer.fitting.scalars import Scalars  # what it needs may be missing
+
         scalars = Scalars(self.work_dir / "tensorboard")
         loop.add_callback(scalars)
         try:

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from ledger.talk.bot_commands import REACH, calls_a_bot, led_by, named_at
-from trainer.importing.drafts import Draft, Place
+from trainer.importing.message_drafts import ExportedChannel, MessageDraft
 
 MIN_COMMANDS = 4
 """So often must a lead-in have been used before it can be called a command."""
@@ -42,7 +42,7 @@ class ChannelVoices:
     answered: Counter[str] = field(default_factory=Counter)
     last_lead: str = ""
 
-    def hear(self, draft: Draft) -> None:
+    def hear(self, draft: MessageDraft) -> None:
         """Learn from one message, in the order in which the channel saw them."""
         message = draft.message
         for name in draft.names:
@@ -88,6 +88,6 @@ class Voices:
 
     channels: dict[tuple[int, int], ChannelVoices] = field(default_factory=dict)
 
-    def of(self, place: Place) -> ChannelVoices:
+    def of(self, channel: ExportedChannel) -> ChannelVoices:
         """Return the voices of one channel, empty ones where it is new."""
-        return self.channels.setdefault((place.guild_id, place.channel_id), ChannelVoices())
+        return self.channels.setdefault((channel.guild_id, channel.channel_id), ChannelVoices())

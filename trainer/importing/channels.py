@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Any, Literal
 
-from trainer.importing.drafts import word
+from trainer.importing.message_drafts import word
 
 Kind = Literal["channel", "thread", "private thread", "direct"]
 

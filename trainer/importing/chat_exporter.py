@@ -13,7 +13,9 @@ from typing import Any
 
 from ledger.records import Message
 from trainer.importing.channels import kind_of
-from trainer.importing.drafts import (
+from trainer.importing.files import opened
+from trainer.importing.json_text import CutOff, JsonText, Malformed
+from trainer.importing.message_drafts import (
     BOT,
     DELETED,
     DIRECT,
@@ -21,9 +23,9 @@ from trainer.importing.drafts import (
     PRIVATE_THREAD,
     SYSTEM,
     UNREADABLE,
-    Draft,
-    Place,
-    Reading,
+    ExportedChannel,
+    FileReading,
+    MessageDraft,
     Skipped,
     is_deleted,
     moment,
@@ -31,19 +33,17 @@ from trainer.importing.drafts import (
     storable,
     word,
 )
-from trainer.importing.files import opened
-from trainer.importing.json_text import CutOff, JsonText, Malformed
 
 _WRITTEN = {"default", "reply", "0", "19"}
 _REPLY = {"reply", "19"}
 _HEAD = ("guild", "channel")
 
 
-def read_chat_export(reading: Reading) -> Iterator[Draft | Skipped]:
+def read_chat_export(reading: FileReading) -> Iterator[MessageDraft | Skipped]:
     """Yield every message of one export, in the file's order; sets ``reading.cut_off``.
 
     Raises:
-        Malformed: the file is no such export, or is broken at a place inside.
+        Malformed: the file is no such export, or is broken somewhere inside.
     """
     with opened(reading) as source:
         text = JsonText(source)
@@ -51,9 +51,9 @@ def read_chat_export(reading: Reading) -> Iterator[Draft | Skipped]:
         try:
             for key in text.keys():  # noqa: SIM118 - a cursor, no dictionary
                 if key == "messages":
-                    place = _place(head, text.position)
+                    channel = _exported_channel(head, text.position)
                     for element in text.elements():
-                        yield Skipped(place) if isinstance(place, str) else _draft(element, place)
+                        yield Skipped(channel) if isinstance(channel, str) else _draft(element, channel)
                     head[key] = True
                 else:
                     value = text.value()
@@ -68,7 +68,7 @@ def read_chat_export(reading: Reading) -> Iterator[Draft | Skipped]:
             raise Malformed("something follows after the export's end", text.position)
 
 
-def _place(head: dict[str, Any], position: int) -> Place | str:
+def _exported_channel(head: dict[str, Any], position: int) -> ExportedChannel | str:
     """Return the channel that the export is of, or why its messages are left out: it is private."""
     guild, channel = head.get("guild"), head.get("channel")
     if not isinstance(guild, dict) or not isinstance(channel, dict):
@@ -82,7 +82,7 @@ def _place(head: dict[str, Any], position: int) -> Place | str:
     # A thread's title is what somebody said, and the export does not tell who: its channel's name does.
     name = channel.get("category" if is_thread else "name")
     try:
-        return Place(
+        return ExportedChannel(
             guild_id=snowflake(guild.get("id")),
             guild_name=storable(guild.get("name")) or "unnamed",
             channel_id=snowflake(channel.get("id")),
@@ -94,20 +94,20 @@ def _place(head: dict[str, Any], position: int) -> Place | str:
         raise Malformed("its guild or channel has no usable id or name", position) from error
 
 
-def _draft(raw: Any, place: Place) -> Draft | Skipped:
+def _draft(raw: Any, channel: ExportedChannel) -> MessageDraft | Skipped:
     try:
         author = raw["author"]
         kind = word(raw.get("type", "Default"))
         name = storable(author.get("nickname") or author.get("name")) or "someone"
         message = Message(
             id=snowflake(raw["id"]),
-            guild_id=place.guild_id,
-            channel_id=place.channel_id,
+            guild_id=channel.guild_id,
+            channel_id=channel.channel_id,
             author_id=snowflake(author["id"]),
             author_name=name,
             content=storable(raw.get("content")),
             created_at=moment(raw["timestamp"]),
-            reply_to=_answered(raw, kind, place),
+            reply_to=_answered(raw, kind, channel),
             edited_at=moment(raw["timestampEdited"]) if raw.get("timestampEdited") else None,
             mentions=tuple(_ids(raw.get("mentions"))),
             is_bot=bool(author.get("isBot")),
@@ -115,7 +115,7 @@ def _draft(raw: Any, place: Place) -> Draft | Skipped:
         names = tuple(storable(author[key]) for key in ("nickname", "name") if author.get(key))
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
         return Skipped(UNREADABLE)
-    return Draft(place, message, names, _reason(message, names, kind))
+    return MessageDraft(channel, message, names, _reason(message, names, kind))
 
 
 def _reason(message: Message, names: tuple[str, ...], kind: str) -> str:
@@ -128,13 +128,13 @@ def _reason(message: Message, names: tuple[str, ...], kind: str) -> str:
     return "" if message.content.strip() else NO_TEXT
 
 
-def _answered(raw: dict[str, Any], kind: str, place: Place) -> int | None:
+def _answered(raw: dict[str, Any], kind: str, channel: ExportedChannel) -> int | None:
     """Return the id of the message that this one replies to; pins and forwards refer to others too."""
     reference = raw.get("reference")
     if kind not in _REPLY or not isinstance(reference, dict) or not reference.get("messageId"):
         return None
-    channel = reference.get("channelId")
-    if channel and word(channel) not in ("0", str(place.channel_id)):
+    elsewhere = reference.get("channelId")
+    if elsewhere and word(elsewhere) not in ("0", str(channel.channel_id)):
         return None
     return snowflake(reference["messageId"])
 

@@ -19,22 +19,22 @@ from typing import Any, cast
 
 from ledger.records import Message
 from trainer.importing.channels import kind_of
-from trainer.importing.drafts import (
+from trainer.importing.files import most_unpacked
+from trainer.importing.json_text import ByteSource, CutOff, JsonText, Malformed, TextSource
+from trainer.importing.message_drafts import (
     DIRECT,
     NO_TEXT,
     PRIVATE_THREAD,
     UNKNOWN_SERVER,
     UNREADABLE,
-    Draft,
-    Place,
-    Reading,
+    ExportedChannel,
+    FileReading,
+    MessageDraft,
     Skipped,
     moment,
     snowflake,
     storable,
 )
-from trainer.importing.files import most_unpacked
-from trainer.importing.json_text import ByteSource, CutOff, JsonText, Malformed, TextSource
 
 MAX_ENTRIES = 200_000
 MAX_TOTAL_BYTES = 8 << 30
@@ -76,7 +76,7 @@ class _Member:
     names: tuple[str, ...]
 
 
-def read_data_package(reading: Reading) -> Iterator[Draft | Skipped]:
+def read_data_package(reading: FileReading) -> Iterator[MessageDraft | Skipped]:
     """Yield the member's messages, channel by channel; a channel that is broken is told in ``faults``.
 
     Raises:
@@ -141,7 +141,7 @@ def _member(package: zipfile.ZipFile, contents: _Contents) -> _Member:
     raise Malformed("it has no readable account/user.json, so nobody can tell whose messages these are")
 
 
-def _index(package: zipfile.ZipFile, contents: _Contents, reading: Reading) -> dict[str, str]:
+def _index(package: zipfile.ZipFile, contents: _Contents, reading: FileReading) -> dict[str, str]:
     """Return what ``index.json`` calls each channel: "name in Server", or something else for DMs."""
     index: dict[str, str] = {}
     for entry in contents.index:
@@ -160,15 +160,17 @@ def _channel(
     files: dict[str, zipfile.ZipInfo],
     index: dict[str, str],
     member: _Member,
-    reading: Reading,
-) -> Iterator[Draft | Skipped]:
+    reading: FileReading,
+) -> Iterator[MessageDraft | Skipped]:
     about = _object(package, files["channel.json"]) if "channel.json" in files else {}
-    place = _place(channel_id, about, index.get(str(channel_id), ""), reading.guild_id)
+    channel = _exported_channel(channel_id, about, index.get(str(channel_id), ""), reading.guild_id)
     for row in _rows(package, files):
-        yield Skipped(place) if isinstance(place, str) else _draft(row, place, member)
+        yield Skipped(channel) if isinstance(channel, str) else _draft(row, channel, member)
 
 
-def _place(channel_id: int, about: dict[str, Any], title: str, guild_id: int | None) -> Place | str:
+def _exported_channel(
+    channel_id: int, about: dict[str, Any], title: str, guild_id: int | None
+) -> ExportedChannel | str:
     """Return the channel and its server, or the reason why its messages are left out."""
     named = _IN_SERVER.fullmatch(title)
     guild = about.get("guild")
@@ -183,7 +185,7 @@ def _place(channel_id: int, about: dict[str, Any], title: str, guild_id: int | N
         guild = {"id": guild_id, "name": named[2]}
     is_thread = kind == "thread"
     try:
-        return Place(
+        return ExportedChannel(
             guild_id=snowflake(guild.get("id")),
             guild_name=storable(guild.get("name")) or (named[2] if named else "unnamed"),
             channel_id=snowflake(channel_id),
@@ -213,12 +215,12 @@ def _rows(package: zipfile.ZipFile, files: dict[str, zipfile.ZipInfo]) -> Iterat
                 raise Malformed("its messages.csv is no table") from error
 
 
-def _draft(raw: Any, place: Place, member: _Member) -> Draft | Skipped:
+def _draft(raw: Any, channel: ExportedChannel, member: _Member) -> MessageDraft | Skipped:
     try:
         message = Message(
             id=snowflake(raw["ID"]),
-            guild_id=place.guild_id,
-            channel_id=place.channel_id,
+            guild_id=channel.guild_id,
+            channel_id=channel.channel_id,
             author_id=member.id,
             author_name=member.name,
             content=storable(raw["Contents"]),
@@ -226,7 +228,7 @@ def _draft(raw: Any, place: Place, member: _Member) -> Draft | Skipped:
         )
     except (KeyError, TypeError, ValueError, OverflowError):
         return Skipped(UNREADABLE)
-    return Draft(place, message, member.names, "" if message.content.strip() else NO_TEXT)
+    return MessageDraft(channel, message, member.names, "" if message.content.strip() else NO_TEXT)
 
 
 def _object(package: zipfile.ZipFile, entry: zipfile.ZipInfo) -> dict[str, Any]:

@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import BinaryIO, Literal, cast
 
 from ledger.errors import ImportRefused
-from trainer.importing.drafts import Reading
 from trainer.importing.json_text import ByteSource, Malformed, TextSource
+from trainer.importing.message_drafts import FileReading
 
 Format = Literal["chat export", "data package", "json lines"]
 
@@ -90,7 +90,7 @@ def most_unpacked(size: int) -> int:
 class _Counting(io.RawIOBase):
     """A file that notes in ``reading`` which share of its bytes has been read."""
 
-    def __init__(self, file: BinaryIO, reading: Reading, size: int) -> None:
+    def __init__(self, file: BinaryIO, reading: FileReading, size: int) -> None:
         self._file, self._reading, self._size = file, reading, max(size, 1)
 
     def readable(self) -> bool:
@@ -104,7 +104,7 @@ class _Counting(io.RawIOBase):
 
 
 @contextmanager
-def opened(reading: Reading) -> Iterator[TextSource]:
+def opened(reading: FileReading) -> Iterator[TextSource]:
     """Open a text file, through gzip if its first bytes say so.
 
     Raises:
@@ -134,7 +134,7 @@ def format_of(path: Path) -> Format:
     with path.open("rb") as file:
         if file.read(4) in (b"PK\x03\x04", b"PK\x05\x06"):
             return "data package"
-    with opened(Reading(path)) as source:
+    with opened(FileReading(path)) as source:
         start = ""
         while len(start) < 1 << 16 and (piece := source.read()):
             start += piece

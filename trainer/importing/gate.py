@@ -1,4 +1,4 @@
-"""Whose messages may be kept, and where: the one place of an import that says no.
+"""Whose messages may be kept, and where: the one part of an import that says no.
 
 About a person :mod:`ledger.people.policy` decides; a declared basis covers all people of an export.
 """
@@ -11,7 +11,7 @@ from ledger.clock import FIRST_MS, LAST_MS, to_ms
 from ledger.people.policy import Objection, objection
 from ledger.records import Channel, ConsentEvent, Message
 from ledger.store import Ledger
-from trainer.importing.drafts import Draft, Place
+from trainer.importing.message_drafts import ExportedChannel, MessageDraft
 
 COMMAND = "command to a bot"
 NO_CONSENT = "author has not opted in"
@@ -50,20 +50,20 @@ class Gate:
         self._words: dict[int, dict[int, ConsentEvent]] = {}
         self._channels: dict[int, Channel | None] = {}
 
-    async def refresh(self, drafts: list[Draft]) -> None:
+    async def refresh(self, drafts: list[MessageDraft]) -> None:
         """Read what is in force now: a member may opt out while a long import runs."""
-        for guild_id in {draft.place.guild_id for draft in drafts}:
+        for guild_id in {draft.channel.guild_id for draft in drafts}:
             self._words[guild_id] = await self._ledger.consent.in_force(guild_id)
-        for place in {draft.place for draft in drafts}:
-            channel = await self._ledger.channels.get(place.channel_id)
-            self._channels[place.channel_id] = channel
-            parent_id = _parent(place, channel)
+        for channel in {draft.channel for draft in drafts}:
+            known = await self._ledger.channels.get(channel.channel_id)
+            self._channels[channel.channel_id] = known
+            parent_id = _parent(channel, known)
             if parent_id is not None:
                 self._channels[parent_id] = await self._ledger.channels.get(parent_id)
 
-    def reason_against(self, draft: Draft) -> str:
+    def reason_against(self, draft: MessageDraft) -> str:
         """Return why the message must be left out, or an empty text."""
-        if self._guild_id is not None and draft.place.guild_id != self._guild_id:
+        if self._guild_id is not None and draft.channel.guild_id != self._guild_id:
             return OTHER_SERVER
         if draft.left_out:
             return draft.left_out
@@ -71,19 +71,19 @@ class Gate:
             return NO_DATE
         if len(draft.message.content) > MAX_CHARACTERS:
             return TOO_LONG
-        return self._channel(draft.place) or self._consent(draft)
+        return self._channel(draft.channel) or self._consent(draft)
 
-    def _channel(self, place: Place) -> str:
-        """A thread follows its channel; where that is unknown, nobody can have allowed it."""
-        channel = self._channels[place.channel_id]
-        parent_id = _parent(place, channel)
-        if self._only is not None and self._only.isdisjoint((place.channel_id, parent_id or 0)):
+    def _channel(self, channel: ExportedChannel) -> str:
+        """Return why the channel is closed. A thread follows its channel, and an unknown one is closed."""
+        known = self._channels[channel.channel_id]
+        parent_id = _parent(channel, known)
+        if self._only is not None and self._only.isdisjoint((channel.channel_id, parent_id or 0)):
             return NOT_HERE
-        if place.is_thread and parent_id is None:
+        if channel.is_thread and parent_id is None:
             return ORPHAN
         parent = None if parent_id is None else self._channels[parent_id]
-        for each in (channel, parent):
-            if each is not None and each.guild_id != place.guild_id:
+        for each in (known, parent):
+            if each is not None and each.guild_id != channel.guild_id:
                 return MOVED
             if each is not None and each.mode == "ignore":
                 return IGNORED
@@ -93,14 +93,14 @@ class Gate:
         latest = min(to_ms(self._ledger.clock.now()) + DAY_MS, LAST_MS)
         return all(FIRST_MS <= at <= latest for at in (message.created_at, message.edited_at or 0))
 
-    def _consent(self, draft: Draft) -> str:
-        word = self._words[draft.place.guild_id].get(draft.message.author_id)
-        against = objection(word, draft.place.channel_id, is_declared=self._is_declared)
+    def _consent(self, draft: MessageDraft) -> str:
+        word = self._words[draft.channel.guild_id].get(draft.message.author_id)
+        against = objection(word, draft.channel.channel_id, is_declared=self._is_declared)
         return _OBJECTIONS[against] if against else ""
 
 
-def _parent(place: Place, channel: Channel | None) -> int | None:
+def _parent(channel: ExportedChannel, known: Channel | None) -> int | None:
     """Return a thread's channel, as the export or the ledger knows it."""
-    if place.parent_id is not None:
-        return place.parent_id
-    return channel.parent_id if channel is not None else None
+    if channel.parent_id is not None:
+        return channel.parent_id
+    return known.parent_id if known is not None else None

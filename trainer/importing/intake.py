@@ -18,12 +18,12 @@ from ledger.store import Ledger
 from trainer.importing.addressing import Voices
 from trainer.importing.chat_exporter import read_chat_export
 from trainer.importing.data_package import read_data_package
-from trainer.importing.drafts import Draft, Progress, Reader, Reading, Skipped
 from trainer.importing.files import Format, collected, format_of, shown
 from trainer.importing.gate import NO_CONSENT, Gate
 from trainer.importing.import_report import ImportReport
 from trainer.importing.json_lines import read_json_lines
 from trainer.importing.json_text import Malformed
+from trainer.importing.message_drafts import FileReading, ImportProgress, MessageDraft, Reader, Skipped
 from trainer.importing.shelf import Shelf
 
 BATCH = 500
@@ -49,7 +49,7 @@ async def import_paths(
     guild_id: int | None = None,
     handed_in_by: int | None = None,
     channels: frozenset[int] | None = None,
-    progress: Callable[[Progress], None] | None = None,
+    progress: Callable[[ImportProgress], None] | None = None,
 ) -> ImportReport:
     """Take exports into the ledger; a second import of the same adds nothing.
 
@@ -93,7 +93,7 @@ class _Intake:
         basis: Basis,
         guild_id: int | None,
         handed_in_by: int | None,
-        progress: Callable[[Progress], None] | None,
+        progress: Callable[[ImportProgress], None] | None,
     ) -> None:
         self.report = ImportReport()
         self._guild_id = guild_id
@@ -122,11 +122,11 @@ class _Intake:
         """Learn the speakers' names and the bots' commands from the whole file."""
         if kind == "data package":  # one person's words tell nothing about the others
             return
-        reading = Reading(file, self._guild_id)
+        reading = FileReading(file, self._guild_id)
         with suppress(Malformed):  # told when the file is taken
             for number, draft in enumerate(READERS[kind][0](reading)):
-                if isinstance(draft, Draft):
-                    self._voices.of(draft.place).hear(draft)
+                if isinstance(draft, MessageDraft):
+                    self._voices.of(draft.channel).hear(draft)
                 if number % BATCH == 0:
                     self._tell(file, number, reading.share / 2)
 
@@ -135,7 +135,7 @@ class _Intake:
         reader, source = READERS[kind]
         if source == "package" and not self._vouched:
             source = UNDECLARED
-        reading = Reading(file, self._guild_id, self._handed_in_by)
+        reading = FileReading(file, self._guild_id, self._handed_in_by)
         drafts = reader(reading)
         before, added = self.report.read, self.report.added
         self.report.files += 1
@@ -160,12 +160,12 @@ class _Intake:
 
     def _tell(self, file: Path, messages: int, share: float) -> None:
         if self._progress is not None:
-            self._progress(Progress(file, messages, share))
+            self._progress(ImportProgress(file, messages, share))
 
 
-def _some(drafts: Iterator[Draft | Skipped]) -> tuple[list[Draft | Skipped], Malformed | None]:
+def _some(drafts: Iterator[MessageDraft | Skipped]) -> tuple[list[MessageDraft | Skipped], Malformed | None]:
     """Return the next drafts, and the fault behind them if there is one."""
-    batch: list[Draft | Skipped] = []
+    batch: list[MessageDraft | Skipped] = []
     try:
         for draft in itertools.islice(drafts, BATCH):
             batch.append(draft)  # one by one: what came in front of a fault counts

@@ -12,14 +12,16 @@ from collections.abc import Iterator
 from typing import Any
 
 from ledger.records import Message
-from trainer.importing.drafts import (
+from trainer.importing.files import opened
+from trainer.importing.json_text import MAX_BLANKS, Malformed
+from trainer.importing.message_drafts import (
     BOT,
     DELETED,
     NO_TEXT,
     UNREADABLE,
-    Draft,
-    Place,
-    Reading,
+    ExportedChannel,
+    FileReading,
+    MessageDraft,
     Skipped,
     is_deleted,
     moment,
@@ -27,14 +29,12 @@ from trainer.importing.drafts import (
     stable_id,
     storable,
 )
-from trainer.importing.files import opened
-from trainer.importing.json_text import MAX_BLANKS, Malformed
 
 _SMALLEST_SNOWFLAKE = 1 << 40
 """Discord's ids are far above; smaller ones are somebody's line numbers, and would collide."""
 
 
-def read_json_lines(reading: Reading) -> Iterator[Draft | Skipped]:
+def read_json_lines(reading: FileReading) -> Iterator[MessageDraft | Skipped]:
     """Yield every line's message, in the file's order; sets ``reading.cut_off``.
 
     Raises:
@@ -61,34 +61,34 @@ def read_json_lines(reading: Reading) -> Iterator[Draft | Skipped]:
         reading.cut_off = source.cut_off
 
 
-def _draft(raw: dict[str, Any], guild_id: int | None, number: int) -> Draft | Skipped:
+def _draft(raw: dict[str, Any], guild_id: int | None, number: int) -> MessageDraft | Skipped:
     guild = raw.get("guild")
     if guild is None and guild_id is None:
         raise Malformed(f'line {number} names no guild; add "guild" to each line, or pass --guild')
     try:
-        place = _place(raw, guild, guild_id)
+        channel = _exported_channel(raw, guild, guild_id)
         author = _named(raw["author"])
         name = storable(author.get("name")) or "someone"
         created_at = moment(raw["timestamp"])
         content = storable(raw["content"])
-        author_id = _id(author.get("id", raw.get("author_id")), "author", place.guild_id, name)
+        author_id = _id(author.get("id", raw.get("author_id")), "author", channel.guild_id, name)
         own = raw.get("id")
         message = Message(
-            id=_message_id(own, place)
+            id=_message_id(own, channel)
             if own
-            else stable_id(place.guild_id, place.channel_id, author_id, created_at, content),
-            guild_id=place.guild_id,
-            channel_id=place.channel_id,
+            else stable_id(channel.guild_id, channel.channel_id, author_id, created_at, content),
+            guild_id=channel.guild_id,
+            channel_id=channel.channel_id,
             author_id=author_id,
             author_name=name,
             content=content,
             created_at=created_at,
-            reply_to=_message_id(raw["reply_to"], place) if raw.get("reply_to") else None,
+            reply_to=_message_id(raw["reply_to"], channel) if raw.get("reply_to") else None,
             is_bot=bool(raw.get("is_bot", False)),
         )
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
         return Skipped(UNREADABLE)
-    return Draft(place, message, (name,), _reason(message, name))
+    return MessageDraft(channel, message, (name,), _reason(message, name))
 
 
 def _reason(message: Message, name: str) -> str:
@@ -99,12 +99,12 @@ def _reason(message: Message, name: str) -> str:
     return "" if message.content.strip() else NO_TEXT
 
 
-def _place(raw: dict[str, Any], guild: Any, guild_id: int | None) -> Place:
+def _exported_channel(raw: dict[str, Any], guild: Any, guild_id: int | None) -> ExportedChannel:
     server, channel = _named(guild), _named(raw["channel"])
     server_name = storable(server.get("name")) or (str(guild_id) if guild_id else "unnamed")
     number = server.get("id") or (guild_id if guild_id is not None else stable_id("guild", server_name))
     channel_name = (storable(channel.get("name")) or "unnamed").removeprefix("#")
-    return Place(
+    return ExportedChannel(
         guild_id=snowflake(number),
         guild_name=server_name,
         channel_id=_id(channel.get("id", raw.get("channel_id")), "channel", snowflake(number), channel_name),
@@ -121,7 +121,7 @@ def _named(value: Any) -> dict[str, Any]:
     return {"name": value}
 
 
-def _message_id(value: Any, place: Place) -> int:
+def _message_id(value: Any, channel: ExportedChannel) -> int:
     """Return Discord's id as given; any other ("m17", 17) counts within its channel alone."""
     try:
         number = snowflake(value)
@@ -129,7 +129,7 @@ def _message_id(value: Any, place: Place) -> int:
         number = 0
     if number >= _SMALLEST_SNOWFLAKE:
         return number
-    return stable_id("message", place.guild_id, place.channel_id, storable(value))
+    return stable_id("message", channel.guild_id, channel.channel_id, storable(value))
 
 
 def _id(value: Any, kind: str, guild_id: int, name: str) -> int:

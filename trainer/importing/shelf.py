@@ -11,11 +11,9 @@ from ledger.clock import to_ms
 from ledger.records import OPT_IN, PACKAGE_BASIS, Basis, Message, Source
 from ledger.store import Ledger
 from trainer.importing.addressing import Voices
-from trainer.importing.drafts import Draft, Place, Skipped
 from trainer.importing.gate import COMMAND, Gate
 from trainer.importing.import_report import ImportReport
-
-"""Source of a member's own words: a package that they handed in, or that an operator vouched for."""
+from trainer.importing.message_drafts import ExportedChannel, MessageDraft, Skipped
 
 
 class Shelf:
@@ -30,18 +28,18 @@ class Shelf:
         self._report = report
         self._basis = basis
         self._people: dict[int, dict[int, str]] = {}
-        self._met: set[Place] = set()
+        self._met: set[ExportedChannel] = set()
 
-    async def store(self, batch: list[Draft | Skipped], source: Source) -> None:
+    async def store(self, batch: list[MessageDraft | Skipped], source: Source) -> None:
         """Store what may be kept of ``batch`` in one transaction, and count all of it."""
         self._report.read += len(batch)
         self._report.left_out.update(item.left_out for item in batch if isinstance(item, Skipped))
-        drafts = [item for item in batch if isinstance(item, Draft)]
+        drafts = [item for item in batch if isinstance(item, MessageDraft)]
         await self._gate.refresh(drafts)
-        kept: list[Draft] = []
+        kept: list[MessageDraft] = []
         for draft in drafts:
-            if draft.place not in self._met:
-                await self._meet(draft.place)
+            if draft.channel not in self._met:
+                await self._meet(draft.channel)
             reason = self._reason_against(draft)
             if reason:
                 self._report.left_out[reason] += 1
@@ -52,29 +50,29 @@ class Shelf:
 
     async def introduce_bots(self) -> None:
         """Note the bots of every guild that was written to, so that their commands can be told."""
-        for place in self._met:
-            if place.channel_id in self._report.channels:
-                bots = self._voices.of(place).bots
-                await self._introduce(place.guild_id, bots, is_bot=True)
+        for channel in self._met:
+            if channel.channel_id in self._report.channels:
+                bots = self._voices.of(channel).bots
+                await self._introduce(channel.guild_id, bots, is_bot=True)
 
-    def _reason_against(self, draft: Draft) -> str:
+    def _reason_against(self, draft: MessageDraft) -> str:
         reason = self._gate.reason_against(draft)
-        if not reason and self._voices.of(draft.place).is_command(draft.message.content):
+        if not reason and self._voices.of(draft.channel).is_command(draft.message.content):
             return COMMAND
         return reason
 
-    async def _meet(self, place: Place) -> None:
-        """Learn whom the ledger knows already in a place that is new to this import."""
-        people = await self._ledger.people.names(place.guild_id)
-        self._people.setdefault(place.guild_id, people)
-        self._voices.of(place).know(people, await self._ledger.people.bots(place.guild_id))
-        self._met.add(place)
+    async def _meet(self, channel: ExportedChannel) -> None:
+        """Learn whom the ledger knows already in a channel that is new to this import."""
+        people = await self._ledger.people.names(channel.guild_id)
+        self._people.setdefault(channel.guild_id, people)
+        self._voices.of(channel).know(people, await self._ledger.people.bots(channel.guild_id))
+        self._met.add(channel)
 
-    async def _write(self, kept: list[Draft], source: Source) -> None:
-        for place in {draft.place for draft in kept}:
-            await self._ensure(place)
-        for guild_id in {draft.place.guild_id for draft in kept}:
-            authors = [draft.message for draft in kept if draft.place.guild_id == guild_id]
+    async def _write(self, kept: list[MessageDraft], source: Source) -> None:
+        for channel in {draft.channel for draft in kept}:
+            await self._ensure(channel)
+        for guild_id in {draft.channel.guild_id for draft in kept}:
+            authors = [draft.message for draft in kept if draft.channel.guild_id == guild_id]
             await self._introduce(guild_id, {m.author_id: m.author_name for m in authors}, is_bot=False)
         messages = [self._finished(draft, source) for draft in kept]
         added = await self._ledger.messages.add_many(messages)
@@ -82,30 +80,30 @@ class Shelf:
         self._report.already_there += len(kept) - added
         self._report.addressed += sum(bool(message.mentions) for message in messages)
 
-    def _finished(self, draft: Draft, source: Source) -> Message:
+    def _finished(self, draft: MessageDraft, source: Source) -> Message:
         """Return the message with its addressees, its source and the basis that it is kept on."""
         message = draft.message
-        named = self._voices.of(draft.place).addressed(message.content)
+        named = self._voices.of(draft.channel).addressed(message.content)
         mentions = dict.fromkeys((*message.mentions, *named))
         mentions.pop(message.author_id, None)
         basis = self._basis or (PACKAGE_BASIS if source == "package" else OPT_IN)
         now = to_ms(self._ledger.clock.now())
         return replace(message, mentions=tuple(mentions), source=source, basis=basis, imported_at=now)
 
-    async def _ensure(self, place: Place) -> None:
+    async def _ensure(self, channel: ExportedChannel) -> None:
         """Add guild and channel where they are new; an old export must not undo a renaming."""
-        if place.guild_id not in await self._ledger.guilds.all():
-            await self._ledger.guilds.ensure(place.guild_id, place.guild_name)
-        channel = await self._ledger.channels.get(place.channel_id)
-        if channel is None or (channel.parent_id is None and place.parent_id is not None):
+        if channel.guild_id not in await self._ledger.guilds.all():
+            await self._ledger.guilds.ensure(channel.guild_id, channel.guild_name)
+        known = await self._ledger.channels.get(channel.channel_id)
+        if known is None or (known.parent_id is None and channel.parent_id is not None):
             await self._ledger.channels.ensure(
-                place.channel_id,
-                place.guild_id,
-                place.channel_name if channel is None else channel.name,
-                parent_id=place.parent_id,
+                channel.channel_id,
+                channel.guild_id,
+                channel.channel_name if known is None else known.name,
+                parent_id=channel.parent_id,
             )
-        self._report.guilds.add(place.guild_id)
-        self._report.channels.add(place.channel_id)
+        self._report.guilds.add(channel.guild_id)
+        self._report.channels.add(channel.channel_id)
 
     async def _introduce(self, guild_id: int, people: dict[int, str], *, is_bot: bool) -> None:
         known = self._people[guild_id]

@@ -2,8 +2,11 @@
 
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tokenizers import Tokenizer, decoders, models
+from transformers import PreTrainedTokenizerFast
 
 from engine.generating.detokenising import Detokeniser, StopWatch
 
@@ -31,6 +34,71 @@ def test_the_pieces_make_up_the_text(tokenizer: Any, text: str) -> None:
     stream = Detokeniser(tokenizer)
     pieces = "".join(stream.push(token) for token in ids) + stream.finish()
     assert pieces == tokenizer.decode(ids, skip_special_tokens=True)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.data())
+def test_any_sequence_of_tokens_gives_its_text_without_half_a_character(
+    tokenizer: Any, data: st.DataObject
+) -> None:
+    ids = data.draw(st.lists(st.integers(0, len(tokenizer) - 1), max_size=40))
+    stream = Detokeniser(tokenizer)
+    pieces = "".join(stream.push(token) for token in ids) + stream.finish()
+    assert pieces == tokenizer.decode(ids, skip_special_tokens=True).rstrip("\ufffd")
+
+
+@pytest.fixture(scope="module")
+def with_byte_fallback() -> PreTrainedTokenizerFast:
+    """Return a tokenizer of TinyLlama's kind: "▁" leads words, and bytes stand for what has no token."""
+    words = ["<unk>", *(f"<0x{byte:02X}>" for byte in range(256)), "▁night", "▁owl", "ls", "▁"]
+    vocabulary = {word: number for number, word in enumerate(words)}
+    raw = Tokenizer(models.BPE(vocab=vocabulary, merges=[], unk_token="<unk>", byte_fallback=True))
+    raw.decoder = decoders.Sequence(
+        [
+            decoders.Replace("▁", " "),
+            decoders.ByteFallback(),
+            decoders.Fuse(),
+            decoders.Strip(" ", 1, 0),
+        ]
+    )
+    return PreTrainedTokenizerFast(tokenizer_object=raw, unk_token="<unk>")
+
+
+def said(tokenizer: PreTrainedTokenizerFast, tokens: list[str]) -> list[str]:
+    stream = Detokeniser(tokenizer)
+    ids = tokenizer.convert_tokens_to_ids(tokens)
+    assert isinstance(ids, list)
+    return [*(stream.push(token) for token in ids), stream.finish()]
+
+
+def test_only_the_first_word_loses_its_leading_space(with_byte_fallback: PreTrainedTokenizerFast) -> None:
+    assert said(with_byte_fallback, ["▁night", "▁owl", "ls"]) == ["night", " owl", "ls", ""]
+
+
+def test_bytes_that_make_up_a_character_come_out_together(
+    with_byte_fallback: PreTrainedTokenizerFast,
+) -> None:
+    owl = [f"<0x{byte:02X}>" for byte in "🦉".encode()]
+    assert said(with_byte_fallback, ["▁owl", *owl, "ls"]) == ["owl", "", "", "", "🦉", "ls", ""]
+
+
+def test_a_byte_that_nothing_completes_does_not_end_the_answer(
+    with_byte_fallback: PreTrainedTokenizerFast,
+) -> None:
+    assert said(with_byte_fallback, ["▁owl", "<0xF0>", "▁night"]) == ["owl", "", "\ufffd night", ""]
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.data())
+def test_no_sequence_of_bytes_and_words_breaks_the_stream(
+    with_byte_fallback: PreTrainedTokenizerFast, data: st.DataObject
+) -> None:
+    ids = data.draw(st.lists(st.integers(0, len(with_byte_fallback) - 1), max_size=40))
+    stream = Detokeniser(with_byte_fallback)
+    text = "".join(stream.push(token) for token in ids) + stream.finish()
+    words = with_byte_fallback.convert_ids_to_tokens(ids)
+    assert text.count("night") == words.count("▁night")
+    assert not text.endswith("\ufffd")
 
 
 def test_what_could_become_a_stop_sequence_is_held_back() -> None:

@@ -12,13 +12,13 @@ from peft import PeftModel
 from engine.generating.generation import Generator
 from engine.generating.lora_bank import read_weights
 from engine.generating.requests import Answer, Failed, Finished, Request
-from engine.generating.token_sampling import Dice, Sampling
+from engine.generating.token_sampling import Dice, SamplingParameters
 from engine.model.encoding import encode_prompt
 from engine.model.loading import choose_placement, load_base
 from ledger.errors import AdapterError, EngineBusy
 from tests.engine.conftest import Listener
 
-GREEDY = Sampling(temperature=0.0)
+GREEDY = SamplingParameters(temperature=0.0)
 Start = Callable[..., Generator]
 
 
@@ -98,11 +98,12 @@ def test_a_stop_sequence_ends_the_answer_and_is_not_in_it(start_generator: Start
 def test_the_same_seed_draws_the_same_answer_in_any_company(start_generator: Start, tokenizer: Any) -> None:
     generator = start_generator()
     prompt = prompts(tokenizer, 1)[0]
-    first = ask(generator, prompt, sampling=Sampling(1.0, 0.9, seed=5)).wait()
+    first = ask(generator, prompt, sampling=SamplingParameters(1.0, 0.9, seed=5)).wait()
     crowd = [
-        ask(generator, p, sampling=Sampling(1.0, 0.9, seed=n)) for n, p in enumerate(prompts(tokenizer, 5))
+        ask(generator, p, sampling=SamplingParameters(1.0, 0.9, seed=n))
+        for n, p in enumerate(prompts(tokenizer, 5))
     ]
-    again = ask(generator, prompt, sampling=Sampling(1.0, 0.9, seed=5)).wait()
+    again = ask(generator, prompt, sampling=SamplingParameters(1.0, 0.9, seed=5)).wait()
     assert again == first
     assert len({listener.wait() for listener in crowd}) > 1
 
@@ -116,7 +117,9 @@ def test_a_cancelled_request_frees_its_row(start_generator: Start, tokenizer: An
         first(event)
         begun.set()
 
-    answer = generator.submit(Request(prompts(tokenizer, 1)[0], 10_000, hear, sampling=Sampling(1.0, 1.0, 1)))
+    answer = generator.submit(
+        Request(prompts(tokenizer, 1)[0], 10_000, hear, sampling=SamplingParameters(1.0, 1.0, 1))
+    )
     second = ask(generator, prompts(tokenizer, 2)[1], max_tokens=3)
     assert begun.wait(10)
     answer.cancel()
@@ -220,7 +223,7 @@ def test_whatever_one_request_raises_ends_that_request_alone(
     generator = start_generator(max_batch=4)
     first, second = prompts(tokenizer, 2)
     expected = ask(generator, first).wait()
-    cursed = Sampling(temperature=1.0, seed=13)
+    cursed = SamplingParameters(temperature=1.0, seed=13)
     if broken == "draw":
         throw = Dice.throw
 
@@ -278,14 +281,14 @@ def test_no_extreme_of_any_setting_ends_the_thread(start_generator: Start, token
     generator = start_generator(max_batch=8)
     prompt = prompts(tokenizer, 1)[0]
     extremes = [
-        Sampling(top_p=1e-46),
-        Sampling(temperature=1e-300),
-        Sampling(min_p=1.0, top_p=1e-46, top_k=1),
-        Sampling(repetition_penalty=100.0, frequency_penalty=2.0),
-        Sampling(repetition_penalty=0.01, presence_penalty=-2.0),
-        Sampling(logit_bias=tuple((token, -100.0) for token in range(len(tokenizer)))),
-        Sampling(min_tokens=20, logit_bias=((tokenizer.eos_token_id, 100.0),)),
-        Sampling(top_k=2**63 - 1, seed=-(2**63)),
+        SamplingParameters(top_p=1e-46),
+        SamplingParameters(temperature=1e-300),
+        SamplingParameters(min_p=1.0, top_p=1e-46, top_k=1),
+        SamplingParameters(repetition_penalty=100.0, frequency_penalty=2.0),
+        SamplingParameters(repetition_penalty=0.01, presence_penalty=-2.0),
+        SamplingParameters(logit_bias=tuple((token, -100.0) for token in range(len(tokenizer)))),
+        SamplingParameters(min_tokens=20, logit_bias=((tokenizer.eos_token_id, 100.0),)),
+        SamplingParameters(top_k=2**63 - 1, seed=-(2**63)),
     ]
     for listener in [ask(generator, prompt, sampling=sampling) for sampling in extremes]:
         listener.wait()
@@ -297,7 +300,7 @@ def test_min_tokens_holds_the_end_back(start_generator: Start, tokenizer: Any) -
     prompt = prompts(tokenizer, 1)[0]
     ends = ((tokenizer.eos_token_id, 100.0),)
     for least in (0, 7):
-        listener = ask(generator, prompt, sampling=Sampling(0.0, min_tokens=least, logit_bias=ends))
+        listener = ask(generator, prompt, sampling=SamplingParameters(0.0, min_tokens=least, logit_bias=ends))
         listener.wait()
         assert isinstance(listener.end, Finished)
         assert listener.end.completion_tokens == least + 1
@@ -306,10 +309,10 @@ def test_min_tokens_holds_the_end_back(start_generator: Start, tokenizer: Any) -
 def test_a_seed_draws_the_same_with_penalties_in_any_company(start_generator: Start, tokenizer: Any) -> None:
     generator = start_generator(max_batch=8)
     prompt = prompts(tokenizer, 1)[0]
-    said = Sampling(1.0, 0.9, 5, 50, 0.02, 1.2, 0.3, 0.1)
+    said = SamplingParameters(1.0, 0.9, 5, 50, 0.02, 1.2, 0.3, 0.1)
     first = ask(generator, prompt, sampling=said).wait()
     crowd = [
-        ask(generator, p, sampling=Sampling(1.0, seed=n, repetition_penalty=1 + n / 9))
+        ask(generator, p, sampling=SamplingParameters(1.0, seed=n, repetition_penalty=1 + n / 9))
         for n, p in enumerate(prompts(tokenizer, 5))
     ]
     assert ask(generator, prompt, sampling=said).wait() == first

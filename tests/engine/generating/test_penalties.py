@@ -8,13 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.generating.penalties import adjusted
-from engine.generating.token_sampling import Dice, Sampling
+from engine.generating.token_sampling import Dice, SamplingParameters
 
 LOGITS = torch.tensor([[2.0, -1.0, 0.5, 3.0]])
 
 
 def die(prompt: tuple[int, ...] = (), written: tuple[int, ...] = (), **sampling: Any) -> Dice:
-    made = Dice(Sampling(**sampling), prompt)
+    made = Dice(SamplingParameters(**sampling), prompt)
     for token in written:
         made.note(token)
     return made
@@ -51,7 +51,7 @@ def test_without_settings_the_logits_are_left_as_they_are() -> None:
 
 
 SETTINGS = st.builds(
-    Sampling,
+    SamplingParameters,
     repetition_penalty=st.sampled_from([0.5, 1.0, 1.3]),
     frequency_penalty=st.sampled_from([-2.0, 0.0, 0.7]),
     presence_penalty=st.sampled_from([0.0, 0.4]),
@@ -63,7 +63,7 @@ TOKENS = st.lists(st.integers(0, 19), max_size=8)
 
 @given(st.lists(st.tuples(SETTINGS, TOKENS, TOKENS), min_size=1, max_size=5), st.integers(0, 99))
 def test_each_row_of_a_mixed_batch_is_changed_as_if_it_were_alone(
-    rows: list[tuple[Sampling, list[int], list[int]]], seed: int
+    rows: list[tuple[SamplingParameters, list[int], list[int]]], seed: int
 ) -> None:
     logits = torch.randn(len(rows), 20, generator=torch.Generator().manual_seed(seed))
     dice = []
@@ -77,7 +77,9 @@ def test_each_row_of_a_mixed_batch_is_changed_as_if_it_were_alone(
         assert mixed[row].tolist() == pytest.approx(by_hand(logits[row].tolist(), *rows[row]), abs=1e-5)
 
 
-def by_hand(logits: list[float], said: Sampling, prompt: list[int], written: list[int]) -> list[float]:
+def by_hand(
+    logits: list[float], said: SamplingParameters, prompt: list[int], written: list[int]
+) -> list[float]:
     """Return what vLLM's documents say, token by token."""
     values = list(logits)
     for token, bias in said.logit_bias:

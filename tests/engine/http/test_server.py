@@ -369,7 +369,9 @@ async def test_a_client_that_hangs_up_frees_its_row(engine: Running, streamed: b
     )
     await running(engine, 1)
     if streamed:
-        await (await call).close()
+        stream = await call
+        assert isinstance(stream, openai.AsyncStream)
+        await stream.close()
     else:
         call.cancel()
     await running(engine, 0)

@@ -540,10 +540,11 @@ async def test_a_disk_that_is_full_leaves_the_database_as_it_was(
     def opened(path: Any, *arguments: Any, **options: Any) -> sqlite3.Connection:
         if str(path).endswith(".restoring"):
             options["factory"] = Full
-        return connect(path, *arguments, **options)
+        connection: sqlite3.Connection = connect(path, *arguments, **options)
+        return connection
 
     with monkeypatch.context() as patch:
-        patch.setattr(backups.sqlite3, "connect", opened)
+        patch.setattr(sqlite3, "connect", opened)
         with pytest.raises(LedgerError, match="stays as it was"):
             await put_back(backup, database, clock)
     async with Ledger.open(database, clock=clock) as ledger:

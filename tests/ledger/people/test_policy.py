@@ -11,10 +11,10 @@ from ledger.people import policy
 from ledger.people.policy import Objection, declared, taught_by
 from ledger.records import NOT_STORED, OPT_IN, PACKAGE_BASIS, Basis, Message, Source
 from ledger.store import Ledger
-from trainer.importing.drafts import Draft, Place
 from trainer.importing.gate import NO_CONSENT as NOT_IMPORTED
 from trainer.importing.gate import OPTED_OUT as IMPORT_REFUSED
 from trainer.importing.gate import Gate
+from trainer.importing.message_drafts import ExportedChannel, MessageDraft
 from trainer.preparing.selection import NO_CONSENT as NOT_LEARNED
 from trainer.preparing.selection import OPTED_OUT as LEARNING_REFUSED
 from trainer.preparing.selection import Rules
@@ -111,7 +111,7 @@ async def test_imports_and_nights_follow_the_word(house: Ledger, said: Case, is_
     wanted = said.declared if is_declared else said.undeclared
     message = written("import", LOGS if is_declared else OPT_IN)
     gate = Gate(house, is_declared=is_declared, guild_id=None)
-    draft = Draft(Place(GUILD, "House", HERE, "hall"), message, ("Wren",))
+    draft = MessageDraft(ExportedChannel(GUILD, "House", HERE, "hall"), message, ("Wren",))
     await gate.refresh([draft])
     imported = {"opted out": IMPORT_REFUSED, "not agreed": NOT_IMPORTED, None: ""}
     assert gate.reason_against(draft) == imported[wanted]

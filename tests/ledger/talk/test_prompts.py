@@ -14,7 +14,7 @@ from ledger.talk.prompts import Turn, harmless, readable, shortened, speaker, sy
 
 BOT, ANN, BEA = 1, 2, 3
 NAMES = {BOT: "Nightschool", ANN: "Ann", BEA: "Bea"}
-ANYTHING = st.text(st.characters(exclude_categories=("Cs",)), max_size=40)
+ANYTHING = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
 
 
 def said(number: int, author: int, content: str, name: str | None = None) -> Message:

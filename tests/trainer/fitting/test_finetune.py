@@ -35,9 +35,10 @@ from ledger.errors import (
 from tests.trainer.conftest import replies, write_dataset
 from trainer.fitting.checkpoints import last_whole, start_or_go_on
 from trainer.fitting.finetune import fit
-from trainer.fitting.loop import Loop, Scalars
+from trainer.fitting.loop import Loop
 from trainer.fitting.preflight import check_finite
 from trainer.fitting.recipe import Base, FitResult, Recipe
+from trainer.fitting.scalars import Scalars
 
 ROOT = Path(__file__).resolve().parents[3]
 

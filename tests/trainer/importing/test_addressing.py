@@ -6,15 +6,15 @@ import pytest
 
 from ledger.records import Message
 from trainer.importing.addressing import ChannelVoices
-from trainer.importing.drafts import Draft, Place
+from trainer.importing.message_drafts import ExportedChannel, MessageDraft
 
-PLACE = Place(1, "Moss Club", 2, "pond")
+POND = ExportedChannel(1, "Moss Club", 2, "pond")
 ADA, BO, LONG, BEEP = 11, 12, 13, 14
 
 
-def said(author: int, name: str, content: str, *, is_bot: bool = False) -> Draft:
+def said(author: int, name: str, content: str, *, is_bot: bool = False) -> MessageDraft:
     message = Message(1, 1, 2, author, name, content, 0, is_bot=is_bot)
-    return Draft(PLACE, message, (name,))
+    return MessageDraft(POND, message, (name,))
 
 
 @pytest.fixture

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from ledger.records import Message
 from trainer.importing.chat_exporter import read_chat_export
-from trainer.importing.drafts import (
+from trainer.importing.json_text import Malformed
+from trainer.importing.message_drafts import (
     BOT,
     DELETED,
     DELETED_USER_ID,
@@ -20,30 +21,29 @@ from trainer.importing.drafts import (
     NO_TEXT,
     SYSTEM,
     UNREADABLE,
-    Draft,
-    Reading,
+    FileReading,
+    MessageDraft,
     Skipped,
 )
-from trainer.importing.json_text import Malformed
 
 
-def read(path: Path) -> list[Draft | Skipped]:
-    return list(read_chat_export(Reading(path)))
+def read(path: Path) -> list[MessageDraft | Skipped]:
+    return list(read_chat_export(FileReading(path)))
 
 
 def kept(path: Path) -> list[Message]:
-    return [item.message for item in read(path) if isinstance(item, Draft) and not item.left_out]
+    return [item.message for item in read(path) if isinstance(item, MessageDraft) and not item.left_out]
 
 
 def reasons(path: Path) -> list[str]:
     return [item.left_out for item in read(path)]
 
 
-def test_a_message_is_read_with_its_place_and_time(exports: Any) -> None:
+def test_a_message_is_read_with_its_channel_and_time(exports: Any) -> None:
     raw = exports.message(1, exports.ada, "the pond is full", timestamp="2024-05-01T12:00:01.25+02:00")
     (draft,) = read(exports.write("a.json", exports.chat([raw])))
-    assert isinstance(draft, Draft)
-    assert (draft.place.guild_name, draft.place.channel_name) == ("Moss Club", "pond")
+    assert isinstance(draft, MessageDraft)
+    assert (draft.channel.guild_name, draft.channel.channel_name) == ("Moss Club", "pond")
     message = draft.message
     assert (message.id, message.author_id, message.author_name) == (exports.first + 1, exports.ada, "Ada")
     assert (message.guild_id, message.channel_id) == (exports.guild, exports.channel)
@@ -155,14 +155,14 @@ def test_half_a_surrogate_becomes_storable(exports: Any) -> None:
 def test_an_interrupted_export_gives_its_complete_messages(exports: Any) -> None:
     raws = [exports.message(n, exports.ada, f"line {n}") for n in range(5)]
     whole = json.dumps(exports.chat(raws))
-    reading = Reading(exports.write("a.json", whole[: whole.index("line 3") + 3]))
+    reading = FileReading(exports.write("a.json", whole[: whole.index("line 3") + 3]))
     assert len(list(read_chat_export(reading))) == 3
     assert reading.cut_off
 
 
 def test_an_export_that_ends_in_half_a_character_is_cut_off_and_not_broken(exports: Any) -> None:
     whole = json.dumps(exports.chat([exports.message(1, exports.ada, "naïve")]), ensure_ascii=False).encode()
-    reading = Reading(exports.write("a.json", whole[: whole.index(b"\xc3") + 1]))
+    reading = FileReading(exports.write("a.json", whole[: whole.index(b"\xc3") + 1]))
     assert list(read_chat_export(reading)) == []
     assert reading.cut_off
 
@@ -170,7 +170,7 @@ def test_an_export_that_ends_in_half_a_character_is_cut_off_and_not_broken(expor
 def test_a_gzip_that_ends_early_is_cut_off(exports: Any) -> None:
     raws = [exports.message(n, exports.ada, f"line {n} {n * 7919 % 1013}") for n in range(3000)]
     packed = gzip.compress(json.dumps(exports.chat(raws)).encode())
-    reading = Reading(exports.write("a.json.gz", packed[: len(packed) // 2]))
+    reading = FileReading(exports.write("a.json.gz", packed[: len(packed) // 2]))
     assert 500 < len(list(read_chat_export(reading))) < 3000
     assert reading.cut_off
 
@@ -205,5 +205,7 @@ def test_every_text_comes_back_as_it_was_written(exports: Any, texts: list[str],
     raws = [exports.message(n, exports.ada, text) for n, text in enumerate(texts)]
     chat = json.dumps(exports.chat(raws), ensure_ascii=ascii_only)
     wanted = [text.replace("\r\n", "\n").replace("\0", "") for text in texts]
-    found = [item.message.content for item in read(exports.write("a.json", chat)) if isinstance(item, Draft)]
+    found = [
+        item.message.content for item in read(exports.write("a.json", chat)) if isinstance(item, MessageDraft)
+    ]
     assert found == wanted

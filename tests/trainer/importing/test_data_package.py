@@ -8,16 +8,24 @@ import pytest
 
 from trainer.importing import data_package, files
 from trainer.importing.data_package import read_data_package
-from trainer.importing.drafts import DIRECT, NO_TEXT, UNKNOWN_SERVER, UNREADABLE, Draft, Reading, Skipped
 from trainer.importing.json_text import Malformed
+from trainer.importing.message_drafts import (
+    DIRECT,
+    NO_TEXT,
+    UNKNOWN_SERVER,
+    UNREADABLE,
+    FileReading,
+    MessageDraft,
+    Skipped,
+)
 
 USER = {"id": "800000000000000001", "username": "ada", "global_name": "Ada"}
 POND = {"id": "51", "type": "GUILD_TEXT", "name": "pond", "guild": {"id": "41", "name": "Moss Club"}}
 WORDS = [{"ID": 901, "Timestamp": "2024-05-01 10:00:00", "Contents": "the pond is full", "Attachments": ""}]
 
 
-def read(path: Path, guild_id: int | None = None) -> list[Draft | Skipped]:
-    return list(read_data_package(Reading(path, guild_id)))
+def read(path: Path, guild_id: int | None = None) -> list[MessageDraft | Skipped]:
+    return list(read_data_package(FileReading(path, guild_id)))
 
 
 def package(exports: Any, **more: Any) -> Path:
@@ -32,9 +40,9 @@ def package(exports: Any, **more: Any) -> Path:
 
 def test_a_members_messages_are_read_with_their_server(exports: Any) -> None:
     (draft,) = read(package(exports))
-    assert isinstance(draft, Draft)
-    assert (draft.place.guild_id, draft.place.guild_name) == (41, "Moss Club")
-    assert (draft.place.channel_id, draft.place.channel_name) == (51, "pond")
+    assert isinstance(draft, MessageDraft)
+    assert (draft.channel.guild_id, draft.channel.guild_name) == (41, "Moss Club")
+    assert (draft.channel.channel_id, draft.channel.channel_name) == (51, "pond")
     message = draft.message
     assert (message.id, message.author_id, message.author_name) == (901, int(USER["id"]), "Ada")
     assert message.content == "the pond is full"
@@ -57,7 +65,7 @@ def test_folder_names_of_other_ages_and_languages_are_found(exports: Any, folder
         },
     )
     (draft,) = read(path)
-    assert isinstance(draft, Draft)
+    assert isinstance(draft, MessageDraft)
     assert draft.message.content == 'two\nlines, "quoted"'
     assert draft.message.created_at == 1588327200125
 
@@ -87,8 +95,8 @@ def test_a_channel_without_its_server_needs_to_be_told_which(exports: Any) -> No
     )
     assert [item.left_out for item in read(path)] == [UNKNOWN_SERVER]
     (draft,) = read(path, guild_id=41)
-    assert isinstance(draft, Draft)
-    assert (draft.place.guild_id, draft.place.guild_name, draft.place.channel_name) == (
+    assert isinstance(draft, MessageDraft)
+    assert (draft.channel.guild_id, draft.channel.guild_name, draft.channel.channel_name) == (
         41,
         "Moss Club",
         "pond",
@@ -137,7 +145,7 @@ def test_a_damaged_package_is_told_or_refused(exports: Any) -> None:
     with zipfile.ZipFile(exports.folder / "package.zip") as intact:
         offset = intact.getinfo("Messages/c51/messages.json").header_offset
     data[offset + 60 : offset + 90] = bytes(30)
-    reading = Reading(exports.write("broken.zip", bytes(data)))
+    reading = FileReading(exports.write("broken.zip", bytes(data)))
     assert list(read_data_package(reading)) == []
     assert reading.faults
     with pytest.raises(Malformed, match="damaged"):

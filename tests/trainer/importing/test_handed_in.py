@@ -118,7 +118,7 @@ async def test_an_archive_of_two_years_ago_is_there_the_morning_after_it_was_imp
     ledger: Ledger, exports: Any, tmp_path: Path
 ) -> None:
     await import_paths(ledger, [package(exports, exports.ada)], basis="the club's archive")
-    folders = {"datasets_dir": tmp_path / "datasets", "runs_dir": tmp_path / "runs"}
+    folders: dict[str, Any] = {"datasets_dir": tmp_path / "datasets", "runs_dir": tmp_path / "runs"}
     limits = RetentionSettings()
     daily = Retention(
         ledger,

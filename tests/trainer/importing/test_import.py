@@ -11,7 +11,6 @@ from ledger.clock import to_ms
 from ledger.errors import ImportRefused
 from ledger.store import Ledger
 from trainer.importing import import_paths
-from trainer.importing.drafts import BOT, DELETED, DELETED_USER_ID, Progress
 from trainer.importing.gate import (
     COMMAND,
     IGNORED,
@@ -22,6 +21,7 @@ from trainer.importing.gate import (
     OTHER_SERVER,
     TOO_LONG,
 )
+from trainer.importing.message_drafts import BOT, DELETED, DELETED_USER_ID, ImportProgress
 
 BASIS = "the club's archive, by vote of its members"
 
@@ -79,7 +79,7 @@ async def test_parts_of_one_channel_in_a_folder_are_read_in_their_order(ledger: 
     exports.write("deep/notes.txt", "not an export")
     seen: list[str] = []
 
-    def note(progress: Progress) -> None:
+    def note(progress: ImportProgress) -> None:
         if progress.file.stem not in seen:
             seen.append(progress.file.stem)
 

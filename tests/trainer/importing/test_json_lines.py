@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from trainer.importing.drafts import BOT, NO_TEXT, UNREADABLE, Draft, Reading, Skipped
 from trainer.importing.json_lines import read_json_lines
 from trainer.importing.json_text import Malformed
+from trainer.importing.message_drafts import BOT, NO_TEXT, UNREADABLE, FileReading, MessageDraft, Skipped
 
 LINE = {
     "guild": "Moss Club",
@@ -20,16 +20,16 @@ LINE = {
 }
 
 
-def read(path: Path, guild_id: int | None = None) -> list[Draft | Skipped]:
-    return list(read_json_lines(Reading(path, guild_id)))
+def read(path: Path, guild_id: int | None = None) -> list[MessageDraft | Skipped]:
+    return list(read_json_lines(FileReading(path, guild_id)))
 
 
 def lines(exports: Any, *values: dict[str, Any], name: str = "a.jsonl") -> Path:
     return exports.write(name, "".join(json.dumps(value) + "\n" for value in values))  # type: ignore[no-any-return]
 
 
-def drafts(path: Path, guild_id: int | None = None) -> list[Draft]:
-    return [item for item in read(path, guild_id) if isinstance(item, Draft)]
+def drafts(path: Path, guild_id: int | None = None) -> list[MessageDraft]:
+    return [item for item in read(path, guild_id) if isinstance(item, MessageDraft)]
 
 
 def test_a_line_without_ids_gets_the_same_ones_each_time(exports: Any) -> None:
@@ -39,7 +39,7 @@ def test_a_line_without_ids_gets_the_same_ones_each_time(exports: Any) -> None:
     assert two[0].message.id != one.message.id
     assert two[0].message.author_id == one.message.author_id
     assert 0 < one.message.id < 2**63
-    assert (one.place.guild_name, one.place.channel_name) == ("Moss Club", "pond")
+    assert (one.channel.guild_name, one.channel.channel_name) == ("Moss Club", "pond")
 
 
 def test_ids_and_replies_that_are_given_are_kept(exports: Any) -> None:
@@ -57,7 +57,7 @@ def test_ids_and_replies_that_are_given_are_kept(exports: Any) -> None:
         51,
     )
     assert second.message.reply_to == first.message.id
-    assert second.place.guild_id == 41
+    assert second.channel.guild_id == 41
 
 
 def test_foreign_ids_refer_to_each_other_and_collide_with_nothing(exports: Any) -> None:
@@ -72,7 +72,7 @@ def test_a_file_without_a_guild_needs_to_be_told_one(exports: Any) -> None:
     path = lines(exports, {key: value for key, value in LINE.items() if key != "guild"})
     with pytest.raises(Malformed, match="--guild"):
         read(path)
-    assert drafts(path, guild_id=41)[0].place.guild_id == 41
+    assert drafts(path, guild_id=41)[0].channel.guild_id == 41
 
 
 @pytest.mark.parametrize(
@@ -90,14 +90,14 @@ def test_lines_that_cannot_be_used_are_counted(exports: Any) -> None:
 
 
 def test_an_incomplete_last_line_is_cut_off(exports: Any) -> None:
-    reading = Reading(exports.write("a.jsonl", json.dumps(LINE) + "\n" + json.dumps(LINE)[:40]))
+    reading = FileReading(exports.write("a.jsonl", json.dumps(LINE) + "\n" + json.dumps(LINE)[:40]))
     assert len(list(read_json_lines(reading))) == 1
     assert reading.cut_off
 
 
 def test_a_gzip_that_ends_at_a_line_break_is_still_cut_off(exports: Any) -> None:
     packed = gzip.compress((json.dumps(LINE) + "\n").encode())
-    reading = Reading(exports.write("a.jsonl.gz", packed[:-8]))
+    reading = FileReading(exports.write("a.jsonl.gz", packed[:-8]))
     assert len(list(read_json_lines(reading))) == 1
     assert reading.cut_off
 

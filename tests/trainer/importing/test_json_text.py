@@ -75,6 +75,17 @@ def test_a_fault_is_told_with_its_position(text: str, position: int) -> None:
     assert fault.value.position == position
 
 
+@pytest.mark.parametrize("fault", ['"heron" 1', '"heron": heron', '"heron": "heron"]'])
+def test_a_fault_quotes_none_of_the_words_around_it(fault: str) -> None:
+    with pytest.raises(Malformed) as raised:
+        cursor(f'[{{"heron": 0, {fault}, "heron": "and more to follow"}}]').value()
+    assert "heron" not in str(raised.value)
+
+
+def test_line_breaks_within_a_text_are_taken() -> None:
+    assert cursor('["one\ntwo"]').value() == ["one\ntwo"]
+
+
 def test_bytes_that_are_no_text_are_refused() -> None:
     with pytest.raises(Malformed, match="UTF-8"):
         cursor(b'["\xff\xfe"]').value()

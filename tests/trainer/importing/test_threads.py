@@ -13,8 +13,8 @@ from ledger.settings import Settings
 from ledger.store import Ledger
 from trainer.builders import dataset_limits_of
 from trainer.importing import import_paths
-from trainer.importing.drafts import DIRECT, PRIVATE_THREAD
 from trainer.importing.gate import IGNORED, MOVED, NO_CONSENT, ORPHAN
+from trainer.importing.message_drafts import DIRECT, PRIVATE_THREAD
 from trainer.preparing.dataset import gather, permitted, prepare
 
 BASIS = "the club's archive, by vote of its members"

@@ -31,7 +31,7 @@ UNKNOWN_SERVER = "server unknown"
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class ExportedChannel:
     """A channel and its guild, as the export names them."""
 
     guild_id: int
@@ -44,10 +44,10 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
-class Draft:
+class MessageDraft:
     """One message read; ``left_out`` is the reason why it must not be kept, or empty."""
 
-    place: Place
+    channel: ExportedChannel
     message: Message
     names: tuple[str, ...] = ()
     left_out: str = ""
@@ -61,7 +61,7 @@ class Skipped:
 
 
 @dataclass(slots=True)
-class Progress:
+class ImportProgress:
     """How far the reading of one file is; ``share`` is between 0 and 1."""
 
     file: Path
@@ -70,7 +70,7 @@ class Progress:
 
 
 @dataclass(slots=True)
-class Reading:
+class FileReading:
     """One file being read: the guild to read for, and what the reader noticed."""
 
     path: Path
@@ -83,7 +83,7 @@ class Reading:
     """What could not be read while the rest was, each as half a sentence: "c51 (it ends early)"."""
 
 
-Reader = Callable[[Reading], Iterator[Draft | Skipped]]
+Reader = Callable[[FileReading], Iterator[MessageDraft | Skipped]]
 
 
 def stable_id(*parts: object) -> int:
