@@ -26,7 +26,7 @@ from bot.failures import kept
 from bot.hosting.syncing import sync_commands
 from bot.interactions import answer_error
 from bot.keeping.housekeeping import DAY_SECONDS, DUE_SECONDS
-from bot.nights.trainer_process import Night
+from bot.nights.trainer_process import WatchedNight
 from bot.services import Services
 from ledger.records import Source
 
@@ -130,7 +130,7 @@ class NightschoolBot(commands.Bot):
     async def _sync_commands(self) -> None:
         await sync_commands(self.tree, self.services.settings.data_dir / "commands.synced")
 
-    async def _tidy_up(self, night: Night) -> None:
+    async def _tidy_up(self, night: WatchedNight) -> None:
         """Delete what a promotion has freed: versions that learned from something deleted since."""
         await self.services.housekeeping.sweep()
 

@@ -28,7 +28,7 @@ from ledger.clock import Clock, SystemClock
 from ledger.clock_watch import ClockWatch
 from ledger.forgetting.by_settings import forgetting_of, retention_of
 from ledger.forgetting.deletion_path import Forgetting
-from ledger.settings import Bot, Secrets, Settings
+from ledger.settings import BotSection, Secrets, Settings
 from ledger.store import Ledger
 
 
@@ -55,7 +55,7 @@ class Services:
     handing_in: HandingIn
 
 
-def answer_sampling(bot: Bot) -> AnswerSampling:
+def answer_sampling(bot: BotSection) -> AnswerSampling:
     """Return how the settings want answers drawn."""
     return AnswerSampling(
         max_tokens=bot.max_answer_tokens,

@@ -41,7 +41,7 @@ class Section(BaseModel):
         return value
 
 
-class Paths(Section):
+class PathsSection(Section):
     data: Path = Path("data")
     """Folder of the database and the datasets; relative to config.toml."""
     models: Path = Path("models")
@@ -55,7 +55,7 @@ class Paths(Section):
         return value.expanduser()
 
 
-class Model(Section):
+class ModelSection(Section):
     base: str = Field(default="TinyLlama/TinyLlama-1.1B-Chat-v1.0", min_length=1)
     """Base model: a folder, or a name on the Hugging Face hub."""
     revision: str = "main"
@@ -70,7 +70,7 @@ class Model(Section):
     """Number format of weights and computation; auto: bfloat16 where the device has it."""
 
 
-class Engine(Section):
+class EngineSection(Section):
     url: str = ""
     """Address of a vLLM server to use, e.g. "http://gpu-box:8000"; empty: the bot starts its own."""
     port: int = Field(default=0, ge=0, le=65535)
@@ -99,7 +99,7 @@ class Engine(Section):
         return value
 
 
-class Bot(Section):
+class BotSection(Section):
     name: str = Field(default="Nightschool", min_length=1, max_length=32)
     """What the bot calls itself in prompts."""
     admin_channel: str = "nightschool"
@@ -137,7 +137,7 @@ class Bot(Section):
         return value
 
 
-class Schedule(Section):
+class ScheduleSection(Section):
     enabled: bool = True
     """Train every night."""
     cron: str = "0 3 * * *"
@@ -173,7 +173,7 @@ class Schedule(Section):
         return value
 
 
-class Dataset(Section):
+class DatasetSection(Section):
     gap_minutes: float = Field(default=15.0, gt=0, le=525_600)
     """Silence after which a channel's next message starts a new conversation."""
     max_messages: int = Field(default=16, ge=2, le=1000)
@@ -200,7 +200,7 @@ class Dataset(Section):
         return value
 
 
-class Training(Section):
+class TrainingSection(Section):
     epochs: int = Field(default=3, ge=1, le=1000)
     """Passes over the training conversations, at most."""
     learning_rate: float = Field(default=2e-4, gt=0, le=1)
@@ -233,7 +233,7 @@ class Training(Section):
     """Experiment trackers besides TensorBoard, e.g. ["wandb"]; each must be installed."""
 
 
-class Verdict(Section):
+class VerdictSection(Section):
     confidence: float = Field(default=0.95, gt=0.5, lt=1)
     """How sure the paired bootstrap must be that the candidate is better."""
     resamples: int = Field(default=2000, ge=100)
@@ -244,31 +244,31 @@ class Verdict(Section):
     """Fewer held-out replies than this prove nothing: the champion stays."""
 
 
-class Privacy(Section):
+class PrivacySection(Section):
     scrub: bool = True
     """Replace e-mail addresses, numbers, keys and the like before a message is stored."""
 
 
-class Leakage(Section):
+class LeakageSection(Section):
     probes: int = Field(default=64, ge=0)
     """Beginnings of training replies that a candidate is tried with; 0 tries none."""
     max_rate: float = Field(default=0.05, ge=0, le=1)
     """Share of the probes in which single people's words may come back; secret values never may."""
 
 
-class Policy(Section):
+class PolicySection(Section):
     discord_permission: str = ""
     """Discord's express permission to train on what comes through its API: who, when, reference."""
 
 
-class Forgetting(Section):
+class ForgettingSection(Section):
     days: int = Field(default=30, ge=0, le=36_500)
     """A version that learned from something deleted since serves no longer than this many days."""
     strict: bool = False
     """Take such a version out of service at once, even when nothing better than the base is left."""
 
 
-class Retention(Section):
+class RetentionSection(Section):
     days: int = Field(default=180, ge=1, le=36_500)
     """Message text, answers and datasets are deleted after this many days."""
     adapters_kept: int = Field(default=10, ge=2)
@@ -279,7 +279,7 @@ class Retention(Section):
     """Forget members who left the server after this many days; 0 keeps what they shared."""
 
 
-class Operator(Section):
+class OperatorSection(Section):
     name: str = ""
     """Who runs this bot, as members should read it."""
     contact: str = ""
@@ -294,20 +294,20 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(frozen=True, extra="forbid")
 
     root: Path = Path(".")
-    paths: Paths = Paths()
-    model: Model = Model()
-    engine: Engine = Engine()
-    bot: Bot = Bot()
-    schedule: Schedule = Schedule()
-    dataset: Dataset = Dataset()
-    training: Training = Training()
-    verdict: Verdict = Verdict()
-    privacy: Privacy = Privacy()
-    leakage: Leakage = Leakage()
-    policy: Policy = Policy()
-    forgetting: Forgetting = Forgetting()
-    retention: Retention = Retention()
-    operator: Operator = Operator()
+    paths: PathsSection = PathsSection()
+    model: ModelSection = ModelSection()
+    engine: EngineSection = EngineSection()
+    bot: BotSection = BotSection()
+    schedule: ScheduleSection = ScheduleSection()
+    dataset: DatasetSection = DatasetSection()
+    training: TrainingSection = TrainingSection()
+    verdict: VerdictSection = VerdictSection()
+    privacy: PrivacySection = PrivacySection()
+    leakage: LeakageSection = LeakageSection()
+    policy: PolicySection = PolicySection()
+    forgetting: ForgettingSection = ForgettingSection()
+    retention: RetentionSection = RetentionSection()
+    operator: OperatorSection = OperatorSection()
 
     @classmethod
     def settings_customise_sources(

@@ -8,6 +8,7 @@ import re
 import resource
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -94,6 +95,17 @@ def imports(path: Path) -> Iterator[str]:
             yield node.module.split(".")[0]
 
 
+def project_imports(path: Path) -> Iterator[str]:
+    """Give every module of the project that the file imports, for types alone as well."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            for alias in node.names:
+                inner = ROOT.joinpath(*node.module.split("."), f"{alias.name}.py")
+                yield f"{node.module}.{alias.name}" if inner.is_file() else node.module
+
+
 def loaded_by(rooms: list[str]) -> set[str]:
     """Import every module of the rooms in a fresh process; return the top names that it then knows."""
     names = [module_name(path) for room in rooms for path in code_of(room)]
@@ -152,6 +164,94 @@ def test_imports_only_go_down(room: str) -> None:
         forbidden = forbidden | DISCORD
     found = {module_name(path): set(imports(path)) & forbidden for path in code_of(room)}
     assert not {name: bad for name, bad in found.items() if bad}
+
+
+def test_preparing_judging_and_the_record_load_no_torch() -> None:
+    rooms = ["trainer/preparing", "trainer/judging", "trainer/importing", "trainer/commands"]
+    assert not loaded_by(rooms) & HEAVY
+
+
+def test_the_trainer_knows_the_engines_model_part_alone() -> None:
+    found = {module_name(path): set(project_imports(path)) for path in code_of("trainer")}
+    strange = {
+        (name, target)
+        for name, targets in found.items()
+        for target in targets
+        if target.startswith("engine") and not target.startswith("engine.model")
+    }
+    assert not strange
+
+
+def test_the_engines_model_part_knows_no_other_part_of_the_engine() -> None:
+    for path in code_of("engine/model"):
+        targets = set(project_imports(path))
+        assert not {t for t in targets if t.startswith("engine") and not t.startswith("engine.model")}, path
+
+
+# Where settings may be read: what reads them, what builds from them, and what starts with them.
+BUILDERS = {
+    "bot.__main__",
+    "bot.client",
+    "bot.demo.play",
+    "bot.hosting.check",
+    "bot.hosting.privacy_page",
+    "bot.run",
+    "bot.services",
+    "engine.__main__",
+    "engine.building",
+    "ledger.forgetting.by_settings",
+    "ledger.settings_page",
+    "trainer.builders",
+    "trainer.commands.console",
+    "trainer.commands.handlers",
+    "trainer.commands.record_commands",
+}
+
+
+def test_settings_stop_at_the_builders() -> None:
+    readers = {
+        module_name(path)
+        for room in MAY_IMPORT
+        for path in code_of(room)
+        if "ledger.settings" in set(project_imports(path))
+    }
+    assert readers <= BUILDERS
+
+
+def test_no_module_imports_itself_by_a_detour() -> None:
+    """Counts imports for types and within functions as well: a circle is one however late it closes."""
+    graph = {module_name(path): set(project_imports(path)) for room in MAY_IMPORT for path in code_of(room)}
+    # What nobody in the circle imports, or imports nobody in it, is taken away until nothing changes.
+    while True:
+        inner = {
+            name: {t for t in targets if t in graph}
+            for name, targets in graph.items()
+            if targets & graph.keys() and any(name in others for others in graph.values())
+        }
+        if len(inner) == len(graph):
+            break
+        graph = inner
+    assert not graph
+
+
+def test_no_folder_holds_more_than_a_dozen_modules() -> None:
+    folders = Counter(path.parent for room in MAY_IMPORT for path in code_of(room) if path.name[0] != "_")
+    assert not {str(folder): count for folder, count in folders.items() if count > 12}
+
+
+def test_no_file_name_stands_in_two_rooms() -> None:
+    names = Counter(path.name for room in MAY_IMPORT for path in code_of(room) if path.name[0] != "_")
+    assert not {name: count for name, count in names.items() if count > 1}
+
+
+def test_no_class_name_stands_in_two_modules() -> None:
+    homes: dict[str, list[str]] = {}
+    for room in MAY_IMPORT:
+        for path in code_of(room):
+            for node in ast.parse(path.read_text(encoding="utf-8")).body:
+                if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                    homes.setdefault(node.name, []).append(module_name(path))
+    assert not {name: found for name, found in homes.items() if len(found) > 1}
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)

@@ -18,7 +18,7 @@ from discord.ext import commands
 from bot.failures import DISCORD_AWAY
 from bot.hosting.admins import admin_channel
 from bot.nights.night_embeds import clipped, report_embeds, report_file
-from bot.nights.trainer_process import Night, Nights
+from bot.nights.trainer_process import Nights, WatchedNight
 from bot.serving.served_versions import ServedVersions
 from bot.serving.version_buttons import VersionButton
 from ledger.clock import to_ms
@@ -66,7 +66,7 @@ class ReportsCog(commands.Cog):
         self.bot.remove_dynamic_items(VersionButton)
         self.nights.off_finished(self.report)
 
-    async def report(self, night: Night) -> None:
+    async def report(self, night: WatchedNight) -> None:
         """Swap what was promoted in, then post the night's report; what fails is owed."""
         async with self._one_at_a_time:
             await self.serving.sync()

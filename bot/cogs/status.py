@@ -9,7 +9,7 @@ from discord.ext import commands
 from bot.hosting.rights import lacking
 from bot.interactions import admin_check, guild_of
 from bot.nights.night_embeds import clipped, plain, title_of
-from bot.nights.trainer_process import Night
+from bot.nights.trainer_process import WatchedNight
 from bot.services import Services
 from ledger.clock import from_ms
 from ledger.errors import EngineError, EngineLoading
@@ -91,7 +91,7 @@ class StatusCog(commands.GroupCog, group_name="bot", group_description="How the 
         return ("🟢 answering" if healthy else "🔴 not answering") + restarts
 
 
-def last_night(run: Run | None, current: Night | None) -> str:
+def last_night(run: Run | None, current: WatchedNight | None) -> str:
     """Return when the newest night was and how it ended, or how far it is."""
     if current is not None:
         return f"under way: {current.stage}, {current.share:.0%} of this stage"

@@ -12,7 +12,7 @@ from discord.ext import commands
 from bot.background import Background
 from bot.interactions import admin_check, guild_of
 from bot.nights.night_embeds import COLOURS, clipped, how_it_ended, progress_bar, started_by
-from bot.nights.trainer_process import Night, Nights
+from bot.nights.trainer_process import Nights, WatchedNight
 from ledger.clock import from_ms
 from ledger.learned.adapter_versions import short_name
 from ledger.learned.outcome import STAGES, candidate_score
@@ -101,11 +101,11 @@ class TrainCog(commands.GroupCog, group_name="train", group_description="Train t
         )
         await interaction.response.send_message("Noted for the next night.", ephemeral=True)
 
-    def _keep_live(self, interaction: discord.Interaction, night: Night) -> None:
+    def _keep_live(self, interaction: discord.Interaction, night: WatchedNight) -> None:
         self.background.run(_live(interaction, night), name="train-status")
 
 
-async def _live(interaction: discord.Interaction, night: Night) -> None:
+async def _live(interaction: discord.Interaction, night: WatchedNight) -> None:
     """Edit the response until the night has ended, or say that Discord takes no more edits."""
     loop = asyncio.get_running_loop()
     until = loop.time() + LIVE_SECONDS
@@ -156,7 +156,7 @@ def _line(run: Run, made: Adapter | None) -> str:
     return " · ".join(part for part in parts if part)
 
 
-def night_embed(night: Night) -> discord.Embed:
+def night_embed(night: WatchedNight) -> discord.Embed:
     """Return the night's progress: stage, bar, loss, time left."""
     if night.outcome is not None and night.ended.is_set():
         return discord.Embed(

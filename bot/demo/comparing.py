@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bot.demo.world import World
-from bot.nights.trainer_process import Night
+from bot.nights.trainer_process import WatchedNight
 from bot.services import Services
 from bot.talking.answering import Prompt, Question
 from ledger.clock import to_ms
@@ -67,7 +67,7 @@ class Comparing:
             self._version = self._services.serving.version(self._world.guild_id)
             self._answers = await self._ask(self._questions)
 
-    async def compare(self, night: Night) -> None:
+    async def compare(self, night: WatchedNight) -> None:
         """Ask again if a night changed what serves, and show both answers."""
         async with self._one_at_a_time:
             version = self._services.serving.version(self._world.guild_id)

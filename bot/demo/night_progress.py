@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal
 
-from bot.nights.trainer_process import Night
+from bot.nights.trainer_process import WatchedNight
 from ledger.learned.outcome import NightStage
 
 STAGES: Mapping[NightStage | Literal["waiting"], str] = {
@@ -19,7 +19,7 @@ STAGES: Mapping[NightStage | Literal["waiting"], str] = {
 """What a night's stages are to a visitor."""
 
 
-def progress_text(night: Night) -> str:
+def progress_text(night: WatchedNight) -> str:
     """Return how far a night is, in a visitor's words."""
     parts = [STAGES[night.stage]]
     if night.steps > 1:

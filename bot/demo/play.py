@@ -27,7 +27,7 @@ from bot.demo.night_progress import progress_text
 from bot.demo.page import Page, listen
 from bot.demo.sample import DEMO_QUESTIONS, DemoQuestion, export_paths, load_exports
 from bot.demo.world import World
-from bot.nights.trainer_process import Night
+from bot.nights.trainer_process import WatchedNight
 from bot.services import Services, open_services
 from ledger.clock import from_ms
 from ledger.errors import LedgerError, NightschoolError
@@ -129,9 +129,9 @@ async def _open(settings: Settings, config: Path, *, compares: bool) -> AsyncIte
     if (last := await _last_night(settings)) is not None:
         clock.move_to(last)
     async with open_services(settings, config=config, clock=clock) as services:
-        nights_told: asyncio.Queue[Night] = asyncio.Queue()
+        nights_told: asyncio.Queue[WatchedNight] = asyncio.Queue()
 
-        async def tell(night: Night) -> None:
+        async def tell(night: WatchedNight) -> None:
             nights_told.put_nowait(night)
 
         async def on_time_moved() -> None:

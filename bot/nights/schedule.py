@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 
 from bot.background import Background
 from bot.nights.cron import WallClockCron
-from bot.nights.trainer_process import Night, Nights
+from bot.nights.trainer_process import Nights, WatchedNight
 from bot.rounds import Rounds
 from ledger.clock import Clock, from_ms, to_ms
 from ledger.errors import NightBusy
@@ -146,7 +146,7 @@ class NightSchedule:
         log.info("guild %d is being trained already; the scheduled night is left out", guild_id)
         self._tell(guild_id, LEFT_OUT.format(at=int(due.timestamp())))
 
-    async def _ended(self, night: Night) -> None:
+    async def _ended(self, night: WatchedNight) -> None:
         """Take a night up again whose trainer died: killed for memory, perhaps."""
         if night.died:
             self._background.run(self._make_up(), name="cut-off-night")

@@ -35,7 +35,7 @@ KILLED = "The night was stopped; it did not end by itself and was killed. What s
 
 
 @dataclass(slots=True)
-class Night:
+class WatchedNight:
     """One night under way, or just ended."""
 
     guild_id: int
@@ -63,7 +63,7 @@ class Night:
         return self.step / self.steps if self.steps else 0.0
 
 
-Finished = Callable[[Night], Awaitable[None]]
+Finished = Callable[[WatchedNight], Awaitable[None]]
 
 
 class Nights:
@@ -85,12 +85,12 @@ class Nights:
         self._ledger = ledger
         self._command = command
         self._stop_seconds = stop_seconds
-        self._current: dict[int, Night] = {}
+        self._current: dict[int, WatchedNight] = {}
         self._processes: dict[int, asyncio.subprocess.Process] = {}
         self._one_at_a_time = asyncio.Lock()
         self._listeners: list[Finished] = []
         self._leaving = False
-        self.last: dict[int, Night] = {}
+        self.last: dict[int, WatchedNight] = {}
 
     def on_finished(self, listener: Finished) -> None:
         """Have ``listener`` called with each night that ends."""
@@ -100,11 +100,11 @@ class Nights:
         """Stop calling ``listener``."""
         self._listeners.remove(listener)
 
-    def current(self, guild_id: int) -> Night | None:
+    def current(self, guild_id: int) -> WatchedNight | None:
         """Return the guild's night that is under way, or None."""
         return self._current.get(guild_id)
 
-    def start(self, guild_id: int, *, trigger: str) -> Night:
+    def start(self, guild_id: int, *, trigger: str) -> WatchedNight:
         """Start a night for the guild.
 
         Raises:
@@ -112,7 +112,7 @@ class Nights:
         """
         if guild_id in self._current:
             raise NightBusy("A night is under way already; `/train status` shows how far it is.")
-        night = Night(guild_id=guild_id, trigger=trigger, started_at=self._clock.now())
+        night = WatchedNight(guild_id=guild_id, trigger=trigger, started_at=self._clock.now())
         self._current[guild_id] = night
         self._background.run(self._run(night), name=f"night-{guild_id}")
         return night
@@ -135,12 +135,12 @@ class Nights:
         for process in self._processes.values():
             send(process, signal.SIGTERM)
 
-    async def _drop(self, night: Night) -> None:
+    async def _drop(self, night: WatchedNight) -> None:
         """End a night whose turn has not come; the one before it may take hours."""
         self._close(night)
         await self._tell(night)
 
-    async def _run(self, night: Night) -> None:
+    async def _run(self, night: WatchedNight) -> None:
         async with self._one_at_a_time:
             if night.cancelled or self._leaving:
                 return
@@ -155,7 +155,7 @@ class Nights:
         if not self._leaving and night.outcome is not None and night.outcome.stage != "paused":
             await self._tell(night)
 
-    def _close(self, night: Night) -> None:
+    def _close(self, night: WatchedNight) -> None:
         self._current.pop(night.guild_id, None)
         self.last[night.guild_id] = night
         if night.outcome is None:
@@ -164,7 +164,7 @@ class Nights:
                 night.outcome.stage, night.outcome.error = "cancelled", KILLED if night.run else STOPPED
         night.ended.set()
 
-    async def _tell(self, night: Night) -> None:
+    async def _tell(self, night: WatchedNight) -> None:
         for listener in list(self._listeners):
             try:
                 await listener(night)
@@ -174,7 +174,7 @@ class Nights:
         if night.outcome is not None:
             night.outcome.samples = ()
 
-    async def _train(self, night: Night) -> None:
+    async def _train(self, night: WatchedNight) -> None:
         process = await asyncio.create_subprocess_exec(
             *self._command,
             "night",
@@ -216,7 +216,7 @@ class Nights:
             error = f"the trainer ended with exit code {code} and no outcome; see its log"
             night.outcome = _failed(night, error)
 
-    def _read(self, night: Night, line: bytes) -> None:
+    def _read(self, night: WatchedNight, line: bytes) -> None:
         try:
             event = json.loads(line)
         except ValueError:
@@ -234,7 +234,7 @@ class Nights:
         night.step, night.steps = progress["step"], progress["steps"]
         night.loss, night.eta_seconds = progress.get("loss"), progress.get("eta_seconds")
 
-    async def _record_cancel(self, night: Night) -> None:
+    async def _record_cancel(self, night: WatchedNight) -> None:
         """Write down a cancel that the trainer could not: it was killed, or had only just been started."""
         if self._ledger is not None:
             closed = await close_cut_off(self._ledger, night.guild_id, "cancelled", KILLED)
@@ -249,7 +249,7 @@ class Nights:
             log.warning("the trainer of guild %d did not stop and was killed", guild_id)
 
 
-def _outcome(night: Night, event: dict[str, Any]) -> Outcome:
+def _outcome(night: WatchedNight, event: dict[str, Any]) -> Outcome:
     """Return the outcome that the trainer printed; one of another version's trainer may be unreadable."""
     try:
         return Outcome.from_json(event)
@@ -257,5 +257,5 @@ def _outcome(night: Night, event: dict[str, Any]) -> Outcome:
         return _failed(night, f"the trainer's outcome cannot be read ({error}); see the run's report")
 
 
-def _failed(night: Night, error: str) -> Outcome:
+def _failed(night: WatchedNight, error: str) -> Outcome:
     return Outcome(guild=night.guild_id, error=error)

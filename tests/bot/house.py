@@ -26,7 +26,7 @@ from bot.client import NightschoolBot
 from bot.services import Services, open_services
 from ledger.clock import Clock
 from ledger.records import Message
-from ledger.settings import Bot, Engine, Model, Schedule, Secrets, Settings
+from ledger.settings import BotSection, EngineSection, ModelSection, ScheduleSection, Secrets, Settings
 from tests.conftest import FakeClock
 from tests.searching import holding
 
@@ -175,14 +175,14 @@ def settings_for(
 ) -> Settings:
     """Return settings with everything under ``root``, no cooldown, no schedule, and the engine's URL."""
     edit_interval = bot.pop("edit_interval_seconds", 1.0)
-    section = Bot(**{"cooldown_seconds": 0.0, **bot})
+    section = BotSection(**{"cooldown_seconds": 0.0, **bot})
     return Settings(
         root=root,
-        engine=Engine(url=engine_url, max_batch=max_batch),
-        model=Model(base=base),
+        engine=EngineSection(url=engine_url, max_batch=max_batch),
+        model=ModelSection(base=base),
         # Tests that watch an answer grow cannot wait for the second that people are given.
         bot=section.model_copy(update={"edit_interval_seconds": edit_interval}),
-        schedule=Schedule(enabled=False),
+        schedule=ScheduleSection(enabled=False),
     )
 
 

@@ -18,7 +18,7 @@ from discord import app_commands
 from bot.interactions import ADMINS_ONLY
 from bot.nights.schedule import MADE_UP
 from ledger.records import Message
-from ledger.settings import Schedule
+from ledger.settings import ScheduleSection
 from ledger.store import Ledger
 from tests.bot.house import NOON, House, StandInEngine, open_house, settings_for, text_of, until
 from tests.bot.wall_clock import WallClock
@@ -192,7 +192,7 @@ async def test_a_server_that_the_bot_joins_or_that_is_renamed_is_known_by_its_na
 async def test_a_night_that_was_missed_is_made_up_when_the_bot_is_there_again(
     tmp_path: Path, engine: StandInEngine
 ) -> None:
-    settings = settings_for(tmp_path, engine.url).model_copy(update={"schedule": Schedule()})
+    settings = settings_for(tmp_path, engine.url).model_copy(update={"schedule": ScheduleSection()})
     trainer = tmp_path / "trainer.py"
     trainer.write_text(TRAINER)
     clock = FakeClock(NOON)

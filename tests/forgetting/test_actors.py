@@ -15,7 +15,7 @@ import simcord
 from discord.app_commands import Command, Group
 from pydantic import SecretStr
 
-from ledger.settings import Paths, Secrets, Settings
+from ledger.settings import PathsSection, Secrets, Settings
 from tests.bot.house import (
     House,
     RealEngine,
@@ -159,7 +159,7 @@ async def test_an_admin_of_another_server_reaches_no_version_by_command(
 ) -> None:
     settings = settings_for(tmp_path, real_engine.url, base=str(real_engine.base))
     # The engine serves what lies in its own folder alone.
-    settings = settings.model_copy(update={"paths": Paths(models=real_engine.adapters.parent)})
+    settings = settings.model_copy(update={"paths": PathsSection(models=real_engine.adapters.parent)})
     async with open_house(settings, secrets=Secrets(engine_api_key=SecretStr(real_engine.token))) as house:
         ledger, serving = house.services.ledger, house.services.serving
         other = house.env.create_guild("Second Home")

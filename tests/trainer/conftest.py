@@ -17,7 +17,7 @@ import pytest
 from ledger.clock import to_ms
 from ledger.people.policy import declared
 from ledger.records import Message
-from ledger.settings import Model, Settings
+from ledger.settings import ModelSection, Settings
 from ledger.store import Ledger
 from trainer.builders import base_of, recipe_of
 from trainer.fitting.recipe import Base, Recipe
@@ -132,7 +132,7 @@ def recipe_with(**changes: Any) -> Recipe:
 
 def base_at(folder: Path, **changes: Any) -> Base:
     """Return the base model in ``folder``, on the CPU in float32, with ``changes``."""
-    model = Model(base=str(folder), device="cpu", dtype="float32")
+    model = ModelSection(base=str(folder), device="cpu", dtype="float32")
     return replace(base_of(Settings(model=model)), **changes)
 
 

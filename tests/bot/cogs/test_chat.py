@@ -10,7 +10,7 @@ from pydantic import SecretStr
 
 from bot.talking.answering import BROKE_OFF, BUSY, DOWN
 from bot.talking.asides import aside
-from ledger.settings import Paths, Secrets
+from ledger.settings import PathsSection, Secrets
 from tests.bot.house import (
     House,
     RealEngine,
@@ -216,7 +216,7 @@ async def test_the_real_engine_answers_two_people_in_discord_by_the_version_that
 ) -> None:
     settings = settings_for(tmp_path, real_engine.url, base=str(real_engine.base), temperature=0.0)
     # The engine serves what lies in its own folder alone.
-    settings = settings.model_copy(update={"paths": Paths(models=real_engine.adapters.parent)})
+    settings = settings.model_copy(update={"paths": PathsSection(models=real_engine.adapters.parent)})
     async with open_house(settings, secrets=Secrets(engine_api_key=SecretStr(real_engine.token))) as house:
         await house.ask(house.ann, "did anyone feed the sourdough?")
         version = await house.candidate()

@@ -11,7 +11,7 @@ import discord
 import pytest
 
 from bot.client import NightschoolBot
-from bot.nights.trainer_process import Night
+from bot.nights.trainer_process import WatchedNight
 from ledger.learned.outcome import Ending, Outcome
 from tests.bot.house import (
     House,
@@ -28,7 +28,7 @@ from tests.bot.nights.test_night_embeds import FACTS
 async def night_of(house: House, guild: Any = None, **outcome: Any) -> discord.Message | None:
     """Have the bot report on a night, and return what it posted."""
     guild = guild or house.guild
-    night = Night(guild_id=guild.id, trigger="test", started_at=house.services.clock.now())
+    night = WatchedNight(guild_id=guild.id, trigger="test", started_at=house.services.clock.now())
     night.outcome = Outcome.from_json({**FACTS, **outcome})
     before = len(house.last(house.office))
     await house.bot.get_cog("ReportsCog").report(night)  # type: ignore[union-attr]

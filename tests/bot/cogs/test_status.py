@@ -9,7 +9,7 @@ import pytest
 
 from bot.serving.engine_process import EngineProcess
 from ledger.records import Stage
-from ledger.settings import Policy, Schedule
+from ledger.settings import PolicySection, ScheduleSection
 from tests.bot.house import House, StandInEngine, open_house, settings_for
 
 
@@ -37,7 +37,7 @@ async def test_a_healthy_bot_tells_what_serves_and_what_is_kept(house: House) ->
 
 async def test_the_next_night_is_told(tmp_path: Path, engine: StandInEngine) -> None:
     settings = settings_for(tmp_path, engine.url)
-    async with open_house(settings.model_copy(update={"schedule": Schedule()})) as house:
+    async with open_house(settings.model_copy(update={"schedule": ScheduleSection()})) as house:
         assert (await shown(house))["Next night"].startswith("<t:")
 
 
@@ -77,7 +77,7 @@ async def test_the_policy_lock_is_told_until_a_permission_is_recorded(house: Hou
 
 async def test_with_a_recorded_permission_there_is_no_lock(tmp_path: Path, engine: StandInEngine) -> None:
     settings = settings_for(tmp_path, engine.url)
-    settings = settings.model_copy(update={"policy": Policy(discord_permission="by mail, 2026-01-01")})
+    settings = settings.model_copy(update={"policy": PolicySection(discord_permission="by mail, 2026-01-01")})
     async with open_house(settings) as house:
         assert "Policy lock" not in await shown(house)
 

@@ -12,7 +12,7 @@ import pytest
 from bot.cogs import train
 from bot.cogs.train import night_embed
 from bot.nights.night_embeds import COLOURS
-from bot.nights.trainer_process import Night
+from bot.nights.trainer_process import WatchedNight
 from ledger.learned.outcome import Ending, Outcome
 from tests.bot.house import MARK, NOON, House, StandInEngine, open_house, settings_for, text_of, until
 
@@ -192,7 +192,7 @@ async def test_another_servers_night_is_not_shown_here(house: House) -> None:
 
 
 def test_progress_is_told_before_the_first_step_and_without_loss_or_time_left() -> None:
-    night = Night(guild_id=7, trigger="test", started_at=NOON)
+    night = WatchedNight(guild_id=7, trigger="test", started_at=NOON)
     assert "about to begin" in str(night_embed(night).title)
     night.stage = "prepare"
     assert "step 0 of 0" in str(night_embed(night).description)
@@ -204,7 +204,7 @@ def test_progress_is_told_before_the_first_step_and_without_loss_or_time_left() 
 
 @pytest.mark.parametrize("stage", ["promoted", "failed"])
 def test_the_end_of_a_night_is_told_in_its_colour(stage: Ending) -> None:
-    night = Night(guild_id=7, trigger="test", started_at=NOON, outcome=Outcome(stage=stage))
+    night = WatchedNight(guild_id=7, trigger="test", started_at=NOON, outcome=Outcome(stage=stage))
     night.ended.set()
     assert night_embed(night).colour == COLOURS[stage]
 

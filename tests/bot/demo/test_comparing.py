@@ -13,7 +13,7 @@ from bot.client import NightschoolBot
 from bot.demo.comparing import Comparing
 from bot.demo.live import LiveClock
 from bot.demo.world import World
-from bot.nights.trainer_process import Night
+from bot.nights.trainer_process import WatchedNight
 from bot.services import Services, open_services
 from tests.bot.demo.watching import seen_by
 from tests.bot.house import BASE, StandInEngine, settings_for
@@ -44,7 +44,7 @@ class Stage:
 
     async def night(self) -> dict[str, Any]:
         """End a night as far as comparing is concerned, and return what the page shows."""
-        await self.comparing.compare(Night(self.world.guild_id, "test", self.services.clock.now()))
+        await self.comparing.compare(WatchedNight(self.world.guild_id, "test", self.services.clock.now()))
         return self.world.comparison or {}
 
 

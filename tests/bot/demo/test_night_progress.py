@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from bot.demo import night_progress as progress
-from bot.nights.trainer_process import Night
+from bot.nights.trainer_process import WatchedNight
 from ledger.learned.outcome import STAGES
 
 
@@ -25,7 +25,7 @@ from ledger.learned.outcome import STAGES
     ],
 )
 def test_a_nights_progress_is_told_in_words(facts: dict[str, Any], told: str) -> None:
-    night = Night(1, "test", datetime(2026, 1, 1, tzinfo=UTC), **facts)
+    night = WatchedNight(1, "test", datetime(2026, 1, 1, tzinfo=UTC), **facts)
     assert progress.progress_text(night) == told
 
 

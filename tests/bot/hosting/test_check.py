@@ -27,7 +27,7 @@ from bot.hosting.check import (
     gpu_memory,
     memory,
 )
-from ledger.settings import Model, Secrets, Settings
+from ledger.settings import ModelSection, Secrets, Settings
 from ledger.sqlite.database import migrations
 from ledger.store import Ledger
 from tests.bot.discord_server import TOKEN, DiscordServer, discord_server
@@ -53,7 +53,7 @@ def secrets(token: str = TOKEN) -> Secrets:
 
 
 def with_base(settings: Settings, base: str | Path, **model: Any) -> Settings:
-    return settings.model_copy(update={"model": Model(base=str(base), **model)})
+    return settings.model_copy(update={"model": ModelSection(base=str(base), **model)})
 
 
 async def test_without_a_token_it_says_where_to_get_one(settings: Settings) -> None:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from bot.hosting.privacy_page import MISSING, PAGE, intent_review, policy, privacy_page
 from bot.members.notice import WORDS
-from ledger.settings import Forgetting, Operator, Policy, Retention, Settings
+from ledger.settings import ForgettingSection, OperatorSection, PolicySection, RetentionSection, Settings
 
 
 def test_the_page_has_no_gap_left_and_says_what_the_settings_say() -> None:
     settings = Settings(
-        operator=Operator(name="The Lamp Keepers", contact="lamps@example.org", location="a shed"),
-        retention=Retention(days=99),
-        policy=Policy(discord_permission="Dana, 2026-02-03, ref 17"),
+        operator=OperatorSection(name="The Lamp Keepers", contact="lamps@example.org", location="a shed"),
+        retention=RetentionSection(days=99),
+        policy=PolicySection(discord_permission="Dana, 2026-02-03, ref 17"),
     )
     page = privacy_page(settings)
     assert "{" not in page
@@ -25,7 +25,7 @@ def test_what_the_operator_has_not_stated_is_shown_as_missing() -> None:
 
 def test_the_review_says_that_nothing_is_trained_on_without_permission_and_that_it_is_with_it() -> None:
     assert "No. Message content" in intent_review(Settings())
-    allowed = Settings(policy=Policy(discord_permission="Dana, 2026-02-03"))
+    allowed = Settings(policy=PolicySection(discord_permission="Dana, 2026-02-03"))
     assert "Yes, with Discord's permission: Dana, 2026-02-03." in intent_review(allowed)
 
 
@@ -37,7 +37,9 @@ def test_the_command_prints_both() -> None:
 
 def test_strict_forgetting_and_leavers_are_said_by_both_texts_as_they_are_set() -> None:
     usual = Settings()
-    strict = Settings(forgetting=Forgetting(strict=True), retention=Retention(forget_leavers_after_days=14))
+    strict = Settings(
+        forgetting=ForgettingSection(strict=True), retention=RetentionSection(forget_leavers_after_days=14)
+    )
     assert "after 30 days at the latest" in intent_review(usual)
     assert "deleted at once" in intent_review(strict)
     assert "after 30 days" not in intent_review(strict)

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from bot.background import Background
-from bot.nights.trainer_process import KILLED, STOPPED, Night, Nights
+from bot.nights.trainer_process import KILLED, STOPPED, Nights, WatchedNight
 from ledger.clock import SystemClock
 from ledger.errors import NightBusy
 from ledger.learned.outcome import Outcome
@@ -60,7 +60,7 @@ async def start(
         yield nights
 
 
-async def ended(night: Night) -> Outcome:
+async def ended(night: WatchedNight) -> Outcome:
     await asyncio.wait_for(night.ended.wait(), 10)
     assert night.outcome is not None
     return night.outcome
@@ -136,7 +136,7 @@ async def test_a_trainer_that_cannot_be_started_is_a_failed_night(
         nights = Nights(tmp_path, background=background, clock=clock, command=("/nowhere/python",))
         told: list[str] = []
 
-        async def listen(night: Night) -> None:
+        async def listen(night: WatchedNight) -> None:
             told.append(str(night.outcome.error))
 
         nights.on_finished(listen)
@@ -216,9 +216,9 @@ signal.signal(signal.SIGTERM, leave)
 print('{PROGRESS}', flush=True)
 time.sleep(60)
 """
-    told: list[Night] = []
+    told: list[WatchedNight] = []
 
-    async def listen(night: Night) -> None:
+    async def listen(night: WatchedNight) -> None:
         told.append(night)
 
     async with Background() as background:
@@ -378,15 +378,15 @@ async def test_every_listener_hears_of_a_night_even_if_one_fails(
     start: Start, caplog: pytest.LogCaptureFixture
 ) -> None:
     nights = start('print(\'{"stage": "kept"}\')')
-    heard: list[Night] = []
+    heard: list[WatchedNight] = []
 
-    async def fails(night: Night) -> None:
+    async def fails(night: WatchedNight) -> None:
         raise RuntimeError("Discord is away")
 
-    async def hears(night: Night) -> None:
+    async def hears(night: WatchedNight) -> None:
         heard.append(night)
 
-    async def left(night: Night) -> None:
+    async def left(night: WatchedNight) -> None:
         raise AssertionError("not any more")
 
     for listener in (fails, hears, left):
@@ -438,7 +438,7 @@ async def test_the_samples_are_dropped_once_every_listener_has_seen_them(start: 
     nights = start(f"import json; print(json.dumps({{'stage': 'kept', 'samples': [{sample}]}}))")
     seen: list[object] = []
 
-    async def listen(night: Night) -> None:
+    async def listen(night: WatchedNight) -> None:
         seen.append(night.outcome.samples)
 
     nights.on_finished(listen)

@@ -14,7 +14,7 @@ from aiohttp import web
 from bot.services import answer_sampling
 from bot.serving.engine_client import AT_LIMIT, BASE, Address, AnswerSampling, EngineClient, EngineRefusal
 from ledger.errors import AdapterError, EngineBusy, EngineError
-from ledger.settings import Bot
+from ledger.settings import BotSection
 from ledger.talk.prompts import Turn
 from tests.bot.house import BASE as BASE_NAME
 from tests.bot.house import RealEngine, StandInEngine, served
@@ -78,7 +78,7 @@ async def test_what_draws_is_sent_where_it_changes_something_with_the_stop_seque
 
 
 def test_the_settings_decide_how_answers_are_drawn() -> None:
-    bot = Bot(top_k=9, presence_penalty=0.5)
+    bot = BotSection(top_k=9, presence_penalty=0.5)
     said = answer_sampling(bot)
     for name in (
         "temperature",

@@ -9,7 +9,7 @@ import pytest
 
 from ledger.forgetting.deletion_path import Forgetting
 from ledger.forgetting.retention import Retention
-from ledger.settings import Retention as RetentionSettings
+from ledger.settings import RetentionSection
 from ledger.store import Ledger
 from trainer.importing import import_paths
 from trainer.importing.gate import NO_CONSENT, NOT_HERE, OPTED_OUT, OTHER_SERVER
@@ -119,7 +119,7 @@ async def test_an_archive_of_two_years_ago_is_there_the_morning_after_it_was_imp
 ) -> None:
     await import_paths(ledger, [package(exports, exports.ada)], basis="the club's archive")
     folders: dict[str, Any] = {"datasets_dir": tmp_path / "datasets", "runs_dir": tmp_path / "runs"}
-    limits = RetentionSettings()
+    limits = RetentionSection()
     daily = Retention(
         ledger,
         Forgetting(ledger, **folders),
