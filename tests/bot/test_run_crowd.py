@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.bot.test_rough_hour import PACE, bot_at_work
 
 from bot.talking.answering import BUSY, INTERRUPTED, RESTARTING
 from bot.talking.asides import MARK, aside
 from tests.bot.discord_double import ADMIN_CHANNEL, DiscordDouble
 from tests.bot.discord_server import ME
 from tests.bot.house import StandInEngine, served, until
+from tests.bot.test_run_rough_hour import PACE, bot_at_work
 
 CHANNELS = {701: "general", ADMIN_CHANNEL: "nightschool"}
 ENGINE_SECONDS = 6.0
