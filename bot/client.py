@@ -74,13 +74,13 @@ class NightschoolBot(commands.Bot):
         self.promoting = services.promoting
 
     async def setup_hook(self) -> None:
-        s, own = self.services, self.own
+        s, own, settings = self.services, self.own, self.services.settings
         self._reports = ReportsCog(
             self,
             ledger=s.ledger,
             serving=s.serving,
             nights=s.nights,
-            admin_channel=s.settings.bot.admin_channel,
+            admin_channel=settings.bot.admin_channel,
         )
         cogs: list[commands.Cog] = [
             # First the one that records, so that a question is heard before it is answered.
@@ -92,12 +92,17 @@ class NightschoolBot(commands.Bot):
             PrivacyCog(
                 self,
                 ledger=s.ledger,
-                retention_days=s.settings.retention.days,
-                adapter_days=s.settings.retention.adapter_days,
+                retention_days=settings.retention.days,
+                adapter_days=settings.retention.adapter_days,
             ),
             HandInCog(self, ledger=s.ledger, handing_in=s.handing_in),
-            ConsentCog(ledger=s.ledger, bot_name=s.settings.bot.name),
-            StatusCog(services=s),
+            ConsentCog(ledger=s.ledger, bot_name=settings.bot.name),
+            StatusCog(
+                services=s,
+                base_model=settings.model.base,
+                admin_channel=settings.bot.admin_channel,
+                locked=not settings.policy.discord_permission,
+            ),
             self._reports,
         ]
         for cog in cogs:
