@@ -63,7 +63,9 @@ async def leave(today: Day) -> None:
     housekeeping = today.house.services.housekeeping
     assert await housekeeping.see_leavers(today.house.bot.own.is_member) == []
     today.clock.advance(days=7)
-    assert await housekeeping.see_leavers(today.house.bot.own.is_member) == [(today.guild_id, today.house.ann.id)]
+    assert await housekeeping.see_leavers(today.house.bot.own.is_member) == [
+        (today.guild_id, today.house.ann.id)
+    ]
 
 
 async def opt_out(today: Day) -> None:
