@@ -1,4 +1,4 @@
-"""``python -m bot``: run the bot, try it without Discord, or check what is missing.
+"""``python -m bot``: run the bot, try it without Discord, or find out what is missing.
 
 Heavy imports wait until the command is known, so that ``--help`` is instant.
 """
@@ -121,7 +121,7 @@ async def _backup(options: argparse.Namespace) -> dict[str, Any]:
 
     database = load_settings(options.config).database
     if not database.is_file():
-        # Opening it would make an empty one, whose backup is good for nothing.
+        # Opening it would create an empty one, and nobody needs a backup of that.
         raise LedgerError(f"There is no database at {database} yet; look at --config and [paths] data.")
     async with Ledger.open(database) as ledger:
         path = await back_up(ledger, options.folder)
@@ -151,7 +151,7 @@ async def _demo(options: argparse.Namespace) -> dict[str, Any]:
     from ledger.process.extras import require
 
     require("demo", "engine", "trainer")  # it plays a night, so it needs all that learns and speaks
-    # Voice libraries and intents, of which discord.py warns, mean nothing to a local Discord.
+    # discord.py warns about voice libraries and intents, which mean nothing to a local Discord.
     logging.getLogger("discord").setLevel(logging.ERROR)
     from bot.demo.play import play
 

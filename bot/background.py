@@ -1,7 +1,8 @@
-"""Work that outlives the event it was started by: one supervisor, so that no failure is lost.
+"""Work that outlives the event that started it: one supervisor, so that no failure is lost.
 
-A task that an event handler starts itself may be garbage-collected half done, and its exception is
-reported when nobody remembers why. Handlers hand such work over here instead.
+asyncio keeps only weak references to tasks. One that an event handler starts by itself may be collected
+half done, and its exception is reported, if at all, when nobody remembers why. Handlers hand such work
+over to this supervisor instead.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ class Background:
             self._handed_over.get_nowait()[0].close()
 
     def run(self, work: Coroutine[Any, Any, None], *, name: str) -> None:
-        """Start ``work`` soon, in the supervisor's context rather than the caller's."""
+        """Start ``work`` soon, in the supervisor's context instead of the caller's."""
         self._handed_over.put_nowait((work, name))
 
     async def _supervise(self) -> None:

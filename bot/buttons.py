@@ -1,6 +1,6 @@
-"""Buttons that carry what they do in their id, so that they work for as long as their message stands.
+"""Buttons that say in their id what they do, and so work for as long as their message exists.
 
-Restarts included: Discord sends the id back, and nothing has to be remembered here.
+They survive restarts, since Discord sends the id back and nothing has to be remembered here.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from bot.interactions import answer_error
 
 
 class LastingButton(discord.ui.DynamicItem[discord.ui.Button[discord.ui.View]], template=r"(?!)"):
-    """The base of such buttons; each brings its own template, since this one fits no id."""
+    """The base of such buttons. Each brings its own template, since this one matches no id."""
 
     def __init__(self, label: str, style: discord.ButtonStyle, *, custom_id: str) -> None:
         super().__init__(discord.ui.Button(label=label, style=style, custom_id=custom_id))
 
     @abstractmethod
     async def press(self, interaction: discord.Interaction) -> None:
-        """Do what the button says, and answer; whatever is raised becomes a private reply."""
+        """Do what the button says, and answer; an exception becomes a private reply."""
 
     async def callback(self, interaction: discord.Interaction) -> None:
         try:

@@ -1,4 +1,4 @@
-"""How a process that the bot started is ended: by a signal, and killed where it does not listen."""
+"""Ends processes that the bot started: asks by a signal, and kills the ones that do not listen."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ Process = asyncio.subprocess.Process
 
 
 def send(process: Process, number: signal.Signals) -> None:
-    """Send a signal, if the process still runs."""
+    """Send a signal, if the process is still running."""
     if process.returncode is None:
-        with contextlib.suppress(ProcessLookupError):  # it ended, and nobody has waited for it yet
+        with contextlib.suppress(ProcessLookupError):  # it has just ended, and asyncio has not noticed yet
             process.send_signal(number)
 
 
 async def end(process: Process, *, seconds: float, by: signal.Signals = signal.SIGTERM) -> bool:
-    """Return once ``process`` has ended; tell whether it did so by itself within ``seconds``."""
+    """End ``process``; return whether it ended by itself within ``seconds`` of the signal."""
     if process.returncode is not None:
         return True
     send(process, by)

@@ -22,7 +22,7 @@ from bot.cogs.recorder import RecorderCog
 from bot.cogs.reports import ReportsCog
 from bot.cogs.status import StatusCog
 from bot.cogs.train import TrainCog
-from bot.failures import kept
+from bot.failures import kept, reason
 from bot.hosting.syncing import sync_commands
 from bot.interactions import answer_error
 from bot.keeping.housekeeping import DAY_SECONDS, DUE_SECONDS
@@ -46,7 +46,7 @@ def intents() -> discord.Intents:
 
 
 class Tree(app_commands.CommandTree["NightschoolBot"]):
-    """The slash commands; whatever goes wrong in one becomes a reply."""
+    """The slash commands; an error in one becomes a reply."""
 
     async def on_error(self, interaction: discord.Interaction, error: app_commands.AppCommandError) -> None:
         await answer_error(interaction, error)
@@ -63,28 +63,28 @@ class NightschoolBot(commands.Bot):
             intents=intents(),
             allowed_mentions=discord.AllowedMentions.none(),
             tree_cls=Tree,
-            # Guild commands and the recorder need no member list, which would be a privileged intent.
+            # Nothing here needs a list of members, which would be another privileged intent.
             member_cache_flags=discord.MemberCacheFlags.none(),
-            max_messages=None,  # a cache of what was said, which no deletion would reach
+            max_messages=None,  # no cache of messages: no deletion would reach it
             chunk_guilds_at_startup=False,
         )
         self.services = services
         self.own = client_services(self, services, source=source)
-        # What buttons reach by the client alone.
+        # Buttons reach these by the client, which is all that Discord hands them.
         self.receipts = self.own.receipts
         self.promoting = services.promoting
 
     async def setup_hook(self) -> None:
-        s, own = self.services, self.own
+        s, own, settings = self.services, self.own, self.services.settings
         self._reports = ReportsCog(
             self,
             ledger=s.ledger,
             serving=s.serving,
             nights=s.nights,
-            admin_channel=s.settings.bot.admin_channel,
+            admin_channel=settings.bot.admin_channel,
         )
         cogs: list[commands.Cog] = [
-            # First the one that records, so that a question is heard before it is answered.
+            # The recorder comes first, so that a question is recorded before its answer.
             RecorderCog(self, ledger=s.ledger, recording=own.recording, following=own.following),
             ChatCog(asking=own.asking, answering=s.answering),
             TrainCog(nights=s.nights, ledger=s.ledger, background=s.background),
@@ -93,12 +93,17 @@ class NightschoolBot(commands.Bot):
             PrivacyCog(
                 self,
                 ledger=s.ledger,
-                retention_days=s.settings.retention.days,
-                adapter_days=s.settings.retention.adapter_days,
+                retention_days=settings.retention.days,
+                adapter_days=settings.retention.adapter_days,
             ),
             HandInCog(self, ledger=s.ledger, handing_in=s.handing_in),
-            ConsentCog(ledger=s.ledger, bot_name=s.settings.bot.name),
-            StatusCog(services=s),
+            ConsentCog(ledger=s.ledger, bot_name=settings.bot.name),
+            StatusCog(
+                services=s,
+                base_model=settings.model.base,
+                admin_channel=settings.bot.admin_channel,
+                locked=not settings.policy.discord_permission,
+            ),
             self._reports,
         ]
         for cog in cogs:
@@ -114,50 +119,50 @@ class NightschoolBot(commands.Bot):
         self.services.background.run(self._plan_deliveries(), name="first delivery")
 
     async def _plan_deliveries(self) -> None:
-        """Plan what needs Discord once it is there; the first time is then, not a minute later."""
+        """Plan deliveries as soon as Discord is there; the first is due at once, not a minute later."""
         await self.wait_until_ready()
         self.services.rounds.every(OWED_SECONDS, self._deliver_owed, name="what is owed", at_once=True)
 
     async def _deliver_owed(self) -> None:
-        """Note up to when everything was heard, and deliver the reports and receipts that are owed."""
+        """Write down what has been heard, and deliver the reports and receipts that are owed."""
         own = self.own
         for deliver in (own.catching_up.note_heard, self._reports.deliver_owed, own.receipts.deliver_owed):
             try:
                 await deliver()
-            except Exception as error:  # noqa: BLE001 - one report's defect must not end the others
-                log.error("what is owed could not be delivered yet: %s", type(error).__name__)
+            except Exception as error:  # noqa: BLE001 - a defect in one must not stop the others
+                log.error("what is owed could not be delivered yet: %s", reason(error))
 
     async def _sync_commands(self) -> None:
         await sync_commands(self.tree, self.services.settings.data_dir / "commands.synced")
 
     async def _tidy_up(self, night: WatchedNight) -> None:
-        """Delete what a promotion has freed: versions that learned from something deleted since."""
+        """Delete what a promotion has freed: versions that learned from messages deleted since."""
         await self.services.housekeeping.sweep()
 
     async def on_message(self, message: discord.Message) -> None:
-        """Leave messages to the cogs, but for their time: there are no prefix commands."""
+        """Note the message's time, to check the clock by; the cogs do the rest. No command has a prefix."""
         self.services.watch.heard(message.created_at)
 
     async def on_ready(self) -> None:
         self.own.catching_up.connected()
         for guild in self.guilds:
-            # What follows must not wait for a database that is held for a minute.
+            # What follows must not fail because another process holds the database for a minute.
             await kept(self._joined(guild), f"guild {guild.id} could not be noted", log)
         log.info("connected as %s to %d guild(s)", self.user, len(self.guilds))
-        # A session that begins anew was told nothing of what happened before it.
+        # Discord does not tell a new session what happened before it.
         self.services.background.run(self.catch_up(), name="catching-up")
-        # Nights that were due while the bot was off are made up now that it knows its guilds.
+        # Make up nights that were due while the bot was off, now that it knows its guilds.
         await self.services.schedule.tick()
 
     async def on_disconnect(self) -> None:
         self.own.catching_up.lost()
 
     async def on_resumed(self) -> None:
-        """Go on listening: Discord has told everything that was said meanwhile."""
+        """Continue to listen: Discord has delivered everything that was said meanwhile."""
         self.own.catching_up.resumed()
 
     async def catch_up(self) -> None:
-        """Look for what Discord did not tell."""
+        """Look for what Discord did not report."""
         await self.own.catching_up.catch_up()
 
     async def _joined(self, guild: discord.Guild) -> None:

@@ -1,7 +1,4 @@
-"""What the bot works with beside its services: all that needs the Discord client itself.
-
-Made with each client and gone with it, while :mod:`bot.services` outlives it.
-"""
+"""The services that need the Discord client: they come and go with it, while :mod:`bot.services` stays."""
 
 from __future__ import annotations
 
@@ -24,7 +21,7 @@ from ledger.records import Source
 
 @dataclass(frozen=True, slots=True)
 class ClientServices:
-    """What cogs are handed besides the services; each takes what it needs."""
+    """What cogs get besides the services; each takes what it needs."""
 
     admins: Admins
     recording: Recording
@@ -36,7 +33,7 @@ class ClientServices:
 
 
 def client_services(client: discord.Client, services: Services, *, source: Source) -> ClientServices:
-    """Wire up what works through ``client``; ``source`` is noted with each message that it hears."""
+    """Wire up what works through ``client``; ``source`` is stored with each message that it hears."""
 
     def bot_id() -> int:
         return client.user.id if client.user is not None else 0

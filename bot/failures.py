@@ -1,7 +1,7 @@
-"""Failures that pass by themselves: Discord cannot be asked now, or the database cannot be written now.
+"""Failures that pass by themselves: Discord cannot be reached now, or the database cannot be written now.
 
-One list of exceptions for each, and one way to name an error in the log. Whoever catches something else
-says at that place why.
+Keeps one list of exceptions for each, and one way to name an error in the log. Code that catches anything
+else says why right there.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ import discord
 from ledger.errors import NightschoolError
 
 DISCORD_AWAY = (discord.DiscordException, aiohttp.ClientError, OSError, TimeoutError)
-"""What a request to Discord ends in when it is refused, gives up waiting, or never arrives."""
+"""What a request to Discord raises when it is refused, times out, or never arrives."""
 LEDGER_AWAY = (NightschoolError, OSError, sqlite3.Error)
-"""What the ledger ends in while another process holds the file, or the disk is full."""
+"""What the ledger raises while another process holds the file, or the disk is full."""
 
 
 def reason(error: BaseException) -> str:
-    """Return what the log may hold of an error.
+    """Return what the log may say about an error.
 
-    Our own errors are finished sentences. The text of anybody else's may quote what it failed on, which
-    can be a member's message: such an error is named by its kind alone.
+    Our own errors are finished sentences. Any other error's text may quote what it failed on, which can be
+    a member's message, so its kind has to do.
     """
     if isinstance(error, NightschoolError):
         return str(error)
@@ -35,7 +35,7 @@ def reason(error: BaseException) -> str:
 
 
 async def kept(work: Awaitable[object], complaint: str, log: logging.Logger) -> bool:
-    """Await work that writes to the ledger; log ``complaint`` and return False where that fails for now."""
+    """Await work on the ledger; if that fails for now, log ``complaint`` and return False."""
     try:
         await work
     except LEDGER_AWAY as error:

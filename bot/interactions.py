@@ -1,7 +1,7 @@
 """Every error of a slash command or a button becomes one private reply.
 
-Errors that Nightschool raises on purpose carry a finished sentence. Anything else is a defect: the
-member gets a reference, and the log the trace under the same reference.
+Errors that Nightschool raises on purpose carry a finished sentence. Anything else is a defect: the member
+gets a reference, and the log has the traceback under the same reference.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ from ledger.errors import NightschoolError
 log = logging.getLogger(__name__)
 
 MESSAGE = 2000
-"""Discord's limit for a message, in characters; an error may repeat what somebody typed."""
+"""Discord's limit for a message, in characters; an error may quote what somebody typed."""
 ADMINS_ONLY = "Only people who may manage this server can do that."
 
 
 def may_manage(interaction: discord.Interaction) -> bool:
-    """Tell whether the person may manage the guild, going by what Discord says with each interaction."""
+    """Tell whether the person may manage the guild, as Discord states with each interaction."""
     return interaction.guild is not None and interaction.permissions.manage_guild
 
 
 async def admin_check(interaction: discord.Interaction) -> bool:
-    """Check on the server side what Discord's own command permissions already hide.
+    """Check here, too, what Discord's command permissions already hide.
 
-    A guild's owner can open commands to everybody in the integration settings; what changes the bot
-    for all stays with those who may manage the server.
+    A guild's owner can open commands to everybody in the integration settings. What changes the bot for
+    everybody stays with those who may manage the server.
     """
     if not may_manage(interaction):
         raise app_commands.CheckFailure(ADMINS_ONLY)
@@ -60,14 +60,14 @@ def sentence(error: Exception) -> str:
     if isinstance(cause, app_commands.CheckFailure):
         return str(cause) or ADMINS_ONLY
     if isinstance(cause, app_commands.CommandNotFound):
-        return "I don't know that command (any more); try again in a minute, when Discord has caught up."
+        return "I don't know that command. If it is new, try again in a minute, when Discord has caught up."
     reference = secrets.token_hex(4)
     log.error("interaction failed, reference %s", reference, exc_info=cause)
     return f"Something broke on my side. The log has it under `{reference}`."
 
 
 async def answer_error(interaction: discord.Interaction, error: Exception) -> None:
-    """Reply with the error's sentence, to this person alone, if Discord still takes a reply."""
+    """Reply with the error's sentence, visible to this person only, if Discord still takes a reply."""
     text = clipped(sentence(error), MESSAGE)
     try:
         if interaction.response.is_done():
@@ -75,23 +75,24 @@ async def answer_error(interaction: discord.Interaction, error: Exception) -> No
         else:
             await interaction.response.send_message(text, ephemeral=True)
     except DISCORD_AWAY as refusal:
-        log.warning("an error could not be told to who caused it: %s", reason(refusal))
+        log.warning("an error could not be reported to the person who ran into it: %s", reason(refusal))
 
 
 async def acknowledge(interaction: discord.Interaction, *, thinking: bool = True) -> None:
-    """Tell Discord that an answer will follow; what was asked for is done whatever becomes of this.
+    """Tell Discord that an answer will follow; carry on even if Discord no longer listens.
 
-    Discord waits three seconds, and a busy network may take longer: then it says 10062, unknown
-    interaction, but the person has pressed. Without ``thinking`` a button's message waits to be edited.
+    Discord waits three seconds, and a busy network may take longer. Then it says 10062, "unknown
+    interaction", although the person did press. Without ``thinking``, the button's message stays as it is
+    until it is edited.
     """
     try:
         await interaction.response.defer(ephemeral=True, thinking=thinking)
     except DISCORD_AWAY as refusal:
-        log.warning("an interaction could not be acknowledged and is done all the same: %s", reason(refusal))
+        log.warning("an interaction could not be acknowledged, but is carried out: %s", reason(refusal))
 
 
 async def answer(interaction: discord.Interaction, text: str, *, in_place: bool = False) -> bool:
-    """Answer to this person alone; tell whether they can read it.
+    """Answer this person only; return whether they can read it.
 
     ``in_place`` puts the answer where the pressed buttons were.
     """
@@ -111,7 +112,7 @@ async def answer(interaction: discord.Interaction, text: str, *, in_place: bool 
 
 
 class SafeView(discord.ui.View):
-    """A view whose failures become replies, like those of commands."""
+    """A view whose errors become replies, like those of commands."""
 
     async def on_error(
         self, interaction: discord.Interaction, error: Exception, item: discord.ui.Item[discord.ui.View]

@@ -7,8 +7,8 @@
 - ``following Discord``: every minute while a deletion could not be followed (:mod:`bot.keeping.following`)
 - ``catching up``: every ten minutes while a channel could not be read (:mod:`bot.keeping.catching_up`)
 
-Knows neither Discord nor the ledger. What backs off (an answer, the engine, the log-in, a message that
-waits for the database) counts its own seconds where it fails: that is no round.
+Knows neither Discord nor the ledger. Retries that back off (an answer, the engine, the log-in, messages that
+wait for the database) are no rounds: they count their own seconds where they fail.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ Work = Callable[[], Awaitable[object]]
 
 
 class Every(BaseTrigger):
-    """A trigger for every so many seconds, counted from when the last time was noticed.
+    """A trigger for every so many seconds, counted from when the last round was noticed to be due.
 
-    APScheduler's own interval counts every time in between: after a clock that jumped ten years ahead it
-    would list five million minutes before it does anything.
+    APScheduler's own interval lists every time that was missed: after a clock that jumped ten years ahead,
+    that is five million minutes, before it does anything.
     """
 
     def __init__(self, seconds: float, *, at_once: bool = False) -> None:
@@ -48,10 +48,10 @@ class Every(BaseTrigger):
 
 
 class _Scheduler(AsyncIOScheduler):
-    """APScheduler, which plans anew once the machine's clock has been put back.
+    """APScheduler, but with new plans once the machine's clock has been put back.
 
-    It waits for times of the wall clock. A clock that was a year ahead for a minute would otherwise leave
-    every job planned for next year, after somebody has set it right.
+    It waits for times of the wall clock. If the clock is a year ahead for a minute and then set right, all
+    jobs would otherwise be planned for next year.
     """
 
     def __init__(self) -> None:
@@ -74,7 +74,7 @@ class Rounds:
         self._scheduler: AsyncIOScheduler = _Scheduler()
         self._running: dict[str, asyncio.Task[object]] = {}
         self._missed: dict[str, Callable[[datetime], None]] = {}
-        # Whoever plans a round, the work is nobody's whose event led to it.
+        # A round runs in this context, not in that of the event in which somebody planned it.
         self._context = contextvars.copy_context()
 
     async def __aenter__(self) -> Self:
@@ -92,15 +92,15 @@ class Rounds:
         await asyncio.gather(*running, return_exceptions=True)
 
     def every(self, seconds: float, work: Work, *, name: str, at_once: bool = False) -> None:
-        """Do ``work`` every so many seconds; a round that takes longer delays its own next one alone.
+        """Do ``work`` every so many seconds; a round that takes longer than that skips its own next turn.
 
-        However late the machine wakes up, a round is done once, and never left out. Planned again under
-        the same name, a round takes the place of the one before.
+        However late the machine wakes up, it does the round, and does it once. A new round under the same
+        name replaces the old one.
         """
         self._add(work, Every(seconds, at_once=at_once), name=name)
 
     def until(self, done: Callable[[], Awaitable[bool]], *, seconds: float, name: str) -> None:
-        """Call ``done`` every so many seconds, the first time behind a pause, until it returns True."""
+        """Call ``done`` every so many seconds, beginning after the first pause, until it returns True."""
         unique = f"{name} {uuid4().hex[:8]}"
 
         async def work() -> None:
@@ -118,12 +118,12 @@ class Rounds:
         grace_seconds: int,
         missed: Callable[[datetime], None],
     ) -> None:
-        """Do ``work`` at the trigger's times; ``missed`` hears of one that came later than the grace."""
+        """Do ``work`` at the trigger's times; call ``missed`` instead if that comes later than the grace."""
         self._missed[name] = missed
         self._add(work, trigger, name=name, grace_seconds=grace_seconds)
 
     def drop(self, name: str) -> None:
-        """Plan a round no more; one that is under way ends by itself."""
+        """Plan the round no more; if it is under way, it ends by itself."""
         self._scheduler.remove_job(name)
 
     def _add(self, work: Work, trigger: BaseTrigger, *, name: str, grace_seconds: int | None = None) -> None:
@@ -140,10 +140,10 @@ class Rounds:
         )
 
     async def _begin(self, name: str, work: Work) -> None:
-        """Start a round unless the last one of its name is still at it; returns at once.
+        """Start a round unless the last one of this name is still running; return at once.
 
-        A task of our own, since APScheduler cancels its jobs on shutdown without waiting for them: they
-        would reach a ledger that is closed by then.
+        In a task of our own: on shutdown APScheduler cancels its jobs without waiting for them, so they
+        would still be running when the ledger closes.
         """
         if name in self._running:
             return
@@ -159,5 +159,5 @@ class Rounds:
 async def _done(work: Work, name: str) -> None:
     try:
         await work()
-    except Exception:  # the next round may succeed, and the other rounds have nothing to do with it
+    except Exception:  # the next round may succeed, and the others have nothing to do with it
         log.exception("the round %r failed", name)

@@ -23,8 +23,8 @@ from ledger.settings import Secrets, Settings
 log = logging.getLogger(__name__)
 
 LOGIN_DELAYS = (1.0, 2.0, 5.0, 15.0, 60.0)
-"""Seconds between attempts to reach Discord at start; the last is repeated. A PC that boots has no
-network for a while."""
+"""Seconds between attempts to reach Discord at start; the last one repeats. A PC has no network for a
+while after it boots."""
 
 
 async def run(settings: Settings, secrets: Secrets, *, config: Path) -> None:
@@ -46,7 +46,7 @@ async def run(settings: Settings, secrets: Secrets, *, config: Path) -> None:
 
 @contextmanager
 def only_bot(settings: Settings) -> Iterator[None]:
-    """See to it that one bot works on this database, and that nobody replaces it meanwhile.
+    """Make sure that only one bot works on this database, and that nobody replaces the file meanwhile.
 
     Raises:
         LedgerError: a bot runs on it already.
@@ -71,7 +71,7 @@ async def _serve(settings: Settings, secrets: Secrets, token: str, *, config: Pa
             serving = asyncio.create_task(_online(bot, token), name="discord")
             await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
             error = serving.exception() if serving.done() else None
-            services.nights.leave()  # first, so that a trainer has the time to write where it is
+            services.nights.leave()  # first, to give a trainer time to write its resume point
             await services.answering.wind_down()
         serving.cancel()  # it may be waiting for its next attempt to connect
         await asyncio.gather(serving, return_exceptions=True)
@@ -80,7 +80,7 @@ async def _serve(settings: Settings, secrets: Secrets, token: str, *, config: Pa
 
 
 async def _online(bot: NightschoolBot, token: str) -> None:
-    """Log in, waiting for a network that is not there yet, and stay connected."""
+    """Log in, as soon as there is a network, and stay connected."""
     delays = itertools.chain(LOGIN_DELAYS, itertools.repeat(LOGIN_DELAYS[-1]))
     while True:
         try:
@@ -98,13 +98,13 @@ async def _online(bot: NightschoolBot, token: str) -> None:
             await bot.connect()
             return
         except AttributeError as error:
-            # discord.py 2.7 trips over itself where its very first connection breaks in mid-greeting.
+            # discord.py 2.7 fails with this if its very first connection breaks before the greeting.
             log.warning("the first connection to Discord broke (%s); trying again", error)
             await asyncio.sleep(next(delays))
 
 
 async def _forget_session(bot: NightschoolBot) -> None:
-    """Close what an attempt to log in left open; the library makes a new one, but only where none is."""
+    """Close what an attempt to log in left open: the library makes a new session only if there is none."""
     await bot.http.close()
     bot.http.clear()
     bot.http.connector = discord.utils.MISSING

@@ -1,6 +1,6 @@
-"""Everything that the bot works with, opened in order and closed in the opposite one.
+"""Everything that the bot works with, opened in order and closed in reverse.
 
-The services start before the bot connects and outlive its reconnects. Knows no Discord event.
+The services start before the bot connects, and outlive its connections. Knows no Discord event.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from ledger.store import Ledger
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """What cogs are handed; each takes what it needs."""
+    """What cogs get; each takes what it needs."""
 
     settings: Settings
     clock: Clock
@@ -56,7 +56,7 @@ class Services:
 
 
 def answer_sampling(bot: BotSection) -> AnswerSampling:
-    """Return how the settings want answers drawn."""
+    """Return how to draw answers, by the settings."""
     return AnswerSampling(
         max_tokens=bot.max_answer_tokens,
         temperature=bot.temperature,
@@ -97,7 +97,7 @@ async def open_services(
         await forgetting.complete()
         background = await stack.enter_async_context(Background())
         rounds = await stack.enter_async_context(Rounds())
-        # Answers stream for as long as they take; only silence in between is limited.
+        # An answer may take as long as it likes; only silence in between is limited.
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=5, sock_read=120)
         session = await stack.enter_async_context(aiohttp.ClientSession(timeout=timeout))
         process: EngineProcess | None = None
@@ -146,7 +146,7 @@ async def open_services(
                 believes=housekeeping.believes,
             )
         )
-        # Told first, waited for last: the trainer writes its resume point while the engine stops.
+        # Asked first and awaited last: the trainer writes its resume point while the engine stops.
         stack.callback(nights.leave)
         yield Services(
             settings=settings,
@@ -170,7 +170,7 @@ async def open_services(
 
 
 def clock_watch(ledger: Ledger) -> ClockWatch:
-    """Return what doubts the machine's clock; one that was handed in is moved on purpose, as in the demo."""
+    """Return a watch on the machine's clock. An injected clock is moved on purpose, as in the demo."""
     clock = ledger.clock
     if isinstance(clock, SystemClock):
         return ClockWatch(ledger)

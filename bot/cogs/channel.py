@@ -13,7 +13,7 @@ from ledger.store import Ledger
 
 Talk = discord.TextChannel | discord.VoiceChannel | discord.StageChannel
 Writable = Talk | discord.ForumChannel | discord.Thread
-"""Wherever members can write: text and voice chats, forums with all their posts, single threads."""
+"""Wherever members can write: text and voice chats, whole forums, single threads."""
 
 SAID = {
     "listen": "{channel}: I learn from members who agreed, and answer when I'm spoken to.",
@@ -26,7 +26,7 @@ SAID = {
 @app_commands.guild_only()
 @app_commands.default_permissions(manage_guild=True)
 class ChannelCog(commands.GroupCog, group_name="channel", group_description="Where the bot takes part."):
-    """A channel's mode."""
+    """Sets a channel's mode."""
 
     def __init__(self, *, ledger: Ledger) -> None:
         self.ledger = ledger
@@ -55,7 +55,7 @@ class ChannelCog(commands.GroupCog, group_name="channel", group_description="Whe
         chosen = channel or interaction.channel
         if interaction.guild is None or not isinstance(chosen, Writable):
             raise app_commands.CheckFailure(
-                "That works where members can write: in channels, threads and forums."
+                "That works only where members can write: in channels, threads and forums."
             )
         await self.ledger.guilds.ensure(interaction.guild.id, interaction.guild.name)
         await self.ledger.channels.set_mode(

@@ -11,7 +11,7 @@ from bot.talking.asking import Asking
 
 
 class ChatCog(commands.Cog):
-    """Hands questions to the service that takes them."""
+    """Passes questions to the service that takes them."""
 
     def __init__(self, *, asking: Asking, answering: Answering) -> None:
         self.asking = asking

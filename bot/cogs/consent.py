@@ -1,7 +1,7 @@
 """/consent: what admins do about consent: ask everybody, and erase somebody who left.
 
-A group of its own, since Discord hides whole groups alone: members are not offered what they may not
-do. Nobody can say yes for another.
+A group of its own, because Discord can only hide whole groups: so members are not offered what they may
+not do. Nobody can say yes for somebody else.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from ledger.store import Ledger
 class ConsentCog(
     commands.GroupCog, group_name="consent", group_description="Ask members for consent; forget who left."
 ):
-    """Consent as the admins see it."""
+    """Consent as admins see it."""
 
     def __init__(self, *, ledger: Ledger, bot_name: str) -> None:
         self.ledger = ledger
@@ -37,7 +37,7 @@ class ConsentCog(
     ) -> None:
         chosen = channel or interaction.channel
         if not isinstance(chosen, discord.TextChannel):
-            raise app_commands.CheckFailure("The notice can be posted in text channels only.")
+            raise app_commands.CheckFailure("I can post the notice in text channels only.")
         await chosen.send(embed=notice_embed(self.bot_name), view=ConsentNotice(self.ledger))
         await interaction.response.send_message(f"Posted in {chosen.mention}.", ephemeral=True)
 

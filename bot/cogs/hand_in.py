@@ -1,7 +1,7 @@
 """/privacy hand-in: a member gives the bot their own data package, and nobody else's.
 
-What came from the member and not through Discord's API may be learned from whatever the policy lock says,
-so it has to be theirs: the trainer compares the package's account with theirs. Stores no text itself.
+The policy lock does not cover what comes from members themselves instead of Discord's API. So the package
+has to be theirs: the trainer compares its account with the member's. Stores no text itself.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from bot.nights.night_embeds import clipped
 from ledger.store import Ledger
 
 MAX_BYTES = 32 * 1024 * 1024
-"""Largest package that is taken: it passes through the bot's memory. Years of chat are 5 to 20 MB."""
+"""The largest package: it passes through the bot's memory. Years of chat make 5 to 20 MB."""
 NAME = "hand-in"
 
 
 class HandInCog(commands.Cog):
-    """One more command of the group ``/privacy``, which another cog opens."""
+    """One more command for the group ``/privacy``, which belongs to another cog."""
 
     def __init__(self, bot: commands.Bot, *, ledger: Ledger, handing_in: HandingIn) -> None:
         self.bot = bot
@@ -43,7 +43,7 @@ class HandInCog(commands.Cog):
     def _group(self) -> app_commands.Group:
         group = self.bot.tree.get_command("privacy")
         if not isinstance(group, app_commands.Group):
-            raise RuntimeError("/privacy has to be there first")
+            raise RuntimeError("load the cog of /privacy first")
         return group
 
     def _command(self) -> app_commands.Command[Any, ..., None]:
@@ -59,19 +59,19 @@ class HandInCog(commands.Cog):
         return hand_in
 
     async def take(self, interaction: discord.Interaction, file: discord.Attachment) -> None:
-        """Read the member's package and say what was taken; the file is kept nowhere.
+        """Read the member's package and say what was taken; keep the file nowhere.
 
         Raises:
             ImportRefused: it could not be read.
         """
         guild, user_id = guild_of(interaction), interaction.user.id
-        answer = await self.ledger.consent.current(guild.id, user_id)
-        if answer is None or not answer.granted:
+        consent = await self.ledger.consent.current(guild.id, user_id)
+        if consent is None or not consent.granted:
             refusal = "You have not said yes here. Run `/privacy opt-in` first, then hand it in."
         elif file.size > MAX_BYTES:
             refusal = (
-                f"The file has {file.size / 2**20:,.0f} MB, and I take {MAX_BYTES / 2**20:,.0f}: make a zip "
-                "of the folders Account and Messages in it, without the others."
+                f"The file has {file.size / 2**20:,.0f} MB, and I take up to {MAX_BYTES / 2**20:,.0f}: make "
+                "a zip of its folders Account and Messages, without the others."
             )
         else:
             refusal = ""
@@ -89,14 +89,14 @@ class HandInCog(commands.Cog):
             self.ledger, (each for each in (*guild.channels, *guild.threads) if each not in categories)
         )
         report = await self.handing_in.take(save, guild_id=guild.id, user_id=user_id, channels=channels)
-        await interaction.edit_original_response(content=clipped(told(report), 2000))
+        await interaction.edit_original_response(content=clipped(import_text(report), 2000))
 
 
-def told(report: dict[str, Any]) -> str:
-    """Return what an import took and left out, as sentences for the member."""
+def import_text(report: dict[str, Any]) -> str:
+    """Return what an import took and left out, in sentences for the member."""
     lines = [
         f"Taken: {report['added']:,} of {report['read']:,} messages. "
-        f"{report['already_there']:,} were there already. The file itself is deleted."
+        f"{report['already_there']:,} were here already. The file itself is deleted."
     ]
     lines += [f"- left out: {count:,} – {reason}" for reason, count in report["left_out"].items()]
     lines += [f"- {problem}" for problem in report["problems"]]

@@ -1,7 +1,7 @@
-"""/privacy: what the bot keeps about a member, and the member's word on it.
+"""/privacy: what the bot keeps about a member, and the member's say in it.
 
-Every command concerns the person who runs it and nobody else: nobody can say yes for another. They work
-in direct messages to the bot, too, also for servers that the person has left.
+Every command is about the person who runs it: nobody can say yes for somebody else. The commands also work
+in direct messages to the bot, even for servers that the person has left.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from bot.nights.night_embeds import clipped, plain
 from ledger.store import Ledger
 
 PLAIN_BYTES = 8 * 1024 * 1024
-"""A larger export is packed: Discord takes 10 MiB."""
+"""A larger export is compressed: Discord takes 10 MiB."""
 
 
 SERVER = "Which server; needed only in direct messages, where I know you from several"
@@ -90,11 +90,11 @@ class PrivacyCog(
         channel: discord.TextChannel | None = None,
         server: str | None = None,
     ) -> None:
-        # A channel is one of the server that the command is typed in.
+        # A channel can only be one of the server that the command is typed in.
         home = await home_of(interaction, self.ledger, None if channel else server)
         chosen = channel.id if channel else None
         await opt_in(self.ledger, home, interaction.user.id, chosen)
-        where = f" This goes for {channel.mention}, and others that you name so." if channel else ""
+        where = f" This applies to {channel.mention} and others that you name this way." if channel else ""
         await interaction.response.send_message(YES + where, ephemeral=True)
 
     @app_commands.command(name="opt-out", description="Stop the bot from learning from you.")
@@ -145,5 +145,5 @@ class PrivacyCog(
     @forget_me.autocomplete("server")
     @export.autocomplete("server")
     async def servers(self, interaction: discord.Interaction, typed: str) -> list[app_commands.Choice[str]]:
-        """Offer the servers that hold something of the person who types."""
+        """Suggest the servers that hold something of the person who is typing."""
         return await offered_homes(self.ledger, interaction.user.id, typed)

@@ -1,4 +1,4 @@
-"""Listens: hands what Discord tells of messages, channels and reactions to the services that keep it."""
+"""Listens: passes what Discord reports of messages, channels and reactions to the services that keep it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ledger.store import Ledger
 
 
 class RecorderCog(commands.Cog):
-    """One listener an event; decides nothing."""
+    """One listener for each event; decides nothing."""
 
     def __init__(
         self, bot: commands.Bot, *, ledger: Ledger, recording: Recording, following: Following

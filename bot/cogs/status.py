@@ -25,8 +25,12 @@ REASON = 300
 class StatusCog(commands.GroupCog, group_name="bot", group_description="How the bot is doing."):
     """Health."""
 
-    def __init__(self, *, services: Services) -> None:
+    def __init__(self, *, services: Services, base_model: str, admin_channel: str, locked: bool) -> None:
+        """``locked``: Discord's permission is not recorded, so that nights leave out what came from it."""
         self.services = services
+        self.base_model = base_model
+        self.admin_channel = admin_channel
+        self.locked = locked
 
     async def interaction_check(self, interaction: discord.Interaction) -> bool:
         return await admin_check(interaction)
@@ -42,7 +46,7 @@ class StatusCog(commands.GroupCog, group_name="bot", group_description="How the 
             embed.add_field(name="⚠️ Missing", value=clipped("\n".join(missing), FIELD), inline=False)
         embed.add_field(name="Engine", value=clipped(await self._engine(), FIELD), inline=False)
         embed.add_field(name="Serving", value=s.serving.version(guild_id) or "the bare base model")
-        embed.add_field(name="Base model", value=s.settings.model.base)
+        embed.add_field(name="Base model", value=self.base_model)
         embed.add_field(name="Answers waiting", value=str(s.answering.waiting))
         embed.add_field(name="Messages kept", value=f"{await s.ledger.messages.count(guild_id):,}")
         agreed = len(await s.ledger.consent.consenting(guild_id))
@@ -52,7 +56,7 @@ class StatusCog(commands.GroupCog, group_name="bot", group_description="How the 
         runs = await s.ledger.runs.of_guild(guild_id, limit=1)
         last = last_night(runs[0] if runs else None, s.nights.current(guild_id))
         embed.add_field(name="Last night", value=clipped(last, FIELD), inline=False)
-        if not s.settings.policy.discord_permission:
+        if self.locked:
             embed.add_field(
                 name="Policy lock",
                 value="Discord's permission is not recorded, so nights leave out what came through Discord. "
@@ -73,7 +77,7 @@ class StatusCog(commands.GroupCog, group_name="bot", group_description="How the 
         return lacking(
             guild,
             viewer,
-            admin_channel=self.services.settings.bot.admin_channel,
+            admin_channel=self.admin_channel,
             ignored={channel.id for channel in channels if channel.mode == "ignore"},
         )
 

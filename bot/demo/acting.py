@@ -1,7 +1,7 @@
 """What people do in the demo's Discord: write, react, run commands, press buttons, fill in forms.
 
-Every action returns at once, also while answers stream (see :mod:`bot.demo.live`), and is checked as
-Discord would check it. Knows simcord's actors; knows neither the clock nor the page.
+Every action returns at once, even while answers stream (see :mod:`bot.demo.live`), and is checked as Discord
+would check it. Knows simcord's actors; knows neither the clock nor the page.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ LOOK_SECONDS = 0.02
 
 
 class NotPossible(NightschoolError):
-    """What a person tried cannot be done in Discord: no such command, button, channel or right."""
+    """Discord would not let a person do this: no such command, button, channel or permission."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +43,8 @@ class ActionOutcome:
 class Acting:
     """The members' hands and voices in ``env``.
 
-    Members and channels are named by id or by name; ``"dm"`` is the member's chat with the bot. Every
-    action raises :class:`NotPossible` where Discord would not let the member.
+    Members and channels go by id or by name; ``"dm"`` is the member's chat with the bot. Every action raises
+    :class:`NotPossible` if Discord would not allow it.
     """
 
     def __init__(self, env: LiveEnv, stage: Stage) -> None:
@@ -59,40 +59,42 @@ class Acting:
         Raises:
             NotPossible: Discord would not let them.
         """
-        async with self._turn(who, channel) as (member, place):
-            if place.guild is None:
+        async with self._turn(who, channel) as (member, handle):
+            if handle.guild is None:
                 reference = {"message_id": str(reply_to)} if reply_to else None
                 return (await member.user.send_dm(text, reference=reference)).id
-            replied = self._message(place, reply_to) if reply_to else None
-            return (await member.send(place, text, reply_to=replied)).id
+            replied = self._message(handle, reply_to) if reply_to else None
+            return (await member.send(handle, text, reply_to=replied)).id
 
     async def edit(self, who: int | str, channel: int | str, message_id: int, text: str) -> None:
         """Change a member's own message."""
-        async with self._turn(who, channel) as (member, place):
-            await self._voice(member, place).edit(self._message(place, message_id), text)
+        async with self._turn(who, channel) as (member, handle):
+            await self._voice(member, handle).edit(self._message(handle, message_id), text)
 
     async def delete(self, who: int | str, channel: int | str, message_id: int) -> None:
-        """Delete a message, as far as the member may."""
-        async with self._turn(who, channel) as (member, place):
-            await self._voice(member, place).delete(self._message(place, message_id))
+        """Delete a message, if the member may."""
+        async with self._turn(who, channel) as (member, handle):
+            await self._voice(member, handle).delete(self._message(handle, message_id))
 
     async def react(
         self, who: int | str, channel: int | str, message_id: int, emoji: str, *, on: bool = True
     ) -> None:
         """Add a member's reaction to a message, or take it back."""
-        async with self._turn(who, channel) as (member, place):
-            await self._voice(member, place).set_reaction(self._message(place, message_id), emoji, reacted=on)
+        async with self._turn(who, channel) as (member, handle):
+            await self._voice(member, handle).set_reaction(
+                self._message(handle, message_id), emoji, reacted=on
+            )
 
     async def slash(
         self, who: int | str, channel: int | str, command: str, options: Mapping[str, Any] | None = None
     ) -> ActionOutcome:
         """Run a slash command, e.g. ``"train start"``; options by name, as typed or as Python values."""
-        async with self._turn(who, channel) as (member, place):
-            values = typed_options(self.env, self.stage, member, place, command, options or {})
-            path = () if place.guild is None else (place,)
+        async with self._turn(who, channel) as (member, handle):
+            values = typed_options(self.env, self.stage, member, handle, command, options or {})
+            path = () if handle.guild is None else (handle,)
             self.env.backend.running_command = command
             try:
-                result = await self._voice(member, place).slash(*path, command, **values)
+                result = await self._voice(member, handle).slash(*path, command, **values)
             finally:
                 self.env.backend.running_command = None
             record = self._record()
@@ -102,9 +104,9 @@ class Acting:
         self, who: int | str, channel: int | str, command: str, option: str, text: str
     ) -> list[dict[str, Any]]:
         """Return what the bot offers for an option while ``text`` is being typed."""
-        async with self._turn(who, channel) as (member, place):
-            path = () if place.guild is None else (place,)
-            result = await self._voice(member, place).autocomplete(*path, command, option, text)
+        async with self._turn(who, channel) as (member, handle):
+            path = () if handle.guild is None else (handle,)
+            result = await self._voice(member, handle).autocomplete(*path, command, option, text)
             record = self._record()
         del result
         await self.until(lambda: record.responded, ANSWER_SECONDS)
@@ -114,9 +116,9 @@ class Acting:
         self, who: int | str, channel: int | str, message_id: int, custom_id: str
     ) -> ActionOutcome:
         """Press a button."""
-        async with self._turn(who, channel) as (member, place):
-            shown = self._message(place, message_id)
-            result = await self._voice(member, place).click(shown, custom_id=custom_id)
+        async with self._turn(who, channel) as (member, handle):
+            shown = self._message(handle, message_id)
+            result = await self._voice(member, handle).click(shown, custom_id=custom_id)
             record = self._record()
         return await self._outcome(record, result)
 
@@ -124,9 +126,9 @@ class Acting:
         self, who: int | str, channel: int | str, message_id: int, custom_id: str, values: Sequence[str]
     ) -> ActionOutcome:
         """Choose values in a select menu of texts."""
-        async with self._turn(who, channel) as (member, place):
-            shown = self._message(place, message_id)
-            result = await self._voice(member, place).select(shown, list(values), custom_id=custom_id)
+        async with self._turn(who, channel) as (member, handle):
+            shown = self._message(handle, message_id)
+            result = await self._voice(member, handle).select(shown, list(values), custom_id=custom_id)
             record = self._record()
         return await self._outcome(record, result)
 
@@ -134,10 +136,10 @@ class Acting:
         self, who: int | str, channel: int | str, interaction_id: int, values: Mapping[str, Any]
     ) -> ActionOutcome:
         """Send off the form that the interaction opened."""
-        async with self._turn(who, channel) as (member, place):
+        async with self._turn(who, channel) as (member, handle):
             if interaction_id not in self._forms:
                 raise SetupError("that form is no longer open")
-            result = await self._voice(member, place).submit_modal(
+            result = await self._voice(member, handle).submit_modal(
                 self._forms.pop(interaction_id), dict(values)
             )
             record = self._record()
@@ -169,7 +171,7 @@ class Acting:
     async def _turn(
         self, who: int | str, channel: int | str
     ) -> AsyncIterator[tuple[MemberActor, ChannelHandle]]:
-        """Take the floor for the milliseconds an action needs: simcord lets one run at a time."""
+        """Take the floor for the milliseconds that an action needs: simcord runs one at a time."""
         async with self._floor:
             try:
                 member = self.stage.member(who)
@@ -177,11 +179,11 @@ class Acting:
             except (SetupError, BackendError) as error:
                 raise NotPossible(f"That is not possible: {error}.") from error
 
-    def _voice(self, member: MemberActor, place: ChannelHandle) -> Any:
-        return member.user if place.guild is None else member
+    def _voice(self, member: MemberActor, handle: ChannelHandle) -> Any:
+        return member.user if handle.guild is None else member
 
-    def _message(self, place: ChannelHandle, message_id: int) -> ResponseMessage:
-        return ResponseMessage(self.env, self.env.backend.get_message(place.id, message_id))
+    def _message(self, handle: ChannelHandle, message_id: int) -> ResponseMessage:
+        return ResponseMessage(self.env, self.env.backend.get_message(handle.id, message_id))
 
     def _record(self) -> Interaction:
         record = self.env.backend.last_interaction

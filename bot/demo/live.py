@@ -1,13 +1,13 @@
 """simcord made live: a local Discord whose clock ticks, that announces changes and waits for nobody.
 
-simcord is made for tests. It owns every task that the bot starts, lets one action run at a time, and
-returns from it only when all that work is quiet; its clock stands still between. A demo needs the
-opposite: answers stream for seconds while several people go on writing. Two of simcord's own seams
-are enough for that, and no behaviour of Discord is changed:
+simcord is made for tests. It owns every task that the bot starts, runs one action at a time, and returns
+from it only when all that work has come to rest; between actions its clock stands still. A demo needs the
+opposite: answers stream for seconds while several people keep writing. Two of simcord's own extension points
+are enough for that, and nothing about Discord's behaviour changes:
 
-- :class:`LiveBackend` is handed a clock that ticks, accepts given ids, and announces what people see.
-- :class:`LiveEnv` delivers gateway events without claiming the bot's tasks as simcord's work, so that
-  they run on the plain event loop and an actor's action returns at once.
+- :class:`LiveBackend` gets a clock that ticks, accepts given ids, and announces what people see.
+- :class:`LiveEnv` delivers gateway events without claiming the bot's tasks as simcord's work, so that they
+  run on the plain event loop and an actor's action returns at once.
 
 This file knows nothing of the sample server or of the page.
 """
@@ -34,7 +34,7 @@ Change = Callable[[str, Any], None]
 
 
 class LiveClock:
-    """A clock that starts at ``start``, ticks, and can be moved ahead; one for Discord and the bot."""
+    """A clock that starts at ``start``, ticks, and can be moved ahead; Discord and the bot share it."""
 
     def __init__(self, start: datetime = START, *, ticks: Callable[[], float] = time.monotonic) -> None:
         self._start = start.astimezone(UTC)
@@ -54,12 +54,12 @@ class LiveClock:
         self._ahead += seconds
 
     def move_to(self, moment: datetime) -> None:
-        """Move ahead to ``moment``; never back, as ids follow from the time."""
+        """Move ahead to ``moment``, but never back: ids follow from the time."""
         self.advance(max(0.0, (moment - self.now()).total_seconds()))
 
 
 class LiveBackend(Backend):
-    """simcord's store, which tells ``changed`` what people would see change.
+    """simcord's store; it reports to ``changed`` what people would see change.
 
     Changes are ``("message", Message)``, ``("delete", (channel id, message id))`` and
     ``("typing", (channel id, user id))``; unlike gateway events they include ephemeral messages.
@@ -71,7 +71,7 @@ class LiveBackend(Backend):
         self.last_interaction: Interaction | None = None
         self.running_command: str | None = None
         self.command_paths: dict[int, str] = {}
-        super().__init__(clock=clock)  # type: ignore[arg-type]  # the same three members, but it ticks
+        super().__init__(clock=clock)  # type: ignore[arg-type]  # it has the same three members, but it ticks
 
     @contextmanager
     def given_id(self, value: int) -> Iterator[None]:
@@ -88,7 +88,7 @@ class LiveBackend(Backend):
 
     def new_interaction(self, type: int, channel_id: int, user_id: int, guild_id: int | None) -> Interaction:
         record = self.last_interaction = super().new_interaction(type, channel_id, user_id, guild_id)
-        if self.running_command is not None:  # simcord keeps "train" of "train start"
+        if self.running_command is not None:  # of "train start", simcord keeps only "train"
             self.command_paths[record.id] = self.running_command
         return record
 
@@ -132,15 +132,15 @@ class LiveEnv(Env):
     def _bot_scope(self) -> _GeneratorContextManager[None]:
         """Select simcord's clock and webhook transport, but claim no task.
 
-        simcord delivers every gateway event inside this scope and would then wait for whatever the
-        bot starts in it. ``time_context`` is its public scope for code that is not to be waited for.
+        simcord delivers every gateway event inside this scope, and would then wait for whatever the bot
+        starts in it. ``time_context`` is its public scope for code that it need not wait for.
         """
         return self.time_context()
 
     async def start(self) -> None:
         await super().start()
-        # Workers that were started before the bot do not see simcord's context; give discord.py's
-        # default transport the same ear, so that they too answer interactions in this Discord.
+        # Workers that were started before the bot do not see simcord's context. Redirect discord.py's
+        # default transport as well, so that they too answer interactions in this Discord.
         _default_adapter().request = self._webhook_adapter.request
 
     async def shutdown(self) -> None:

@@ -19,13 +19,13 @@ PARSED = (OptionType.STRING, OptionType.INTEGER, OptionType.NUMBER, OptionType.B
 
 
 def available_commands(
-    env: LiveEnv, member: MemberActor, place: ChannelHandle
+    env: LiveEnv, member: MemberActor, channel: ChannelHandle
 ) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """Yield ``("train start", schema)`` for each command that the member may run there.
 
-    What takes a file is left out: the page has no way to give one.
+    Leaves out commands that take a file: the page has no way to provide one.
     """
-    for command in env.backend.visible_commands(user_id=member.id, channel_id=place.id):
+    for command in env.backend.visible_commands(user_id=member.id, channel_id=channel.id):
         for path, leaf in command_leaves(command):
             if all(option["type"] != OptionType.ATTACHMENT for option in leaf.get("options") or []):
                 yield " ".join(path), leaf
@@ -35,7 +35,7 @@ def typed_options(
     env: LiveEnv,
     stage: Stage,
     member: MemberActor,
-    place: ChannelHandle,
+    channel: ChannelHandle,
     command: str,
     given: Mapping[str, Any],
 ) -> dict[str, Any]:
@@ -44,9 +44,9 @@ def typed_options(
     Raises:
         SetupError: the command has no such option, or the value does not fit it.
     """
-    leaf = dict(available_commands(env, member, place)).get(command)
+    leaf = dict(available_commands(env, member, channel)).get(command)
     if leaf is None:
-        return dict(given)  # simcord itself says why the member cannot run it
+        return dict(given)  # simcord will say why the member cannot run it
     declared = {option["name"]: option for option in leaf.get("options") or []}
     unknown = given.keys() - declared.keys()
     if unknown:

@@ -3,10 +3,10 @@
     async with Page(world) as page:
         print(page.url)
 
-It serves its own few files, pictures of the local Discord, and one WebSocket a browser
-(:mod:`bot.demo.session`). Nobody else may use it: it listens on the loopback alone, every address
-starts with a token made for this start, and requests under another host name or from another
-website's pages are refused. It knows nothing of the bot.
+It serves its own few files, the local Discord's pictures, and one WebSocket per browser
+(:mod:`bot.demo.session`). Nobody else may use it: it listens on the loopback interface only, every address
+starts with a token made for this start, and it refuses requests under another host name or from another
+website's pages. It knows nothing of the bot.
 """
 
 from __future__ import annotations
@@ -38,12 +38,12 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 def listen(port: int) -> socket.socket:
-    """Return a socket that listens on this machine alone; 0 takes any free port.
+    """Return a socket that only this machine can reach; 0 takes any free port.
 
-    Taken before the model loads, so that nobody waits for a page that cannot be served.
+    The demo takes it before it loads the model, so that nobody waits in vain for a page.
 
     Raises:
-        NightschoolError: somebody else has the port.
+        NightschoolError: another program has the port.
     """
     listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -157,7 +157,7 @@ class Page:
         )
 
     async def _socket(self, request: web.Request) -> web.StreamResponse:
-        if "Origin" not in request.headers:  # browsers always send it; nothing else has business here
+        if "Origin" not in request.headers:  # browsers always send it, and nothing else has any business here
             raise web.HTTPForbidden
         socket = web.WebSocketResponse(heartbeat=HEARTBEAT_SECONDS)
         await socket.prepare(request)
@@ -173,7 +173,7 @@ class Page:
             await browser.close()
 
     def _begin_night(self) -> None:
-        """Let the night happen on the page's own account: it must outlive the browser that asked for it."""
+        """Begin the night as the page's own task: it must outlive the browser that asked for it."""
         night = asyncio.create_task(self._next_night(), name="demo-night")
         self._nights.add(night)
         night.add_done_callback(self._nights.discard)
@@ -181,7 +181,7 @@ class Page:
     async def _next_night(self) -> None:
         try:
             await self._world.next_night()
-        except Exception:  # told in the page by the world; the traceback belongs to the log
+        except Exception:  # the world says so on the page; the traceback belongs in the log
             log.exception("the demo's night failed")
 
 

@@ -1,8 +1,8 @@
-"""One browser at the demo's page: what it asks for, and the changes that it is sent.
+"""One browser at the demo's page: what it asks for, and which changes it is sent.
 
 The browser sends ``{"n": 7, "do": "say", …}`` and gets ``{"n": 7, "ok": …}`` or ``{"n": 7, "error":
-"one sentence"}``; in between come ``{"event": "message", …}`` and its like, filtered by what the
-member whose eyes it uses may see. Knows the world; knows nothing of HTTP beyond the socket.
+"one sentence"}``. In between it gets events such as ``{"event": "message", …}``, limited to what the member
+through whose eyes it looks may see. Knows the world; knows nothing of HTTP beyond the socket.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _UNREADABLE = (
     RecursionError,
     SetupError,
 )
-"""What a request ends in that no page of ours sends: other types, numbers beyond all bounds, deep nesting."""
+"""What a request raises that our page would never send: wrong types, huge numbers, deep nesting."""
 
 
 class Session:
@@ -85,7 +85,7 @@ class Session:
     # requests
 
     def _start(self, text: str) -> None:
-        """Answer each request in a task of its own: a command may take seconds, typing goes on."""
+        """Answer each request in a task of its own: a command may take seconds, and people keep typing."""
         task = asyncio.create_task(self._answer(text))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -102,12 +102,12 @@ class Session:
             log.warning("the demo's page sent a request that cannot be read: %s", type(error).__name__)
             reply = {
                 "n": number,
-                "error": "The page and the demo do not understand each other; reload the page.",
+                "error": "The page and the demo no longer understand each other; reload the page.",
             }
         await self._send(reply)
 
     async def _send(self, what: JSON) -> None:
-        with contextlib.suppress(ConnectionError):  # the browser is gone; run() ends by itself
+        with contextlib.suppress(ConnectionError):  # the browser is gone, and run() will end by itself
             await self._socket.send_json(what)
 
     async def _open(self, request: JSON) -> JSON:
@@ -179,7 +179,7 @@ class Session:
                     await self._send({"event": event.kind, **shown})
 
     def _shown(self, event: Event) -> JSON | None:
-        """Return an event as this viewer sees it; None where it is not for these eyes."""
+        """Return an event as this viewer sees it; None if it is not for their eyes."""
         if event.kind == "message":
             viewer = self._world.stage.member(self._viewer)
             if view.is_visible(self._world, viewer, event.what):
@@ -194,9 +194,9 @@ class Session:
 
 
 def _newest(events: Sequence[Event]) -> list[Event]:
-    """Leave out all but the last of several changes of one message: a slow browser need not see each."""
-    last = {event.what.id: number for number, event in enumerate(events) if event.kind == "message"}
-    return [e for number, e in enumerate(events) if e.kind != "message" or last[e.what.id] == number]
+    """Keep only the last of several changes to one message: a slow browser need not see each."""
+    last = {event.what.id: index for index, event in enumerate(events) if event.kind == "message"}
+    return [e for index, e in enumerate(events) if e.kind != "message" or last[e.what.id] == index]
 
 
 def _message(request: JSON) -> tuple[int, int]:

@@ -1,8 +1,8 @@
 """The sample server in a local Discord, before the bot connects: guild, channels, people, messages.
 
-Guild, channels, people and messages keep the ids of the exports, so that what ``trainer import`` read
-from the same files and what is said live belong to the same places and persons. This file knows the
-exports' shape and simcord's builders; it starts nothing.
+Guild, channels, people and messages keep the ids of the exports. So what ``trainer import`` read from the
+same files and what is said live belong to the same channels and people. This file knows the exports' shape
+and simcord's builders; it starts nothing.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ REPLY = 19
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """What was put into the local Discord; everything by id."""
+    """What the local Discord holds; everything by id."""
 
     guild: GuildHandle
     owner_id: int
@@ -101,7 +101,7 @@ def _user(env: LiveEnv, id_: int, author: Mapping[str, Any]) -> UserHandle:
 
 
 def _private_channel(env: LiveEnv, guild: GuildHandle, name: str) -> ChannelHandle:
-    """Create the admins' channel: the owner sees it anyway, the bot is let in, nobody else."""
+    """Create the admins' channel: the owner sees it anyway, and only the bot is let in."""
     return guild.create_text_channel(
         name,
         topic="Reports of the night; admins only",

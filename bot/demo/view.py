@@ -1,7 +1,7 @@
 """What one member sees, as plain JSON for the page: messages, channels, people, commands.
 
-Ids become strings, since JavaScript's numbers are too small for them. Knows simcord's records; knows
-nothing of how the page shows them or how they reach it.
+Ids become strings, since JavaScript's numbers are exact up to 53 bits and ids have 64. Knows the world and
+simcord's records; knows nothing of how the page shows them or how they get there.
 """
 
 from __future__ import annotations
@@ -180,7 +180,7 @@ def _attachment(attachment: Mapping[str, Any]) -> JSON:
 
 
 def _local(url: str, message: Message | None = None) -> str:
-    """Return where the page's own server has a file of the local Discord; nothing else is ever fetched."""
+    """Return where the page's own server has a file of the local Discord; a page fetches nothing else."""
     if url.startswith("attachment://") and message is not None:
         name = url.removeprefix("attachment://")
         url = next((file["url"] for file in message.attachments if file["filename"] == name), "")
@@ -204,7 +204,7 @@ def file_url(path: str) -> str:
 
 
 def content_type(url: str) -> str:
-    """Return what kind of file an address names, by its ending."""
+    """Return the kind of file at an address, by its ending."""
     return mimetypes.guess_type(url)[0] or "application/octet-stream"
 
 

@@ -5,9 +5,9 @@
         await world.slash("Mira", "workshop", "train start")
         await world.next_night()
 
-Every action returns at once, also while answers stream (see :mod:`bot.demo.live`), and is checked as
-Discord would check it. The world knows no engine, no trainer and no page: who starts those hands in
-the bot, the clock and what is to happen when the time has moved.
+Every action returns at once, even while answers stream (see :mod:`bot.demo.live`), and is checked as Discord
+would check it. The world knows no engine, no trainer and no page: whoever starts those passes in the bot, the
+clock, and what to do when time has moved.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from bot.demo.stage import Export, set_stage
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """A change to be seen: ``message``, ``delete``, ``typing``, ``clock``, ``night`` or ``comparison``."""
+    """A visible change: ``message``, ``delete``, ``typing``, ``clock``, ``night`` or ``comparison``."""
 
     kind: str
     what: Any
@@ -56,7 +56,7 @@ class World(Acting):
         on_time_moved: Callable[[], Awaitable[None]] | None = None,
         under_way: Callable[[], Awaitable[None] | None] = lambda: None,
     ) -> None:
-        """``under_way`` gives the end of a night that was started by hand, to be waited for, if one runs."""
+        """``under_way`` returns something to await if a night that was started by hand is running."""
         self.bot = bot
         self.clock = clock or LiveClock()
         self.on_time_moved = on_time_moved
@@ -116,17 +116,17 @@ class World(Acting):
     async def next_night(self) -> datetime:
         """Move the clock to the next night, let it happen, and return when that was.
 
-        A night that was started by hand is waited for, and the page says so: moved on, the clock would
-        only have the next one left out.
+        Waits for a night that was started by hand, and says so on the page: if the clock moved on, the next
+        night would only be skipped.
 
         Raises:
-            NotPossible: this was asked for already, and the night is under way.
+            NotPossible: the night is already under way.
         """
         if self._night.locked():
             raise NotPossible("The night is still under way; wait until the report is there.")
         async with self._night:
             if (ends := self._under_way()) is not None:
-                self.tell_night("A night that was started by hand is under way; the next begins behind it.")
+                self.tell_night("A night that was started by hand is under way; the next begins after it.")
                 await ends
             moment = self.next_night_time()
             self.clock.move_to(moment)
@@ -146,12 +146,12 @@ class World(Acting):
         return self._night.locked()
 
     def tell_night(self, text: str) -> None:
-        """Show a line of progress beside the clock; an empty one takes it away."""
+        """Show a line of progress next to the clock; an empty one removes it."""
         self.night_text = text
         self._tell(Event("night", text))
 
     def show_comparison(self, comparison: dict[str, Any]) -> None:
-        """Show what the last change of version changed in the answers (:mod:`bot.demo.comparing`)."""
+        """Show how the last change of version changed the answers (:mod:`bot.demo.comparing`)."""
         self.comparison = comparison
         self._tell(Event("comparison", comparison))
 
@@ -159,7 +159,7 @@ class World(Acting):
 
     @contextmanager
     def events(self) -> Iterator[asyncio.Queue[Event]]:
-        """Yield a queue that receives every change from now on, for all eyes: filter by viewer."""
+        """Yield a queue that receives every change from now on; it is up to the caller who may see which."""
         queue: asyncio.Queue[Event] = asyncio.Queue()
         self._listeners.append(queue)
         try:

@@ -1,4 +1,4 @@
-"""The admins of a server, and the one channel in which the bot tells them something."""
+"""The admins of a server, and the one channel in which the bot talks to them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ log = logging.getLogger(__name__)
 
 
 def admin_channel(guild: discord.Guild | None, name: str) -> discord.TextChannel | None:
-    """Return the channel of that name in which admins read the bot's reports, if there is one."""
+    """Return the channel in which admins read the bot's reports, if the server has one of that name."""
     return discord.utils.get(guild.text_channels, name=name) if guild is not None else None
 
 
@@ -27,11 +27,11 @@ class Admins:
         self._channel = channel
 
     def tell_soon(self, guild_id: int, text: str) -> None:
-        """Have the guild's admins read a text; returns at once, since nothing else may wait for Discord."""
+        """Post a text for the guild's admins; return at once, since nothing else may wait for Discord."""
         self._background.run(self.tell(guild_id, text), name="telling")
 
     async def tell(self, guild_id: int, text: str) -> None:
-        """Post a text in the guild's admin channel; without such a channel nobody reads it."""
+        """Post a text for the guild's admins; do nothing if there is no channel for them."""
         await self._client.wait_until_ready()
         channel = admin_channel(self._client.get_guild(guild_id), self._channel)
         if channel is None:
@@ -39,4 +39,4 @@ class Admins:
         try:
             await channel.send(text)
         except DISCORD_AWAY as error:
-            log.error("guild %d could not be told something: %s", guild_id, reason(error))
+            log.error("a message to the admins of guild %d could not be posted: %s", guild_id, reason(error))

@@ -1,6 +1,6 @@
-"""``python -m bot check``: what is missing, found before anything heavy starts.
+"""``python -m bot check``: finds out what is missing before anything heavy starts.
 
-Each check gives one line and, where it fails, the fix. Loads no model and no torch.
+Each check gives one line and, if it fails, the fix. Loads no model and no torch.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ from ledger.settings import DEFAULT_CONFIG, Secrets, Settings
 from ledger.sqlite.database import migrations
 
 DISK_GIB = 5.0
-"""Room for a base model, checkpoints and a year of adapters of a small server."""
+"""Room for a base model, checkpoints and a year of a small server's adapters."""
 TINYLLAMA_GIB = 8.0
-"""TinyLlama in 32 bits takes 4.1 GiB in the engine, and again in the trainer."""
+"""TinyLlama in 32 bits takes 4.1 GiB in the engine, and as much again in the trainer."""
 GPU_GIB = 6.0
-"""What TinyLlama in 4-bit takes while it trains and serves, with a margin."""
+"""What TinyLlama in 4 bits takes while it trains and serves, with a margin."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One check's outcome; ``text`` is a finished sentence."""
+    """One check's outcome; ``text`` says it in words."""
 
     name: str
     passed: bool
@@ -46,7 +46,7 @@ Check = Callable[[Settings, Secrets], Awaitable[Finding]]
 async def check_everything(
     settings: Settings, secrets: Secrets, *, config: Path = DEFAULT_CONFIG
 ) -> list[Finding]:
-    """Run all checks in order and return what each found; ``config`` is the file that was read."""
+    """Run all checks in order, and return what each found; ``config`` is the settings file."""
     checks: list[Check] = [discord_side, database, base_model, template, gpu_memory, memory, disk]
     return [_settings_passed(settings, config), *[await check(settings, secrets) for check in checks]]
 
@@ -59,7 +59,7 @@ def _settings_passed(settings: Settings, config: Path) -> Finding:
 
 
 async def discord_side(settings: Settings, secrets: Secrets) -> Finding:
-    """Log in with the token and look whether the message content intent is switched on."""
+    """Log in with the token, and find out whether the message content intent is switched on."""
     name, token = "token and intents", secrets.discord_token.get_secret_value()
     if not token:
         return Finding(name, False, NO_TOKEN)
@@ -81,7 +81,7 @@ async def discord_side(settings: Settings, secrets: Secrets) -> Finding:
 
 
 async def database(settings: Settings, secrets: Secrets) -> Finding:
-    """Look at the database without changing it."""
+    """Read the database without changing it."""
     path = settings.database
     if not path.exists():
         writable = _can_write(path.parent)
@@ -106,7 +106,7 @@ async def database(settings: Settings, secrets: Secrets) -> Finding:
 
 
 async def base_model(settings: Settings, secrets: Secrets) -> Finding:
-    """Look whether the base model is a complete folder, cached, or can be fetched."""
+    """Find out whether the base model is a complete folder, is cached, or can be fetched."""
     base = settings.base_model()
     if settings.engine.url:
         return Finding("base model", True, f"{base} is served by {settings.engine.url}.")
@@ -146,7 +146,7 @@ async def _hub_model(base: str, revision: str) -> Finding:
 
 
 async def template(settings: Settings, secrets: Secrets) -> Finding:
-    """Render a prompt as the bot makes them, with the base model's own template or the one that is set."""
+    """Render one of the bot's prompts with the base model's own template, or the one in the settings."""
     name, folder = "chat template", Path(settings.base_model())
     if settings.engine.url:
         return Finding(name, True, f"that is the affair of {settings.engine.url}.")
@@ -157,7 +157,7 @@ async def template(settings: Settings, secrets: Secrets) -> Finding:
 
 
 async def memory(settings: Settings, secrets: Secrets) -> Finding:
-    """Look at the machine's memory, beside what the base model takes while it serves and trains."""
+    """Compare the machine's free memory with what the base model takes while it serves and trains."""
     if settings.engine.url:
         return Finding("memory", True, "another machine serves.")
     free = psutil.virtual_memory().available / 2**30  # type: ignore[no-untyped-call]
@@ -177,7 +177,7 @@ async def memory(settings: Settings, secrets: Secrets) -> Finding:
 
 
 async def gpu_memory(settings: Settings, secrets: Secrets) -> Finding:
-    """Ask nvidia-smi how much memory is free, if there is such a thing here."""
+    """Ask nvidia-smi, if there is one, how much GPU memory is free."""
     if settings.engine.url or settings.model.device == "cpu" or shutil.which("nvidia-smi") is None:
         reason = "another machine serves" if settings.engine.url else "no NVIDIA GPU is used"
         return Finding("GPU memory", True, f"{reason}; nights on a CPU want a small base model.")
@@ -200,7 +200,7 @@ async def gpu_memory(settings: Settings, secrets: Secrets) -> Finding:
 
 
 async def disk(settings: Settings, secrets: Secrets) -> Finding:
-    """Look whether the models' folder has room."""
+    """Find out whether the models' folder has room."""
     folder = next(p for p in (settings.models_dir, *settings.models_dir.parents) if p.exists())
     free = shutil.disk_usage(folder).free / 2**30
     enough = free >= DISK_GIB

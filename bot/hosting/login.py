@@ -1,6 +1,6 @@
-"""What can keep the bot out of Discord, and the sentence for each: the same in ``run`` and ``check``.
+"""What can keep the bot out of Discord, with a sentence for each: the same in ``run`` and ``check``.
 
-A wrong token or a missing intent ends the bot; a network that is away is waited for.
+A wrong token or a missing intent ends the bot; it waits for a network that is away.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ INTENT_OFF = "The Message Content Intent is off; switch it on in the Developer P
 
 
 REFUSED_TOKEN = 4004
-"""With which the gateway closes on a token that was reset since the log-in."""
+"""The code with which the gateway closes if the token was reset after the log-in."""
 
 
 def may_be_token(token: str) -> bool:
-    """Tell whether the text can be a token at all; a header with a line break is not even sent."""
+    """Tell whether the text can be a token at all; aiohttp does not even send a header with a line break."""
     return token.isascii() and token.isprintable() and " " not in token
 
 
 def explained(error: BaseException) -> NightschoolError | None:
-    """Return the error as a sentence where the cause is a setting or the network; else None."""
+    """Return the error as a sentence if a setting or the network caused it; otherwise None."""
     refused_by_gateway = isinstance(error, discord.ConnectionClosed) and error.code == REFUSED_TOKEN
     if isinstance(error, discord.LoginFailure) or refused_by_gateway:
         return ConfigurationError(WRONG_TOKEN)
@@ -37,6 +37,6 @@ def explained(error: BaseException) -> NightschoolError | None:
 
 
 def is_unreachable(error: BaseException) -> bool:
-    """Tell whether Discord could not be asked at all, which passes by itself."""
+    """Tell whether Discord could not be reached at all, which passes by itself."""
     away = OSError | TimeoutError | aiohttp.ClientError | discord.HTTPException | discord.GatewayNotFound
     return isinstance(error, away) and not isinstance(error, discord.LoginFailure)

@@ -1,6 +1,6 @@
 """``python -m bot policy``: the privacy page to publish, and answers for Discord's intent review.
 
-Both are filled in from the settings, so that they say what this bot does and not what bots do.
+Both are filled in from the settings, so that they describe this very bot.
 """
 
 from __future__ import annotations

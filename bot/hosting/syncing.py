@@ -1,7 +1,7 @@
-"""The slash commands' list at Discord, kept as the code has it.
+"""Keeps the list of slash commands at Discord as the code has it.
 
-Sent only where it changed since the last time, which a file beside the database remembers: Discord
-limits how often commands may be created. Tried again while the bot serves; chatting needs no command.
+Sends it only if it has changed, which a file next to the database remembers: Discord limits how often
+commands may be created. Retries while the bot already serves, since chatting needs no command.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-import aiohttp
-import discord
 from discord import app_commands
+
+from bot.failures import DISCORD_AWAY, reason
 
 log = logging.getLogger(__name__)
 
 DELAYS = (5.0, 15.0, 60.0, 300.0)
-"""Seconds between attempts; the last is repeated."""
+"""Seconds between attempts; the last one repeats."""
 
 
 async def sync_commands(
@@ -31,7 +31,7 @@ async def sync_commands(
     *,
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
 ) -> None:
-    """Send the commands to Discord if they changed; return once it has them, or refused them for good."""
+    """Send the commands to Discord if they changed; return once it has accepted or refused them."""
     digest = _digest(tree)
     if remembered.is_file() and remembered.read_text(encoding="utf-8") == digest:
         return
@@ -41,9 +41,10 @@ async def sync_commands(
         except app_commands.CommandSyncFailure as error:
             log.error("Discord does not accept the slash commands: %s", error)
             return
-        except (discord.DiscordException, aiohttp.ClientError, OSError, TimeoutError) as error:
-            reason = f"{type(error).__name__} {getattr(error, 'status', '')}".strip()
-            log.warning("the slash commands could not be sent (%s); trying again in %.0f s", reason, delay)
+        except DISCORD_AWAY as error:
+            log.warning(
+                "the slash commands could not be sent (%s); trying again in %.0f s", reason(error), delay
+            )
             await sleep(delay)
         else:
             remembered.write_text(digest, encoding="utf-8")
@@ -51,7 +52,7 @@ async def sync_commands(
 
 
 def _digest(tree: app_commands.CommandTree[Any]) -> str:
-    """Return what stands for the commands of this application."""
+    """Return a hash of this application's commands."""
     commands = [command.to_dict(tree) for command in tree.get_commands()]
     commands.sort(key=lambda command: (command["type"], command["name"]))
     text = json.dumps([tree.client.application_id, commands], sort_keys=True)

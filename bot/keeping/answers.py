@@ -1,4 +1,4 @@
-"""What the bot answered, kept with the version that wrote it."""
+"""Keeps what the bot answered, with the version that wrote it."""
 
 from __future__ import annotations
 
@@ -22,9 +22,10 @@ async def keep_answer(
     in_reply_to: int | None = None,
     read: Collection[int] = (),
 ) -> None:
-    """Record an answer that stands in one or more messages; its text stands with the first.
+    """Record an answer that takes up one or more messages; its text is stored with the first.
 
-    ``read`` are the messages that the model was given: whether the text may be kept depends on them.
+    ``read`` are the messages that the model was given. The ledger keeps the text only if it keeps all of
+    them, too: a small model repeats what it reads.
     """
     await ledger.guilds.ensure(guild.id, guild.name)
     for position, message in enumerate(messages):

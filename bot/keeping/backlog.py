@@ -1,8 +1,8 @@
-"""Messages that wait for a database which cannot be written: kept in memory, in order, and tried again.
+"""Messages that wait in memory while the database cannot be written, and are stored in order afterwards.
 
-Another process may hold the database for minutes (a backup, a shell left open), or the disk be full for
-a while. Discord tells of a message once. What waits is bounded; what had to be dropped is counted and
-told to the admins. Knows no Discord event and no rule about consent.
+Another process may hold the database for minutes (a backup, a shell left open), or the disk may be full
+for a while, and Discord sends a message only once. The queue is bounded; what it had to drop is counted
+and reported to the admins. Knows no Discord event and no rule about consent.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ from ledger.records import ChannelMode, Message
 log = logging.getLogger(__name__)
 
 LIMIT = 10_000
-"""Messages that wait at most: some 10 MB."""
+"""How many messages may wait: some 10 MB."""
 RETRY_SECONDS = 5.0
 TELL_SECONDS = 60.0
-"""How long the trouble lasts before admins read of it."""
+"""How long the trouble has to last before admins hear of it."""
 
 Tell = Callable[[int, str], None]
 
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """A message to be kept, with what is stored about its channel."""
+    """A message to keep, with what is stored about its channel."""
 
     message: Message
     guild_name: str
@@ -41,7 +41,7 @@ class Heard:
 
 
 class Backlog:
-    """Takes what is heard: written at once, or as soon as that is possible."""
+    """Takes what is heard and writes it at once, or as soon as that is possible."""
 
     def __init__(
         self,
@@ -52,10 +52,10 @@ class Backlog:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        """``write`` hears whether the message had to wait: its author may have been forgotten since."""
+        """``write`` learns whether the message had to wait: its author may have been forgotten since."""
         self._write = write
         self.in_order = asyncio.Lock()
-        """Whoever calls holds it, so that what follows a message does not overtake it."""
+        """Held by callers: events run side by side, and a deletion must not overtake its message."""
         self._background = background
         self._tell = tell
         self._sleep = sleep
@@ -69,7 +69,7 @@ class Backlog:
         return len(self._waiting)
 
     async def take(self, heard: Heard) -> None:
-        """Write the message, behind those that wait if there are any; the caller holds ``in_order``."""
+        """Write the message, after any that are waiting; the caller holds ``in_order``."""
         if not self._waiting:
             try:
                 await self._write(heard, False)
@@ -83,11 +83,11 @@ class Backlog:
         self._waiting.append(heard)
 
     def drop(self, gone: Callable[[Message], bool]) -> None:
-        """Forget what waits and was deleted meanwhile; the caller holds ``in_order``."""
+        """Drop waiting messages that were deleted meanwhile; the caller holds ``in_order``."""
         self._waiting = deque(heard for heard in self._waiting if not gone(heard.message))
 
     def replace(self, message: Message) -> bool:
-        """Let a message wait in its new words, if any; tell whether it was waiting.
+        """Give a waiting message its new words, or drop it if it has none; return whether it was waiting.
 
         The caller holds ``in_order``.
         """
@@ -110,14 +110,14 @@ class Backlog:
         log.info("everything that waited is stored")
         for guild_id in self._told | set(self._lost):
             lost = self._lost[guild_id]
-            text = f" {lost:,} messages were lost." if lost else " Nothing was lost."
-            self._tell(guild_id, f"📖 The database can be written again, and what waited is stored.{text}")
+            text = f" Messages lost: {lost:,}." if lost else " Nothing was lost."
+            self._tell(guild_id, f"📖 I can write to the database again, and what waited is stored.{text}")
         self._told.clear()
         self._lost.clear()
 
     async def _try(self) -> None:
         while self._waiting:
-            # In its turn: a deletion or an edit that comes now finds it waiting, or stored.
+            # One message a turn: a deletion or an edit in between finds it either waiting or stored.
             async with self.in_order:
                 if not self._waiting:
                     return
@@ -126,7 +126,7 @@ class Backlog:
                 except LEDGER_AWAY as error:
                     log.warning("%d messages still wait to be stored: %s", len(self._waiting), reason(error))
                     return
-                except Exception as error:  # noqa: BLE001 - named, not quoted: its text may hold the message
+                except Exception as error:  # noqa: BLE001 - a defect must not block the queue; its text may hold the message
                     log.error("a message cannot be stored at all: %s", type(error).__name__)
                     self._lost[self._waiting[0].message.guild_id] += 1
                 self._waiting.popleft()
@@ -137,6 +137,6 @@ class Backlog:
             self._told.add(guild_id)
             self._tell(
                 guild_id,
-                f"⚠️ I cannot write to my database. {waiting[guild_id]:,} messages wait in my memory, and I "
-                "go on trying. My log says why: another process may hold the file, or the disk be full.",
+                f"⚠️ I cannot write to my database. {waiting[guild_id]:,} messages are waiting in memory, and "
+                "I keep trying. My log says why: another process may hold the file, or the disk may be full.",
             )

@@ -1,9 +1,9 @@
-"""What happened in Discord while the bot was away. Discord does not tell of it later, so it is looked for.
+"""Finds out what happened in Discord while the bot was away, since Discord does not report it later.
 
-Runs behind each new session: guilds that removed the bot, channels that are gone, messages and answers
-that were deleted or edited, and what was said since the bot last listened. Asks for stored messages and
-for what came after them, up to a hundred at a time, and keeps nothing of what it reads but new words of
-members who had agreed before they said them.
+Runs after each new session and looks for guilds that removed the bot, channels that are gone, messages and
+answers that were deleted or edited, and what was said since the bot last listened. It reads stored messages
+and what followed them, a hundred at a time. Of all that it keeps only new words of members who had agreed
+before they said them.
 """
 
 from __future__ import annotations
@@ -30,19 +30,19 @@ from ledger.store import Ledger
 log = logging.getLogger(__name__)
 
 PAGE = 100
-"""Messages that Discord gives at once."""
+"""How many messages Discord returns at once."""
 RETRY_SECONDS = 600.0
-"""How soon what could not be looked at is looked at again."""
+"""How soon to look again at what could not be read."""
 MISSED = 1000
-"""Messages of a channel that are heard late, the newest."""
+"""How many of a channel's missed messages are heard late: the newest ones."""
 LONGEST_MS = 7 * 86_400_000
 """How far back the bot listens: a week."""
 MARGIN_MS = 10_000
-"""How far this machine's clock may be ahead of Discord's."""
+"""How far this machine's clock may run ahead of Discord's."""
 FRESH_MS = 10 * 60_000
-"""How old a question may be that is answered late."""
+"""How old a question may be to be answered late: ten minutes."""
 Readable = discord.TextChannel | discord.VoiceChannel | discord.StageChannel | discord.Thread
-"""What holds messages in a guild."""
+"""The kinds of channel that hold messages."""
 
 
 class CatchingUp:
@@ -66,41 +66,41 @@ class CatchingUp:
         self._rounds = rounds
         self._one_at_a_time = asyncio.Lock()
         self._listening: set[int] = set()
-        """Guilds of which nothing was missed up to now."""
+        """Guilds of which nothing has been missed up to now."""
         self._interrupted: set[int] = set()
-        """Those guilds while the connection is broken."""
+        """Such guilds, while the connection is broken."""
         self._connected = True
         self._breaks = 0
-        """Counts interruptions: what was read before one says nothing of what was said behind it."""
+        """Counts interruptions: what was read before one says nothing about what was said after it."""
 
     def lost(self) -> None:
-        """Note that the connection broke: what is said from now on is not heard, or later."""
+        """Note that the connection broke: what is said from now on is heard later, or never."""
         self._interrupted, self._listening = self._listening | self._interrupted, set()
         self._connected = False
         self._breaks += 1
 
     def connected(self) -> None:
-        """Note that a new session has begun, in which nothing is known of what was said before."""
+        """Note that a new session has begun, which knows nothing of what was said before it."""
         self._interrupted.clear()
         self._connected = True
 
     def joined(self, guild_id: int) -> None:
-        """Note that the bot was invited just now: there is nothing to catch up with."""
+        """Note that the bot has just been invited: it has nothing to catch up on."""
         if self._connected:
             self._listening.add(guild_id)
 
     def resumed(self) -> None:
-        """Note that the session goes on and everything that was said meanwhile is heard now."""
+        """Note that the session continues: Discord now delivers everything that was said meanwhile."""
         self._listening, self._interrupted = self._listening | self._interrupted, set()
         self._connected = True
 
     async def note_heard(self) -> None:
-        """Note up to when everything was heard."""
+        """Write down that everything has been heard up to now."""
         if self._listening:
             await self._ledger.guilds.heard(self._listening, to_ms(self._ledger.clock.now()))
 
     async def look(self) -> bool:
-        """Forget what is gone, and follow what was edited; tell whether everything could be looked at."""
+        """Forget what is gone, and follow what was edited; return whether everything could be read."""
         async with self._one_at_a_time:
             if not self._connected:
                 return False
@@ -110,14 +110,14 @@ class CatchingUp:
                 if guild.unavailable:
                     seen = False
                 else:
-                    # First what is new: somebody may be waiting for an answer.
+                    # New words first: somebody may be waiting for an answer.
                     seen &= await self._new_words(guild)
                     for channel_id, ids in (await self._ledger.messages.heard(guild.id)).items():
                         seen &= await self._channel(guild, channel_id, ids)
             return seen
 
     async def _new_words(self, guild: discord.Guild) -> bool:
-        """Keep what members said meanwhile, once each; tell whether that need not be tried again."""
+        """Keep what members said meanwhile, each message once; return whether all of it could be read."""
         if guild.id in self._listening:
             return True
         breaks, now = self._breaks, to_ms(self._ledger.clock.now())
@@ -134,14 +134,14 @@ class CatchingUp:
         if breaks != self._breaks:
             return False
         if complete:
-            # Where nobody has said anything yet, too.
+            # Also channels in which nobody has said anything yet.
             await note_open_channels(self._ledger, _readable(guild))
             self._listening.add(guild.id)
             await self._ledger.guilds.heard([guild.id], now)
         return complete
 
     async def _missed(self, channel: Readable, since: datetime) -> list[discord.Message] | None:
-        """Return a channel's newest messages since then, oldest first; None if it cannot be read now."""
+        """Return the channel's newest messages since then, oldest first; None if they cannot be read now."""
         newest = channel.last_message_id
         if newest is None or newest < discord.utils.time_snowflake(since):
             return []
@@ -157,9 +157,9 @@ class CatchingUp:
             return None
 
     async def _was_listened_to(self, channel: Readable) -> bool:
-        """Tell whether the bot listens here, and did so before it was away.
+        """Tell whether the bot listens here now, and did so before it was away.
 
-        What was said in a channel that was private or ignored then stays there, though it is open now.
+        What was said while a channel was private or ignored stays there, even if the channel is open now.
         """
         if await channel_mode(self._ledger, channel) == "ignore":
             return False
@@ -167,7 +167,7 @@ class CatchingUp:
         return known is not None and known.mode != "ignore"
 
     async def _heard_late(self, missed: Sequence[discord.Message]) -> list[discord.Message]:
-        """Keep messages; return those that ask the bot and have no answer."""
+        """Keep the messages; return those that ask the bot and have no answer yet."""
         assert self._client.user is not None  # noqa: S101 - a session has an account
         me = self._client.user.id
         answered = {replied_to(message) for message in missed if message.author.id == me}
@@ -181,13 +181,13 @@ class CatchingUp:
         return questions
 
     async def _answer_newest(self, questions: Sequence[discord.Message], now: int) -> None:
-        """Answer the newest question if it is minutes old; older ones have been overtaken by the talk."""
+        """Answer the newest question if it is minutes old; the talk has moved on from older ones."""
         newest = max(questions, key=lambda message: message.id, default=None)
         if newest is not None and now - to_ms(newest.created_at) <= FRESH_MS:
             await self._asking.answer(newest)
 
     async def catch_up(self) -> None:
-        """Look now, and again every ten minutes until everything could be looked at."""
+        """Look now, and then every ten minutes until everything could be read."""
         if not await self._looked():
             self._rounds.until(self._looked, seconds=RETRY_SECONDS, name="catching up")
 
@@ -195,11 +195,11 @@ class CatchingUp:
         try:
             return await self.look()
         except LEDGER_AWAY as error:
-            log.error("what happened meanwhile cannot be followed yet: %s", reason(error))
+            log.error("what happened while the bot was away cannot be followed yet: %s", reason(error))
             return False
 
     async def _guilds(self) -> None:
-        """Forget guilds that this very account was a member of; another account was never asked to leave."""
+        """Forget guilds that removed this very account; another account's guilds did not remove it."""
         assert self._client.user is not None  # noqa: S101 - a session has an account
         here = {guild.id for guild in self._client.guilds}
         for guild_id in await self._ledger.guilds.joined_by(self._client.user.id) - here:
@@ -207,10 +207,10 @@ class CatchingUp:
             await self._following.guild_removed(guild_id)
 
     async def _channel(self, guild: discord.Guild, channel_id: int, ids: Sequence[int]) -> bool:
-        """Compare one channel; tell whether that need not be tried again."""
+        """Compare one channel; return False if that has to be tried again."""
         try:
             channel = guild.get_channel_or_thread(channel_id) or await self._client.fetch_channel(channel_id)
-            # Without the right to read it Discord shows an empty history, and nothing is gone for that.
+            # Without the permission Discord returns an empty history, which would look like deletions.
             if isinstance(channel, Readable) and channel.permissions_for(guild.me).read_message_history:
                 await self._messages(guild.id, channel, ids)
         except discord.NotFound:
@@ -223,12 +223,12 @@ class CatchingUp:
         return True
 
     async def _messages(self, guild_id: int, channel: Readable, ids: Sequence[int]) -> None:
-        """Compare stored messages, ``ids`` in order, with the channel's history."""
+        """Compare stored messages, by their sorted ``ids``, with the channel's history."""
         position = 0
         while position < len(ids):
             before = discord.Object(ids[position] - 1)
             page = [each async for each in channel.history(limit=PAGE, after=before, oldest_first=True)]
-            # A page that is not full reaches to the channel's end.
+            # A page that is not full reaches the end of the channel.
             end = bisect_right(ids, page[-1].id) if len(page) == PAGE else len(ids)
             found = {message.id: message for message in page}
             gone = {number for number in ids[position:end] if number not in found}

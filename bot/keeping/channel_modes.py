@@ -1,4 +1,4 @@
-"""What the bot does in a channel, as its admins or its readers decide, and under what name it is stored."""
+"""What the bot does in a channel: as the admins say or, if they do not, as its permissions suggest."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def default_mode(channel: GuildChannel) -> ChannelMode:
 
 
 async def channel_mode(ledger: Ledger, channel: GuildChannel) -> ChannelMode:
-    """Return what an admin chose for the channel; where nobody did, who may read it decides.
+    """Return what an admin chose for the channel; if nobody did, what fits those who may read it.
 
     A public thread follows its channel.
     """
@@ -49,7 +49,7 @@ def stored_parent(channel: GuildChannel) -> int | None:
 
 
 async def note_open_channels(ledger: Ledger, channels: Iterable[GuildChannel]) -> list[int]:
-    """Have the ledger know every channel that may be learned from now; return their ids."""
+    """Store every channel that may be learned from now, if it is new; return the ids of all."""
     found = []
     for channel in channels:
         mode = await channel_mode(ledger, channel)

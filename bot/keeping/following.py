@@ -1,4 +1,4 @@
-"""Edits and deletions in Discord, followed until they are done: Discord does not tell of them twice."""
+"""Follows edits and deletions in Discord until they are done here: Discord reports them only once."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from ledger.store import Ledger
 log = logging.getLogger(__name__)
 
 RETRY_SECONDS = 60.0
-"""How soon a deletion is tried again that the disk or another process kept from being done."""
+"""How soon to retry a deletion that the disk or another process prevented."""
 DISCORD = "Discord"
 EDIT = "edit in Discord"
-"""Who asked for a deletion, as its receipt names it."""
+"""Who asked for a deletion, as the record of deletions names it."""
 
 Work = Callable[[], Awaitable[object]]
 
 
 class Following:
-    """Forgets here what is gone there; each call returns once that is done, or is tried again later."""
+    """Forgets here what is gone there; each call returns once that is done, or planned for later."""
 
     def __init__(
         self,
@@ -47,7 +47,7 @@ class Following:
         self._rounds = rounds
 
     async def edited(self, message: discord.Message) -> None:
-        """Forget the old words like those of a deleted message, and keep the new ones in their stead."""
+        """Forget the old words like those of a deleted message, and keep the new ones instead."""
         if message.guild is None or message.edited_at is None or message.author.bot:
             return
         guild, edited_at = message.guild, to_ms(message.edited_at)
@@ -63,7 +63,7 @@ class Following:
         await self._follow(lambda: self._forget_channel(guild_id, channel_id))
 
     async def guild_removed(self, guild_id: int) -> None:
-        """Forget a guild that the bot is no member of any more."""
+        """Forget a guild that the bot is no longer a member of."""
         await self._follow(lambda: self._forget_guild(guild_id))
 
     async def _replace(self, message: discord.Message, guild: discord.Guild, edited_at: int) -> None:
@@ -72,7 +72,7 @@ class Following:
             return
         stored = await self._ledger.messages.get(message.id)
         if stored is not None and (stored.edited_at or 0) > edited_at:
-            return  # a later edit came first, while this one could not be followed
+            return  # a later edit has overtaken this one, which could not be followed at first
         channel = message.channel
         listened = isinstance(channel, GuildChannel) and await channel_mode(self._ledger, channel) != "ignore"
         allowed = listened and await self._ledger.consent.allows(guild.id, message.author.id, channel.id)
@@ -81,8 +81,8 @@ class Following:
             and allowed
             and stored.content == self._ledger.messages.as_stored(edited.content)
         ):
-            # A pin or a link's preview: no word has changed. Or it has changed back, which an earlier
-            # edit that could not be followed yet must not undo.
+            # No word has changed: Discord reports pins and link previews as edits, too. Or the words have
+            # changed back, which an earlier edit that is still waiting to be followed must not undo.
             await self._ledger.messages.note_edit(message.id, edited_at)
             return
         await self._forgetting.messages(guild.id, [message.id], asked_by=EDIT)
@@ -102,11 +102,11 @@ class Following:
         await self._forgetting.guild(guild_id, asked_by=DISCORD)
         again = self._client.get_guild(guild_id)
         if again is not None and self._client.user is not None:
-            # Invited again before its removal could be followed.
+            # It was invited again before its removal could be followed.
             await self._ledger.guilds.joined(guild_id, again.name, self._client.user.id)
 
     async def _follow(self, work: Work) -> None:
-        """Do ``work`` in its turn; where that fails, once a minute until it is done."""
+        """Do ``work`` in its turn; if that fails, again every minute until it is done."""
         if not await self._done(work):
             self._rounds.until(lambda: self._done(work), seconds=RETRY_SECONDS, name="following Discord")
 

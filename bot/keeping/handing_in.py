@@ -1,7 +1,7 @@
-"""Data packages that members hand in: read by the trainer's process, from a file that never stays.
+"""Data packages that members hand in: read by a trainer process, from a file that never stays.
 
-The bot knows no export; ``python -m trainer import`` does, and checks that the package is the member's
-own. One is read at a time, so that a server full of members does not fill the machine.
+The bot cannot read exports; ``python -m trainer import`` can, and checks that the package is the member's
+own. Packages are read one at a time, so that a server full of members does not fill the machine's memory.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 PREFIX = "handed-in-"
 TIMEOUT_SECONDS = 600.0
-"""The response to a slash command can be written for a quarter of an hour."""
+"""Ten minutes: Discord lets a slash command's response be written for fifteen."""
 STOP_SECONDS = 5.0
 
 Save = Callable[[Path], Awaitable[object]]
@@ -31,7 +31,7 @@ Save = Callable[[Path], Awaitable[object]]
 
 
 class HandingIn:
-    """Takes packages; ``folder`` is where they lie while they are read."""
+    """Takes packages; ``folder`` holds them while they are read."""
 
     def __init__(
         self,
@@ -49,20 +49,20 @@ class HandingIn:
         self._busy: set[int] = set()
 
     def tidy_up(self) -> None:
-        """Remove what was being read when the bot was killed."""
+        """Remove packages that were being read when the bot was killed."""
         for left in self._folder.glob(f"{PREFIX}*"):
             shutil.rmtree(left, ignore_errors=True)
 
     async def take(
         self, save: Save, *, guild_id: int, user_id: int, channels: Collection[int]
     ) -> dict[str, Any]:
-        """Import the package that ``save`` writes, of this member alone; return the import's report.
+        """Import the package that ``save`` writes, as this member's alone; return the import's report.
 
         Raises:
-            ImportRefused: it cannot be read, or the member's last one is being read still.
+            ImportRefused: it cannot be read, or the member's previous one is still being read.
         """
         if user_id in self._busy:
-            raise ImportRefused("I am still reading the package that you gave me before; wait for that.")
+            raise ImportRefused("I am still reading the last package that you gave me; wait for that one.")
         self._busy.add(user_id)
         try:
             async with self._one_at_a_time:
@@ -89,20 +89,20 @@ class HandingIn:
         except TimeoutError as error:
             minutes = round(self._timeout_seconds / 60)
             raise ImportRefused(
-                f"Reading the package took more than {minutes} minutes, so I stopped; what was read stays. "
-                "Ask the operator to import it."
+                f"Reading the package took more than {minutes} minutes, so I stopped; what I had read stays. "
+                "Ask the operator to import the rest."
             ) from error
         finally:
-            # Nothing may read the file once it is gone.
+            # The folder goes next, and nothing may be reading from it then.
             await end(process, seconds=STOP_SECONDS)
         return _report(output, process.returncode)
 
 
 def _report(output: bytes, code: int | None) -> dict[str, Any]:
-    """Return the report on the last line of the trainer's output.
+    """Return the report in the last line of the trainer's output.
 
     Raises:
-        ImportRefused: there is none, or it says that nothing could be read.
+        ImportRefused: there is no report, or it says that nothing could be read.
     """
     try:
         report = json.loads(output.strip().rsplit(b"\n", 1)[-1])
@@ -110,7 +110,7 @@ def _report(output: bytes, code: int | None) -> dict[str, Any]:
         report = None
     if not isinstance(report, dict):
         log.error("a package could not be read: the trainer ended with exit code %s and no report", code)
-        raise ImportRefused("The package could not be read; the operator finds the reason in the log.")
+        raise ImportRefused("The package could not be read; the operator can find the reason in the log.")
     if "error" in report:
         raise ImportRefused(str(report["error"]))
     return report

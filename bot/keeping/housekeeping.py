@@ -1,7 +1,7 @@
-"""What goes by age or date: old messages, versions whose days are over, and members who left long ago.
+"""Deletes by age or date: old messages, versions past their date, and members who left long ago.
 
-Swept at start, once a day, and after each night, whose promotion may have freed a version that has to go;
-what has a promised date is looked at every minute. :mod:`bot.rounds` calls; nothing here waits.
+Sweeps at start, once a day, and after each night, whose promotion may have freed a version for deletion;
+checks promised dates every minute. :mod:`bot.rounds` says when; nothing here waits.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ log = logging.getLogger(__name__)
 DUE_SECONDS = 60.0
 DUE_MS = round(DUE_SECONDS * 1000)
 DAY_SECONDS = 86_400.0
-BELIEVED = "⏰ The clock is right again: nights and deletions by age or date go on."
+BELIEVED = "⏰ The clock is right again: nights and deletions by age or date continue."
 IsMember = Callable[[int, int], Awaitable[bool | None]]
-"""(guild id, user id) to whether the person is in the guild; None when that cannot be told now."""
+"""Tells, by guild id and user id, whether somebody is in the guild; None if Discord cannot say now."""
 
 
 class Housekeeping:
-    """Sweeps; ``leavers_after_days`` 0 keeps what people shared who left since."""
+    """Sweeps; with ``leavers_after_days`` 0, what people shared stays when they leave."""
 
     def __init__(
         self,
@@ -40,7 +40,7 @@ class Housekeeping:
         leavers_after_days: int,
         watch: ClockWatch | None = None,
     ) -> None:
-        """``watch`` says whether the clock can be believed; nothing goes by age or date while it cannot."""
+        """``watch`` doubts the clock; while it does, nothing is deleted by age or date."""
         self._ledger = ledger
         self._forgetting = forgetting
         self._retention = retention
@@ -52,11 +52,11 @@ class Housekeeping:
         self._swept_since: list[str] = []
 
     def tell_with(self, tell: Callable[[int, str], None]) -> None:
-        """Have ``tell`` bring texts to a guild's admins from now on."""
+        """Use ``tell`` from now on to reach a guild's admins."""
         self._tell = tell
 
     async def believes(self) -> bool:
-        """Tell whether the clock can be believed, and the admins when that changes."""
+        """Return whether the clock can be believed; tell the admins when that changes."""
         if self._watch is None:
             return True
         believed = await self._watch.look()
@@ -69,9 +69,9 @@ class Housekeeping:
         return believed
 
     async def sweep(self) -> Swept:
-        """Complete cut-off deletions and delete what is due; say in the log how much that was.
+        """Complete deletions that were cut off, delete what is due, and log how much that was.
 
-        While the clock is in doubt nothing is due.
+        Nothing is due while the clock is in doubt.
         """
         async with self._one_at_a_time:
             await self._forgetting.complete()
@@ -91,10 +91,10 @@ class Housekeeping:
         return swept
 
     async def see_leavers(self, is_member: IsMember) -> list[tuple[int, int]]:
-        """Forget consenting people who have been gone for long enough; return (guild, user) of each.
+        """Forget people who have been gone for long enough; return (guild id, user id) of each.
 
-        Asked of Discord one by one, because a list of all members would need another privileged
-        intent. Somebody who is back in time is crossed off the list of those who left.
+        Asks Discord about one person at a time, because a list of all members would need another
+        privileged intent. Whoever comes back in time is crossed off the list of those who left.
         """
         if not self._leavers_after_ms or not await self.believes():
             return []
@@ -112,15 +112,15 @@ class Housekeeping:
         return forgotten
 
     async def what_is_due(self) -> None:
-        """Do what must not wait for the daily round: once a minute.
+        """Do what must not wait for the daily round.
 
-        Completes deletions that could not be completed at once, deletes versions on their date, and notes
-        beside the backups what was deleted.
+        Complete deletions that could not be completed at once, delete versions on their date, and note next
+        to the backups what was deleted since.
         """
         await kept(self._delete_due(), "what is due cannot be deleted yet, and is tried again", log)
 
     async def _delete_due(self) -> None:
-        # A deletion that has just begun is being worked on by whoever began it.
+        # A younger deletion is still being worked on by whatever began it.
         before = to_ms(self._ledger.clock.now()) - DUE_MS
         open_still = any(each.asked_at <= before for each in await self._ledger.deletions.unfinished())
         async with self._one_at_a_time:
@@ -131,7 +131,7 @@ class Housekeeping:
             await self._forgetting.note_beside_backups()
 
     async def daily(self, is_member: IsMember) -> None:
-        """Sweep, have each guild's admins read what went, and look for members who left."""
+        """Sweep, tell each guild's admins what was deleted, and look for members who left."""
         await kept(self._sweep_all(is_member), "housekeeping is put off until tomorrow", log)
 
     async def _sweep_all(self, is_member: IsMember) -> None:

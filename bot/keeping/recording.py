@@ -20,11 +20,11 @@ from ledger.records import Message, Source
 from ledger.store import Ledger
 
 SPOKEN = (discord.MessageType.default, discord.MessageType.reply)
-"""What somebody said; the other types are Discord's own lines, of pins, boosts and members who join."""
+"""Types of what people say; all others are Discord's own lines about pins, boosts or new members."""
 
 
 class Recording:
-    """Hears messages, in the order in which Discord tells of them."""
+    """Hears messages, in the order in which Discord sends them."""
 
     def __init__(
         self,
@@ -35,7 +35,7 @@ class Recording:
         source: Source,
         tell: Tell = lambda guild_id, text: None,
     ) -> None:
-        """``source`` is noted with each message; ``tell`` has a guild's admins read a text."""
+        """``source`` is stored with each message; ``tell`` reaches a guild's admins."""
         self._ledger = ledger
         self._bot_id = bot_id
         self._source = source
@@ -69,7 +69,7 @@ class Recording:
             await self._ledger.channels.ensure(channel.id, channel.guild.id, channel.name)
 
     def record_of(self, message: discord.Message) -> Message:
-        """Return a message as it is kept."""
+        """Return the message as it would be kept."""
         return replace(record(message, bot_id=self._bot_id()), source=self._source)
 
     async def _keep(self, message: discord.Message, guild: discord.Guild) -> None:

@@ -1,7 +1,7 @@
 """The question before an erasure: two buttons, and who may press them.
 
-Their ids say whom they erase, who may press and, for direct messages, in which server. What was pressed
-is done even if Discord no longer takes an answer.
+Their ids say whom they erase, who may press and, in direct messages, for which server. A press counts even
+if Discord no longer takes an answer to it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from bot.members.receipts import Receipts
 
 @runtime_checkable
 class GivesReceipts(Protocol):
-    """The bot, as far as these buttons need it: Discord hands them nothing but the client."""
+    """What these buttons need of the bot: Discord hands them nothing but the client."""
 
     @property
     def receipts(self) -> Receipts: ...
@@ -28,7 +28,7 @@ class EraseButton(
     LastingButton,
     template=r"forget:(?P<action>erase|keep):(?P<user>\d+):(?P<asker>\d+)(?::(?P<guild>\d+))?",
 ):
-    """Erases a person, or does not; only who was asked may press."""
+    """Erases a person, or keeps them; only the one who was asked may press."""
 
     def __init__(self, action: str, user_id: int, asked_by: int, guild_id: int | None = None) -> None:
         label, style = (
@@ -59,14 +59,14 @@ class EraseButton(
             return
         guild_id = self.guild_id if self.user_id == self.asked_by else None
         if self.user_id != self.asked_by:
-            await admin_check(interaction)  # they may have lost the right since
+            await admin_check(interaction)  # they may have lost the permission since
         bot: object = interaction.client
         assert isinstance(bot, GivesReceipts)  # noqa: S101 - the bot that registered this button
         await bot.receipts.erase(interaction, guild_id or guild_of(interaction).id, self.user_id)
 
 
 def asks_to_erase(user_id: int, *, asked_by: int, guild_id: int | None = None) -> discord.ui.View:
-    """Return the two buttons that ask ``asked_by`` once more; without a guild, in the one they stand in."""
+    """Return the two buttons that ask ``asked_by``; without a guild, they mean the one they are posted in."""
     view = discord.ui.View(timeout=None)
     for action in ("erase", "keep"):
         view.add_item(EraseButton(action, user_id, asked_by, guild_id))

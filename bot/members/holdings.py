@@ -24,14 +24,14 @@ FIELD = 1024
 """Discord's limit for one field of an embed, in characters."""
 GROUND = 160
 GROUNDS = 4
-"""How many declared grounds are quoted, each cut to `GROUND` characters; the export names all."""
+"""How many stated grounds to quote, each cut to `GROUND` characters; the export has them all."""
 
 
 def consent_text(event: ConsentEvent | None) -> str:
     """Return what the member said about consent, and since when that holds."""
     if event is None:
         return (
-            "You were never asked, or never answered: what you write here is not kept. "
+            "You were never asked, or never answered, so what you write here is not kept. "
             "`/privacy opt-in` says yes."
         )
     since = discord.utils.format_dt(from_ms(event.at), "R")
@@ -53,7 +53,7 @@ def kept_text(messages: Sequence[Message], retention_days: int) -> str:
 
 
 def _origins(messages: Sequence[Message]) -> list[str]:
-    """Return a line for each way by which messages came here, the member's own doing first."""
+    """Return a line for each way that messages came here, the member's own doing first."""
     own: Counter[str] = Counter()
     declared: Counter[str] = Counter()
     for message in messages:
@@ -96,7 +96,7 @@ def _until(adapter: Adapter, due: Mapping[str, int], adapter_days: int) -> str:
 
 
 async def everything_about(ledger: Ledger, guild_id: int, user_id: int) -> dict[str, Any]:
-    """Return all that the ledger holds of a person in a guild, for a file of their own."""
+    """Return everything that the ledger holds about a person in a guild, for their export."""
     return {
         "guild": guild_id,
         "user": user_id,

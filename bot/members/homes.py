@@ -1,7 +1,7 @@
-"""Whose server a member's command concerns: the one it is typed in, or, in a direct message, one of theirs.
+"""Which server a member's command is about: the one it is typed in or, in a direct message, one of theirs.
 
-In direct messages only servers are offered, named or taken that hold something of this very person, so
-that nobody learns there which other servers the bot is in, or who is in them.
+Direct messages offer, name and accept only servers that hold something of this very person. So nobody can
+find out there which other servers the bot is in, or who is in them.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from ledger.store import Ledger
 
 CHOICES = 25
 CHOICE = 100
-"""Discord's limits for what is offered while somebody types: choices, and characters of each."""
+"""Discord's limits for suggestions while somebody types: how many, and how many characters each."""
 NOTHING = (
-    "I keep nothing about you, in no server. To say yes, run `/privacy opt-in` in the server that you mean."
+    "I keep nothing about you in any server. To say yes, run `/privacy opt-in` in the server that you mean."
 )
 
 
@@ -36,7 +36,7 @@ class Named(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Home:
-    """A server as the ledger knows it: the person, or the bot, may have left it."""
+    """A server as the ledger knows it; the person, or the bot, may have left it."""
 
     id: int
     name: str
@@ -48,10 +48,10 @@ async def homes_of(ledger: Ledger, user_id: int) -> list[Home]:
 
 
 async def home_of(interaction: discord.Interaction, ledger: Ledger, server: str | None) -> Named:
-    """Return the server that a command concerns; ``server`` is what the person chose or typed.
+    """Return the server that a command is about; ``server`` is what the person chose or typed.
 
     Raises:
-        CheckFailure: there is none, or several and none was chosen.
+        CheckFailure: there is none, or there are several and none was chosen.
     """
     if server is None and interaction.guild is not None:
         return interaction.guild
@@ -79,7 +79,7 @@ async def offered_homes(ledger: Ledger, user_id: int, typed: str) -> list[app_co
 
 
 def _labels(homes: list[Home]) -> list[str]:
-    """Return the servers' names, with the number where two have one name."""
+    """Return the servers' names, with their ids where two share a name."""
     names = Counter(home.name for home in homes)
     return [
         home.name if home.name and names[home.name] == 1 else f"{home.name or 'server'} ({home.id})"

@@ -1,4 +1,4 @@
-"""Who is in a server, asked one by one: a list of all members would need another privileged intent."""
+"""Who is in a server. Asks about one person at a time: the list of members needs a privileged intent."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import discord
 from bot.failures import DISCORD_AWAY
 
 READY_SECONDS = 60.0
-"""How long the daily round waits for Discord before it goes on without."""
+"""How long the daily round waits for Discord before it carries on without."""
 
 
 async def is_member(guild: discord.Guild, user_id: int) -> bool | None:
@@ -24,13 +24,13 @@ async def is_member(guild: discord.Guild, user_id: int) -> bool | None:
 
 
 class Membership:
-    """The same by numbers, also of a bot that is still connecting: it knows no guild before that."""
+    """Asks the same by guild id, and waits for a bot that is still connecting: it knows no guild yet."""
 
     def __init__(self, client: discord.Client) -> None:
         self._client = client
 
     async def __call__(self, guild_id: int, user_id: int) -> bool | None:
-        """Tell whether the person is in the guild; None when that cannot be told now."""
+        """Tell whether the person is in the guild; None when Discord cannot say so now."""
         try:
             async with asyncio.timeout(READY_SECONDS):
                 await self._client.wait_until_ready()

@@ -1,7 +1,7 @@
 """The consent notice: a message with buttons that an admin posts, and what the buttons do.
 
-A button acts for the person who presses it, whoever posted the notice, and works for as long as the
-message stands. Its words are those that consent refers to: change them, and change the version.
+A button acts for the person who presses it, whoever posted the notice, and works for as long as the message
+exists. Consent refers to these very words: whoever changes them has to change their version.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ WORDS = (
 
 YES = f"Thank you! From now on I listen. {WORDS}"
 NO = (
-    "Done: I keep nothing more of what you write, and learn no more from what I have. "
+    "Done: from now on I keep nothing that you write, and learn nothing more from what I have. "
     "`/privacy forget-me` erases that, too."
 )
 
 
 async def opt_in(ledger: Ledger, guild: Named, user_id: int, channel: int | None = None) -> None:
-    """Note that the person agrees: for one channel besides those agreed to, or for all."""
+    """Note that the person agrees: for one more channel, or for all of them."""
     await ledger.guilds.ensure(guild.id, guild.name)
     scope: tuple[int, ...] = ()
     if channel is not None:
@@ -42,7 +42,7 @@ async def opt_in(ledger: Ledger, guild: Named, user_id: int, channel: int | None
 
 
 async def opt_out(ledger: Ledger, guild: Named, user_id: int) -> None:
-    """Note that the person does not agree (any more)."""
+    """Note that the person does not agree, or no longer does."""
     await ledger.guilds.ensure(guild.id, guild.name)
     await ledger.consent.opt_out(guild.id, user_id)
 

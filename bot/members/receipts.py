@@ -1,4 +1,4 @@
-"""Erasing a person, and the receipt for it: given at once, or owed until Discord takes it."""
+"""Erases people, and gives them a receipt: at once, or as soon as Discord takes it."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from ledger.store import Ledger
 log = logging.getLogger(__name__)
 
 OWED_MS = 30 * DAY_MS
-"""How long a receipt is owed that could not be given; `/privacy receipt` shows it for good."""
+"""How long to keep trying to deliver a receipt; `/privacy receipt` shows it for good."""
 ANSWERING_MS = 60_000
-"""A deletion as young as this is being answered by whoever began it."""
+"""A younger deletion is still being answered where it was asked for."""
 
 
 class Receipts:
-    """Erases people and tells them what was erased."""
+    """Erases people, and tells them what was erased."""
 
     def __init__(self, client: discord.Client, *, ledger: Ledger, forgetting: Forgetting) -> None:
         self._client = client
@@ -32,7 +32,7 @@ class Receipts:
         self._sent: set[int] = set()
 
     async def erase(self, interaction: discord.Interaction, guild_id: int, user_id: int) -> None:
-        """Forget a person, whatever becomes of the answer; who asked for themselves is owed the receipt."""
+        """Forget a person, whatever becomes of the answer; members who asked for themselves get a receipt."""
         await acknowledge(interaction, thinking=False)
         own = interaction.user.id == user_id
         asked_by = "member" if own else f"admin {interaction.user.id}"
@@ -41,15 +41,15 @@ class Receipts:
             await self._ledger.deletions.told(receipt.id)
 
     async def deliver_owed(self) -> None:
-        """Send the receipts that members could not be given when they asked to be forgotten."""
+        """Send the receipts that could not be delivered when members asked to be forgotten."""
         now = to_ms(self._ledger.clock.now())
         for receipt in await self._ledger.deletions.untold(since=now - OWED_MS, until=now - ANSWERING_MS):
             if receipt.id in self._sent or await self._send(receipt):
-                self._sent.add(receipt.id)  # noted below, or, while the database cannot be written, here
+                self._sent.add(receipt.id)  # noted below; here, too, in case the database cannot be written
                 await self._ledger.deletions.told(receipt.id)
 
     async def _send(self, receipt: Deletion) -> bool:
-        """Send a receipt as a direct message; tell whether that need not be tried again."""
+        """Send a receipt as a direct message; return False if that has to be tried again."""
         guild = self._client.get_guild(receipt.guild_id)
         server = plain(guild.name) if guild is not None else "a server"
         try:
@@ -81,7 +81,7 @@ def receipt_text(receipt: Deletion) -> str:
             )
     if receipt.completed_at is None:
         lines.append(
-            "The last traces in the database's log go within a day; until then this is not complete."
+            "The last traces leave the database's log within a day; until then this is not complete."
         )
     if not receipt.versions:
         lines.append("No version had learned from it.")

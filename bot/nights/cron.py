@@ -1,8 +1,8 @@
-"""A cron line read off a time zone's wall clock: each time that it names comes once, as an instant.
+"""A cron line, read off a time zone's wall clock: each time that it names comes exactly once.
 
-cronsim reads the line as Debian's cron does. For lines with a star in minute or hour it also counts the
-hours of a change of the clocks as cron does; for the others, which name times of day, the zone is applied
-here: a time that the clock leaves out comes an hour later, one that it shows twice comes the first time.
+cronsim reads the line as Debian's cron does. For lines with a star in minute or hour it also treats a change
+of the clocks as cron does. The others name times of day, for which this module applies the zone: a time that
+the clock skips comes an hour later, and of a time that it shows twice the first counts.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from apscheduler.triggers.base import BaseTrigger
 from cronsim import CronSim
 
 _LONGEST_CHANGE = timedelta(hours=3)
-"""More than any clock is put forward or back at once."""
+"""More than any clock is put forward or back at a time."""
 
 
 class WallClockCron(BaseTrigger):
     """An APScheduler trigger for a cron line of five fields."""
 
     def __init__(self, line: str, zone: ZoneInfo) -> None:
-        """``line`` is one that the settings' check has taken."""
+        """``line`` has passed the settings' check."""
         self._line, self._zone = line, zone
         minute, hour, *_ = line.split()
         self._names_times = not (minute.startswith("*") or hour.startswith("*"))
@@ -49,7 +49,7 @@ class WallClockCron(BaseTrigger):
             for shown in CronSim(self._line, wall, reverse=back):
                 yield shown.replace(tzinfo=self._zone, fold=0).astimezone(UTC)
         else:
-            # cronsim leaves out the time that it starts from.
+            # cronsim skips the very time that it starts from.
             step = timedelta(minutes=1) if back else timedelta(minutes=-1)
             for due in CronSim(self._line, (start + step).astimezone(self._zone), reverse=back):
                 yield due.astimezone(UTC)

@@ -1,7 +1,7 @@
 """When nights happen: a cron line in a time zone, and missed nights made up.
 
-APScheduler wakes this room; whether a night is due is decided here, against the injected clock and
-the ledger's runs, so that a wake-up which comes late, twice or not at all changes nothing.
+APScheduler only wakes this module up. Whether a night is due is decided here, by the injected clock and the
+ledger's runs, so that a wake-up that comes late, twice or not at all changes nothing.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from ledger.store import Ledger
 log = logging.getLogger(__name__)
 
 Tell = Callable[[int, str], None]
-"""Has a guild's admins read a text; returns at once."""
+"""Posts a text for a guild's admins; returns at once."""
 
 
 def silent(guild_id: int, text: str) -> None:
@@ -37,15 +37,15 @@ async def always() -> bool:
 
 
 LEFT_OUT = (
-    "😴 The night that was due <t:{at}:t> is left out: another one is under way (`/train status`). "
-    "What it does not see, the next one does."
+    "😴 I skip the night that was due <t:{at}:t>, because another one is under way (`/train status`). "
+    "What it does not learn from, the next one does."
 )
 
 SCHEDULED = "schedule"
 MADE_UP = "schedule, made up"
 TAKEN_UP = "schedule, taken up again"
 ATTEMPTS = 3
-"""How often one due night is begun or gone on with: what killed it three times kills it again."""
+"""How often to begin or resume the same night: what killed it three times would kill it again."""
 
 
 class NightSchedule:
@@ -66,7 +66,7 @@ class NightSchedule:
         tell: Tell = silent,
         believes: Callable[[], Awaitable[bool]] = always,
     ) -> None:
-        """``tell`` has a guild's admins read a text; ``believes`` says whether the clock can be believed."""
+        """``tell`` posts a text for a guild's admins; ``believes`` says whether to believe the clock."""
         self._zone = ZoneInfo(timezone)
         self._trigger = WallClockCron(cron, self._zone)
         self._grace = timedelta(minutes=misfire_grace_minutes)
@@ -105,15 +105,15 @@ class NightSchedule:
         return due.astimezone(self._zone) if due else None
 
     def last_due(self) -> datetime | None:
-        """Return when a night was last due, in the schedule's time zone, however long ago."""
+        """Return when a night was last due, however long ago, in the schedule's time zone."""
         due = self._trigger.last_due(self._clock.now())
         return due.astimezone(self._zone) if due else None
 
     async def tick(self) -> list[int]:
-        """Start the night of every guild that is due and was not begun; return those guilds' ids.
+        """Start the night of every guild whose night is due and has not begun; return those guilds' ids.
 
-        Called by APScheduler at the due time, at start for nights that were missed while the bot
-        was off, and whenever the clock was moved.
+        Called at the due time, at start (for nights that were missed while the bot was off), and whenever
+        the demo moves its clock.
         """
         due = self.last_due()
         if not self._enabled or due is None or not await self._believes():
@@ -135,24 +135,24 @@ class NightSchedule:
         return started
 
     def tell_with(self, tell: Tell) -> None:
-        """Have ``tell`` bring texts to a guild's admins from now on: the bot is made after the schedule."""
+        """Use ``tell`` from now on to reach a guild's admins: the bot is made after the schedule."""
         self._tell = tell
 
     def _leave_out(self, guild_id: int, due: datetime) -> None:
-        """Say, once a due time, that a night is left out because another runs."""
+        """Say once that a due night is skipped because another one is running."""
         if self._left_out.get(guild_id) == due:
             return
         self._left_out[guild_id] = due
-        log.info("guild %d is being trained already; the scheduled night is left out", guild_id)
+        log.info("guild %d is being trained already; its scheduled night is skipped", guild_id)
         self._tell(guild_id, LEFT_OUT.format(at=int(due.timestamp())))
 
     async def _ended(self, night: WatchedNight) -> None:
-        """Take a night up again whose trainer died: killed for memory, perhaps."""
+        """Resume a night whose trainer died, perhaps killed for lack of memory."""
         if night.died:
             self._background.run(self._make_up(), name="cut-off-night")
 
     async def _cut_off(self, guild_id: int, due: datetime) -> bool:
-        """Tell whether the night since ``due`` was cut off, by a kill or a power cut, and may be taken up."""
+        """Tell whether the night since ``due`` was cut off (killed, or by a power cut) and may be resumed."""
         if self._nights.current(guild_id) is not None:
             return False
         runs = await self._ledger.runs.of_guild(guild_id, limit=1)
@@ -161,7 +161,7 @@ class NightSchedule:
         return await self._ledger.runs.attempts(guild_id, to_ms(due)) < ATTEMPTS
 
     async def _begun_since(self, guild_id: int, due: datetime) -> bool:
-        """Tell whether a night due at ``due`` has been seen to, or came before the guild did."""
+        """Tell whether the night due at ``due`` has begun, or was due before the guild was known."""
         first_seen = await self._ledger.guilds.first_seen(guild_id)
         if first_seen is None or from_ms(first_seen) > due:
             return True
@@ -171,12 +171,12 @@ class NightSchedule:
         now = self._clock.now()
         last = self._nights.last.get(guild_id)
         if last is not None and due <= last.started_at <= now:
-            return True  # it failed before it could write a run; the next due time tries again
-        # What was begun while the clock was ahead says nothing about the days that it had skipped.
+            return True  # it failed before it could record a run; the next due time tries again
+        # A run from the future was begun while the clock was ahead, and says nothing about the days since.
         return await self._ledger.runs.begun_between(guild_id, to_ms(due), to_ms(now))
 
     def _missed(self, due: datetime) -> None:
-        log.warning("the night of %s was missed by more than its grace; it is made up", due)
+        log.warning("the night of %s was missed by more than its grace period; it is made up", due)
         self._background.run(self._make_up(), name="missed-night")
 
     async def _make_up(self) -> None:

@@ -1,4 +1,4 @@
-"""Whether a base model's chat template takes the prompts that the bot makes, found without torch.
+"""Whether a base model's chat template accepts the bot's prompts; finds out without torch.
 
 Renders as transformers does: Jinja in a sandbox, with its three additions.
 """
@@ -23,7 +23,7 @@ _TURNS = [
 
 
 def own_template(folder: Path) -> str:
-    """Return the chat template that stands in a model's folder, or an empty text."""
+    """Return the chat template in a model's folder, or an empty text."""
     page = folder / "chat_template.jinja"
     if page.is_file():
         return page.read_text(encoding="utf-8")
@@ -31,14 +31,14 @@ def own_template(folder: Path) -> str:
         held = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8")).get("chat_template")
     except (OSError, ValueError, AttributeError):
         return ""
-    if isinstance(held, list):  # several, by name
+    if isinstance(held, list):  # several templates, by name
         named = {each.get("name"): each.get("template") for each in held if isinstance(each, dict)}
         held = named.get("default")
     return held if isinstance(held, str) else ""
 
 
 def chat_template_fault(template: str) -> str:
-    """Return what keeps the template from taking the bot's prompts, with the fix, or an empty text."""
+    """Return why the template does not accept the bot's prompts, with the fix, or an empty text."""
     if not template:
         return f"The base model has no chat template: {_FIX}."
     environment = ImmutableSandboxedEnvironment(

@@ -1,6 +1,6 @@
 """The engine over HTTP: OpenAI chat completions and vLLM's runtime LoRA calls.
 
-Talks to the bot's own engine and to a vLLM server alike; which one is only a URL and a key.
+Talks to the bot's own engine and to a vLLM server alike; only the URL and the key differ.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ BASE = "base"
 
 
 PATIENCE_SECONDS = 1.5
-"""How long a sign of life may take; Discord gives a command three seconds to answer."""
+"""How long a sign of life may take: Discord gives a command three seconds to answer."""
 
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where the engine is; ``base_model`` is the name that an external server gives to its base."""
+    """Where the engine is; ``base_model`` is what an external server calls its base model."""
 
     url: str
     key: str
@@ -36,25 +36,25 @@ class Address:
 
 @dataclass(frozen=True, slots=True)
 class AnswerSampling:
-    """How an answer is drawn; the defaults change nothing, and what changes nothing is not sent."""
+    """How to draw an answer. The defaults change nothing, and what changes nothing is not sent."""
 
     max_tokens: int
     temperature: float
     top_p: float
     top_k: int = 0
-    """Likeliest words that are drawn from; 0: all."""
+    """How many of the likeliest tokens to draw from; 0: all."""
     min_p: float = 0.0
-    """Least likelihood of a word, as a share of the likeliest one's."""
+    """Least probability of a token, as a share of the likeliest one's."""
     repetition_penalty: float = 1.0
-    """Divides the scores of what stands in the prompt or the answer already (vLLM's, not OpenAI's)."""
+    """Divides the scores of tokens that are in the prompt or the answer already (vLLM's, not OpenAI's)."""
     frequency_penalty: float = 0.0
-    """Taken off a word's score for each time that the answer holds it."""
+    """Taken off a token's score for each time that the answer holds it."""
     presence_penalty: float = 0.0
-    """Taken off a word's score once the answer holds it."""
+    """Taken off a token's score once the answer holds it."""
     seed: int | None = None
 
     def fields(self) -> dict[str, Any]:
-        """Return what a request says: a server that knows OpenAI's fields alone refuses vLLM's."""
+        """Return the request's fields: a server that knows only OpenAI's refuses vLLM's."""
         always = {"max_tokens": self.max_tokens, "temperature": self.temperature, "top_p": self.top_p}
         neutral = {"top_k": 0, "min_p": 0.0, "repetition_penalty": 1.0}
         neutral |= {"frequency_penalty": 0.0, "presence_penalty": 0.0}
@@ -64,21 +64,21 @@ class AnswerSampling:
 
 @dataclass(frozen=True, slots=True)
 class AnswerPiece:
-    """A few more words of an answer; ``finish`` says why it ended, with its last piece."""
+    """A few more words of an answer; ``finish``, in the last piece, says why it ended."""
 
     text: str
     finish: str = ""
 
 
 AT_LIMIT = "length"
-"""Why an answer ended that was not allowed to be longer."""
+"""Why an answer ended that was not allowed to get longer."""
 
 
 class EngineClient:
     """Asks for answers and moves adapters in and out.
 
-    ``address`` is asked anew for every call, because the bot's own engine gets a new port and key
-    at each start; it raises EngineError while there is none.
+    Calls ``address`` for every request, because the bot's own engine gets a new port and key at each
+    start; it raises EngineError while there is no engine.
     """
 
     def __init__(
@@ -101,14 +101,14 @@ class EngineClient:
         guild_id: int | None,
         stop: Sequence[str] = (),
     ) -> AsyncGenerator[AnswerPiece]:
-        """Yield the answer's pieces as they are generated.
+        """Yield an answer piece by piece, as it is generated.
 
-        The answer ends in front of the first of ``stop``, no part of which is ever yielded. The last piece
-        says why it ended: "stop" where the model or a stop sequence ended it, ``AT_LIMIT`` at the limit.
+        The answer ends before the first of ``stop``, of which nothing is ever yielded. The last piece says
+        why it ended: "stop" if the model or a stop sequence ended it, ``AT_LIMIT`` at the limit.
 
         Raises:
             EngineBusy: the engine's queue is full.
-            EngineError: it refused, cannot be reached, or broke off.
+            EngineError: it refuses, cannot be reached, or breaks off.
         """
         body: dict[str, Any] = {
             "model": self._model(model),
@@ -132,7 +132,7 @@ class EngineClient:
         """Have the engine load an adapter version.
 
         Raises:
-            AdapterError: it refuses this version.
+            AdapterError: it refuses the version.
             EngineError: it cannot be reached.
         """
         body = {"lora_name": version, "lora_path": path}
@@ -145,7 +145,7 @@ class EngineClient:
             raise AdapterError(f"The engine does not take {version}: {error.detail}") from error
 
     async def unload(self, version: str, *, guild_id: int) -> None:
-        """Have the engine drop an adapter version; one that it does not hold is fine."""
+        """Have the engine drop an adapter version, if it holds it."""
         try:
             async with self._request("POST", "/v1/unload_lora_adapter", {"lora_name": version}, guild_id):
                 return
@@ -159,7 +159,7 @@ class EngineClient:
             return [str(entry["id"]) for entry in (await response.json())["data"]]
 
     async def healthy(self) -> bool:
-        """Tell whether the engine answers, and soon."""
+        """Tell whether the engine answers promptly."""
         try:
             async with (
                 asyncio.timeout(self._patience_seconds),
@@ -210,7 +210,7 @@ def _refusal(status: int, text: str) -> EngineError:
         error = error.get("error", error)
         detail = str(error.get("message", detail)) if isinstance(error, dict) else str(error)
     except (ValueError, AttributeError):
-        pass  # not JSON: the text itself is the detail
+        pass  # no JSON, so the text itself is the detail
     if status == 503:
         return EngineBusy(f"The engine is busy: {detail}")
     return EngineRefusal(status, detail)

@@ -1,7 +1,7 @@
-"""The bot's own engine: a child process, started, watched and restarted.
+"""The bot's own engine, a child process: starts, watches and restarts it.
 
-Never loads a model itself. A token is made at each start and passed by environment, so that no
-other user of the machine can talk to the engine or read the token from the process list.
+Never loads a model itself. Makes a new token for each start and passes it in the environment, so that no
+other user of the machine can talk to the engine, or read the token in the process list.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from ledger.errors import EngineError, EngineLoading
 log = logging.getLogger(__name__)
 
 RESTART_DELAYS = (1.0, 2.0, 5.0, 15.0, 60.0)
-"""Seconds before each restart in a row; the last is repeated."""
+"""Seconds before each restart in a row; the last one repeats."""
 STOP_SECONDS = 15.0
 
 
 class EngineProcess:
-    """``async with EngineProcess(config) as engine``; ``engine.address()`` once it serves."""
+    """``async with EngineProcess(config) as engine``; then ``engine.address()`` once it serves."""
 
     def __init__(
         self,
@@ -49,10 +49,10 @@ class EngineProcess:
         self._watcher: asyncio.Task[None] | None = None
         self._started = asyncio.Event()
         self.generation = 0
-        """Counts starts; whatever was loaded before the last one is gone."""
+        """Counts starts: what was loaded before the latest one is gone."""
         self.restarts = 0
         self.problem = ""
-        """Why it does not serve at the moment; empty while it does."""
+        """Why it is not serving now; empty while it is, or is starting."""
 
     async def __aenter__(self) -> Self:
         self._watcher = asyncio.create_task(self._watch(), name="engine-watch")
@@ -89,7 +89,7 @@ class EngineProcess:
         self.address()
 
     async def _watch(self) -> None:
-        """Start the engine, wait for its end, and start it again, each time a little later."""
+        """Start the engine, wait for its end, and start it again; wait longer after each failure in a row."""
         failures = 0
         while True:
             served = await self._serve_once()
@@ -135,14 +135,15 @@ class EngineProcess:
             *self._command,
             "--port",
             str(self._port),
-            stdin=asyncio.subprocess.PIPE,  # closes when this process dies, and the engine ends with it
+            # It closes when the bot dies, even if the bot is killed; the engine ends with it.
+            stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             limit=2**20,
             env={**os.environ, "NIGHTSCHOOL_ENGINE_TOKEN": token},
         )
 
     async def _announced(self, process: asyncio.subprocess.Process) -> str | None:
-        """Return the URL that the engine prints when it serves; None if it ends before that."""
+        """Return the URL that the engine prints once it serves; None if it ends before that."""
         assert process.stdout is not None  # noqa: S101 - it was asked for
         async for line in process.stdout:
             try:
@@ -164,7 +165,7 @@ class EngineProcess:
 
 
 async def _drained(process: asyncio.subprocess.Process) -> None:
-    """Read what it prints until it ends: a full pipe would stop it in the middle of an answer."""
+    """Read what it prints until it ends: a full pipe (64 KiB) would stop it in the middle of an answer."""
     assert process.stdout is not None  # noqa: S101 - it was asked for
     while await process.stdout.read(2**16):
         pass

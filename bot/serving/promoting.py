@@ -1,4 +1,4 @@
-"""Promotion and rollback by hand: the ledger's champion changes, and the engine follows, or neither does."""
+"""Promotion and rollback by hand: either ledger and engine both change, or neither does."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ledger.store import Ledger
 
 
 class Promoting:
-    """Changes what serves, for admins; each call returns what they should read."""
+    """Changes which version serves; each call returns what the admin should read."""
 
     def __init__(self, ledger: Ledger, serving: ServedVersions) -> None:
         self._ledger = ledger
@@ -20,8 +20,8 @@ class Promoting:
         """Let a version serve.
 
         Raises:
-            AdapterError: the guild has no such version, or the engine does not take it; what served
-                before serves again.
+            AdapterError: the guild has no such version, or the engine refuses it; then the version that
+                served before serves again.
         """
         before = await self._ledger.adapters.champion(guild_id)
         adapter = await self._ledger.adapters.require(guild_id, version)
@@ -53,11 +53,11 @@ class Promoting:
         """Go back to what served before ``version``.
 
         Raises:
-            AdapterError: the version is not this guild's, or does not serve (any more).
+            AdapterError: the version is not this guild's, or is not serving.
         """
         adapter = await self._ledger.adapters.require(guild_id, version)
         if adapter.state != "champion":
-            raise AdapterError(f"`{version}` does not serve any more; see /adapter list.")
+            raise AdapterError(f"`{version}` no longer serves; see /adapter list.")
         return await self.roll_back(guild_id, by=by)
 
 

@@ -1,8 +1,8 @@
 """Which adapter version answers for which guild, and how one takes the place of another.
 
-A swap loads the new version, routes new requests to it, lets the old one's requests end, and
-unloads it: no request fails and none waits for the drain. The ledger's champion rows are the truth;
-this room follows them, whoever changed them.
+A swap loads the new version, sends new requests to it, lets the old one's requests end, and unloads it: no
+request fails, and none waits for the old ones. The ledger's champion rows are the truth, and this module
+follows them, no matter who changes them. It looks every two seconds, or as soon as somebody nudges it.
 """
 
 from __future__ import annotations
@@ -69,16 +69,16 @@ class ServedVersions:
         return self._routes.get(guild_id) if guild_id is not None else None
 
     def refusal(self, version: str) -> str | None:
-        """Return why the engine does not take a version, if it was tried."""
+        """Return why the engine refused a version; None if it did not, or was not asked."""
         return self._refused.get(version)
 
     def retry(self, version: str) -> None:
-        """Let the engine be asked again for a version that it refused; its files may be mended."""
+        """Ask the engine again for a version that it refused: its files may have been mended."""
         self._refused.pop(version, None)
 
     @asynccontextmanager
     async def lease(self, guild_id: int | None) -> AsyncIterator[tuple[str, str | None]]:
-        """Give (model name for the engine, adapter version) and hold the version while in use."""
+        """Give (model name for the engine, adapter version), and keep the version loaded while in use."""
         version = self.version(guild_id)
         model = version or BASE
         self._running[model] += 1
@@ -90,8 +90,8 @@ class ServedVersions:
                 self._nudged.set()
 
     async def sync(self) -> None:
-        """Look at the ledger now, and return once what it says is served (or was refused)."""
-        target = self._rounds + 2  # the round under way may have read the ledger before the change
+        """Look at the ledger now, and return once its champions serve or were refused."""
+        target = self._rounds + 2  # the current round may have read the ledger before the change
         self._nudged.set()
         async with self._synced:
             while self._rounds < target:
@@ -99,7 +99,7 @@ class ServedVersions:
                 self._nudged.set()
 
     def forget(self, version: str) -> None:
-        """Note that the engine does not hold the version (any more); the next round loads it again."""
+        """Note that the engine no longer holds the version; the next round loads it again."""
         for guild_id, routed in list(self._routes.items()):
             if routed == version:
                 del self._routes[guild_id]
@@ -112,12 +112,12 @@ class ServedVersions:
                 await self._round()
             except EngineError as error:
                 log.warning("adapters are not in step with the ledger yet: %s", error)
-            except Exception:  # whoever waits for the next round must not wait for ever
+            except Exception:  # sync() waits for the next round, and must not wait for ever
                 log.exception("adapters could not be brought in step with the ledger")
             async with self._synced:
                 self._rounds += 1
                 self._synced.notify_all()
-            # Not wait_for: in Python 3.11 it loses a cancellation that comes together with the event.
+            # Not wait_for: in Python 3.11 it loses a cancellation that arrives together with the event.
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self._poll_seconds):
                     await self._nudged.wait()
@@ -137,7 +137,8 @@ class ServedVersions:
                 await self._switch(guild_id, adapter)
         for guild_id, version in list(self._routes.items()):
             champion = champions.get(guild_id)
-            # Where the engine refuses the champion, what served goes on; but not beyond its own end.
+            # If the engine refuses the champion, the version that served keeps serving, but not beyond the
+            # date by which a deletion requires it to go.
             stays = champion is not None and (
                 champion.version == version or await self._ledger.deletions.may_serve(version)
             )
@@ -147,9 +148,9 @@ class ServedVersions:
         self._seen_generation = generation
 
     async def _unload_strangers(self) -> None:
-        """Have an engine that was there before drop our guilds' versions that this object did not load.
+        """Have an engine that is older than this object drop all versions of our guilds.
 
-        One may have been deleted since, and after a restore another one may come to have its name.
+        One of them may have been deleted since; and after a restore, another may have got its name.
         """
         ours = await self._ledger.guilds.all()
         for name in await self._engine.models():
@@ -162,7 +163,7 @@ class ServedVersions:
         try:
             await self._engine.load(adapter.version, adapter.path, guild_id=guild_id)
         except AdapterError as error:
-            # What serves goes on serving; the refusal shows in /bot status and in the log.
+            # What serves keeps serving; the refusal shows in /bot status and in the log.
             self._refused[adapter.version] = str(error)
             log.error("%s stays out: %s", adapter.version, error)
             return

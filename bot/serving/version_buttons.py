@@ -14,14 +14,14 @@ from bot.serving.promoting import Promoting
 
 @runtime_checkable
 class Promotes(Protocol):
-    """The bot, as far as this button needs it: Discord hands it nothing but the client."""
+    """What this button needs of the bot: Discord hands it nothing but the client."""
 
     @property
     def promoting(self) -> Promoting: ...
 
 
 class VersionButton(LastingButton, template=r"night:(?P<action>promote|rollback):(?P<version>g\d+-v\d{6})"):
-    """Promotes or rolls back the version of one report; every press is checked for the right to."""
+    """Promotes or rolls back the version of one report; checks the permission at every press."""
 
     def __init__(self, action: str, version: str) -> None:
         label, style = (

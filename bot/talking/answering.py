@@ -1,7 +1,7 @@
 """From a question to an answer that streams into Discord: a bounded queue and its workers.
 
-Knows no Discord event and no prompt rule: it is handed a prompt and a place to write. Reading from the
-engine never waits for Discord; the scribe writes (:mod:`bot.talking.scribe`).
+Knows no Discord event and no prompt rule: it gets a prompt and somewhere to write. Reading from the
+engine never waits for Discord, because the scribe does the writing (:mod:`bot.talking.scribe`).
 """
 
 from __future__ import annotations
@@ -28,32 +28,32 @@ from ledger.talk.prompts import Turn, shortened
 
 log = logging.getLogger(__name__)
 
-BUSY = "I'm talking to a lot of people right now. Whoever got no answer, ask me again in a moment?"
+BUSY = "I'm talking to a lot of people right now. If you got no answer, ask me again in a moment?"
 DOWN = "My head is somewhere else just now: the model isn't running. An admin can look at `/bot status`."
 WAKING = "I'm just waking up. Give me a moment."
-BROKEN = "Something broke on my side, and I lost my words. An admin finds the reason in my log."
+BROKEN = "Something broke on my side, and I lost my words. An admin can find the reason in my log."
 BROKE_OFF = "I lost my train of thought here."
-RESTARTING = "I'm about to restart. Whoever got no answer, ask me again in a minute?"
+RESTARTING = "I'm about to restart. If you got no answer, ask me again in a minute?"
 INTERRUPTED = "I was interrupted here by a restart."
 SPEECHLESS = "…I have no words."
 ATTEMPTS = 4
-"""How often an answer is asked for; three halvings fit text of which each letter is two tokens."""
+"""How often to ask for an answer: three halvings of the prompt fit even text with two tokens a letter."""
 LIVELY = 0.7
-"""The least temperature of a second try: at zero it would be the same again."""
+"""The lowest temperature of a second try: at zero the same nothing would come out again."""
 STOPS = 16
-"""Stop sequences of a request; which of many names an answer goes on with the mouth finds all the same."""
+"""Stop sequences in a request. They only save work: the mouth cuts an answer at any of the names anyway."""
 WAKING_SECONDS = 120.0
-"""How long a question waits for an engine that loads its model."""
+"""How long a question waits for an engine that is still loading its model."""
 WAKING_POLL_SECONDS = 0.5
 GRACE_SECONDS = 4.0
-"""How long a bot that stops goes on with answers under way; a container is killed after ten."""
+"""How long a stopping bot keeps working on its answers; Docker kills a container after ten seconds."""
 LAST_WORDS_SECONDS = 2.0
-"""How long its last words may then take to arrive."""
+"""How long its last words may take to reach Discord after that."""
 
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """What the model is asked; ``names`` are those whose lines it must not write."""
+    """What to ask the model; it must not write lines for anybody in ``names``."""
 
     turns: Sequence[Turn]
     names: Collection[str] = ()
@@ -64,7 +64,7 @@ Answered = Callable[[str, str | None], Awaitable[None]]
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """One thing to answer; ``answered`` is called with the text and the version that wrote it."""
+    """One thing to answer; ``answered`` gets the text and the version that wrote it."""
 
     guild_id: int | None
     asker_id: int
@@ -72,25 +72,25 @@ class Question:
     destination: Destination
     answered: Answered
     id: int = 0
-    """By which it may be withdrawn: that of the message that asks."""
+    """The id of the message that asks, by which the question can be withdrawn; 0 for a slash command."""
 
 
 @dataclass(frozen=True, slots=True)
 class Declined:
-    """Why a question is not taken; ``text`` is for the asker, empty when silence is kinder."""
+    """Why a question was not taken; ``text`` is for the asker, and empty when silence is kinder."""
 
     text: str
 
 
 @dataclass(slots=True)
 class _Open:
-    """A question that was taken and has no answer yet."""
+    """A question that was taken and not answered yet."""
 
     question: Question
     draft: AnswerDraft
     withdrawn: bool = False
     delivering: bool = False
-    """Whether the answer is ready and waits to be written."""
+    """Whether the answer is ready and waiting to be written."""
 
 
 class _Withdrawn(Exception):
@@ -142,17 +142,17 @@ class Answering:
 
     @property
     def waiting(self) -> int:
-        """How many questions wait for a worker."""
+        """How many questions are waiting for a worker."""
         return self._queue.qsize()
 
     async def drained(self) -> None:
-        """Return once every question that was taken has been answered, and the answer is written."""
+        """Return once every question that was taken is answered, and every answer written."""
         await self._queue.join()
         while self._deliveries:
             await asyncio.wait(set(self._deliveries))
 
     async def wind_down(self, *, seconds: float = GRACE_SECONDS) -> None:
-        """Take no more questions; end the answers under way, or mark where each was interrupted."""
+        """Take no more questions; finish the answers under way, or mark where each was interrupted."""
         self._closing = True
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
@@ -166,7 +166,7 @@ class Answering:
                 self._deliver(left, said, None, INTERRUPTED)
             elif self._courtesy.says(("channel", left.question.destination.channel)):
                 self._deliver(left, "", None, RESTARTING)
-            else:  # one line for all who wait in a channel: it takes five in five seconds
+            else:  # one line for everybody waiting in a channel: Discord takes five in five seconds
                 self._open.remove(left)
                 self._track(left.draft.drop(), "withdrawal")
         if self._deliveries:
@@ -176,7 +176,7 @@ class Answering:
         await asyncio.gather(*self._deliveries, return_exceptions=True)
 
     def declines(self, asker_id: int) -> Declined | None:
-        """Tell why a question of this person would not be taken now; None if it would."""
+        """Return why a question from this person would not be taken now; None if it would."""
         if self._closing:
             return Declined(RESTARTING)
         wait = self._courtesy.wait(asker_id)
@@ -187,8 +187,8 @@ class Answering:
     def ask(self, question: Question) -> Declined | None:
         """Queue the question, or say why not.
 
-        In a channel everybody reads the reason, so that a person is told once to wait, and a channel
-        once that it is too much; then there is silence for a while.
+        Everybody in a channel reads the reason. So a person is asked to wait only once, and a channel hears
+        only once that it is asking too much; then there is silence for a while.
         """
         if question.id in self._taken:
             return Declined("")  # heard live, and once more when the bot caught up
@@ -210,11 +210,11 @@ class Answering:
         return self._closing or self._queue.full()
 
     def remark(self, destination: Destination, text: str) -> None:
-        """Say something about the bot itself; returns at once."""
+        """Say something about the bot itself; return at once."""
         self._track(self._scribes.draft(destination).finish(aside(text)), "remark")
 
     def withdraw(self, question_ids: Collection[int]) -> None:
-        """Answer questions no more that somebody deleted, and take back what was written."""
+        """Drop questions that somebody deleted, and take back what was already written."""
         for each in self._open:
             if each.question.id in question_ids and not each.withdrawn:
                 each.withdrawn = True
@@ -239,17 +239,17 @@ class Answering:
         except EngineBusy:
             note = BUSY
         except EngineError as error:
-            # Not its text: a server that repeats what it was asked would put prompts into the log.
+            # Not the error's text: a server that repeats its request would put prompts into the log.
             log.warning("no answer: %s %s", type(error).__name__, getattr(error, "status", ""))
             note = DOWN
-        except Exception:  # whatever it is, the person must not wait for an answer that never comes
+        except Exception:  # a defect, but nobody may be left waiting for an answer that never comes
             log.exception("an answer failed")
             note = BROKEN
         if taken.withdrawn:
             self._open.remove(taken)
             return
         if not text and (text := without_asides(taken.draft.text)):
-            note = BROKE_OFF  # what was written stays
+            note = BROKE_OFF  # what people have already read stays
         self._deliver(taken, text, version, note)
 
     def _deliver(self, taken: _Open, text: str, version: str | None, note: str) -> None:
@@ -257,26 +257,26 @@ class Answering:
         self._track(self._delivered(taken, text, version, note), "delivery")
 
     async def _delivered(self, taken: _Open, text: str, version: str | None, note: str) -> None:
-        """Have the answer written, and then noted as it stands."""
+        """Write the answer, then record what really stands in Discord."""
         parts = [text, aside(note) if note else ""]
         try:
             written = await taken.draft.finish("\n".join(part for part in parts if part))
         finally:
             self._open.remove(taken)
-        if taken.withdrawn:  # deleted before its answer stood
+        if taken.withdrawn:  # the question was deleted while its answer was being written
             return
         stands = text if written else without_asides(taken.draft.shown)
         if stands:
             await taken.question.answered(stands, version)
 
     def _track(self, work: Awaitable[object], name: str) -> None:
-        """Do ``work`` beside the next answer; its failure is logged and concerns no other."""
+        """Do ``work`` while the next answer begins; log its failure, which concerns no other answer."""
         delivery = asyncio.create_task(_done(work, name), name=name)
         self._deliveries.add(delivery)
         delivery.add_done_callback(self._deliveries.discard)
 
     async def _think(self, taken: _Open) -> tuple[str, str | None]:
-        """Return the answer and the version that wrote it; one without a word is asked for once more."""
+        """Return the answer and the version that wrote it; ask once more if it is empty."""
         if taken.withdrawn:
             raise _Withdrawn
         prompt = await taken.question.prompt()
@@ -291,9 +291,8 @@ class Answering:
     ) -> tuple[str, str | None]:
         """Stream one answer into its draft; return its text and the version that wrote it.
 
-        Asked again where the engine was restarted in between and no longer holds the version, with the
-        newer half of the context where it found the prompt too long, and when an engine that is
-        loading its model has done so.
+        Asks again when the engine has restarted and no longer holds the version (404), when it finds the
+        prompt too long (400; then with the newer half of the context), and once it has loaded its model.
         """
         turns, attempt, awake_by = prompt.turns, 0, self._monotonic() + WAKING_SECONDS
         while True:
@@ -327,7 +326,8 @@ class Answering:
         sampling: AnswerSampling,
     ) -> str:
         mouth, finish = Mouth(names), ""
-        # The engine need not go on where the mouth would end: it is spared the rest of a transcript.
+        # A small model writes the other speakers' lines, too. The mouth would cut them; this saves the
+        # engine from generating them in the first place.
         stop = [f"\n{name}:" for name in sorted(names)][:STOPS]
         stream = self._engine.stream(model, turns, sampling, guild_id=taken.question.guild_id, stop=stop)
         async with aclosing(stream) as pieces:

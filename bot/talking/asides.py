@@ -1,8 +1,8 @@
-"""Asides: what the bot says about itself ("one at a time!"), told apart from conversation.
+"""Asides: what the bot says about itself ("One at a time!"), as opposed to conversation.
 
-An aside is a line in Discord's small print. By that the bot knows its own asides again in a channel's
-history, after a restart and in direct messages too, where nothing is recorded: they are never context,
-or the model would imitate them.
+An aside is a line in Discord's small print. That is how the bot recognises its own asides in a channel's
+history, even after a restart or in direct messages, where nothing is recorded. They never become context,
+or the model would learn to say them itself.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _SAID_IN_PLAIN_WORDS = (
     "One at a time!",
     "…I have no words.",
 )
-"""How asides began before they were marked; they still stand in histories."""
+"""How asides began before they were marked; channel histories still hold such lines."""
 
 
 def aside(text: str) -> str:
@@ -26,7 +26,7 @@ def aside(text: str) -> str:
 
 
 def without_asides(content: str) -> str:
-    """Return a message of the bot's without its asides; empty if it was nothing else."""
+    """Return one of the bot's messages without its asides; empty if it was nothing but asides."""
     if content.startswith(_SAID_IN_PLAIN_WORDS):
         return ""
     return "\n".join(line for line in content.split("\n") if not line.startswith(MARK)).strip()

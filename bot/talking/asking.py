@@ -1,7 +1,7 @@
-"""From what members say to a question for the model: who is meant, whose version answers, what is kept.
+"""Turns what members say into questions for the model: is the bot asked, and whose version answers?
 
-The straight way of a question: Discord's event, the cog, and :meth:`Asking.hear`, which puts it into the
-queue of :mod:`bot.talking.answering`. Everything after that happens here and there, in no cog.
+A question goes one way: from Discord's event to the cog, and on to :meth:`Asking.hear`, which queues it in
+:mod:`bot.talking.answering`. No cog has a part in what happens after that.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from ledger.store import Ledger
 
 QUIET = "I stay quiet in this channel. An admin can change that with `/channel listen`."
 HURRIED = "One moment!"
-"""What the asker of a slash command reads where silence would do in a channel: a command wants an answer."""
+"""Where a channel gets silence, a slash command gets this: Discord wants some answer to it."""
 
 
 class Asking:
@@ -48,7 +48,7 @@ class Asking:
         self._write_rights = write_rights
 
     async def hear(self, message: discord.Message) -> None:
-        """Have a message answered if it asks the bot."""
+        """Have the message answered if it asks the bot."""
         if message.author.bot or message.webhook_id is not None or not await self.is_asked(message):
             return
         await self.answer(message)
@@ -85,7 +85,8 @@ class Asking:
 
         async def answered(text: str, version: str | None) -> None:
             if message.guild is not None:
-                # What was said before the answer is written before it, the question included.
+                # Whether the answer's text may be kept depends on what was said before it, the question
+                # included: all of that has to be written first.
                 await self._recording.caught_up()
                 await keep_answer(
                     self._ledger,
@@ -157,17 +158,17 @@ class Asking:
         return await self._ledger.replies.get(answered) is not None
 
     async def _guild_of(self, message: discord.Message) -> int | None:
-        """Return whose adapter answers: in direct messages that of the only server where both are.
+        """Return whose adapter answers; for a direct message, the only server that both are in.
 
-        Only servers in which the person opted in are looked at, so that asking for an answer tells
-        the bot nothing about anybody who did not.
+        Considers only servers where the person opted in, so that asking a question reveals nothing about
+        where somebody who did not opt in is a member.
         """
         if message.guild is not None:
             return message.guild.id
         shared = []
         for guild_id in await self._ledger.consent.guilds_of(message.author.id):
             guild = self._client.get_guild(guild_id)
-            # Somebody who is not known to be there gets the bare base.
+            # Where Discord cannot say whether they are there, the bare base answers.
             if guild is not None and await is_member(guild, message.author.id):
                 shared.append(guild_id)
         return shared[0] if len(shared) == 1 else None

@@ -1,7 +1,6 @@
 """The conversation around a Discord message, as the ledger's records.
 
-Live messages of people who did not opt in are read for the answer, in memory alone; nothing here
-writes.
+Messages of people who did not opt in are read for the answer, but only in memory; nothing here writes.
 """
 
 from __future__ import annotations
@@ -12,9 +11,9 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-import aiohttp
 import discord
 
+from bot.failures import DISCORD_AWAY, reason
 from bot.talking.asides import without_asides
 from ledger.clock import to_ms
 from ledger.records import Message
@@ -24,24 +23,24 @@ from ledger.talk.prompts import Turn, shortened, to_chat
 log = logging.getLogger(__name__)
 
 HISTORY = 60
-"""Messages of the channel that are looked at to find the conversation."""
+"""How many of the channel's messages to search for the conversation."""
 REPLY_CHAIN = 6
-"""References that are followed beyond that history."""
+"""How many reply references to follow beyond that history."""
 HISTORY_SECONDS = 5.0
-"""How long the channel's history may take; who asks waits for an answer, and it can do without."""
+"""How long the channel's history may take: somebody is waiting, and an answer can do without it."""
 PICTURE = "(shows a picture)"
 ATTACHMENT = "(sends a file)"
 STICKER = "(sends a sticker)"
 CALL = "{name}?"
-"""What somebody says who mentions the bot and says nothing."""
+"""What a bare mention says."""
 CHARACTERS_A_TOKEN = 2.5
-"""Cautious: chat in English has 3 to 4; a prompt that is still too long is halved once refused."""
+"""Cautious: English chat has 3 to 4. A prompt that is too long all the same is halved when refused."""
 
 
 def record(message: discord.Message, *, bot_id: int) -> Message:
-    """Return the Discord message as a record without mentions of the bot itself.
+    """Return the Discord message as a record, without mentions of the bot itself.
 
-    Everybody mentions the bot: who does so now does not go on with what it told somebody else before.
+    Everybody mentions the bot, so a mention of it does not tie two messages into one conversation.
     """
     content = re.sub(rf"<@!?{bot_id}>[ ,:]*", "", message.content)
     if message.author.id == bot_id:
@@ -61,7 +60,7 @@ def record(message: discord.Message, *, bot_id: int) -> Message:
 
 
 def replied_to(message: discord.Message) -> int | None:
-    """Return the message that this one replies to; what is forwarded was said to somebody else."""
+    """Return the message that this one replies to; a forwarded one was said to somebody else."""
     reference = message.reference
     if reference is None or reference.type is discord.MessageReferenceType.forward:
         return None
@@ -69,16 +68,16 @@ def replied_to(message: discord.Message) -> int | None:
 
 
 def _without_question(message: discord.Message, content: str) -> str:
-    """Return an answer to ``/ask`` without the question that it quotes: those are not the bot's words."""
+    """Return an answer to ``/ask`` without the question that it quotes, which is not in the bot's words."""
     if message.interaction_metadata is None:
         return content
     return re.sub(r"\A(?:> .*(?:\n|\Z))+", "", content)
 
 
 async def recent_messages(message: discord.Message) -> list[discord.Message]:
-    """Return the channel's messages up to ``message``, oldest first, with the replied-to chain.
+    """Return the channel's messages up to ``message``, oldest first, and those that it replies to.
 
-    What Discord does not give in time is left out: an answer to the message alone beats none.
+    Leaves out what Discord does not deliver in time: answering the message alone beats not answering.
     """
     found = {message.id: message}
     resolved = message.reference.resolved if message.reference is not None else None
@@ -89,8 +88,8 @@ async def recent_messages(message: discord.Message) -> list[discord.Message]:
             async for earlier in message.channel.history(limit=HISTORY, before=message):
                 found[earlier.id] = earlier
             await _follow_references(message, found)
-    except (discord.DiscordException, aiohttp.ClientError, OSError, TimeoutError) as error:
-        log.warning("a question is answered without all of its context: %s", type(error).__name__)
+    except DISCORD_AWAY as error:
+        log.warning("a question is answered without all of its context: %s", reason(error))
     return [found[key] for key in sorted(found)]
 
 
@@ -108,9 +107,9 @@ async def _follow_references(message: discord.Message, found: dict[int, discord.
 
 
 def said_by_people(message: discord.Message, bot_id: int) -> bool:
-    """Tell whether this is something that a person, or the bot itself, said in the channel."""
+    """Tell whether a person, or the bot itself, said this in the channel."""
     if message.author.id == bot_id:
-        # Its reports and notices are embeds; of what it says in plain words, asides are no conversation.
+        # Its reports and notices are embeds, and asides are not conversation.
         return bool(without_asides(message.content)) and not message.embeds
     return (
         not message.author.bot
@@ -121,18 +120,18 @@ def said_by_people(message: discord.Message, bot_id: int) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class ChatContext:
-    """What was said before a message, and who is in sight."""
+    """What was said before a message, and who took part."""
 
     messages: list[Message]
     names: Mapping[int, str]
     read: frozenset[int]
-    """Ids of the messages whose words the model is given."""
+    """Ids of the messages whose words the model reads."""
 
 
 async def conversation_before(
     message: discord.Message, *, bot_id: int, bot_name: str, gap_ms: int, limit: int
 ) -> ChatContext:
-    """Return the conversation that ends in ``message``; its last line is never without a word."""
+    """Return the conversation that ends in ``message``; its last line is never empty."""
     messages = await recent_messages(message)
     records = [record(each, bot_id=bot_id) for each in messages if said_by_people(each, bot_id)]
     conversation = around(records, message.id, gap_ms=gap_ms, limit=limit)
@@ -145,13 +144,13 @@ async def conversation_before(
 
 
 def _asks(conversation: Sequence[Message], bot_id: int) -> bool:
-    """Tell whether somebody's words are there to be answered."""
+    """Tell whether there is anything to answer: words that are not the bot's own."""
     last = next((each for each in reversed(conversation) if each.content), None)
     return not conversation or (last is not None and last.author_id != bot_id)
 
 
 def _what_it_brings(message: discord.Message) -> str:
-    """Say what a message without words holds; nothing of it is read, a file's name neither."""
+    """Describe what a message without words brings; not even a file's name is read."""
     if message.stickers:
         return STICKER
     kinds = {(each.content_type or each.filename).lower() for each in message.attachments}
@@ -172,7 +171,7 @@ def prompt_turns(
     names: Mapping[int, str],
     context_tokens: int,
 ) -> list[Turn]:
-    """Return the turns of a conversation, cut to what fits into ``context_tokens``."""
+    """Return a conversation as turns, cut to fit into ``context_tokens``."""
     turns, _ = to_chat(conversation, chair=bot_id, bot_name=bot_name, guild_name=guild_name, names=names)
     return shortened(turns, max_characters=int(context_tokens * CHARACTERS_A_TOKEN))
 

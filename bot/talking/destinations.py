@@ -1,7 +1,7 @@
 """Where answers are written in Discord: under a message, or as the response to a slash command.
 
-Splits below Discord's limit, and pings nobody. Each call is one attempt: what was written before stays,
-and calling again goes on from there.
+Splits answers below Discord's limit of 2,000 characters, and pings nobody. Each call is one attempt: what
+was already written stays, and the next call continues from there.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ class _Messages(ABC):
 
     def __init__(self, *, heading: str = "") -> None:
         self.messages: list[discord.Message] = []
-        """Where the answer stands; empty once somebody has deleted it."""
+        """The messages that hold the answer; none once somebody has deleted it."""
         self._shown: list[str] = []
         self._tried: dict[int, str] = {}
-        """The text that each message was first to have."""
+        """The text that each message was first sent with."""
         self._heading = heading
         self._gone = False
 
     @property
     @abstractmethod
     def channel(self) -> int:
-        """What shares Discord's limits."""
+        """What shares Discord's rate limits."""
 
     async def show(self, text: str) -> None:
-        """Write the whole text; quietly do nothing once the answer or its channel was deleted."""
+        """Write the whole text; do nothing once the answer or its channel has been deleted."""
         if self._gone:
             return
         try:
@@ -47,7 +47,7 @@ class _Messages(ABC):
     async def withdraw(self) -> None:
         """Delete what was written."""
         while self.messages and not self._gone:
-            with contextlib.suppress(discord.NotFound):  # somebody was faster
+            with contextlib.suppress(discord.NotFound):  # somebody else was faster
                 await self.messages[-1].delete()
             self.messages.pop()
         self._gone = True
@@ -58,13 +58,14 @@ class _Messages(ABC):
             if number == len(self.messages):
                 first = self._tried.setdefault(number, piece)
                 sent = await self._send(piece)
-                # Discord keeps to the first text of a nonce, if that one arrived before the connection broke.
+                # If the first attempt arrived although its connection broke, Discord returns that message,
+                # with the first attempt's text, for every later one with the same nonce.
                 self.messages.append(sent if first == piece else await self._edit(sent, piece))
                 self._shown.append(piece)
             elif self._shown[number] != piece:
                 self.messages[number] = await self._edit(self.messages[number], piece)
                 self._shown[number] = piece
-        # A long answer that broke off leaves nothing behind the line that takes its place.
+        # An apology that replaces a long answer must not leave the answer's later messages standing.
         while len(self.messages) > len(pieces):
             await self.messages[-1].delete()
             self.messages.pop()
@@ -78,13 +79,13 @@ class _Messages(ABC):
 
 
 class UnderMessage(_Messages):
-    """Answers a message with a reply to it."""
+    """Answers a message by replying to it."""
 
     def __init__(self, message: discord.Message) -> None:
         super().__init__()
         self.message = message
-        # Discord takes a message with a nonce once: one that was written although the connection broke
-        # before it said so is not written again.
+        # Discord accepts a nonce once. A retry after a broken connection therefore cannot post the answer
+        # a second time.
         self._nonce = secrets.token_hex(8)
 
     @property
@@ -99,7 +100,7 @@ class UnderMessage(_Messages):
         nonce = f"{self._nonce}-{len(self.messages)}"
         if self.messages:
             return await self.message.channel.send(text, nonce=nonce, allowed_mentions=NOBODY)
-        # The question may have been deleted while the answer was on its way.
+        # The question may have been deleted while the model was writing.
         reference = self.message.to_reference(fail_if_not_exists=False)
         return await self.message.channel.send(
             text, reference=reference, nonce=nonce, allowed_mentions=NOBODY
@@ -107,7 +108,7 @@ class UnderMessage(_Messages):
 
 
 class InResponse(_Messages):
-    """Answers a slash command that was deferred, which Discord shows as "thinking"."""
+    """Answers a deferred slash command, which Discord shows as "thinking"."""
 
     def __init__(self, interaction: discord.Interaction, *, heading: str = "") -> None:
         super().__init__(heading=heading)
@@ -115,11 +116,11 @@ class InResponse(_Messages):
 
     @property
     def channel(self) -> int:
-        """An interaction has limits of its own."""
+        """The interaction's id: it has rate limits of its own."""
         return self._interaction.id
 
     async def signal(self) -> None:
-        """Do nothing: Discord shows "thinking" by itself."""
+        """Do nothing: Discord already shows "thinking"."""
 
     async def _send(self, text: str) -> discord.Message:
         if self.messages:

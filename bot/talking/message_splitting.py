@@ -5,18 +5,18 @@ from __future__ import annotations
 import re
 
 LIMIT = 1990
-"""Characters a message; Discord takes 2,000, and ten are left for closing a code block."""
+"""Characters a message: Discord takes 2,000, and ten are kept for closing a code block."""
 
 _FENCE = re.compile(r"```(?:([\w+-]{1,20})(?=\n))?")
-"""A code block begins or ends here, anywhere in a line; a language is one only before a line's end."""
+"""Where a code block begins or ends; what follows is a language only if the line ends with it."""
 
 
 def split_message(text: str, *, limit: int = LIMIT) -> list[str]:
     """Return ``text`` in pieces of at most ``limit`` characters.
 
-    Cuts at a paragraph, a line or a word, in this order of preference. A code block that is cut is
-    closed in one piece and opened again, in its language, in the next. The first pieces do not
-    change when text is appended, so an answer can stream into them.
+    Cuts at a paragraph, a line or a word, in this order of preference. Closes a code block that it has to
+    cut, and opens it again, in its language, in the next piece. Earlier pieces do not change when text is
+    appended, so an answer can stream into them.
     """
     pieces: list[str] = []
     opening = ""
@@ -26,21 +26,21 @@ def split_message(text: str, *, limit: int = LIMIT) -> list[str]:
         before, rest = rest[:cut], rest[cut:].lstrip("\n")
         head = before.rstrip()
         if not head:
-            continue  # nothing but blanks, which Discord would refuse
+            continue  # nothing but blanks, which Discord refuses
         language = _open_fence(opening + before)
         pieces.append(_closed(opening + head))
         opening = "" if language is None else f"```{language}\n"
-    # A block that is still streaming in is closed for show.
+    # A block that is still streaming in is closed, too, so that it shows as one.
     return [*pieces, _closed(opening + rest)] if rest.strip() else pieces
 
 
 def _cut(text: str, room: int) -> int:
-    """Return where to cut: past half of the room, at the best border that there is."""
+    """Return where to cut: at the best border in the second half of the room."""
     for border in ("\n\n", "\n", " "):
-        place = text.rfind(border, room // 2, room)
-        if place > 0:
-            return place + len(border)
-    # No mark of a code block is cut in two.
+        found = text.rfind(border, room // 2, room)
+        if found > 0:
+            return found + len(border)
+    # Never within the three backticks of a code block.
     return len(text[:room].rstrip("`")) or room
 
 

@@ -1,4 +1,4 @@
-"""What the model is asked: the conversation before a message, or a question alone, as a prompt."""
+"""What to ask the model: the conversation before a message, or a question by itself."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PRIVATE_CHAT = "a private chat"
 
 @dataclass(frozen=True, slots=True)
 class Prompting:
-    """Makes prompts within the bot's limits."""
+    """Makes prompts that fit the bot's limits."""
 
     bot_id: Callable[[], int]
     bot_name: str
@@ -25,10 +25,10 @@ class Prompting:
     """A silence this long, in milliseconds, ends a conversation."""
     context_messages: int
     context_tokens: int
-    """Room for the prompt, in tokens, beside the longest answer."""
+    """Room for the prompt, in tokens: what the longest answer leaves of the model's context."""
 
     async def before(self, message: discord.Message) -> tuple[Prompt, Collection[int]]:
-        """Return the prompt that ends in ``message``, and the ids of the messages that it shows the model."""
+        """Return the prompt that ends in ``message``, and the ids of the messages that it contains."""
         context = await conversation_before(
             message,
             bot_id=self.bot_id(),
@@ -39,7 +39,7 @@ class Prompting:
         return self._prompt(context.messages, message.guild, context.names), context.read
 
     def alone(self, asked: Message, guild: discord.Guild | None) -> Prompt:
-        """Return the prompt of a question that nothing was said before."""
+        """Return the prompt for a question without a conversation before it."""
         return self._prompt([asked], guild, {})
 
     def _prompt(

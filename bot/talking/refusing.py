@@ -1,19 +1,19 @@
-"""When a person may ask again, and when saying so would only add to the noise. Pure bookkeeping."""
+"""When somebody may ask again, and when saying so would only add to the noise. Pure bookkeeping."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 SILENT_SECONDS = 60.0
-"""How long nothing more is said about it to a person who hurries, or in a channel that asks too much."""
+"""How long to keep quiet after telling somebody to wait, or a channel that it is asking too much."""
 REMEMBERED = 1000
-"""Entries behind which those that count no more are dropped."""
+"""With more entries than this, those that no longer matter are dropped."""
 
 About = tuple[str, int]
 
 
 class Courtesy:
-    """Remembers who asked when, and who was told to wait."""
+    """Remembers who asked when, and who was asked to wait."""
 
     def __init__(self, cooldown_seconds: float, monotonic: Callable[[], float]) -> None:
         self._cooldown = cooldown_seconds
@@ -27,14 +27,14 @@ class Courtesy:
         return 0.0 if asked is None else asked + self._cooldown - self._monotonic()
 
     def asked(self, asker_id: int) -> None:
-        """Note that a question of this person was taken."""
+        """Note that a question from this person was taken."""
         now = self._monotonic()
         self._asked[asker_id] = now
         if len(self._asked) > REMEMBERED:
             self._asked = {who: at for who, at in self._asked.items() if now - at < self._cooldown}
 
     def says(self, about: About) -> bool:
-        """Tell whether a refusal is due, and note that it is given now."""
+        """Tell whether to give a reason now, and note that it was given."""
         now = self._monotonic()
         last = self._said.get(about)
         if last is not None and now - last < SILENT_SECONDS:

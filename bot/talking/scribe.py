@@ -1,9 +1,9 @@
-"""Writes answers into Discord at the pace that a channel allows, and never holds up who thinks of them.
+"""Writes answers into Discord at the pace that a channel allows, without ever holding up the model.
 
-An answer grows as a :class:`AnswerDraft`; one task for each channel writes what there is to write: finished
-answers first, then the first words of others, then what grew longest ago. What passes (an outage, a
-lost connection, a limit) is tried again; what does not is reported in a sentence, and what was written
-stays. Knows no model and no ledger.
+An answer grows as an :class:`AnswerDraft`. One task per channel writes whatever is most urgent: finished
+answers, then the first words of others, then the draft that has waited longest. It retries what will
+pass (an outage, a lost connection, a rate limit) and reports in a sentence what will not; text that is
+already there stays. Knows no model and no ledger.
 """
 
 from __future__ import annotations
@@ -19,34 +19,35 @@ from typing import Protocol, Self
 import aiohttp
 import discord
 
+from bot.failures import DISCORD_AWAY, reason
 from bot.talking.asides import aside
 
 log = logging.getLogger(__name__)
 
 BACK_OFF = (1.0, 2.0, 5.0, 10.0, 20.0, 40.0, 60.0, 60.0, 60.0)
-"""Seconds before finished words are tried again; behind the last, after some four minutes, they are lost."""
+"""Seconds before each new attempt to write a finished answer; after four minutes in all it is lost."""
 CROWDED = 1.6
-"""How much slower half-written answers grow where several share a channel: three edits in five seconds
-instead of five, so that two of Discord's five writes are left to finished words."""
+"""How much slower answers grow where several share a channel. Discord allows five writes in five seconds;
+at three edits in that time, two are left for answers that are finished."""
 TYPING_SECONDS = 8.0
-"""Discord shows that somebody is typing for ten."""
+"""How often to say so: Discord shows somebody as typing for ten seconds."""
 CLOSING_SECONDS = 0.5
-"""How long a bot that stops waits for its last words to arrive."""
+"""How long a stopping bot waits for its last words to arrive."""
 AUTOMOD = (200_000, 200_001)
 BLOCKED = "The server's AutoMod held back what I wanted to say."
 REFUSED = "Discord did not take what I wanted to say."
 
 
 class Destination(Protocol):
-    """Where an answer is written. Each call is one attempt and raises what Discord answers."""
+    """Where an answer is written. Each call is one attempt, and raises whatever Discord answers."""
 
     @property
     def channel(self) -> int:
-        """What shares Discord's limits: the channel's id, or an interaction's own."""
+        """What shares Discord's rate limits: a channel's id, or an interaction's own."""
         ...
 
     async def show(self, text: str) -> None:
-        """Show the answer so far (the whole text, not only what is new)."""
+        """Show the answer so far: the whole text, not only what is new."""
         ...
 
     async def signal(self) -> None:
@@ -59,14 +60,14 @@ class Destination(Protocol):
 
 
 def passes(error: Exception) -> bool:
-    """Tell whether what Discord or the network answered is worth another attempt."""
+    """Tell whether this will pass, so that another attempt is worth making."""
     if isinstance(error, discord.HTTPException):
         return error.status == 429 or error.status >= 500
     return isinstance(error, aiohttp.ClientError | OSError | TimeoutError | discord.RateLimited)
 
 
 class AnswerDraft:
-    """One answer on its way: :meth:`grow` at will, :meth:`finish` or :meth:`drop` once."""
+    """One answer on its way: call :meth:`grow` at will, then :meth:`finish` or :meth:`drop` once."""
 
     def __init__(self, destination: Destination, changed: Callable[[], None]) -> None:
         self.destination = destination
@@ -78,28 +79,28 @@ class AnswerDraft:
         self.attempts = 0
         self.due = 0.0
         self.turn = 0
-        """Counts writes of the channel; the draft with the lowest waited longest."""
+        """When it was last written, counted in writes of its channel; the lowest has waited longest."""
         self.written: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        """Done once the last word stands (True), or cannot be written (False)."""
+        """True once the last word is written, False once it is clear that it cannot be."""
 
     def grow(self, text: str) -> None:
-        """Show ``text`` when there is room for it; returns at once."""
+        """Show ``text`` as soon as the channel has room for it; return at once."""
         self.text = text
         self._changed()
 
     async def finish(self, text: str) -> bool:
-        """Show ``text`` before anything half-written; tell whether all of it could be written."""
+        """Show ``text`` before anything half-written; return whether all of it could be written."""
         self.text = text
         self.finished = True
         self._changed()
         return await asyncio.shield(self.written)
 
     async def drop(self) -> None:
-        """Take the answer back, as far as it stands."""
+        """Take back whatever was written of the answer."""
         self.dropped = self.finished = True
         self._changed()
         if await asyncio.shield(self.written) and self.shown:
-            await self.destination.withdraw()  # its last word was being written just then
+            await self.destination.withdraw()  # its last word was being written at that very moment
 
 
 class Scribes:
@@ -113,13 +114,14 @@ class Scribes:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         refused: Callable[[Destination, Exception], None] = lambda destination, error: None,
     ) -> None:
-        """``refused`` is called where Discord lets nothing be written, such as for want of a permission."""
+        """``refused`` is called when Discord does not let the bot write, say for lack of a permission."""
         self._interval = interval_seconds
         self._monotonic = monotonic
         self._sleep = sleep
         self.refused = refused
         self._channels: dict[int, _Scribe] = {}
-        # Whoever asks, the writing is this object's own work and nobody waits for it.
+        # Writing is this object's own work, in whatever event's context somebody asked for it. (The local
+        # Discord of the tests waits for all work that an event starts.)
         self._context = contextvars.copy_context()
 
     async def __aenter__(self) -> Self:
@@ -136,10 +138,10 @@ class Scribes:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     def draft(self, destination: Destination) -> AnswerDraft:
-        """Begin an answer; where it is written the bot is seen typing until its first words stand."""
+        """Begin an answer; the bot shows as typing until its first words are written."""
         channel = destination.channel
         scribe = self._channels.get(channel)
-        # A task that has ended is taken out of the table only one round of the loop later.
+        # A task that has ended leaves the table only one turn of the event loop later.
         if scribe is None or scribe.closed:
             scribe = self._context.copy().run(
                 _Scribe, self._interval, self._monotonic, self._sleep, self._refused
@@ -158,7 +160,7 @@ class Scribes:
 
 
 class _Scribe:
-    """One channel's writer; its task ends with its last draft."""
+    """The writer of one channel; its task ends with its last draft."""
 
     def __init__(
         self,
@@ -176,7 +178,7 @@ class _Scribe:
         self._turns = 0
         self._half_due = 0.0
         self.closed = False
-        """Whether its task has ended, or is about to: no draft is taken any more."""
+        """Whether its task has ended or is about to, so that it takes no more drafts."""
         self.task = asyncio.create_task(self._write(), name="scribe")
         self._typing = asyncio.create_task(self._type(), name="typing")
 
@@ -205,7 +207,7 @@ class _Scribe:
                 _settle(draft, done=False)
 
     def _next(self, now: float) -> tuple[AnswerDraft | None, float | None]:
-        """Return what to write now; or None, and the seconds until there may be something."""
+        """Return what to write now; or None, and in how many seconds there may be something."""
         final = [draft for draft in self._drafts if draft.finished]
         ready = [draft for draft in final if draft.due <= now]
         if ready:
@@ -230,15 +232,15 @@ class _Scribe:
         await self._sleep(seconds)
 
     async def _grow(self, draft: AnswerDraft) -> None:
-        """Write half an answer; what fails is not tried again, since more of it will follow."""
+        """Write half an answer; do not retry, since more of it will follow anyway."""
         self._turns += 1
         draft.turn = self._turns
         text = draft.text
         try:
             await draft.destination.show(text)
             draft.shown = text
-        except Exception as error:  # noqa: BLE001 - told by kind; the finished answer is tried in earnest
-            log.info("half an answer could not be shown: %s", _kind(error))
+        except Exception as error:  # noqa: BLE001 - the finished answer is retried in earnest
+            log.info("half an answer could not be shown: %s", reason(error))
         gap = self._interval * (CROWDED if len(self._drafts) > 1 else 1.0)
         self._half_due = self._monotonic() + gap
 
@@ -250,51 +252,45 @@ class _Scribe:
                 await draft.destination.show(draft.text)
                 draft.shown = draft.text
             self._end(draft, done=True)
-        except Exception as error:  # noqa: BLE001 - each kind has its own end
+        except Exception as error:  # noqa: BLE001 - sorted by kind in there
             await self._failed(draft, error)
 
     async def _failed(self, draft: AnswerDraft, error: Exception) -> None:
-        """Try again what passes; say in a sentence what does not. What was written stays."""
+        """Retry what will pass; say in a sentence what will not. Text that is already there stays."""
         if passes(error) and draft.attempts < len(BACK_OFF):
             draft.due = self._monotonic() + BACK_OFF[draft.attempts]
             draft.attempts += 1
-            log.info("an answer could not be written and is tried again: %s", _kind(error))
+            log.info("an answer could not be written and is tried again: %s", reason(error))
             return
-        log.error("an answer could not be written: %s", _kind(error))
+        log.error("an answer could not be written: %s", reason(error))
         self._refused(draft.destination, error)
         if isinstance(error, discord.HTTPException) and not passes(error) and not draft.shown:
             await self._say_why(draft, error)
         self._end(draft, done=False)
 
     async def _say_why(self, draft: AnswerDraft, error: discord.HTTPException) -> None:
-        """Write one sentence in the answer's place, if Discord takes that."""
+        """Write one sentence instead of the answer, if Discord takes that."""
         try:
             await draft.destination.show(aside(BLOCKED if error.code in AUTOMOD else REFUSED))
-        except Exception as second:  # noqa: BLE001 - nothing can be written here: the log and the admins know
-            log.error("nor could the reason be: %s", _kind(second))
+        except Exception as second:  # noqa: BLE001 - nothing at all can be written here; the log and the admins know
+            log.error("nor could the reason be: %s", reason(second))
 
     def _end(self, draft: AnswerDraft, *, done: bool) -> None:
         self._drafts.remove(draft)
         _settle(draft, done=done)
 
     async def _type(self) -> None:
-        """Show typing while somebody waits for first words; whether that works matters to nobody."""
+        """Show the bot as typing while somebody waits for first words; it does no harm if that fails."""
         while True:
             waiting = next((draft for draft in self._drafts if not draft.shown and not draft.finished), None)
             if waiting is not None:
                 try:
                     await waiting.destination.signal()
-                except (discord.DiscordException, aiohttp.ClientError, OSError, TimeoutError) as error:
-                    log.debug("typing could not be shown: %s", _kind(error))
+                except DISCORD_AWAY as error:
+                    log.debug("typing could not be shown: %s", reason(error))
             await asyncio.sleep(TYPING_SECONDS)
 
 
 def _settle(draft: AnswerDraft, *, done: bool) -> None:
     if not draft.written.done():
         draft.written.set_result(done)
-
-
-def _kind(error: Exception) -> str:
-    """Return what may stand in the log: the text of an error may quote the answer."""
-    status = f" {error.status} (code {error.code})" if isinstance(error, discord.HTTPException) else ""
-    return type(error).__name__ + status

@@ -1,6 +1,7 @@
-"""Where the bot may not write: found before a question is taken, or when its answer is refused.
+"""Channels that the bot may not write in: noticed before a question is taken, or when Discord refuses.
 
-The admins read of each such channel once; members who ask there get no answer, and no explanation either.
+Admins are told once about each such channel. Members who ask there get neither an answer nor a reason,
+since the bot has no way to write one.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ log = logging.getLogger(__name__)
 
 
 class WriteRights:
-    """Looks at rights, and remembers which channels the admins have read of."""
+    """Checks permissions, and remembers which channels the admins have been told about."""
 
     def __init__(self, tell: Callable[[int, str], None]) -> None:
         """``tell`` has a guild's admins read a text, and returns at once."""
@@ -26,7 +27,7 @@ class WriteRights:
         self._told_about: set[int] = set()
 
     def allow_answer(self, message: discord.Message) -> bool:
-        """Tell whether an answer to the message could be written at all."""
+        """Tell whether the bot could write an answer to the message at all."""
         channel = message.channel
         if message.guild is None or not isinstance(channel, GuildChannel):
             return True
@@ -38,7 +39,7 @@ class WriteRights:
         return False
 
     def refused(self, destination: Destination, error: Exception) -> None:
-        """Note what Discord said of an answer that was ready: rights may have changed meanwhile."""
+        """Note that Discord refused a finished answer: permissions may have changed meanwhile."""
         if not isinstance(destination, UnderMessage) or not isinstance(error, discord.Forbidden):
             return
         channel, guild = destination.message.channel, destination.message.guild

@@ -18,7 +18,7 @@ from typing import Any
 
 from aiohttp import WSMsgType, web
 
-from tests.bot.discord_server import ME, MESSAGE_CONTENT, TOKEN, answered, application
+from tests.bot.discord_server import ME, MESSAGE_CONTENT, TOKEN, answered, application, discord_app
 
 GUILD, ADMIN_CHANNEL = 700, 799
 ALL_RIGHTS = str(2**45 - 1)
@@ -161,10 +161,7 @@ class DiscordDouble:
     # REST
 
     def app(self) -> web.Application:
-        app = web.Application()
-        app.router.add_get("/gateway", self._gateway)
-        app.router.add_route("*", "/{path:.*}", self._rest)
-        return app
+        return discord_app(rest=self._rest, gateway=self._gateway)
 
     async def _rest(self, request: web.Request) -> web.StreamResponse:
         path = f"{request.method} /{request.match_info['path']}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,6 +15,7 @@ from aiohttp import WSMsgType, web
 
 from tests.bot.house import served
 
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 TOKEN = "MTIz.right.token"
 MESSAGE_CONTENT = discord.ApplicationFlags(gateway_message_content=True).value
 ME = {"id": "123", "username": "nightschool", "discriminator": "0", "avatar": None, "bot": True}
@@ -35,10 +36,7 @@ class DiscordServer:
     synced: bool = False
 
     def app(self) -> web.Application:
-        app = web.Application()
-        app.router.add_get("/gateway", self._gateway)
-        app.router.add_route("*", "/{path:.*}", self._rest)
-        return app
+        return discord_app(rest=self._rest, gateway=self._gateway)
 
     async def _rest(self, request: web.Request) -> web.Response:
         path = f"{request.method} /{request.match_info['path']}"
@@ -81,6 +79,14 @@ class DiscordServer:
         }
         await socket.send_json({"op": 0, "t": "READY", "s": 1, "d": ready})
         self.connected = True
+
+
+def discord_app(*, rest: Handler, gateway: Handler) -> web.Application:
+    """Return a server with Discord's two entrances, with nothing behind them yet."""
+    app = web.Application()
+    app.router.add_get("/gateway", gateway)
+    app.router.add_route("*", "/{path:.*}", rest)
+    return app
 
 
 def answered(content: object, *, status: int = 200) -> web.Response:

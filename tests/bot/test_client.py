@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -20,7 +21,7 @@ from bot.nights.schedule import MADE_UP
 from ledger.records import Message
 from ledger.settings import ScheduleSection
 from ledger.store import Ledger
-from tests.bot.house import NOON, House, StandInEngine, open_house, settings_for, text_of, until
+from tests.bot.house import NOON, ROOT, House, StandInEngine, open_house, settings_for, text_of, until
 from tests.bot.wall_clock import WallClock
 from tests.conftest import FakeClock
 
@@ -257,6 +258,15 @@ async def test_a_deletion_that_stays_unfinished_is_resumed_after_a_minute(
         async with asyncio.timeout(10):
             while await deletions.unfinished():
                 await asyncio.sleep(0.005)
+
+
+def test_settings_stop_at_the_client_which_builds_the_cogs() -> None:
+    for path in (ROOT / "bot" / "cogs").glob("*.py"):
+        names = {
+            node.attr for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Attribute)
+        }
+        assert "settings" not in names, path
+        assert "ledger.settings" not in path.read_text(), path
 
 
 async def test_one_place_says_what_runs_when(house: House) -> None:

@@ -1,8 +1,8 @@
 """The sample server: fourteen days of Lantern Yard, as exports that ``import`` reads.
 
-Three files, one a channel, in the shape of DiscordChatExporter, written for this project.
-``screenplay.txt`` is their source and ``python -m bot.demo.sample.build`` writes them again. Nobody
-in it exists. This file only reads them: it knows nothing of Discord or of the ledger.
+Three files, one per channel, in DiscordChatExporter's format, written for this project. Their source is
+``screenplay.txt``, from which ``python -m bot.demo.sample.build`` writes them again. Nobody in it exists.
+This file only reads them: it knows nothing of Discord or of the ledger.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ OWNER = "Mira"
 
 @dataclass(frozen=True, slots=True)
 class DemoQuestion:
-    """A question whose answer the sample server gives over and over."""
+    """A question that the sample server answers over and over."""
 
     text: str
     asker: str
@@ -26,7 +26,7 @@ class DemoQuestion:
     answer: str
     """What any member of Lantern Yard would say."""
     keywords: tuple[str, ...]
-    """Words that a learned answer holds, in lower case; one of them is enough."""
+    """Words of a learned answer, in lower case; one of them is enough."""
 
 
 DEMO_QUESTIONS = (

@@ -41,7 +41,7 @@ async def test_a_night_that_was_started_by_hand_is_waited_for_and_the_page_says_
     with world.events() as queue:
         advancing = asyncio.create_task(world.next_night())
         await world.until(lambda: world.night_text, 5)
-        assert world.night_text == "A night that was started by hand is under way; the next begins behind it."
+        assert world.night_text == "A night that was started by hand is under way; the next begins after it."
         assert world.clock.now() - before < timedelta(minutes=1)
         by_hand.set()
         assert await advancing == datetime(2026, 1, 2, 3, 0, tzinfo=UTC)

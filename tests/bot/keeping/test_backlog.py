@@ -86,7 +86,7 @@ async def test_trouble_that_lasts_is_told_once_and_so_is_its_end(desk: Desk) -> 
     desk.broken = False
     await desk.later()
     assert [text for guild, text in desk.told if guild == 1][1:] == [
-        "📖 The database can be written again, and what waited is stored. Nothing was lost."
+        "📖 I can write to the database again, and what waited is stored. Nothing was lost."
     ]
 
 
@@ -99,7 +99,7 @@ async def test_what_has_no_room_is_counted_and_told(desk: Desk) -> None:
     assert desk.written == list(range(4, LIMIT + 4))
     [(guild, text)] = desk.told
     assert guild == 1
-    assert "3 messages were lost" in text
+    assert "Messages lost: 3." in text
 
 
 async def test_what_is_deleted_or_edited_while_it_waits_is_not_written_as_it_was(desk: Desk) -> None:
@@ -211,5 +211,5 @@ async def test_what_can_never_be_stored_holds_nobody_up(desk: Desk) -> None:
     await desk.later()
     assert desk.written == [2]
     assert [text for _, text in desk.told] == [
-        "📖 The database can be written again, and what waited is stored. 1 messages were lost."
+        "📖 I can write to the database again, and what waited is stored. Messages lost: 1."
     ]

@@ -259,7 +259,7 @@ async def test_a_night_that_is_left_out_is_told_once(
         await plan.done()
     [(guild, text)] = told
     assert guild == GUILD
-    assert f"<t:{int(plan.clock.now().timestamp())}:t> is left out" in text
+    assert f"I skip the night that was due <t:{int(plan.clock.now().timestamp())}:t>" in text
 
 
 async def test_a_night_whose_trainer_died_is_taken_up_at_once(

@@ -52,7 +52,7 @@ async def test_a_second_press_does_not_roll_back_what_serves_meanwhile(house: Ho
     report = await night_of(house, candidate=second)
     await house.boss.click(report, label="Roll back")
     pressed = await house.boss.click(report, label="Roll back")
-    assert "does not serve any more" in text_of(pressed)
+    assert "no longer serves" in text_of(pressed)
     assert house.services.serving.version(house.guild.id) == first
 
 

@@ -23,3 +23,17 @@ async def test_where_the_bot_may_not_write_the_admins_are_told_once(
     [told] = house.said(house.office)
     assert f"<#{hall.id}>" in told
     assert "Send Messages" in told
+
+
+async def test_an_answer_that_discord_refuses_for_want_of_a_right_is_told_to_the_admins(house: House) -> None:
+    house.env.inject_error("POST", f"/channels/{house.general.id}/messages", status=403, times=None)
+    await house.ask(house.ann, "hello")
+    await until(lambda: house.said(house.office))
+    [told] = house.said(house.office)
+    assert f"I was asked in <#{house.general.id}>, where I may not answer" in told
+
+
+async def test_an_answer_that_fails_otherwise_is_nobodys_right(house: House) -> None:
+    house.env.inject_error("POST", f"/channels/{house.general.id}/messages", status=400, times=None)
+    await house.ask(house.ann, "hello")
+    assert house.said(house.office) == []
