@@ -44,6 +44,7 @@ from canary_log import ALTERNATIVES, FORMS, MEMBER, UNKNOWN, Canary, canaries, p
 from canary_page import page
 
 from ledger.forgetting.deletion_path import Forgetting
+from ledger.learned.adapter_versions import version_folder
 from ledger.scrubbing import found_values
 from ledger.settings import Settings, load_settings
 from ledger.store import Ledger
@@ -92,7 +93,7 @@ async def night(settings: Settings) -> dict[str, Any]:
     return {
         "stage": outcome.stage,
         "candidate": outcome.candidate,
-        "adapter": str(settings.adapters_dir / str(guild) / outcome.candidate),
+        "adapter": str(version_folder(settings.adapters_dir, outcome.candidate)),
         "dataset": str(settings.datasets_dir / outcome.run),
         "reasons": list(outcome.reasons),
         "recitals": outcome.recitals,

@@ -24,7 +24,7 @@ from bot.serving.served_versions import Serving
 from ledger.clock import to_ms
 from ledger.errors import AdapterError
 from ledger.forgetting.deletion_path import DAY_MS
-from ledger.learned.adapter_versions import unfit
+from ledger.learned.adapter_versions import VERSION, unfit
 from ledger.records import Run
 from ledger.store import Ledger
 
@@ -38,7 +38,7 @@ REPORTING_MS = 60_000
 
 class VersionButton(
     discord.ui.DynamicItem[discord.ui.Button[discord.ui.View]],
-    template=r"night:(?P<action>promote|rollback):(?P<version>g\d+-v\d{6})",
+    template=rf"night:(?P<action>promote|rollback):(?P<version>{VERSION.pattern})",
 ):
     """Promotes or rolls back the version of one report."""
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import re
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from engine.http.protocol import ChatRequest, Refusal
 from engine.model.adapter_files import verify
 from engine.model.encoding import encode_prompt
 from ledger.errors import AdapterError, EngineBusy, EngineError, ModelError
+from ledger.learned.adapter_versions import VERSION
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -33,7 +33,6 @@ CHARACTERS_A_TOKEN = 16
 """Characters a token of context that a prompt may have; English has about 4, and only blanks have more."""
 GUILD_HEADER = "X-Nightschool-Guild"
 """Header of a request that names the guild it is made for."""
-_VERSION = re.compile(r"g(?P<guild>\d+)-v\d{6,}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,7 +250,7 @@ def check_owner(model: str, guild: str | None) -> None:
     Raises:
         Refusal: 403.
     """
-    match = _VERSION.fullmatch(model)
+    match = VERSION.fullmatch(model)
     if match is None or match["guild"] == guild:
         return
     if guild is None:

@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 from ledger.errors import NightBusy, RunCancelled
-from ledger.process.locks import night_lock_path
+from ledger.process.locks import night_lock, night_lock_path
 from ledger.settings import Settings
 from ledger.store import Ledger
 from tests.trainer.conftest import GUILD, fill
@@ -27,7 +27,6 @@ from trainer import stopping
 from trainer.builders import plan_of
 from trainer.nights import night as night_module
 from trainer.nights.night import Night
-from trainer.nights.night_lock import night_lock
 from trainer.nights.outcome import Outcome
 from trainer.stopping import in_thread, stoppable
 

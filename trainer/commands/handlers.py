@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
-import re
 import shutil
 import signal
 import sys
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ledger.errors import AdapterError, DatasetError
+from ledger.learned.adapter_versions import VERSION, version_folder
 from ledger.settings import Settings, load_settings
 from trainer.commands import lines as telling
 from trainer.commands import record_commands as record
@@ -199,8 +199,9 @@ def _evaluate(settings: Settings, options: argparse.Namespace) -> int:
 
 def _adapter_dir(settings: Settings, named: str) -> Path:
     """Return the folder that is meant: itself, or that of a version's name."""
-    version = re.fullmatch(r"g(\d+)-v\d{6}", named)
-    return settings.adapters_dir / version[1] / named if version else Path(named)
+    if VERSION.fullmatch(named):
+        return version_folder(settings.adapters_dir, named)
+    return Path(named)
 
 
 _HEAVY = frozenset({"night", "fit", "evaluate"})

@@ -19,7 +19,7 @@ from typing import Any, TypeVar, cast
 
 from ledger.errors import DatasetError, NightschoolError, RunCancelled
 from ledger.forgetting.deletion_path import Forgetting
-from ledger.process.locks import night_lock_path
+from ledger.process.locks import awaited_night_lock, night_lock_path
 from ledger.records import Adapter, Run
 from ledger.store import Ledger
 from trainer.evaluating.evaluation import evaluate
@@ -37,7 +37,6 @@ from trainer.nights.endings import (
     what_was_withdrawn,
 )
 from trainer.nights.night_folders import Folders, clear_place, drop_old_datasets
-from trainer.nights.night_lock import waited_for
 from trainer.nights.night_plan import NightPlan
 from trainer.nights.outcome import Outcome
 from trainer.nights.resuming import is_fitted, recalled, resumable
@@ -101,7 +100,7 @@ class Night:
         """
         began = time.monotonic()
         path = night_lock_path(self._plan.data_dir, self._guild)
-        async with waited_for(path, seconds=self._lock_seconds, stop=self._stopped) as name_lock:
+        async with awaited_night_lock(path, seconds=self._lock_seconds, stop=self._stopped) as name_lock:
             run = await resumable(self._ledger, self._plan, self._guild)
             for beginning in range(BEGINNINGS):
                 if run is None or beginning:

@@ -17,13 +17,12 @@ import pytest
 from engine.model.adapter_files import verify, write_manifest
 from engine.model.loading import base_fingerprint
 from ledger.errors import ConfigurationError, NightBusy
-from ledger.process.locks import night_lock_path
+from ledger.process.locks import night_lock, night_lock_path
 from ledger.settings import Settings
 from ledger.store import Ledger
 from tests.trainer.conftest import GUILD, fill
 from trainer.builders import plan_of
 from trainer.nights.night import Night
-from trainer.nights.night_lock import night_lock
 from trainer.nights.outcome import Outcome
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -137,34 +136,6 @@ async def test_two_nights_of_one_guild_cannot_run_at_once(ledger: Ledger, quick:
         with pytest.raises(NightBusy, match=r"under way already \(run g7-the-first, process \d+\)"):
             await night(ledger, quick)
     assert await ledger.runs.of_guild(GUILD) == []
-
-
-async def test_another_guilds_night_is_no_obstacle(quick: Settings) -> None:
-    with night_lock(night_lock_path(quick.data_dir, 1)), night_lock(night_lock_path(quick.data_dir, 2)):
-        pass
-
-
-def test_a_killed_process_frees_its_lock(tmp_path: Path) -> None:
-    program = """
-        import sys, time
-        from pathlib import Path
-        from trainer.nights.night_lock import night_lock
-        with night_lock(Path(sys.argv[1])) as name:
-            name("g7-killed")
-            print("held", flush=True)
-            time.sleep(60)
-    """
-    path = tmp_path / "night-7.lock"
-    command = [sys.executable, "-c", textwrap.dedent(program), str(path)]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as holder:
-        assert holder.stdout is not None
-        assert holder.stdout.readline() == "held\n"
-        with pytest.raises(NightBusy, match="g7-killed"), night_lock(path):
-            pass
-        holder.kill()
-        holder.wait()
-    with night_lock(path):
-        pass
 
 
 async def test_a_cancelled_night_says_so_and_changes_nothing(ledger: Ledger, quick: Settings) -> None:
