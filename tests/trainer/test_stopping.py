@@ -28,6 +28,7 @@ from trainer.builders import plan_of
 from trainer.nights import night as night_module
 from trainer.nights.night import Night
 from trainer.nights.outcome import Outcome
+from trainer.progress import StageProgress
 from trainer.stopping import in_thread, stoppable
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -109,9 +110,9 @@ async def test_a_night_that_is_left_stays_open_with_its_checkpoints_and_is_gone_
         await fill(ledger, 40)
         fitting: list[int] = []
 
-        def reporter(stage: str, step: int, steps: int, **figures: Any) -> None:
-            if stage == "fit":
-                fitting.append(step)
+        def reporter(done: StageProgress) -> None:
+            if done.stage == "fit":
+                fitting.append(done.step)
 
         left = await night(ledger, long, reporter=reporter, leaving=lambda: len(fitting) > 2)
         assert (left.stage, left.error, left.exit_code) == ("paused", stopping.LEFT, 1)

@@ -23,7 +23,7 @@ from trainer.fitting.recipe import Base
 from trainer.judging.comparison import Evaluation, Scores
 from trainer.judging.leakage import Corpus, Probe, judge_recitals, probes_of
 from trainer.preparing.dataset_files import read_lines, read_manifest
-from trainer.progress import Reporter, Stopwatch, silent
+from trainer.progress import Reporter, StageProgress, Stopwatch, silent
 from trainer.scoring.encoded_rows import examples_of, load_part
 from trainer.scoring.packed_attention import use_plain_attention
 from trainer.scoring.perplexity import by_conversation, general_examples, score_examples
@@ -226,7 +226,8 @@ class _Session:
         """Report what is done of everything that there is to do, not of this part alone."""
         self._check()
         step = self._done + done
-        self._reporter("evaluate", step, self._steps, eta_seconds=self._watch.eta(step, self._steps))
+        eta = self._watch.eta(step, self._steps)
+        self._reporter(StageProgress("evaluate", step, self._steps, eta_seconds=eta))
 
     def _check(self) -> None:
         if self._cancelled():

@@ -37,7 +37,7 @@ from transformers.trainer_callback import PrinterCallback
 from ledger.errors import RunCancelled
 from trainer.fitting.preflight import check_loss
 from trainer.fitting.processes import Processes
-from trainer.progress import Reporter, Stopwatch
+from trainer.progress import Reporter, StageProgress, Stopwatch
 from trainer.scoring.batches import Batch, Example, only_first
 from trainer.scoring.perplexity import score_examples, token_losses
 from trainer.scoring.tally import Tally, total
@@ -233,12 +233,14 @@ class News(TrainerCallback):
     def _tell(self, args: TrainingArguments, state: TrainerState) -> None:
         of = state.max_steps * args.gradient_accumulation_steps
         self._reporter(
-            "fit",
-            self._batches,
-            of,
-            loss=self._loss,
-            tokens_per_second=self._speed(),
-            eta_seconds=self._watch.eta(self._batches, of),
+            StageProgress(
+                "fit",
+                self._batches,
+                of,
+                loss=self._loss,
+                tokens_per_second=self._speed(),
+                eta_seconds=self._watch.eta(self._batches, of),
+            )
         )
 
 

@@ -42,7 +42,7 @@ from trainer.nights.outcome import Outcome
 from trainer.nights.resuming import is_fitted, recalled, resumable
 from trainer.nights.withdrawals import BEGINNINGS, reaches, withdrawers
 from trainer.preparing import dataset
-from trainer.progress import Reporter, silent
+from trainer.progress import Reporter, StageProgress, silent
 from trainer.stopping import LEFT, STOPPED, in_thread
 
 log = logging.getLogger("trainer")
@@ -75,7 +75,7 @@ class Night:
         """
         self._ledger, self._plan, self._guild = ledger, plan, guild_id
         self._trigger, self._sampled = trigger, sampled_replies
-        self._report, self._cancelled, self._leaving = reporter, cancelled, leaving
+        self._reporter, self._cancelled, self._leaving = reporter, cancelled, leaving
         self._on_run, self._lock_seconds = on_run, lock_seconds
         self._forgetting = Forgetting(
             ledger,
@@ -195,6 +195,9 @@ class Night:
         """Do what takes long in a thread that a cancel need not wait for."""
         return await in_thread(work, cancelled=self._given_up, leaving=self._leaving)
 
+    def _report(self, stage: str, step: int, steps: int) -> None:
+        self._reporter(StageProgress(stage, step, steps))
+
     def _given_up(self) -> bool:
         return self._cancelled() or self._withdrawn
 
@@ -278,7 +281,7 @@ class Night:
                     work_dir=folders.work,
                     version=candidate.version,
                     fields=fields,
-                    reporter=self._report,
+                    reporter=self._reporter,
                     cancelled=self._given_up,
                     leaving=self._leaving,
                 )
@@ -313,7 +316,7 @@ class Night:
                 corpus=corpus,
                 probes=self._plan.probes,
                 seed=self._plan.recipe.seed,
-                reporter=self._report,
+                reporter=self._reporter,
                 cancelled=self._ending,
             )
         )

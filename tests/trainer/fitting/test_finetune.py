@@ -38,6 +38,7 @@ from trainer.fitting.finetune import fit
 from trainer.fitting.loop import Loop, Scalars
 from trainer.fitting.preflight import check_finite
 from trainer.fitting.recipe import Base, FitResult, Recipe
+from trainer.progress import StageProgress
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -157,8 +158,8 @@ def test_a_stop_ends_training_and_leaves_no_adapter(
 ) -> None:
     steps: list[int] = []
 
-    def reporter(stage: str, step: int, steps_of: int, **figures: Any) -> None:
-        steps.append(step)
+    def reporter(done: StageProgress) -> None:
+        steps.append(done.step)
 
     with pytest.raises(RunCancelled):
         train(dataset_dir, tmp_path, base, recipe, reporter=reporter, cancelled=lambda: len(steps) >= 3)
@@ -275,7 +276,7 @@ def test_a_checkpoint_that_holds_a_pickled_object_is_refused(
             tmp_path,
             base,
             recipe,
-            reporter=lambda stage, step, of, **figures: steps.append(step),
+            reporter=lambda done: steps.append(done.step),
             cancelled=lambda: len(steps) > 7,
         )
     newest = last_whole(tmp_path / "work" / "checkpoints")
@@ -414,8 +415,8 @@ def test_a_fit_that_has_to_be_left_goes_on_from_the_update_it_had_come_to(
 ) -> None:
     told: list[int] = []
 
-    def reporter(stage: str, step: int, steps: int, **figures: Any) -> None:
-        told.append(step)
+    def reporter(done: StageProgress) -> None:
+        told.append(done.step)
 
     long = replace(recipe, epochs=3, accumulation_steps=1)  # 6 updates an epoch, a checkpoint at its end
     with pytest.raises(RunCancelled, match="goes on from where it was"):

@@ -24,6 +24,7 @@ from tests.trainer.conftest import GUILD, fill
 from trainer.builders import plan_of
 from trainer.nights.night import Night
 from trainer.nights.outcome import Outcome
+from trainer.progress import StageProgress
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -47,9 +48,9 @@ async def test_a_night_learns_proves_and_promotes(ledger: Ledger, quick: Setting
     await fill(ledger, 80)
     stages: list[str] = []
 
-    def reporter(stage: str, step: int, steps: int, **figures: Any) -> None:
-        assert 0 <= step <= steps
-        stages.append(stage)
+    def reporter(done: StageProgress) -> None:
+        assert 0 <= done.step <= done.steps
+        stages.append(done.stage)
 
     outcome = await night(ledger, quick, reporter=reporter)
     assert outcome.stage == "promoted", (outcome.error, outcome.reasons)
@@ -142,9 +143,9 @@ async def test_a_cancelled_night_says_so_and_changes_nothing(ledger: Ledger, qui
     await fill(ledger, 60)
     fitting: list[int] = []
 
-    def reporter(stage: str, step: int, steps: int, **figures: Any) -> None:
-        if stage == "fit":
-            fitting.append(step)
+    def reporter(done: StageProgress) -> None:
+        if done.stage == "fit":
+            fitting.append(done.step)
 
     outcome = await night(ledger, quick, reporter=reporter, cancelled=lambda: bool(fitting))
     assert outcome.stage == "cancelled"
@@ -323,8 +324,8 @@ async def test_preparing_and_evaluating_count_what_they_do_and_are_full_at_their
     await fill(ledger, 40)
     told: dict[str, list[tuple[int, int]]] = {}
 
-    def reporter(stage: str, step: int, steps: int, **figures: Any) -> None:
-        told.setdefault(stage, []).append((step, steps))
+    def reporter(done: StageProgress) -> None:
+        told.setdefault(done.stage, []).append((done.step, done.steps))
 
     outcome = await night(ledger, changed(quick, "training", epochs=1), reporter=reporter)
     assert outcome.recitals["probes"]
