@@ -7,12 +7,13 @@ from pathlib import Path
 import pytest
 
 from engine.model.loading import choose_placement, load_base, load_tokenizer
+from ledger.shingles import words
 from tests.trainer.conftest import base_at, recipe_with, replies, write_dataset
 from trainer.evaluating.evaluation import RECITAL_TOKENS, evaluate
 from trainer.evaluating.reply_sampling import sample_replies
 from trainer.fitting.finetune import fit
 from trainer.fitting.recipe import Base
-from trainer.judging.leakage import Corpus, Recitals, probes_of, words
+from trainer.judging.leakage import Corpus, Recitals, probes_of
 from trainer.preparing.dataset_files import read_lines
 
 PROBES, SEED = 6, 20
