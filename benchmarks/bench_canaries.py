@@ -81,13 +81,20 @@ scrub = {str(scrub).lower()}
 
 async def night(settings: Settings) -> dict[str, Any]:
     """Run the normal night of the only guild; return its outcome's figures."""
-    from trainer.builders import plan_of
+    from trainer.builders import forgetting_of, plan_of
     from trainer.nights.night import Night
 
     began = time.monotonic()
     async with Ledger.open(settings.database, scrubbing=settings.privacy.scrub) as ledger:
         guild = await ledger.guilds.the_only(None)
-        outcome = await Night(ledger, plan_of(settings), guild, trigger="benchmark", sampled_replies=1).run()
+        outcome = await Night(
+            ledger,
+            plan_of(settings),
+            guild,
+            forgetting=forgetting_of(settings, ledger),
+            trigger="benchmark",
+            sampled_replies=1,
+        ).run()
     if outcome.candidate is None or outcome.error:
         sys.exit(f"The night ended as {outcome.stage}: {outcome.error or list(outcome.reasons)}")
     return {

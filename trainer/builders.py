@@ -5,7 +5,9 @@ Loads no model library, so that commands that train nothing stay quick.
 
 from __future__ import annotations
 
+from ledger.forgetting.deletion_path import Forgetting
 from ledger.settings import Settings
+from ledger.store import Ledger
 from trainer.fitting.recipe import Base, Recipe
 from trainer.judging.verdict import VerdictLimits
 from trainer.nights.night_plan import NightPlan
@@ -49,9 +51,18 @@ def plan_of(settings: Settings) -> NightPlan:
         discord_permission=settings.policy.discord_permission,
         min_new_replies=settings.schedule.min_new_replies,
         probes=settings.leakage.probes,
-        forgetting_days=settings.forgetting.days,
-        forgetting_strict=settings.forgetting.strict,
     )
 
 
-__all__ = ["base_of", "dataset_limits_of", "plan_of", "recipe_of", "verdict_limits_of"]
+def forgetting_of(settings: Settings, ledger: Ledger) -> Forgetting:
+    """Return the deletion path of a ledger."""
+    return Forgetting(
+        ledger,
+        datasets_dir=settings.datasets_dir,
+        runs_dir=settings.runs_dir,
+        days=settings.forgetting.days,
+        strict=settings.forgetting.strict,
+    )
+
+
+__all__ = ["base_of", "dataset_limits_of", "forgetting_of", "plan_of", "recipe_of", "verdict_limits_of"]

@@ -13,7 +13,7 @@ from ledger.store import Ledger
 from tests.conftest import FakeClock
 from tests.forgetting.trained import holding
 from tests.trainer.conftest import GUILD, introduce, talk
-from trainer.builders import plan_of
+from trainer.builders import forgetting_of, plan_of
 from trainer.judging.learned_text import CANARIES
 from trainer.nights.night import Night
 from trainer.nights.outcome import Outcome
@@ -51,7 +51,14 @@ def keen(settings: Settings) -> Settings:
 
 
 async def night(ledger: Ledger, settings: Settings) -> Outcome:
-    return await Night(ledger, plan_of(settings), GUILD, trigger="test", sampled_replies=1).run()
+    return await Night(
+        ledger,
+        plan_of(settings),
+        GUILD,
+        forgetting=forgetting_of(settings, ledger),
+        trigger="test",
+        sampled_replies=1,
+    ).run()
 
 
 def kept_by_the_gate_alone(outcome: Outcome) -> bool:

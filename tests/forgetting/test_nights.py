@@ -76,7 +76,15 @@ def forgetting_of(ledger: Ledger, settings: Settings) -> Forgetting:
 
 
 async def night(ledger: Ledger, settings: Settings, **options: Any) -> Outcome:
-    return await Night(ledger, plan_of(settings), GUILD, trigger="test", sampled_replies=1, **options).run()
+    return await Night(
+        ledger,
+        plan_of(settings),
+        GUILD,
+        forgetting=forgetting_of(ledger, settings),
+        trigger="test",
+        sampled_replies=1,
+        **options,
+    ).run()
 
 
 @pytest.mark.parametrize("stage", ["fit", "evaluate", "verdict", "promote"])

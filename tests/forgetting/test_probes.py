@@ -35,7 +35,8 @@ def candidate(dataset: Path, tmp_path: Path, base: Base) -> Path:
     """A version that has learned a little, and babbles."""
     recipe = recipe_with(epochs=6, learning_rate=2e-2, lora_r=4, lora_alpha=8, batch_size=8, max_tokens=256)
     work, out = tmp_path / "work", tmp_path / "adapter"
-    return fit(dataset, out, base=base, recipe=recipe, work_dir=work, version="g7-v000001").adapter_dir
+    fit(dataset, out, base=base, recipe=recipe, work_dir=work, version="g7-v000001")
+    return out
 
 
 def said(candidate: Path | None, dataset: Path, base: Base, *, temperature: float) -> list[str]:

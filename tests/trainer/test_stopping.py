@@ -24,7 +24,7 @@ from ledger.settings import Settings
 from ledger.store import Ledger
 from tests.trainer.conftest import GUILD, fill
 from trainer import stopping
-from trainer.builders import plan_of
+from trainer.builders import forgetting_of, plan_of
 from trainer.nights import night as night_module
 from trainer.nights.night import Night
 from trainer.nights.outcome import Outcome
@@ -51,7 +51,15 @@ def never() -> Any:
 
 
 async def night(ledger: Ledger, settings: Settings, **options: Any) -> Outcome:
-    return await Night(ledger, plan_of(settings), GUILD, trigger="test", sampled_replies=1, **options).run()
+    return await Night(
+        ledger,
+        plan_of(settings),
+        GUILD,
+        forgetting=forgetting_of(settings, ledger),
+        trigger="test",
+        sampled_replies=1,
+        **options,
+    ).run()
 
 
 async def test_what_work_returns_or_raises_comes_back_from_its_thread() -> None:

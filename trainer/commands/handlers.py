@@ -65,7 +65,7 @@ def _reporter(options: argparse.Namespace, run: str = "") -> Iterator[Reporter]:
 
 
 def _night(settings: Settings, options: argparse.Namespace) -> int:
-    from trainer.builders import plan_of
+    from trainer.builders import forgetting_of, plan_of
     from trainer.nights.night import Night
 
     plan = plan_of(settings)
@@ -76,6 +76,7 @@ def _night(settings: Settings, options: argparse.Namespace) -> int:
                 ledger,
                 plan,
                 await ledger.guilds.the_only(options.guild),
+                forgetting=forgetting_of(settings, ledger),
                 trigger=options.trigger,
                 reporter=reporter,
                 cancelled=stop.cancelled.is_set,

@@ -151,7 +151,7 @@ class _Fitting:
             self._train(loop, adapted, checkpoint)
         check_gradients([entry["grad_norm"] for entry in loop.state.log_history if "grad_norm" in entry])
         check_finite(trained(adapted))
-        result = self._result(loop, out_dir, packed, len(train), time.monotonic() - began, checkpoint)
+        result = self._result(loop, packed, len(train), time.monotonic() - began, checkpoint)
         if self.processes.is_main:
             self._save(adapted, out_dir, version, result, fields)
         self.processes.wait()  # every process has read the best checkpoint, and the adapter is whole
@@ -264,7 +264,7 @@ class _Fitting:
             raise RunCancelled(LEFT)
 
     def _result(
-        self, loop: Loop, out_dir: Path, packed: bool, examples: int, seconds: float, checkpoint: Path | None
+        self, loop: Loop, packed: bool, examples: int, seconds: float, checkpoint: Path | None
     ) -> FitResult:
         history = tuple(
             {name: value for name, value in entry.items() if isinstance(value, int | float)}
@@ -273,7 +273,6 @@ class _Fitting:
         validations = [entry["eval_loss"] for entry in history if "eval_loss" in entry]
         losses = [entry["loss"] for entry in history if "loss" in entry]
         return FitResult(
-            adapter_dir=out_dir,
             steps=loop.state.global_step,
             epochs=float(loop.state.epoch or 0),
             best_step=int(loop.state.best_global_step or 0),

@@ -61,6 +61,7 @@ class Night:
         plan: NightPlan,
         guild_id: int,
         *,
+        forgetting: Forgetting,
         trigger: str,
         reporter: Reporter = silent,
         cancelled: Callable[[], bool] = lambda: False,
@@ -77,13 +78,7 @@ class Night:
         self._trigger, self._sampled = trigger, sampled_replies
         self._reporter, self._cancelled, self._leaving = reporter, cancelled, leaving
         self._on_run, self._lock_seconds = on_run, lock_seconds
-        self._forgetting = Forgetting(
-            ledger,
-            datasets_dir=plan.datasets_dir,
-            runs_dir=plan.runs_dir,
-            days=plan.forgetting_days,
-            strict=plan.forgetting_strict,
-        )
+        self._forgetting = forgetting
         self._authors: dict[int, int] = {}
         self._known_deletion = 0
         self._without: frozenset[int] = frozenset()

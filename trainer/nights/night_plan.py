@@ -28,8 +28,6 @@ class NightPlan:
     min_new_replies: int
     probes: int
     """Beginnings of training replies that the candidate is tried with; 0 tries none."""
-    forgetting_days: int
-    forgetting_strict: bool
 
 
 __all__ = ["NightPlan"]

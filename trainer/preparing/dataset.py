@@ -57,8 +57,6 @@ class Prepared:
     counts: dict[str, Any]
     learned_from: tuple[tuple[int, int], ...] = field(repr=False)
     """(message id, author id) of every message in it, as a target or as context."""
-    guild_name: str
-    bot_name: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,7 +230,7 @@ async def prepare(
     for talk in (*parts.train, *parts.val, *parts.test):
         for window in talk.windows:
             authors |= window.authors
-    return Prepared(directory, counts, tuple(sorted(authors.items())), material.guild_name, bot_name)
+    return Prepared(directory, counts, tuple(sorted(authors.items())))
 
 
 def _check_new(counts: dict[str, Any], least: int) -> None:

@@ -27,7 +27,7 @@ SIMILAR = 0.7
 few words changed stays above it."""
 
 _WORDS = re.compile(r"\w+")
-"""Splits at apostrophes, unlike :mod:`ledger.shingles`; another pattern would split the same ledger otherwise."""
+"""Splits at apostrophes, unlike :mod:`ledger.shingles`: another pattern would draw another split."""
 
 
 @dataclass(frozen=True, slots=True)

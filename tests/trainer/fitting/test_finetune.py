@@ -93,8 +93,8 @@ def test_the_adapter_directory_is_whole_and_loads_with_plain_peft(
 ) -> None:
     from peft import PeftModel
 
-    result = train(dataset_dir, tmp_path, base, recipe, fields={"guild": 7})
-    folder = result.adapter_dir
+    train(dataset_dir, tmp_path, base, recipe, fields={"guild": 7})
+    folder = tmp_path / "adapter"
     manifest = verify(folder, base_fingerprint=base_fingerprint(base.name))
     assert manifest.version == "g7-v000001"
     assert manifest.fields["guild"] == 7
@@ -202,7 +202,10 @@ def test_a_killed_run_goes_on_from_its_checkpoint_and_ends_with_the_same_steps(
     straight = train(dataset_dir, tmp_path / "straight", base, recipe)
     assert resumed.resumed_from == 3
     assert resumed.steps == straight.steps == 6
-    ends = [load_file(run.adapter_dir / "adapter_model.safetensors") for run in (resumed, straight)]
+    ends = [
+        load_file(folder / "adapter" / "adapter_model.safetensors")
+        for folder in (tmp_path, tmp_path / "straight")
+    ]
     for name, tensor in ends[1].items():
         torch.testing.assert_close(ends[0][name], tensor, atol=1e-5, rtol=1e-4)
     assert [entry["step"] for entry in resumed.history if "eval_loss" in entry] == [0, 3, 6]
@@ -327,11 +330,11 @@ def test_an_adapter_with_a_wrong_hash_is_refused(
 ) -> None:
     from trainer.evaluating.evaluation import evaluate
 
-    result = train(dataset_dir, tmp_path, base, replace(recipe, epochs=1))
-    weights = result.adapter_dir / "adapter_model.safetensors"
+    train(dataset_dir, tmp_path, base, replace(recipe, epochs=1))
+    weights = tmp_path / "adapter" / "adapter_model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-1] + b"\x01")
     with pytest.raises(AdapterError, match="was altered"):
-        evaluate(dataset_dir, result.adapter_dir, base=base, max_tokens=256)
+        evaluate(dataset_dir, tmp_path / "adapter", base=base, max_tokens=256)
 
 
 @pytest.mark.slow
@@ -349,7 +352,7 @@ def test_bf16_trains_with_float32_lora_weights(
 ) -> None:
     result = train(dataset_dir, tmp_path, replace(base, dtype="bfloat16"), replace(recipe, lora_dropout=0.1))
     assert result.validation["best"] < result.validation["before"]
-    saved = load_file(result.adapter_dir / "adapter_model.safetensors")
+    saved = load_file(tmp_path / "adapter" / "adapter_model.safetensors")
     assert {tensor.dtype for tensor in saved.values()} == {torch.float32}
 
 

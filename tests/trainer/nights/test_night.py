@@ -21,7 +21,7 @@ from ledger.process.locks import night_lock, night_lock_path
 from ledger.settings import Settings
 from ledger.store import Ledger
 from tests.trainer.conftest import GUILD, fill
-from trainer.builders import plan_of
+from trainer.builders import forgetting_of, plan_of
 from trainer.nights.night import Night
 from trainer.nights.outcome import Outcome
 from trainer.progress import StageProgress
@@ -41,7 +41,15 @@ def quick(settings: Settings) -> Settings:
 
 
 async def night(ledger: Ledger, settings: Settings, **options: Any) -> Outcome:
-    return await Night(ledger, plan_of(settings), GUILD, trigger="test", sampled_replies=4, **options).run()
+    return await Night(
+        ledger,
+        plan_of(settings),
+        GUILD,
+        forgetting=forgetting_of(settings, ledger),
+        trigger="test",
+        sampled_replies=4,
+        **options,
+    ).run()
 
 
 async def test_a_night_learns_proves_and_promotes(ledger: Ledger, quick: Settings) -> None:
@@ -204,7 +212,7 @@ CRASH = """
     from ledger.settings import load_settings
     from ledger.store import Ledger
     from trainer.fitting.loop import Loop
-    from trainer.builders import plan_of
+    from trainer.builders import forgetting_of, plan_of
     from trainer.nights.night import Night
     original = Loop._save_checkpoint
     def save_and_die(self, *arguments, **options):
@@ -214,7 +222,8 @@ CRASH = """
     async def main():
         settings = load_settings(Path(sys.argv[1]))
         async with Ledger.open(settings.database) as ledger:
-            await Night(ledger, plan_of(settings), int(sys.argv[2]), trigger="test").run()
+            await Night(ledger, plan_of(settings), int(sys.argv[2]),
+                        forgetting=forgetting_of(settings, ledger), trigger="test").run()
     asyncio.run(main())
 """
 

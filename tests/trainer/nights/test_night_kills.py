@@ -15,7 +15,7 @@ from ledger.errors import AdapterError, LedgerError
 from ledger.settings import Settings, load_settings
 from ledger.store import Ledger
 from tests.trainer.conftest import GUILD, fill
-from trainer.builders import plan_of
+from trainer.builders import forgetting_of, plan_of
 from trainer.nights.night import Night
 from trainer.nights.outcome import Outcome
 
@@ -26,7 +26,7 @@ DIES = """
     from pathlib import Path
     from ledger.settings import load_settings
     from ledger.store import Ledger
-    from trainer.builders import plan_of
+    from trainer.builders import forgetting_of, plan_of
     from trainer.nights.night import Night
     config, guild, place, when = sys.argv[1:]
     module, _, names = place.partition(":")
@@ -49,7 +49,8 @@ DIES = """
     async def main():
         settings = load_settings(Path(config))
         async with Ledger.open(settings.database) as ledger:
-            await Night(ledger, plan_of(settings), int(guild), trigger="test", sampled_replies=1).run()
+            await Night(ledger, plan_of(settings), int(guild), forgetting=forgetting_of(settings, ledger),
+                        trigger="test", sampled_replies=1).run()
     asyncio.run(main())
 """
 
@@ -107,7 +108,14 @@ async def test_a_night_killed_at_any_step_comes_to_its_end_at_the_next_start(
 
 
 async def night(ledger: Ledger, settings: Settings) -> Outcome:
-    return await Night(ledger, plan_of(settings), GUILD, trigger="test", sampled_replies=1).run()
+    return await Night(
+        ledger,
+        plan_of(settings),
+        GUILD,
+        forgetting=forgetting_of(settings, ledger),
+        trigger="test",
+        sampled_replies=1,
+    ).run()
 
 
 async def one_honest_end(ledger: Ledger, run_id: str) -> None:
