@@ -211,7 +211,7 @@ _HANDLERS: dict[str, Callable[[Settings, argparse.Namespace], int]] = {
     "prepare": _prepare,
     "fit": _fit,
     "evaluate": _evaluate,
-    "import": record.take_command,
+    "import": record.import_command,
     "export": record.export_command,
     "adapters": record.adapters_command,
     "promote": record.promote_command,

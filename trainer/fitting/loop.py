@@ -38,8 +38,8 @@ from ledger.errors import RunCancelled
 from trainer.fitting.preflight import check_loss
 from trainer.fitting.processes import Processes
 from trainer.progress import Reporter, StageProgress, Stopwatch
-from trainer.scoring.batches import Batch, Example, only_first
-from trainer.scoring.perplexity import score_examples, token_losses
+from trainer.scoring.batches import Batch, EncodedRow, only_first
+from trainer.scoring.perplexity import score_rows, token_losses
 from trainer.scoring.tally import Tally, total
 from trainer.stopping import STOPPED
 
@@ -55,7 +55,7 @@ class Loop(Trainer):
     def __init__(
         self,
         *,
-        validation: Sequence[Example],
+        validation: Sequence[EncodedRow],
         packed: bool,
         pad_id: int,
         compute_dtype: torch.dtype | None,
@@ -160,7 +160,7 @@ class Loop(Trainer):
         watch = Stopwatch()
         with self.autocast():
             mine = total(
-                score_examples(
+                score_rows(
                     cast("PreTrainedModel", self.model),
                     self.validation[self._processes.index :: self._processes.count],
                     packed=self._packed,

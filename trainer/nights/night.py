@@ -34,12 +34,12 @@ from trainer.nights.endings import (
     note_verdict,
     note_who_serves,
     stop_if_withdrawn,
-    what_was_withdrawn,
+    withdrawal_reason,
 )
-from trainer.nights.night_folders import Folders, clear_place, drop_old_datasets
+from trainer.nights.night_folders import Folders, clear_leftovers, drop_old_datasets
 from trainer.nights.night_plan import NightPlan
 from trainer.nights.outcome import Outcome
-from trainer.nights.resuming import is_fitted, recalled, resumable
+from trainer.nights.resuming import is_fitted, recorded_decision, resumable
 from trainer.nights.withdrawals import BEGINNINGS, reaches, withdrawers
 from trainer.preparing import dataset
 from trainer.progress import Reporter, StageProgress, silent
@@ -148,7 +148,7 @@ class Night:
 
     async def _close(self, run: Run, outcome: Outcome, stage: str, reason: str) -> None:
         """Close the run; whatever went wrong with a run that saw something deleted went wrong by that."""
-        taken_back = await what_was_withdrawn(self._ledger, run.id)
+        taken_back = await withdrawal_reason(self._ledger, run.id)
         if taken_back and not self._cancelled():
             stage, reason, outcome.withdrawn = "cancelled", taken_back, True
             deletions = await self._ledger.deletions.since(self._known_deletion)
@@ -177,10 +177,10 @@ class Night:
             self._guild, run.id, adapters_dir=str(self._plan.adapters_dir), base_model=self._plan.base.name
         )
         outcome.candidate = candidate.version
-        clear_place(Path(candidate.path), run.id)
+        clear_leftovers(Path(candidate.path), run.id)
         history = await self._fit(run, folders, candidate, champion, outcome)
         await stop_if_withdrawn(self._ledger, run.id)
-        decision = recalled(run, champion, candidate, outcome)
+        decision = recorded_decision(run, champion, candidate, outcome)
         if decision is None:
             decision = await self._evaluate(run, folders, candidate, champion, outcome)
         await self._work(partial(finish_version, folders, Path(candidate.path), outcome, decision, history))

@@ -89,11 +89,11 @@ async def gather(
     def as_stored_today() -> list[Message]:
         # Stored texts were scrubbed by the rules of their day; today's may know more.
         found = []
-        for place, message in enumerate(stored):
-            if place % 500 == 0:
+        for index, message in enumerate(stored):
+            if index % 500 == 0:
                 if stop():
                     break  # given up: nobody looks at the rest
-                on_progress(place, 2 * len(stored))
+                on_progress(index, 2 * len(stored))
             found.append(replace(message, content=ledger.messages.as_stored(message.content)))
         return found
 

@@ -85,11 +85,11 @@ def split(
 def _newest(talks: Sequence[Talk], count: int, max_replies: int) -> tuple[list[Talk], list[Talk]]:
     """Take the newest ``count`` conversations (at least one) off, fewer when they hold too many replies."""
     cut, replies = len(talks), 0
-    for place in range(len(talks) - 1, max(len(talks) - max(count, 1), 0) - 1, -1):
-        replies += talks[place].replies
+    for index in range(len(talks) - 1, max(len(talks) - max(count, 1), 0) - 1, -1):
+        replies += talks[index].replies
         if replies > max_replies and cut < len(talks):
             break
-        cut = place
+        cut = index
     return list(talks[:cut]), list(talks[cut:])
 
 

@@ -33,7 +33,7 @@ from ledger.errors import (
     RunCancelled,
 )
 from tests.trainer.conftest import replies, write_dataset
-from trainer.fitting.checkpoints import last_whole, start_or_go_on
+from trainer.fitting.checkpoints import checkpoint_to_resume, last_whole
 from trainer.fitting.finetune import fit
 from trainer.fitting.loop import Loop, Scalars
 from trainer.fitting.preflight import check_finite
@@ -220,10 +220,10 @@ def test_checkpoints_of_another_recipe_or_dataset_are_not_gone_on_from(tmp_path:
             (folder / name).touch()
         return folder
 
-    assert start_or_go_on(tmp_path, {"dataset": "a"}) is None
+    assert checkpoint_to_resume(tmp_path, {"dataset": "a"}) is None
     folder = checkpoint()
-    assert start_or_go_on(tmp_path, {"dataset": "a"}) == folder
-    assert start_or_go_on(tmp_path, {"dataset": "b"}) is None
+    assert checkpoint_to_resume(tmp_path, {"dataset": "a"}) == folder
+    assert checkpoint_to_resume(tmp_path, {"dataset": "b"}) is None
     assert not folder.exists()
 
 
