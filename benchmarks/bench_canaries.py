@@ -43,6 +43,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from canary_log import ALTERNATIVES, FORMS, MEMBER, UNKNOWN, Canary, canaries, planted
 from canary_page import page
 from ledger.forgetting.deletion_path import Forgetting
+from ledger.learned.adapter_versions import version_folder
 from ledger.scrubbing import found_values
 from ledger.settings import Settings, load_settings
 from ledger.store import Ledger
@@ -79,19 +80,27 @@ scrub = {str(scrub).lower()}
 
 async def night(settings: Settings) -> dict[str, Any]:
     """Run the normal night of the only guild; return its outcome's figures."""
+    from ledger.forgetting.by_settings import forgetting_of
     from trainer.builders import plan_of
     from trainer.nights.night import Night
 
     began = time.monotonic()
     async with Ledger.open(settings.database, scrubbing=settings.privacy.scrub) as ledger:
         guild = await ledger.guilds.the_only(None)
-        outcome = await Night(ledger, plan_of(settings), guild, trigger="benchmark", sampled_replies=1).run()
+        outcome = await Night(
+            ledger,
+            plan_of(settings),
+            guild,
+            forgetting=forgetting_of(settings, ledger),
+            trigger="benchmark",
+            sampled_replies=1,
+        ).run()
     if outcome.candidate is None or outcome.error:
         sys.exit(f"The night ended as {outcome.stage}: {outcome.error or list(outcome.reasons)}")
     return {
         "stage": outcome.stage,
         "candidate": outcome.candidate,
-        "adapter": str(settings.adapters_dir / str(guild) / outcome.candidate),
+        "adapter": str(version_folder(settings.adapters_dir, outcome.candidate)),
         "dataset": str(settings.datasets_dir / outcome.run),
         "reasons": list(outcome.reasons),
         "recitals": outcome.recitals,

@@ -39,7 +39,7 @@ from transformers import AutoConfig, AutoModelForCausalLM
 from engine.model.loading import Placement, choose_placement, load_base
 from trainer.fitting.dropout import use_byte_dropout
 from trainer.fitting.instruments import peak_memory, quieten_libraries
-from trainer.scoring.batches import Batch, Example, pack, pad
+from trainer.scoring.batches import Batch, EncodedRow, pack, pad
 from trainer.scoring.packed_attention import use_packed_attention
 from trainer.scoring.perplexity import on_device, token_losses
 
@@ -71,7 +71,7 @@ ON_CPU = (
 )
 
 
-def examples(count: int, vocabulary: int, seed: int) -> list[Example]:
+def examples(count: int, vocabulary: int, seed: int) -> list[EncodedRow]:
     """Return examples as long as those of a real night: 60 to 500 tokens, a quarter of them scored."""
     draw = random.Random(seed)
     found = []
@@ -79,7 +79,7 @@ def examples(count: int, vocabulary: int, seed: int) -> list[Example]:
         length = min(500, max(60, round(draw.gauss(266, 110))))
         ids = [draw.randrange(5, vocabulary) for _ in range(length)]
         scored = [place >= length - length // 4 for place in range(length)]
-        found.append(Example(ids=ids, scored=scored, conversation=number, replies=1))
+        found.append(EncodedRow(ids=ids, scored=scored, conversation=number, replies=1))
     return found
 
 
@@ -99,7 +99,7 @@ def built(variant: Variant, load: Callable[[str], Any], placement: Placement) ->
     return adapted.train()
 
 
-def step(variant: Variant, model: Any, batch: list[Example], placement: Placement) -> None:
+def step(variant: Variant, model: Any, batch: list[EncodedRow], placement: Placement) -> None:
     """Take one forward and backward pass."""
     inputs = pad(batch, pad_id=0) if variant.form == "padded" else pack(batch)
     if variant.form == "packed behind a mask":
@@ -123,7 +123,7 @@ def _all_logits(model: Any, batch: Batch) -> torch.Tensor:
 
 
 def measured(
-    models: dict[Variant, Any], batches: list[list[Example]], placement: Placement, rounds: int
+    models: dict[Variant, Any], batches: list[list[EncodedRow]], placement: Placement, rounds: int
 ) -> Iterator[tuple[Variant, float, float]]:
     """Yield (variant, tokens a second, tokens a second of CPU time), one step of each variant a round."""
     for variant, model in models.items():

@@ -5,9 +5,6 @@ Loads no model library, so that commands that train nothing stay quick.
 
 from __future__ import annotations
 
-from functools import partial
-
-from ledger.forgetting.by_settings import forgetting_of
 from ledger.settings import Settings
 from trainer.fitting.recipe import Base, Recipe
 from trainer.judging.verdict import VerdictLimits
@@ -52,7 +49,6 @@ def plan_of(settings: Settings) -> NightPlan:
         discord_permission=settings.policy.discord_permission,
         min_new_replies=settings.schedule.min_new_replies,
         probes=settings.leakage.probes,
-        forgets=partial(forgetting_of, settings),
     )
 
 

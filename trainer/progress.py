@@ -10,8 +10,9 @@ import json
 import os
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from ledger.learned.outcome import NightStage
 
@@ -19,30 +20,24 @@ if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
 
-class Reporter(Protocol):
-    """Whoever wants to know how far the night is."""
+@dataclass(frozen=True, slots=True)
+class StageProgress:
+    """How far one stage is; the figures are those that the stage knows."""
 
-    def __call__(
-        self,
-        stage: NightStage,
-        step: int,
-        steps: int,
-        *,
-        loss: float | None = None,
-        tokens_per_second: float | None = None,
-        eta_seconds: float | None = None,
-    ) -> None: ...
+    stage: NightStage
+    step: int
+    steps: int
+    loss: float | None = None
+    """Nats a token, of the last update."""
+    tokens_per_second: float | None = None
+    eta_seconds: float | None = None
 
 
-def silent(
-    stage: NightStage,
-    step: int,
-    steps: int,
-    *,
-    loss: float | None = None,
-    tokens_per_second: float | None = None,
-    eta_seconds: float | None = None,
-) -> None:
+Reporter = Callable[[StageProgress], None]
+"""Takes each step of a night; what it does with it is its own business."""
+
+
+def silent(done: StageProgress) -> None:
     """Report to nobody."""
 
 
@@ -80,34 +75,25 @@ class JsonLines:
         """Report under this run from now on."""
         self._run = run
 
-    def __call__(
-        self,
-        stage: NightStage,
-        step: int,
-        steps: int,
-        *,
-        loss: float | None = None,
-        tokens_per_second: float | None = None,
-        eta_seconds: float | None = None,
-    ) -> None:
+    def __call__(self, done: StageProgress) -> None:
         now = self._seconds()
-        if self._last[0] == stage and step < steps and now - self._last[1] < 0.1:
+        if self._last[0] == done.stage and done.step < done.steps and now - self._last[1] < 0.1:
             return
-        self._last = (stage, now)
+        self._last = (done.stage, now)
         line = {
             "run": self._run,
-            "stage": stage,
-            "step": step,
-            "steps": steps,
-            "loss": _rounded(loss, 4),
-            "tokens_per_second": _rounded(tokens_per_second, 1),
-            "eta_seconds": _rounded(eta_seconds, 1),
+            "stage": done.stage,
+            "step": done.step,
+            "steps": done.steps,
+            "loss": _rounded(done.loss, 4),
+            "tokens_per_second": _rounded(done.tokens_per_second, 1),
+            "eta_seconds": _rounded(done.eta_seconds, 1),
         }
         try:
             self._stream.write(json.dumps({"progress": line}) + "\n")
             self._stream.flush()
         except BrokenPipeError:
-            # Whoever watched was killed. That ends no night as failed: it notices by itself, and is left.
+            # Whoever watched was killed. The night does not fail of that: it notices by itself, and pauses.
             self._stream = nobody()
 
 
@@ -138,25 +124,19 @@ class Bars:
         self._tasks: dict[str, TaskID] = {}
         self._progress.start()
 
-    def __call__(
-        self,
-        stage: NightStage,
-        step: int,
-        steps: int,
-        *,
-        loss: float | None = None,
-        tokens_per_second: float | None = None,
-        eta_seconds: float | None = None,
-    ) -> None:
-        if stage not in self._tasks:
-            self._tasks[stage] = self._progress.add_task(stage, note="")
+    def __call__(self, done: StageProgress) -> None:
+        if done.stage not in self._tasks:
+            self._tasks[done.stage] = self._progress.add_task(done.stage, note="")
         notes = [
-            f"loss {loss:.3f}" if loss is not None else "",
-            f"{tokens_per_second:.0f} tokens/s" if tokens_per_second is not None else "",
-            f"{_clock(eta_seconds)} left" if eta_seconds is not None else "",
+            f"loss {done.loss:.3f}" if done.loss is not None else "",
+            f"{done.tokens_per_second:.0f} tokens/s" if done.tokens_per_second is not None else "",
+            f"{_clock(done.eta_seconds)} left" if done.eta_seconds is not None else "",
         ]
         self._progress.update(
-            self._tasks[stage], completed=step, total=steps, note="  ".join(note for note in notes if note)
+            self._tasks[done.stage],
+            completed=done.step,
+            total=done.steps,
+            note="  ".join(note for note in notes if note),
         )
 
     def close(self) -> None:
@@ -168,4 +148,4 @@ def _clock(seconds: float) -> str:
     return f"{minutes // 60}:{minutes % 60:02d}:{rest:02d}" if minutes >= 60 else f"{minutes}:{rest:02d}"
 
 
-__all__ = ["Bars", "JsonLines", "Reporter", "Stopwatch", "silent"]
+__all__ = ["Bars", "JsonLines", "Reporter", "StageProgress", "Stopwatch", "nobody", "silent"]

@@ -256,8 +256,8 @@ def check_owner(model: str, owner: str | None) -> None:
     Raises:
         RequestRefused: 403.
     """
-    named = VERSION.fullmatch(model)
-    if named is None or named["guild"] == owner:
+    match = VERSION.fullmatch(model)
+    if match is None or match["guild"] == owner:
         return
     if owner is None:
         raise RequestRefused(

@@ -5,12 +5,12 @@ Pure functions over texts; keeps nothing. Shorter messages ("yes, thanks") are e
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
-WINDOW = 8
+from ledger.shingles import WINDOW, runs, words
+
 SHORTEST = 3
-_WORD = re.compile(r"\w+(?:['’]\w+)*")
+"""Words of a message that is somebody's as a whole; "yes, thanks" is everybody's."""
 
 
 class Quotes:
@@ -19,23 +19,15 @@ class Quotes:
     def __init__(self, texts: Iterable[str]) -> None:
         self._wordings: set[tuple[str, ...]] = set()
         for text in texts:
-            found = _words(text)
+            found = words(text)
             if len(found) >= SHORTEST:
-                self._wordings.update(_runs(found, min(len(found), WINDOW)))
+                self._wordings.update(runs(found, min(len(found), WINDOW)))
         self._lengths = sorted({len(wording) for wording in self._wordings})
 
     def __contains__(self, text: str) -> bool:
         """Tell whether ``text`` repeats any of the messages."""
-        found = _words(text)
-        return any(run in self._wordings for length in self._lengths for run in _runs(found, length))
-
-
-def _words(text: str) -> list[str]:
-    return [word.casefold() for word in _WORD.findall(text)]
-
-
-def _runs(words: Sequence[str], length: int) -> Iterable[tuple[str, ...]]:
-    return (tuple(words[start : start + length]) for start in range(len(words) - length + 1))
+        found = words(text)
+        return any(run in self._wordings for length in self._lengths for run in runs(found, length))
 
 
 __all__ = ["Quotes"]

@@ -10,6 +10,7 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
 import aiosqlite
@@ -21,10 +22,27 @@ from ledger.people.policy import refuses_sql
 from ledger.records import Adapter
 from ledger.sqlite.database import Reader, Writer
 
+VERSION = re.compile(r"g(?P<guild>\d+)-v(?P<number>\d{6,})")
+"""Names of versions, and so of their folders; the only place that knows their form."""
+_FOLDER = ":dir || '/' || guild_id || '/' || version"
+"""The same as :func:`version_folder`, in SQL."""
+
 
 def version_name(guild_id: int, number: int) -> str:
     """Return the version's name; fixed width, so that no name is ever a prefix of another."""
     return f"g{guild_id}-v{number:06d}"
+
+
+def version_folder(adapters_dir: Path | str, version: str) -> Path:
+    """Return where a version's files are, below the folder of its guild.
+
+    Raises:
+        AdapterError: ``version`` is no version's name.
+    """
+    found = VERSION.fullmatch(version)
+    if found is None:
+        raise AdapterError(f"{version!r} is no version's name, such as {version_name(7, 1)}.")
+    return Path(adapters_dir) / found["guild"] / version
 
 
 def short_name(version: str, made_at: int | None) -> str:
@@ -56,10 +74,6 @@ def leaks(recitals: Mapping[str, float]) -> str:
     return f"recites what single people wrote ({rate:.1%}, limit {limit:.1%})" if rate > limit else ""
 
 
-VERSION = re.compile(r"g(?P<guild>\d+)-v(?P<number>\d{6,})")
-"""Names of versions, and so of their folders."""
-
-
 class Adapters:
     """The record of what was learned, and of what serves."""
 
@@ -88,7 +102,15 @@ class Adapters:
             await connection.execute(
                 "INSERT INTO adapters (version, guild_id, number, run_id, path, base_model, created_at,"
                 " state) VALUES (?, ?, ?, ?, ?, ?, ?, 'candidate')",
-                (version, guild_id, number, run_id, f"{adapters_dir}/{guild_id}/{version}", base_model, now),
+                (
+                    version,
+                    guild_id,
+                    number,
+                    run_id,
+                    str(version_folder(adapters_dir, version)),
+                    base_model,
+                    now,
+                ),
             )
             return version
 
@@ -100,8 +122,7 @@ class Adapters:
         A deletion looks there. With the old place it would find nothing, and call that deleted.
         """
         await self._writer.execute(
-            "UPDATE adapters SET path = :dir || '/' || guild_id || '/' || version"
-            " WHERE path <> :dir || '/' || guild_id || '/' || version",
+            f"UPDATE adapters SET path = {_FOLDER} WHERE path <> {_FOLDER}",
             {"dir": adapters_dir},
         )
 

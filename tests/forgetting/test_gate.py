@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from ledger.errors import AdapterError
+from ledger.forgetting.by_settings import forgetting_of
 from ledger.learned.outcome import Outcome
 from ledger.settings import Settings
 from ledger.store import Ledger
@@ -51,7 +52,14 @@ def keen(settings: Settings) -> Settings:
 
 
 async def night(ledger: Ledger, settings: Settings) -> Outcome:
-    return await Night(ledger, plan_of(settings), GUILD, trigger="test", sampled_replies=1).run()
+    return await Night(
+        ledger,
+        plan_of(settings),
+        GUILD,
+        forgetting=forgetting_of(settings, ledger),
+        trigger="test",
+        sampled_replies=1,
+    ).run()
 
 
 def kept_by_the_gate_alone(outcome: Outcome) -> bool:

@@ -22,6 +22,7 @@ from trainer.builders import dataset_limits_of, plan_of
 from trainer.nights import night as night_module
 from trainer.nights.night import Night
 from trainer.preparing import dataset, dataset_files
+from trainer.progress import StageProgress
 
 MARK = "quetzalmarmalade7731"
 BO = 12
@@ -75,7 +76,15 @@ def forgetting_of(ledger: Ledger, settings: Settings) -> Forgetting:
 
 
 async def night(ledger: Ledger, settings: Settings, **options: Any) -> Outcome:
-    return await Night(ledger, plan_of(settings), GUILD, trigger="test", sampled_replies=1, **options).run()
+    return await Night(
+        ledger,
+        plan_of(settings),
+        GUILD,
+        forgetting=forgetting_of(ledger, settings),
+        trigger="test",
+        sampled_replies=1,
+        **options,
+    ).run()
 
 
 @pytest.mark.parametrize("stage", ["fit", "evaluate", "verdict", "promote"])
@@ -91,8 +100,8 @@ async def test_a_night_promotes_nothing_that_saw_somebody_who_is_forgotten_meanw
         await fill(ledger)
         told: list[str] = []
 
-        def reporter(name: str, step: int, steps: int, **figures: Any) -> None:
-            if name == stage and stage not in told:
+        def reporter(done: StageProgress) -> None:
+            if done.stage == stage and stage not in told:
                 told.append(stage)
                 forget_bo(quick)
 
@@ -125,9 +134,9 @@ async def test_somebody_who_goes_on_editing_cannot_hold_up_everybodys_learning(q
                 edited = replace(message, content="I would rather say it in other words", source="local")
                 await own.messages.hear(edited)
 
-        def reporter(name: str, step: int, steps: int, **figures: Any) -> None:
+        def reporter(done: StageProgress) -> None:
             nonlocal edits
-            if name == "evaluate" and step == steps:
+            if done.stage == "evaluate" and done.step == done.steps:
                 in_a_thread(edit_one)
                 edits += 1
 
@@ -150,9 +159,9 @@ async def test_somebody_who_opts_out_meanwhile_ends_that_beginning_and_not_the_n
             async with Ledger.open(quick.database, clock=FakeClock()) as own:
                 await own.consent.opt_out(GUILD, BO)
 
-        def reporter(name: str, step: int, steps: int, **figures: Any) -> None:
-            if name == "evaluate" and not told:
-                told.append(name)
+        def reporter(done: StageProgress) -> None:
+            if done.stage == "evaluate" and not told:
+                told.append(done.stage)
                 in_a_thread(opt_out)
 
         outcome = await night(ledger, quick, reporter=reporter)

@@ -8,12 +8,13 @@ from typing import Any
 import pytest
 
 from engine.model.loading import choose_placement, load_base, load_tokenizer
+from ledger.shingles import words
 from tests.trainer.conftest import base_at, recipe_with, replies, write_dataset
 from trainer.evaluating.evaluation import RECITAL_TOKENS, evaluate
 from trainer.evaluating.reply_sampling import sample_replies
 from trainer.fitting.finetune import fit
 from trainer.fitting.recipe import Base
-from trainer.judging.leakage import Corpus, Recitals, probes_of, words
+from trainer.judging.leakage import Corpus, Recitals, probes_of
 from trainer.preparing.dataset_files import read_lines
 
 PROBES, SEED = 6, 20
@@ -35,7 +36,8 @@ def candidate(dataset: Path, tmp_path: Path, base: Base) -> Path:
     """A version that has learned a little, and babbles."""
     recipe = recipe_with(epochs=6, learning_rate=2e-2, lora_r=4, lora_alpha=8, batch_size=8, max_tokens=256)
     work, out = tmp_path / "work", tmp_path / "adapter"
-    return fit(dataset, out, base=base, recipe=recipe, work_dir=work, version="g7-v000001").adapter_dir
+    fit(dataset, out, base=base, recipe=recipe, work_dir=work, version="g7-v000001")
+    return out
 
 
 def said(candidate: Path | None, dataset: Path, base: Base, *, temperature: float) -> list[str]:

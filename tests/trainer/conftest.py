@@ -63,17 +63,17 @@ def talk(number: int, *, at: int | None = None, first_id: int | None = None) -> 
     first = first_id if first_id is not None else 1_000_000 + number * 10
     return [
         Message(
-            id=first + place,
+            id=first + index,
             guild_id=GUILD,
             channel_id=CHANNEL,
             author_id=author,
             author_name=PEOPLE[author],
             content=content,
-            created_at=begin + place * 60_000,
+            created_at=begin + index * 60_000,
             source="import",
             basis=declared("test logs"),
         )
-        for place, (author, content) in enumerate(lines)
+        for index, (author, content) in enumerate(lines)
     ]
 
 

@@ -19,8 +19,9 @@ from typing import Any
 import pytest
 
 from ledger.errors import NightBusy, RunCancelled
+from ledger.forgetting.by_settings import forgetting_of
 from ledger.learned.outcome import Outcome
-from ledger.process.locks import night_lock_path
+from ledger.process.locks import night_lock, night_lock_path
 from ledger.settings import Settings
 from ledger.store import Ledger
 from tests.trainer.conftest import GUILD, fill
@@ -28,7 +29,7 @@ from trainer import stopping
 from trainer.builders import plan_of
 from trainer.nights import night as night_module
 from trainer.nights.night import Night
-from trainer.nights.night_lock import night_lock
+from trainer.progress import StageProgress
 from trainer.stopping import in_thread, stoppable
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -51,7 +52,15 @@ def never() -> Any:
 
 
 async def night(ledger: Ledger, settings: Settings, **options: Any) -> Outcome:
-    return await Night(ledger, plan_of(settings), GUILD, trigger="test", sampled_replies=1, **options).run()
+    return await Night(
+        ledger,
+        plan_of(settings),
+        GUILD,
+        forgetting=forgetting_of(settings, ledger),
+        trigger="test",
+        sampled_replies=1,
+        **options,
+    ).run()
 
 
 async def test_what_work_returns_or_raises_comes_back_from_its_thread() -> None:
@@ -110,9 +119,9 @@ async def test_a_night_that_is_left_stays_open_with_its_checkpoints_and_is_gone_
         await fill(ledger, 40)
         fitting: list[int] = []
 
-        def reporter(stage: str, step: int, steps: int, **figures: Any) -> None:
-            if stage == "fit":
-                fitting.append(step)
+        def reporter(done: StageProgress) -> None:
+            if done.stage == "fit":
+                fitting.append(done.step)
 
         left = await night(ledger, long, reporter=reporter, leaving=lambda: len(fitting) > 2)
         assert (left.stage, left.error, left.exit_code) == ("paused", stopping.LEFT, 1)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
-import re
 import shutil
 import signal
 import sys
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ledger.errors import AdapterError, DatasetError
+from ledger.learned.adapter_versions import VERSION, version_folder
 from ledger.process.extras import require
 from ledger.settings import Settings, load_settings
 from trainer.commands import lines as telling
@@ -67,6 +67,7 @@ def _reporter(options: argparse.Namespace, run: str = "") -> Iterator[Reporter]:
 
 
 def _night(settings: Settings, options: argparse.Namespace) -> int:
+    from ledger.forgetting.by_settings import forgetting_of
     from trainer.builders import plan_of
     from trainer.nights.night import Night
 
@@ -78,6 +79,7 @@ def _night(settings: Settings, options: argparse.Namespace) -> int:
                 ledger,
                 plan,
                 await ledger.guilds.the_only(options.guild),
+                forgetting=forgetting_of(settings, ledger),
                 trigger=options.trigger,
                 reporter=reporter,
                 cancelled=stop.cancelled.is_set,
@@ -201,8 +203,9 @@ def _evaluate(settings: Settings, options: argparse.Namespace) -> int:
 
 def _adapter_dir(settings: Settings, named: str) -> Path:
     """Return the folder that is meant: itself, or that of a version's name."""
-    version = re.fullmatch(r"g(\d+)-v\d{6}", named)
-    return settings.adapters_dir / version[1] / named if version else Path(named)
+    if VERSION.fullmatch(named):
+        return version_folder(settings.adapters_dir, named)
+    return Path(named)
 
 
 _HEAVY = frozenset({"night", "fit", "evaluate"})
@@ -211,7 +214,7 @@ _HANDLERS: dict[str, Callable[[Settings, argparse.Namespace], int]] = {
     "prepare": _prepare,
     "fit": _fit,
     "evaluate": _evaluate,
-    "import": record.take_command,
+    "import": record.import_command,
     "export": record.export_command,
     "adapters": record.adapters_command,
     "promote": record.promote_command,

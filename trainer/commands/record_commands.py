@@ -12,7 +12,7 @@ from trainer.commands import lines as telling
 from trainer.commands.console import finish, ledger_of
 
 
-def take_command(settings: Settings, options: argparse.Namespace) -> int:
+def import_command(settings: Settings, options: argparse.Namespace) -> int:
     from trainer.importing import import_paths
 
     async def work() -> Any:

@@ -24,10 +24,10 @@ from trainer.fitting.recipe import Base
 from trainer.judging.comparison import Evaluation, Scores
 from trainer.judging.leakage import Corpus, Probe, judge_recitals, probes_of
 from trainer.preparing.dataset_files import read_lines, read_manifest
-from trainer.progress import Reporter, Stopwatch, silent
-from trainer.scoring.encoded_rows import examples_of, load_part
+from trainer.progress import Reporter, StageProgress, Stopwatch, silent
+from trainer.scoring.encoded_rows import load_part, rows_of
 from trainer.scoring.packed_attention import use_plain_attention
-from trainer.scoring.perplexity import by_conversation, general_examples, score_examples
+from trainer.scoring.perplexity import by_conversation, general_rows, score_rows
 from trainer.scoring.tally import total
 from trainer.stopping import STOPPED
 
@@ -36,7 +36,7 @@ log = logging.getLogger("trainer")
 SHOWN = 3
 """Replies before and after that the report shows side by side."""
 _CONTEXT_TURNS = 3
-_HEATS = (0.0, 0.7)
+_TEMPERATURES = (0.0, 0.7)
 """Temperatures at which a probe is gone on with."""
 RECITAL_TOKENS = 28
 """Long enough for 8 words in any language's tokens, with a start that may differ."""
@@ -84,8 +84,8 @@ def evaluate(
             notes.append(f"The champion cannot serve any more, so the bare base is to be beaten: {error}")
     read_manifest(dataset_dir)
     tokenizer = load_tokenizer(base.name, revision=base.revision, chat_template=base.chat_template)
-    test = examples_of(load_part(dataset_dir, "test", tokenizer, max_tokens=max_tokens))
-    general = general_examples(tokenizer, max_tokens=max_tokens)
+    test = rows_of(load_part(dataset_dir, "test", tokenizer, max_tokens=max_tokens))
+    general = general_rows(tokenizer, max_tokens=max_tokens)
     placement = choose_placement(base.device, base.quantization, base.dtype)
     model = load_base(base.name, revision=base.revision, placement=placement)
     packed = pack_if_possible(model, test[:3], wanted=packing)
@@ -97,7 +97,9 @@ def evaluate(
         tried = probes_of(read_lines(dataset_dir, "train"), count=probes, seed=seed, secrets=corpus.secrets)
     names, sampled = ["base", *sorted(adapters, reverse=True)], [before, "candidate"]
     session.expect(
-        len(names) * (len(test) + len(general)) + len(sampled) * len(contexts) + len(_HEATS) * len(tried)
+        len(names) * (len(test) + len(general))
+        + len(sampled) * len(contexts)
+        + len(_TEMPERATURES) * len(tried)
     )
     scores = session.score(names, test, general)
     replies = session.sample(sampled, contexts, max_new_tokens, seed)
@@ -158,7 +160,7 @@ class _Session:
         found: dict[str, Scores] = {}
         for name in names:
             with self._speaking_as(name):
-                tallies = score_examples(
+                tallies = score_rows(
                     self._model,
                     examples,
                     packed=self._packed,
@@ -196,7 +198,7 @@ class _Session:
             return []
         drawn = []
         with self._speaking_as(name):
-            for temperature in _HEATS:
+            for temperature in _TEMPERATURES:
                 drawn.append(
                     sample_replies(
                         self._model,
@@ -227,7 +229,8 @@ class _Session:
         """Report what is done of everything that there is to do, not of this part alone."""
         self._check()
         step = self._done + done
-        self._reporter("evaluate", step, self._steps, eta_seconds=self._watch.eta(step, self._steps))
+        eta = self._watch.eta(step, self._steps)
+        self._reporter(StageProgress("evaluate", step, self._steps, eta_seconds=eta))
 
     def _check(self) -> None:
         if self._cancelled():
@@ -238,7 +241,7 @@ def _contexts(dataset_dir: Path, count: int) -> list[list[dict[str, Any]]]:
     """Return the turns before a reply, spread evenly over the test part."""
     found = [value["messages"][: value["targets"][-1]] for value in read_lines(dataset_dir, "test")]
     step = max(len(found) / max(count, 1), 1)
-    return [found[int(place * step)] for place in range(min(count, len(found)))]
+    return [found[int(index * step)] for index in range(min(count, len(found)))]
 
 
 def _shown(turns: Sequence[dict[str, Any]]) -> str:

@@ -17,7 +17,7 @@ WEIGHTS = "adapter_model.safetensors"
 STATE = "trainer_state.json"
 
 
-def start_or_go_on(work_dir: Path, identity: dict[str, Any]) -> Path | None:
+def checkpoint_to_resume(work_dir: Path, identity: dict[str, Any]) -> Path | None:
     """Return the checkpoint to go on from; None to start afresh.
 
     ``identity`` says what is fitted: data, base and recipe. Checkpoints of anything else are removed, since
@@ -53,4 +53,4 @@ def _step(checkpoint: Path) -> int | None:
     return step if present else None
 
 
-__all__ = ["last_whole", "start_or_go_on"]
+__all__ = ["checkpoint_to_resume", "last_whole"]

@@ -27,7 +27,7 @@ from engine.model.adapter_files import write_manifest
 from engine.model.loading import Placement, base_fingerprint, choose_placement, load_base, load_tokenizer
 from ledger.errors import RunCancelled
 from ledger.process.extras import missing
-from trainer.fitting.checkpoints import start_or_go_on
+from trainer.fitting.checkpoints import checkpoint_to_resume
 from trainer.fitting.instruments import library_versions, peak_memory, training_log
 from trainer.fitting.loop import LeaveAtStep, Loop
 from trainer.fitting.lora_training import keep_differentiable, pack_if_possible, trained, with_lora
@@ -43,8 +43,8 @@ from trainer.fitting.processes import Processes
 from trainer.fitting.recipe import Base, FitResult, Recipe
 from trainer.preparing.dataset_files import read_manifest
 from trainer.progress import Reporter, silent
-from trainer.scoring.batches import Example, pack, pad
-from trainer.scoring.encoded_rows import examples_of, load_part
+from trainer.scoring.batches import EncodedRow, pack, pad
+from trainer.scoring.encoded_rows import load_part, rows_of
 from trainer.stopping import LEFT
 
 log = logging.getLogger("trainer")
@@ -84,7 +84,7 @@ def fit(
         log.info("placement: %s", placement.reason)
         tokenizer = load_tokenizer(base.name, revision=base.revision, chat_template=base.chat_template)
         load = partial(load_part, dataset_dir, tokenizer=tokenizer, max_tokens=recipe.max_tokens)
-        train, validation = load(part="train"), examples_of(load(part="val"))
+        train, validation = load(part="train"), rows_of(load(part="val"))
         log.info("%d examples to train on, %d to validate with", len(train), len(validation))
         set_seed(recipe.seed)
         processes.take_device(placement.device)
@@ -132,14 +132,14 @@ class _Fitting:
         self,
         model: Any,
         train: Any,
-        validation: list[Example],
+        validation: list[EncodedRow],
         out_dir: Path,
         version: str,
         fields: dict[str, Any],
     ) -> FitResult:
         keep_differentiable(model)
         packed = pack_if_possible(
-            model, examples_of(train.select(range(min(3, len(train))))), wanted=self.recipe.packing
+            model, rows_of(train.select(range(min(3, len(train))))), wanted=self.recipe.packing
         )
         adapted = with_lora(model, self.recipe, self.placement)
         check_disk(self.work_dir, sum(weight.numel() for weight in trained(adapted).values()))
@@ -152,7 +152,7 @@ class _Fitting:
             self._train(loop, adapted, checkpoint)
         check_gradients([entry["grad_norm"] for entry in loop.state.log_history if "grad_norm" in entry])
         check_finite(trained(adapted))
-        result = self._result(loop, out_dir, packed, len(train), time.monotonic() - began, checkpoint)
+        result = self._result(loop, packed, len(train), time.monotonic() - began, checkpoint)
         if self.processes.is_main:
             self._save(adapted, out_dir, version, result, fields)
         self.processes.wait()  # every process has read the best checkpoint, and the adapter is whole
@@ -164,7 +164,7 @@ class _Fitting:
         """Return the checkpoint to go on from, which the main process chooses; None to start afresh."""
         step = 0
         if self.processes.is_main:
-            found = start_or_go_on(self.work_dir, self._identity(fields))
+            found = checkpoint_to_resume(self.work_dir, self._identity(fields))
             step = int(found.name.rpartition("-")[2]) if found else 0
         step = int(self.processes.sums([step])[0])
         return self.work_dir / "checkpoints" / f"checkpoint-{step}" if step else None
@@ -197,7 +197,7 @@ class _Fitting:
             "placement": [self.placement.device, str(self.placement.dtype), self.placement.quantization],
         }
 
-    def _loop(self, adapted: PeftModel, train: Any, validation: Sequence[Example], packed: bool) -> Loop:
+    def _loop(self, adapted: PeftModel, train: Any, validation: Sequence[EncodedRow], packed: bool) -> Loop:
         pad_id = int(self.tokenizer.pad_token_id or 0)
         loop = Loop(
             model=adapted,
@@ -271,7 +271,7 @@ class _Fitting:
             raise RunCancelled(LEFT)
 
     def _result(
-        self, loop: Loop, out_dir: Path, packed: bool, examples: int, seconds: float, checkpoint: Path | None
+        self, loop: Loop, packed: bool, examples: int, seconds: float, checkpoint: Path | None
     ) -> FitResult:
         history = tuple(
             {name: value for name, value in entry.items() if isinstance(value, int | float)}
@@ -280,7 +280,6 @@ class _Fitting:
         validations = [entry["eval_loss"] for entry in history if "eval_loss" in entry]
         losses = [entry["loss"] for entry in history if "loss" in entry]
         return FitResult(
-            adapter_dir=out_dir,
             steps=loop.state.global_step,
             epochs=float(loop.state.epoch or 0),
             best_step=int(loop.state.best_global_step or 0),

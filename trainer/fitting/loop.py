@@ -33,9 +33,9 @@ from transformers.trainer_callback import PrinterCallback
 from ledger.errors import RunCancelled
 from trainer.fitting.preflight import check_loss
 from trainer.fitting.processes import Processes
-from trainer.progress import Reporter, Stopwatch
-from trainer.scoring.batches import Batch, Example, only_first
-from trainer.scoring.perplexity import score_examples, token_losses
+from trainer.progress import Reporter, StageProgress, Stopwatch
+from trainer.scoring.batches import Batch, EncodedRow, only_first
+from trainer.scoring.perplexity import score_rows, token_losses
 from trainer.scoring.tally import Tally, total
 from trainer.stopping import STOPPED
 
@@ -51,7 +51,7 @@ class Loop(Trainer):
     def __init__(
         self,
         *,
-        validation: Sequence[Example],
+        validation: Sequence[EncodedRow],
         packed: bool,
         pad_id: int,
         compute_dtype: torch.dtype | None,
@@ -156,7 +156,7 @@ class Loop(Trainer):
         watch = Stopwatch()
         with self.autocast():
             mine = total(
-                score_examples(
+                score_rows(
                     cast("PreTrainedModel", self.model),
                     self.validation[self._processes.index :: self._processes.count],
                     packed=self._packed,
@@ -229,12 +229,14 @@ class News(TrainerCallback):
     def _tell(self, args: TrainingArguments, state: TrainerState) -> None:
         of = state.max_steps * args.gradient_accumulation_steps
         self._reporter(
-            "fit",
-            self._batches,
-            of,
-            loss=self._loss,
-            tokens_per_second=self._speed(),
-            eta_seconds=self._watch.eta(self._batches, of),
+            StageProgress(
+                "fit",
+                self._batches,
+                of,
+                loss=self._loss,
+                tokens_per_second=self._speed(),
+                eta_seconds=self._watch.eta(self._batches, of),
+            )
         )
 
 

@@ -17,9 +17,9 @@ from engine.model.loading import Placement
 from ledger.errors import ModelError
 from trainer.fitting.dropout import use_byte_dropout
 from trainer.fitting.recipe import Recipe
-from trainer.scoring.batches import Example
+from trainer.scoring.batches import EncodedRow
 from trainer.scoring.packed_attention import use_packed_attention, use_plain_attention
-from trainer.scoring.perplexity import score_examples
+from trainer.scoring.perplexity import score_rows
 from trainer.scoring.tally import total
 
 log = logging.getLogger("trainer")
@@ -66,19 +66,19 @@ def keep_differentiable(model: Any) -> None:
             module.support_avx512bf16_for_cpu = False
 
 
-def pack_if_possible(model: PreTrainedModel, examples: Sequence[Example], *, wanted: bool) -> bool:
+def pack_if_possible(model: PreTrainedModel, rows: Sequence[EncodedRow], *, wanted: bool) -> bool:
     """Switch ``model`` to packed attention where its losses stay the same; tell whether it did.
 
-    Tried on real examples rather than read off the model's name: an architecture with a twist of its own
+    Tried on real rows rather than read off the model's name: an architecture with a twist of its own
     in its attention gives other numbers, and is then trained with padding.
     """
     if not wanted:
         return False
-    tried = list(examples[:3])
-    plain = total(score_examples(model, tried, packed=False)).mean
+    tried = list(rows[:3])
+    plain = total(score_rows(model, tried, packed=False)).mean
     try:
         if use_packed_attention(model):
-            packed = total(score_examples(model, tried, packed=True)).mean
+            packed = total(score_rows(model, tried, packed=True)).mean
             if abs(packed - plain) <= AGREEMENT.get(model.dtype, 0.05):
                 return True
             log.warning("packed, the loss is %.4f instead of %.4f: padding instead", packed, plain)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 
@@ -49,7 +48,6 @@ class Base:
 class FitResult:
     """One finished training run."""
 
-    adapter_dir: Path
     steps: int
     """Weight updates, those before a resume included."""
     epochs: float

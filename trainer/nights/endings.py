@@ -17,7 +17,7 @@ from ledger.learned.outcome import Outcome
 from ledger.store import Ledger
 from trainer.judging.comparison import Evaluation, interval_of
 from trainer.judging.verdict import Decision
-from trainer.nights.night_folders import Folders, put_in_place
+from trainer.nights.night_folders import Folders, publish
 from trainer.nights.night_report import write_report
 from trainer.nights.withdrawals import BEGINNINGS
 
@@ -60,10 +60,10 @@ def finish_version(
             "reasons": list(decision.reasons),
         },
     )
-    put_in_place(folders.fitted, final)
+    publish(folders.fitted, final)
 
 
-async def what_was_withdrawn(ledger: Ledger, run_id: str) -> str:
+async def withdrawal_reason(ledger: Ledger, run_id: str) -> str:
     """Return, as a sentence, what the run learned from and must not have; empty where nothing is."""
     if await ledger.deletions.is_tainted(run_id):
         return FORGOTTEN
@@ -78,7 +78,7 @@ async def stop_if_withdrawn(ledger: Ledger, run_id: str) -> None:
     Raises:
         RunCancelled: it does.
     """
-    if reason := await what_was_withdrawn(ledger, run_id):
+    if reason := await withdrawal_reason(ledger, run_id):
         raise RunCancelled(reason)
 
 
@@ -105,5 +105,5 @@ __all__ = [
     "note_verdict",
     "note_who_serves",
     "stop_if_withdrawn",
-    "what_was_withdrawn",
+    "withdrawal_reason",
 ]

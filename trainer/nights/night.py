@@ -18,8 +18,9 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar, cast
 
 from ledger.errors import DatasetError, NightschoolError, RunCancelled
-from ledger.learned.outcome import Outcome
-from ledger.process.locks import night_lock_path
+from ledger.forgetting.deletion_path import Forgetting
+from ledger.learned.outcome import NightStage, Outcome
+from ledger.process.locks import awaited_night_lock, night_lock_path
 from ledger.records import Adapter, Run
 from ledger.store import Ledger
 from trainer.evaluating.evaluation import evaluate
@@ -34,15 +35,14 @@ from trainer.nights.endings import (
     note_verdict,
     note_who_serves,
     stop_if_withdrawn,
-    what_was_withdrawn,
+    withdrawal_reason,
 )
-from trainer.nights.night_folders import Folders, clear_place, drop_old_datasets
-from trainer.nights.night_lock import waited_for
+from trainer.nights.night_folders import Folders, clear_leftovers, drop_old_datasets
 from trainer.nights.night_plan import NightPlan
-from trainer.nights.resuming import is_fitted, recalled, resumable
+from trainer.nights.resuming import is_fitted, recorded_decision, resumable
 from trainer.nights.withdrawals import BEGINNINGS, reaches, withdrawers
 from trainer.preparing import dataset
-from trainer.progress import Reporter, silent
+from trainer.progress import Reporter, StageProgress, silent
 from trainer.stopping import LEFT, STOPPED, in_thread
 
 log = logging.getLogger("trainer")
@@ -61,6 +61,7 @@ class Night:
         plan: NightPlan,
         guild_id: int,
         *,
+        forgetting: Forgetting,
         trigger: str,
         reporter: Reporter = silent,
         cancelled: Callable[[], bool] = lambda: False,
@@ -75,9 +76,9 @@ class Night:
         """
         self._ledger, self._plan, self._guild = ledger, plan, guild_id
         self._trigger, self._sampled = trigger, sampled_replies
-        self._report, self._cancelled, self._leaving = reporter, cancelled, leaving
+        self._reporter, self._cancelled, self._leaving = reporter, cancelled, leaving
         self._on_run, self._lock_seconds = on_run, lock_seconds
-        self._forgetting = plan.forgets(ledger)
+        self._forgetting = forgetting
         self._authors: dict[int, int] = {}
         self._known_deletion = 0
         self._without: frozenset[int] = frozenset()
@@ -94,7 +95,7 @@ class Night:
         """
         began = time.monotonic()
         path = night_lock_path(self._plan.data_dir, self._guild)
-        async with waited_for(path, seconds=self._lock_seconds, stop=self._stopped) as name_lock:
+        async with awaited_night_lock(path, seconds=self._lock_seconds, stop=self._stopped) as name_lock:
             run = await resumable(self._ledger, self._plan, self._guild)
             for beginning in range(BEGINNINGS):
                 if run is None or beginning:
@@ -149,7 +150,7 @@ class Night:
         self, run: Run, outcome: Outcome, stage: Literal["failed", "cancelled"], reason: str
     ) -> None:
         """Close the run; whatever went wrong with a run that saw something deleted went wrong by that."""
-        taken_back = await what_was_withdrawn(self._ledger, run.id)
+        taken_back = await withdrawal_reason(self._ledger, run.id)
         if taken_back and not self._cancelled():
             stage, reason, outcome.withdrawn = "cancelled", taken_back, True
             deletions = await self._ledger.deletions.since(self._known_deletion)
@@ -178,10 +179,10 @@ class Night:
             self._guild, run.id, adapters_dir=str(self._plan.adapters_dir), base_model=self._plan.base.name
         )
         outcome.candidate = candidate.version
-        clear_place(Path(candidate.path), run.id)
+        clear_leftovers(Path(candidate.path), run.id)
         history = await self._fit(run, folders, candidate, champion, outcome)
         await stop_if_withdrawn(self._ledger, run.id)
-        decision = recalled(run, champion, candidate, outcome)
+        decision = recorded_decision(run, champion, candidate, outcome)
         if decision is None:
             decision = await self._evaluate(run, folders, candidate, champion, outcome)
         await self._work(partial(finish_version, folders, Path(candidate.path), outcome, decision, history))
@@ -190,6 +191,9 @@ class Night:
     async def _work(self, work: Callable[[], T]) -> T:
         """Do what takes long in a thread that a cancel need not wait for."""
         return await in_thread(work, cancelled=self._given_up, leaving=self._leaving)
+
+    def _report(self, stage: NightStage, step: int, steps: int) -> None:
+        self._reporter(StageProgress(stage, step, steps))
 
     def _given_up(self) -> bool:
         return self._cancelled() or self._withdrawn
@@ -274,7 +278,7 @@ class Night:
                     work_dir=folders.work,
                     version=candidate.version,
                     fields=fields,
-                    reporter=self._report,
+                    reporter=self._reporter,
                     cancelled=self._given_up,
                     leaving=self._leaving,
                 )
@@ -309,7 +313,7 @@ class Night:
                 corpus=corpus,
                 probes=self._plan.probes,
                 seed=self._plan.recipe.seed,
-                reporter=self._report,
+                reporter=self._reporter,
                 cancelled=self._ending,
             )
         )

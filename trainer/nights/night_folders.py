@@ -39,7 +39,7 @@ class Folders:
         shutil.rmtree(self.work / "checkpoints", ignore_errors=True)
 
 
-def clear_place(final: Path, run: str) -> None:
+def clear_leftovers(final: Path, run: str) -> None:
     """Remove what another run left in a version's place: a restored database counts versions anew.
 
     Raises:
@@ -55,7 +55,7 @@ def clear_place(final: Path, run: str) -> None:
         shutil.rmtree(final)
 
 
-def put_in_place(fitted: Path, final: Path) -> None:
+def publish(fitted: Path, final: Path) -> None:
     """Move a finished adapter directory to its version's place, where it never changes again.
 
     Raises:
@@ -77,4 +77,4 @@ def drop_old_datasets(datasets_dir: Path, guild_id: int) -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-__all__ = ["Folders", "clear_place", "drop_old_datasets", "put_in_place"]
+__all__ = ["Folders", "clear_leftovers", "drop_old_datasets", "publish"]

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from ledger.forgetting.deletion_path import Forgetting
-from ledger.store import Ledger
 from trainer.fitting.recipe import Base, Recipe
 from trainer.judging.verdict import VerdictLimits
 from trainer.preparing.dataset import DatasetLimits
@@ -31,8 +28,6 @@ class NightPlan:
     min_new_replies: int
     probes: int
     """Beginnings of training replies that the candidate is tried with; 0 tries none."""
-    forgets: Callable[[Ledger], Forgetting]
-    """Makes the deletion path of the ledger that the night works with."""
 
 
 __all__ = ["NightPlan"]

@@ -36,7 +36,7 @@ async def resumable(ledger: Ledger, plan: NightPlan, guild_id: int) -> Run | Non
     unfinished = await ledger.runs.unfinished(guild_id)
     for run in unfinished:
         folders = Folders.of(run.id, datasets_dir=plan.datasets_dir, runs_dir=plan.runs_dir)
-        if run is unfinished[-1] and await _can_go_on(ledger, plan, run, folders):
+        if run is unfinished[-1] and await _can_resume(ledger, plan, run, folders):
             log.info("run %s goes on from stage %s", run.id, run.stage)
             await ledger.runs.take_up(run.id)
             return run
@@ -46,7 +46,7 @@ async def resumable(ledger: Ledger, plan: NightPlan, guild_id: int) -> Run | Non
     return None
 
 
-async def _can_go_on(ledger: Ledger, plan: NightPlan, run: Run, folders: Folders) -> bool:
+async def _can_resume(ledger: Ledger, plan: NightPlan, run: Run, folders: Folders) -> bool:
     """Tell whether the run's dataset is whole and everybody in it still agrees."""
     age = to_ms(ledger.clock.now()) - run.created_at
     if run.stage == "planned" or age > RESUME_WITHIN_HOURS * 3_600_000:
@@ -77,7 +77,9 @@ def is_fitted(folders: Folders) -> bool:
     return True
 
 
-def recalled(run: Run, champion: Adapter | None, candidate: Adapter, outcome: Outcome) -> Decision | None:
+def recorded_decision(
+    run: Run, champion: Adapter | None, candidate: Adapter, outcome: Outcome
+) -> Decision | None:
     """Return the verdict that a run had come to before it was cut off, and fill ``outcome`` with it.
 
     None where there is none, or where another version serves by now: then it is judged (again).
@@ -95,4 +97,4 @@ def recalled(run: Run, champion: Adapter | None, candidate: Adapter, outcome: Ou
     return Decision(verdict, run.reasons, None, outcome.forgetting or 0.0)
 
 
-__all__ = ["is_fitted", "recalled", "resumable"]
+__all__ = ["is_fitted", "recorded_decision", "resumable"]

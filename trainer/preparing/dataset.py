@@ -57,8 +57,6 @@ class Prepared:
     counts: dict[str, Any]
     learned_from: tuple[tuple[int, int], ...] = field(repr=False)
     """(message id, author id) of every message in it, as a target or as context."""
-    guild_name: str
-    bot_name: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,11 +89,11 @@ async def gather(
     def as_stored_today() -> list[Message]:
         # Stored texts were scrubbed by the rules of their day; today's may know more.
         found = []
-        for place, message in enumerate(stored):
-            if place % 500 == 0:
+        for index, message in enumerate(stored):
+            if index % 500 == 0:
                 if stop():
                     break  # given up: nobody looks at the rest
-                on_progress(place, 2 * len(stored))
+                on_progress(index, 2 * len(stored))
             found.append(replace(message, content=ledger.messages.as_stored(message.content)))
         return found
 
@@ -232,7 +230,7 @@ async def prepare(
     for talk in (*parts.train, *parts.val, *parts.test):
         for window in talk.windows:
             authors |= window.authors
-    return Prepared(directory, counts, tuple(sorted(authors.items())), material.guild_name, bot_name)
+    return Prepared(directory, counts, tuple(sorted(authors.items())))
 
 
 def _check_new(counts: dict[str, Any], least: int) -> None:

@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
+from ledger.shingles import runs
 from trainer.preparing.windows import Window
 
 EMBARGO = "too close to the next part (embargo)"
@@ -26,6 +27,7 @@ SIMILAR = 0.7
 few words changed stays above it."""
 
 _WORDS = re.compile(r"\w+")
+"""Splits at apostrophes, unlike :mod:`ledger.shingles`: another pattern would draw another split."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,11 +85,11 @@ def split(
 def _newest(talks: Sequence[Talk], count: int, max_replies: int) -> tuple[list[Talk], list[Talk]]:
     """Take the newest ``count`` conversations (at least one) off, fewer when they hold too many replies."""
     cut, replies = len(talks), 0
-    for place in range(len(talks) - 1, max(len(talks) - max(count, 1), 0) - 1, -1):
-        replies += talks[place].replies
+    for index in range(len(talks) - 1, max(len(talks) - max(count, 1), 0) - 1, -1):
+        replies += talks[index].replies
         if replies > max_replies and cut < len(talks):
             break
-        cut = place
+        cut = index
     return list(talks[:cut]), list(talks[cut:])
 
 
@@ -165,9 +167,7 @@ def shingles(text: str) -> set[int]:
     words = _WORDS.findall(text.casefold())
     if len(words) < MIN_WORDS:
         return set()
-    return {
-        hash(tuple(words[start : start + SHINGLE_WORDS])) for start in range(len(words) - SHINGLE_WORDS + 1)
-    }
+    return set(map(hash, runs(words, SHINGLE_WORDS)))
 
 
 __all__ = ["Split", "Talk", "shingles", "split"]

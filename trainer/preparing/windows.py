@@ -67,8 +67,8 @@ def windows_of(
                 [*context, *new], chair=chair, bot_name=bot_name, guild_name=guild_name, names=names
             )
             targets = tuple(
-                place
-                for place, (turn, part) in enumerate(zip(turns, parts, strict=True))
+                index
+                for index, (turn, part) in enumerate(zip(turns, parts, strict=True))
                 if turn["role"] == "assistant" and part and fresh.issuperset(part)
             )
             if targets:

@@ -1,4 +1,4 @@
-"""Examples to batches: laid end to end without padding, or padded to the longest; same losses.
+"""Encoded rows to batches: laid end to end without padding, or padded to the longest; same losses.
 
 Pure functions over token ids. Either way a batch says at which positions the next token is scored, and
 the model projects onto its vocabulary there alone: of a chat window most tokens are context, and the
@@ -13,8 +13,8 @@ from typing import Any, TypedDict
 import torch
 
 
-class Example(TypedDict):
-    """One encoded example: ``scored`` marks the tokens to learn, ``conversation`` where it is from."""
+class EncodedRow(TypedDict):
+    """One example as token ids: ``scored`` marks those to learn, ``conversation`` says where it is from."""
 
     ids: list[int]
     scored: list[bool]
@@ -23,78 +23,77 @@ class Example(TypedDict):
 
 
 Batch = dict[str, Any]
-"""What the model takes: ``input_ids`` and ``position_ids`` (rows, tokens); ``predicts``, a mask of the
-positions whose next token is scored; ``labels``, those tokens in the mask's order; ``owners``, the place
-in the batch of the example that each belongs to; and ``segments`` (packed) or ``attention_mask``."""
+"""What the model takes: ``input_ids`` and ``position_ids`` (lines, tokens); ``predicts``, a mask of the
+positions whose next token is scored; ``labels``, those tokens in the mask's order; ``owners``, the index
+in the batch of the row that each belongs to; and ``segments`` (packed) or ``attention_mask``. Packed, a
+batch is one line of many rows; padded, each row is a line."""
 
 
-def pack(examples: Sequence[Mapping[str, Any]]) -> Batch:
-    """Lay ``examples`` end to end in one row; positions start anew with each."""
-    ids = [token for example in examples for token in example["ids"]]
-    positions = [place for example in examples for place in range(len(example["ids"]))]
-    predicts = [flag for example in examples for flag in _predicts(example)]
+def pack(rows: Sequence[Mapping[str, Any]]) -> Batch:
+    """Lay ``rows`` end to end in one line; positions start anew with each."""
+    ids = [token for row in rows for token in row["ids"]]
+    positions = [position for row in rows for position in range(len(row["ids"]))]
+    predicts = [flag for row in rows for flag in _predicts(row)]
     return {
         "input_ids": torch.tensor([ids]),
         "position_ids": torch.tensor([positions]),
         "predicts": torch.tensor([predicts], dtype=torch.bool),
-        "segments": [len(example["ids"]) for example in examples],
-        **_labels(examples),
+        "segments": [len(row["ids"]) for row in rows],
+        **_labels(rows),
     }
 
 
-def pad(examples: Sequence[Mapping[str, Any]], *, pad_id: int) -> Batch:
-    """Give each of ``examples`` a row of its own, filled up with ``pad_id`` at its end."""
-    width = max(len(example["ids"]) for example in examples)
-    lengths = torch.tensor([[len(example["ids"])] for example in examples])
-    places = torch.arange(width).expand(len(examples), width)
+def pad(rows: Sequence[Mapping[str, Any]], *, pad_id: int) -> Batch:
+    """Give each of ``rows`` a line of its own, filled up with ``pad_id`` at its end."""
+    width = max(len(row["ids"]) for row in rows)
+    lengths = torch.tensor([[len(row["ids"])] for row in rows])
+    positions = torch.arange(width).expand(len(rows), width)
 
-    def rows(values: list[list[Any]], filler: Any) -> torch.Tensor:
-        return torch.tensor([row + [filler] * (width - len(row)) for row in values])
+    def padded(values: list[list[Any]], filler: Any) -> torch.Tensor:
+        return torch.tensor([value + [filler] * (width - len(value)) for value in values])
 
     return {
-        "input_ids": rows([example["ids"] for example in examples], pad_id),
-        "position_ids": places.clone(),
-        "predicts": rows([_predicts(example) for example in examples], False),
-        "attention_mask": (places < lengths).long(),
-        **_labels(examples),
+        "input_ids": padded([row["ids"] for row in rows], pad_id),
+        "position_ids": positions.clone(),
+        "predicts": padded([_predicts(row) for row in rows], False),
+        "attention_mask": (positions < lengths).long(),
+        **_labels(rows),
     }
 
 
-def _predicts(example: Mapping[str, Any]) -> list[bool]:
+def _predicts(row: Mapping[str, Any]) -> list[bool]:
     """Mark the positions before the scored ones; a first token is predicted from nowhere."""
-    return [*example["scored"][1:], False]
+    return [*row["scored"][1:], False]
 
 
-def _labels(examples: Sequence[Mapping[str, Any]]) -> dict[str, torch.Tensor]:
+def _labels(rows: Sequence[Mapping[str, Any]]) -> dict[str, torch.Tensor]:
     labels: list[int] = []
     owners: list[int] = []
-    for place, example in enumerate(examples):
-        mine = [
-            token for token, scored in zip(example["ids"][1:], example["scored"][1:], strict=True) if scored
-        ]
+    for position, row in enumerate(rows):
+        mine = [token for token, scored in zip(row["ids"][1:], row["scored"][1:], strict=True) if scored]
         labels += mine
-        owners += [place] * len(mine)
+        owners += [position] * len(mine)
     return {"labels": torch.tensor(labels), "owners": torch.tensor(owners)}
 
 
 def only_first(batch: Batch, count: int) -> Batch:
-    """Return ``batch`` with the tokens of its first ``count`` examples scored, and no others."""
+    """Return ``batch`` with the tokens of its first ``count`` rows scored, and no others."""
     kept = batch["owners"] < count
     predicts = batch["predicts"].clone()
-    # The mask's order is the labels' order, row by row.
+    # The mask's order is the labels' order, line by line.
     predicts[batch["predicts"]] = kept
     return {**batch, "predicts": predicts, "labels": batch["labels"][kept], "owners": batch["owners"][kept]}
 
 
-def by_length(examples: Sequence[Mapping[str, Any]], *, max_tokens: int) -> Iterator[list[int]]:
-    """Yield batches of indices, longest examples first, each of at most ``max_tokens`` padded tokens.
+def by_length(rows: Sequence[Mapping[str, Any]], *, max_tokens: int) -> Iterator[list[int]]:
+    """Yield batches of indices, longest rows first, each of at most ``max_tokens`` padded tokens.
 
     The longest come first so that a batch that does not fit into memory fails at once.
     """
-    order = sorted(range(len(examples)), key=lambda index: -len(examples[index]["ids"]))
+    order = sorted(range(len(rows)), key=lambda index: -len(rows[index]["ids"]))
     batch: list[int] = []
     for index in order:
-        if batch and len(examples[batch[0]]["ids"]) * (len(batch) + 1) > max_tokens:
+        if batch and len(rows[batch[0]]["ids"]) * (len(batch) + 1) > max_tokens:
             yield batch
             batch = []
         batch.append(index)
@@ -102,4 +101,4 @@ def by_length(examples: Sequence[Mapping[str, Any]], *, max_tokens: int) -> Iter
         yield batch
 
 
-__all__ = ["Batch", "Example", "by_length", "only_first", "pack", "pad"]
+__all__ = ["Batch", "EncodedRow", "by_length", "only_first", "pack", "pad"]

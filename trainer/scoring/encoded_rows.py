@@ -1,4 +1,4 @@
-"""A dataset directory as encoded examples: what ``fit`` and ``evaluate`` train on and score.
+"""A dataset directory as encoded rows: what ``fit`` and ``evaluate`` train on and score.
 
 The lines are read here and handed to ``datasets`` in memory: its own readers leave copies of members'
 words in a cache outside of the data folder, where no deletion would find them.
@@ -19,18 +19,18 @@ from transformers import PreTrainedTokenizerBase
 from engine.model.encoding import encode_example
 from ledger.errors import DatasetError
 from trainer.preparing.dataset_files import Part, read_lines
-from trainer.scoring.batches import Example
+from trainer.scoring.batches import EncodedRow
 
 
 def load_part(directory: Path, part: Part, tokenizer: PreTrainedTokenizerBase, *, max_tokens: int) -> Dataset:
-    """Return one part of the dataset as encoded examples (:class:`trainer.scoring.batches.Example`).
+    """Return one part of the dataset as encoded rows (:class:`trainer.scoring.batches.EncodedRow`).
 
     Raises:
         DatasetError: a line is broken, or no reply is left in this part.
         ModelError: the chat template cannot be trained with.
     """
     disable_progress_bars()
-    rows = [
+    lines = [
         {
             "turns": value["messages"],
             "targets": value["targets"],
@@ -44,14 +44,14 @@ def load_part(directory: Path, part: Part, tokenizer: PreTrainedTokenizerBase, *
         conversation=Value("int64"),
         replies=Value("int64"),
     )
-    if not rows:
+    if not lines:
         raise _nothing(directory, part)
-    # Each row travels as one text: turns have optional keys, which columns would fill with nulls.
-    encoded = Dataset.from_list([{"row": json.dumps(row)} for row in rows]).map(
-        lambda batch: _encode_rows(tokenizer, batch["row"], max_tokens),
+    # Each line travels as one text: turns have optional keys, which columns would fill with nulls.
+    encoded = Dataset.from_list([{"line": json.dumps(line)} for line in lines]).map(
+        lambda batch: _encode_lines(tokenizer, batch["line"], max_tokens),
         batched=True,
         batch_size=64,
-        remove_columns=["row"],
+        remove_columns=["line"],
         features=features,
         load_from_cache_file=False,
         keep_in_memory=True,
@@ -61,32 +61,32 @@ def load_part(directory: Path, part: Part, tokenizer: PreTrainedTokenizerBase, *
     return cast("Dataset", encoded)
 
 
-def _encode_rows(
-    tokenizer: PreTrainedTokenizerBase, rows: list[str], max_tokens: int
+def _encode_lines(
+    tokenizer: PreTrainedTokenizerBase, lines: list[str], max_tokens: int
 ) -> dict[str, list[Any]]:
-    found = [example for row in rows for example in encode_window(tokenizer, json.loads(row), max_tokens)]
-    return {name: [dict(example)[name] for example in found] for name in Example.__annotations__}
+    found = [row for line in lines for row in encode_window(tokenizer, json.loads(line), max_tokens)]
+    return {name: [dict(row)[name] for row in found] for name in EncodedRow.__annotations__}
 
 
 def encode_window(
-    tokenizer: PreTrainedTokenizerBase, row: dict[str, Any], max_tokens: int
-) -> Iterator[Example]:
-    """Yield the examples of one line, several where it is too long for one.
+    tokenizer: PreTrainedTokenizerBase, line: dict[str, Any], max_tokens: int
+) -> Iterator[EncodedRow]:
+    """Yield the rows of one line, several where it is too long for one.
 
-    An example that is too long loses its oldest turns; replies to learn among those get an example of
-    their own, so that each is scored exactly once.
+    A row that is too long loses its oldest turns; replies to learn among those get a row of their own, so
+    that each is scored exactly once.
     """
-    turns, targets = row["turns"], list(row["targets"])
+    turns, targets = line["turns"], list(line["targets"])
     while targets:
         encoded = encode_example(tokenizer, turns, targets, max_tokens)
         if any(encoded.scored[1:]):
-            yield Example(
+            yield EncodedRow(
                 ids=encoded.ids,
                 scored=encoded.scored,
-                conversation=row["conversation"],
+                conversation=line["conversation"],
                 replies=len(encoded.targets),
             )
-        # The newest reply is always in, so that each round leaves fewer.
+        # The newest reply always fits, so that each round leaves fewer.
         targets = [target for target in targets if target not in encoded.targets and target != max(targets)]
 
 
@@ -98,9 +98,9 @@ def _nothing(directory: Path, part: Part) -> DatasetError:
     )
 
 
-def examples_of(dataset: Dataset) -> list[Example]:
-    """Return the dataset's rows as a list, for scoring."""
-    return [cast("Example", row) for row in dataset]
+def rows_of(dataset: Dataset) -> list[EncodedRow]:
+    """Return an encoded part as a list, for scoring."""
+    return [cast("EncodedRow", row) for row in dataset]
 
 
-__all__ = ["encode_window", "examples_of", "load_part"]
+__all__ = ["encode_window", "load_part", "rows_of"]

@@ -1,11 +1,11 @@
-"""Attention for packed rows: examples that lie end to end in one row never see each other.
+"""Attention for packed rows, which are laid end to end in one line and never see each other.
 
 Registers one function with transformers' attention interface. Knows query, key and value tensors and
-the lengths of the examples; no tokenizer, no loss.
+the lengths of the rows; no tokenizer, no loss.
 
-A mask over a packed row costs the square of the whole row's length; attending example by example
-costs the squares of the examples' lengths, and needs no mask at all. Measured in
-``benchmarks/bench_finetune.py``: on a CPU, a mask over four examples took more than a third of a
+A mask over a packed line costs the square of the whole line's length; attending row by row costs the
+squares of the rows' lengths, and needs no mask at all. Measured in
+``benchmarks/bench_finetune.py``: on a CPU, a mask over four rows took more than a third of a
 training step.
 """
 
@@ -23,7 +23,7 @@ from ledger.errors import ModelError
 NAME = "nightschool_packed"
 SHORT = 400
 """Up to so many tokens, plain matrix products in bf16 take half the time of PyTorch's fused kernel on a
-CPU, forward and backward; they keep a square of weights for each head, so longer examples take the kernel."""
+CPU, forward and backward; they keep a square of weights for each head, so longer rows take the kernel."""
 
 
 def packed_attention(
@@ -38,7 +38,7 @@ def packed_attention(
     segments: Sequence[int] | None = None,
     **others: Any,
 ) -> tuple[torch.Tensor, None]:
-    """Attend causally within each of ``segments``, the lengths in tokens of the examples in the row.
+    """Attend causally within each of ``segments``, the lengths in tokens of the rows in the line.
 
     Tensors are (1, heads, tokens, width); gives (1, tokens, heads, width).
 
@@ -63,7 +63,7 @@ def packed_attention(
 def _attend(
     query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scaling: float | None, dropout: float
 ) -> torch.Tensor:
-    """Attend causally within one example: (1, heads, tokens, width) each."""
+    """Attend causally within one row: (1, heads, tokens, width) each."""
     tokens = query.shape[2]
     if query.device.type != "cpu" or query.dtype != torch.bfloat16 or tokens > SHORT or dropout:
         return scaled_dot_product_attention(
@@ -75,14 +75,14 @@ def _attend(
 
 
 def use_packed_attention(model: PreTrainedModel) -> bool:
-    """Let ``model`` attend example by example; tell whether it can."""
+    """Let ``model`` attend row by row; tell whether it can."""
     AttentionInterface.register(NAME, packed_attention)
     model.set_attn_implementation(NAME)
     return bool(model.config._attn_implementation == NAME)
 
 
 def use_plain_attention(model: PreTrainedModel) -> None:
-    """Let ``model`` attend over whole rows again."""
+    """Let ``model`` attend over whole lines again."""
     model.set_attn_implementation("sdpa")
 
 

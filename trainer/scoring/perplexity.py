@@ -1,10 +1,10 @@
-"""How well a model expects what people really wrote: negative log-likelihood on chosen tokens.
+"""How well a model predicts what people really wrote: negative log-likelihood on chosen tokens.
 
-Scores a loaded model on encoded examples; reads no ledger, and decides nothing.
+Scores a loaded model on encoded rows; reads no ledger, and decides nothing.
 
 Why the figures can be compared: candidate, champion and bare base are one loaded base model whose
 adapters are switched, and they are scored on the very same tokens; a conversation's figure is a sum
-in nats with its number of tokens, and means are formed once, at the end, from totals; examples in a
+in nats with its number of tokens, and means are formed once, at the end, from totals; rows in a
 batch cannot see each other or the padding, so that the batch does not change the number.
 """
 
@@ -18,7 +18,7 @@ import torch
 from torch.nn.functional import cross_entropy
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from trainer.scoring.batches import Batch, Example, by_length, pack, pad
+from trainer.scoring.batches import Batch, EncodedRow, by_length, pack, pad
 from trainer.scoring.tally import Tally, total
 
 GENERAL_TEXT = Path(__file__).with_name("general_text.txt")
@@ -42,48 +42,48 @@ def token_losses(model: Any, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 @torch.no_grad()
-def score_examples(
+def score_rows(
     model: PreTrainedModel,
-    examples: Sequence[Example],
+    rows: Sequence[EncodedRow],
     *,
     packed: bool,
     pad_id: int = 0,
     batch_tokens: int = BATCH_TOKENS,
     on_batch: Callable[[int, int], None] | None = None,
 ) -> list[Tally]:
-    """Return one tally an example, in the order given.
+    """Return one tally a row, in the order given.
 
     ``packed`` needs a model with :mod:`trainer.scoring.packed_attention`; ``on_batch`` is called with
-    the number of examples done and their total, and may raise to stop.
+    the number of rows done and their total, and may raise to stop.
     """
-    tallies: list[Tally | None] = [None] * len(examples)
+    tallies: list[Tally | None] = [None] * len(rows)
     was_training = model.training
     model.eval()
     done = 0
     try:
-        for indices in by_length(examples, max_tokens=batch_tokens):
-            chosen = [examples[index] for index in indices]
+        for indices in by_length(rows, max_tokens=batch_tokens):
+            chosen = [rows[index] for index in indices]
             batch = pack(chosen) if packed else pad(chosen, pad_id=pad_id)
             for index, tally in zip(indices, _tallies(model, batch, chosen), strict=True):
                 tallies[index] = tally
             done += len(indices)
             if on_batch is not None:
-                on_batch(done, len(examples))
+                on_batch(done, len(rows))
     finally:
         model.train(was_training)
     return [tally for tally in tallies if tally is not None]
 
 
-def _tallies(model: PreTrainedModel, batch: Batch, examples: Sequence[Example]) -> list[Tally]:
+def _tallies(model: PreTrainedModel, batch: Batch, rows: Sequence[EncodedRow]) -> list[Tally]:
     owners = batch["owners"]
     nll, correct = token_losses(model, on_device(batch, model.device))
     # Sums in float64 on the CPU: a conversation may have thousands of tokens.
-    sums = torch.zeros(len(examples), dtype=torch.float64).index_add_(0, owners, nll.double().cpu())
-    hits = torch.zeros(len(examples), dtype=torch.int64).index_add_(0, owners, correct.long().cpu())
-    counts = torch.bincount(owners, minlength=len(examples))
+    sums = torch.zeros(len(rows), dtype=torch.float64).index_add_(0, owners, nll.double().cpu())
+    hits = torch.zeros(len(rows), dtype=torch.int64).index_add_(0, owners, correct.long().cpu())
+    counts = torch.bincount(owners, minlength=len(rows))
     return [
-        Tally(float(sums[place]), int(counts[place]), int(hits[place]), example["replies"])
-        for place, example in enumerate(examples)
+        Tally(float(sums[index]), int(counts[index]), int(hits[index]), row["replies"])
+        for index, row in enumerate(rows)
     ]
 
 
@@ -94,35 +94,35 @@ def on_device(batch: Batch, device: torch.device) -> Batch:
     }
 
 
-def by_conversation(tallies: Sequence[Tally], examples: Sequence[Example]) -> list[Tally]:
-    """Add the examples' tallies up to one a conversation, in order of the conversations' numbers."""
+def by_conversation(tallies: Sequence[Tally], rows: Sequence[EncodedRow]) -> list[Tally]:
+    """Add the rows' tallies up to one a conversation, in order of the conversations' numbers."""
     groups: dict[int, list[Tally]] = {}
-    for tally, example in zip(tallies, examples, strict=True):
-        groups.setdefault(example["conversation"], []).append(tally)
+    for tally, row in zip(tallies, rows, strict=True):
+        groups.setdefault(row["conversation"], []).append(tally)
     return [added for number in sorted(groups) if (added := total(groups[number])).tokens]
 
 
-def general_examples(tokenizer: PreTrainedTokenizerBase, *, max_tokens: int) -> list[Example]:
-    """Return the shipped paragraphs of general English as examples in which every token is scored.
+def general_rows(tokenizer: PreTrainedTokenizerBase, *, max_tokens: int) -> list[EncodedRow]:
+    """Return the shipped paragraphs of general English as rows in which every token is scored.
 
     They have nothing to do with any guild: what a candidate loses on them, it has forgotten. They are
     plain text without chat roles.
     """
     paragraphs = GENERAL_TEXT.read_text(encoding="utf-8").split("\n\n")
-    examples: list[Example] = []
+    rows: list[EncodedRow] = []
     for paragraph in paragraphs:
         text = " ".join(paragraph.split())
         ids = list(tokenizer(text, add_special_tokens=False)["input_ids"])[:max_tokens]
         if len(ids) > 1:
-            examples.append(Example(ids=ids, scored=[True] * len(ids), conversation=len(examples), replies=0))
-    return examples
+            rows.append(EncodedRow(ids=ids, scored=[True] * len(ids), conversation=len(rows), replies=0))
+    return rows
 
 
 __all__ = [
     "BATCH_TOKENS",
     "by_conversation",
-    "general_examples",
+    "general_rows",
     "on_device",
-    "score_examples",
+    "score_rows",
     "token_losses",
 ]

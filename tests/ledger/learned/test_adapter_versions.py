@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 
 from ledger.clock import to_ms
 from ledger.errors import AdapterError
-from ledger.learned.adapter_versions import short_name, unfit, version_name
+from ledger.learned.adapter_versions import short_name, unfit, version_folder, version_name
 from ledger.records import Message
 from ledger.store import Ledger
 
@@ -254,6 +255,18 @@ async def test_versions_are_looked_for_where_they_lie_after_a_move(house: Ledger
     version = await reserve(house)
     await house.adapters.note_folder("/elsewhere/adapters")
     assert (await house.adapters.require(1, version)).path == f"/elsewhere/adapters/1/{version}"
+
+
+async def test_a_versions_folder_is_the_same_in_python_and_in_sql(house: Ledger) -> None:
+    version = await reserve(house)
+    reserved = (await house.adapters.require(1, version)).path
+    folder = version_folder(Path(reserved).parents[1], version)
+    assert str(folder) == reserved
+    await house.adapters.note_folder("/elsewhere/adapters")
+    moved = (await house.adapters.require(1, version)).path
+    assert str(version_folder("/elsewhere/adapters", version)) == moved
+    with pytest.raises(AdapterError, match="'by-hand' is no version's name"):
+        version_folder("/elsewhere", "by-hand")
 
 
 def test_a_version_is_named_by_its_number_and_its_day() -> None:

@@ -33,12 +33,13 @@ from ledger.errors import (
     RunCancelled,
 )
 from tests.trainer.conftest import replies, write_dataset
-from trainer.fitting.checkpoints import last_whole, start_or_go_on
+from trainer.fitting.checkpoints import checkpoint_to_resume, last_whole
 from trainer.fitting.finetune import fit
 from trainer.fitting.loop import Loop
 from trainer.fitting.preflight import check_finite
 from trainer.fitting.recipe import Base, FitResult, Recipe
 from trainer.fitting.scalars import Scalars
+from trainer.progress import StageProgress
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -93,8 +94,8 @@ def test_the_adapter_directory_is_whole_and_loads_with_plain_peft(
 ) -> None:
     from peft import PeftModel
 
-    result = train(dataset_dir, tmp_path, base, recipe, fields={"guild": 7})
-    folder = result.adapter_dir
+    train(dataset_dir, tmp_path, base, recipe, fields={"guild": 7})
+    folder = tmp_path / "adapter"
     manifest = verify(folder, base_fingerprint=base_fingerprint(base.name))
     assert manifest.version == "g7-v000001"
     assert manifest.fields["guild"] == 7
@@ -158,8 +159,8 @@ def test_a_stop_ends_training_and_leaves_no_adapter(
 ) -> None:
     steps: list[int] = []
 
-    def reporter(stage: str, step: int, steps_of: int, **figures: Any) -> None:
-        steps.append(step)
+    def reporter(done: StageProgress) -> None:
+        steps.append(done.step)
 
     with pytest.raises(RunCancelled):
         train(dataset_dir, tmp_path, base, recipe, reporter=reporter, cancelled=lambda: len(steps) >= 3)
@@ -202,7 +203,10 @@ def test_a_killed_run_goes_on_from_its_checkpoint_and_ends_with_the_same_steps(
     straight = train(dataset_dir, tmp_path / "straight", base, recipe)
     assert resumed.resumed_from == 3
     assert resumed.steps == straight.steps == 6
-    ends = [load_file(run.adapter_dir / "adapter_model.safetensors") for run in (resumed, straight)]
+    ends = [
+        load_file(folder / "adapter" / "adapter_model.safetensors")
+        for folder in (tmp_path, tmp_path / "straight")
+    ]
     for name, tensor in ends[1].items():
         torch.testing.assert_close(ends[0][name], tensor, atol=1e-5, rtol=1e-4)
     assert [entry["step"] for entry in resumed.history if "eval_loss" in entry] == [0, 3, 6]
@@ -217,10 +221,10 @@ def test_checkpoints_of_another_recipe_or_dataset_are_not_gone_on_from(tmp_path:
             (folder / name).touch()
         return folder
 
-    assert start_or_go_on(tmp_path, {"dataset": "a"}) is None
+    assert checkpoint_to_resume(tmp_path, {"dataset": "a"}) is None
     folder = checkpoint()
-    assert start_or_go_on(tmp_path, {"dataset": "a"}) == folder
-    assert start_or_go_on(tmp_path, {"dataset": "b"}) is None
+    assert checkpoint_to_resume(tmp_path, {"dataset": "a"}) == folder
+    assert checkpoint_to_resume(tmp_path, {"dataset": "b"}) is None
     assert not folder.exists()
 
 
@@ -276,7 +280,7 @@ def test_a_checkpoint_that_holds_a_pickled_object_is_refused(
             tmp_path,
             base,
             recipe,
-            reporter=lambda stage, step, of, **figures: steps.append(step),
+            reporter=lambda done: steps.append(done.step),
             cancelled=lambda: len(steps) > 7,
         )
     newest = last_whole(tmp_path / "work" / "checkpoints")
@@ -327,11 +331,11 @@ def test_an_adapter_with_a_wrong_hash_is_refused(
 ) -> None:
     from trainer.evaluating.evaluation import evaluate
 
-    result = train(dataset_dir, tmp_path, base, replace(recipe, epochs=1))
-    weights = result.adapter_dir / "adapter_model.safetensors"
+    train(dataset_dir, tmp_path, base, replace(recipe, epochs=1))
+    weights = tmp_path / "adapter" / "adapter_model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-1] + b"\x01")
     with pytest.raises(AdapterError, match="was altered"):
-        evaluate(dataset_dir, result.adapter_dir, base=base, max_tokens=256)
+        evaluate(dataset_dir, tmp_path / "adapter", base=base, max_tokens=256)
 
 
 @pytest.mark.slow
@@ -349,7 +353,7 @@ def test_bf16_trains_with_float32_lora_weights(
 ) -> None:
     result = train(dataset_dir, tmp_path, replace(base, dtype="bfloat16"), replace(recipe, lora_dropout=0.1))
     assert result.validation["best"] < result.validation["before"]
-    saved = load_file(result.adapter_dir / "adapter_model.safetensors")
+    saved = load_file(tmp_path / "adapter" / "adapter_model.safetensors")
     assert {tensor.dtype for tensor in saved.values()} == {torch.float32}
 
 
@@ -415,8 +419,8 @@ def test_a_fit_that_has_to_be_left_goes_on_from_the_update_it_had_come_to(
 ) -> None:
     told: list[int] = []
 
-    def reporter(stage: str, step: int, steps: int, **figures: Any) -> None:
-        told.append(step)
+    def reporter(done: StageProgress) -> None:
+        told.append(done.step)
 
     long = replace(recipe, epochs=3, accumulation_steps=1)  # 6 updates an epoch, a checkpoint at its end
     with pytest.raises(RunCancelled, match="goes on from where it was"):

@@ -17,14 +17,15 @@ import pytest
 from engine.model.adapter_files import verify, write_manifest
 from engine.model.loading import base_fingerprint
 from ledger.errors import ConfigurationError, NightBusy
+from ledger.forgetting.by_settings import forgetting_of
 from ledger.learned.outcome import Outcome
-from ledger.process.locks import night_lock_path
+from ledger.process.locks import night_lock, night_lock_path
 from ledger.settings import Settings
 from ledger.store import Ledger
 from tests.trainer.conftest import GUILD, fill
 from trainer.builders import plan_of
 from trainer.nights.night import Night
-from trainer.nights.night_lock import night_lock
+from trainer.progress import StageProgress
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -41,16 +42,24 @@ def quick(settings: Settings) -> Settings:
 
 
 async def night(ledger: Ledger, settings: Settings, **options: Any) -> Outcome:
-    return await Night(ledger, plan_of(settings), GUILD, trigger="test", sampled_replies=4, **options).run()
+    return await Night(
+        ledger,
+        plan_of(settings),
+        GUILD,
+        forgetting=forgetting_of(settings, ledger),
+        trigger="test",
+        sampled_replies=4,
+        **options,
+    ).run()
 
 
 async def test_a_night_learns_proves_and_promotes(ledger: Ledger, quick: Settings) -> None:
     await fill(ledger, 80)
     stages: list[str] = []
 
-    def reporter(stage: str, step: int, steps: int, **figures: Any) -> None:
-        assert 0 <= step <= steps
-        stages.append(stage)
+    def reporter(done: StageProgress) -> None:
+        assert 0 <= done.step <= done.steps
+        stages.append(done.stage)
 
     outcome = await night(ledger, quick, reporter=reporter)
     assert outcome.stage == "promoted", (outcome.error, outcome.reasons)
@@ -139,41 +148,13 @@ async def test_two_nights_of_one_guild_cannot_run_at_once(ledger: Ledger, quick:
     assert await ledger.runs.of_guild(GUILD) == []
 
 
-async def test_another_guilds_night_is_no_obstacle(quick: Settings) -> None:
-    with night_lock(night_lock_path(quick.data_dir, 1)), night_lock(night_lock_path(quick.data_dir, 2)):
-        pass
-
-
-def test_a_killed_process_frees_its_lock(tmp_path: Path) -> None:
-    program = """
-        import sys, time
-        from pathlib import Path
-        from trainer.nights.night_lock import night_lock
-        with night_lock(Path(sys.argv[1])) as name:
-            name("g7-killed")
-            print("held", flush=True)
-            time.sleep(60)
-    """
-    path = tmp_path / "night-7.lock"
-    command = [sys.executable, "-c", textwrap.dedent(program), str(path)]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as holder:
-        assert holder.stdout is not None
-        assert holder.stdout.readline() == "held\n"
-        with pytest.raises(NightBusy, match="g7-killed"), night_lock(path):
-            pass
-        holder.kill()
-        holder.wait()
-    with night_lock(path):
-        pass
-
-
 async def test_a_cancelled_night_says_so_and_changes_nothing(ledger: Ledger, quick: Settings) -> None:
     await fill(ledger, 60)
     fitting: list[int] = []
 
-    def reporter(stage: str, step: int, steps: int, **figures: Any) -> None:
-        if stage == "fit":
-            fitting.append(step)
+    def reporter(done: StageProgress) -> None:
+        if done.stage == "fit":
+            fitting.append(done.step)
 
     outcome = await night(ledger, quick, reporter=reporter, cancelled=lambda: bool(fitting))
     assert outcome.stage == "cancelled"
@@ -232,6 +213,7 @@ CRASH = """
     from ledger.settings import load_settings
     from ledger.store import Ledger
     from trainer.fitting.loop import Loop
+    from ledger.forgetting.by_settings import forgetting_of
     from trainer.builders import plan_of
     from trainer.nights.night import Night
     original = Loop._save_checkpoint
@@ -242,7 +224,8 @@ CRASH = """
     async def main():
         settings = load_settings(Path(sys.argv[1]))
         async with Ledger.open(settings.database) as ledger:
-            await Night(ledger, plan_of(settings), int(sys.argv[2]), trigger="test").run()
+            await Night(ledger, plan_of(settings), int(sys.argv[2]),
+                        forgetting=forgetting_of(settings, ledger), trigger="test").run()
     asyncio.run(main())
 """
 
@@ -335,14 +318,14 @@ async def test_what_another_run_left_in_a_versions_place_is_not_taken_for_its_ow
 ) -> None:
     """A database that was restored counts versions anew, and a folder of a later one may lie there still."""
     await fill(ledger)
-    place = quick.adapters_dir / str(GUILD) / f"g{GUILD}-v000001"
-    place.mkdir(parents=True)
-    (place / "adapter_config.json").write_text("{}", encoding="utf-8")
-    (place / "adapter_model.safetensors").write_bytes(b"what somebody forgotten said")
-    write_manifest(place, version=place.name, base_fingerprint="0" * 64, run=f"g{GUILD}-20300101T000000")
+    folder = quick.adapters_dir / str(GUILD) / f"g{GUILD}-v000001"
+    folder.mkdir(parents=True)
+    (folder / "adapter_config.json").write_text("{}", encoding="utf-8")
+    (folder / "adapter_model.safetensors").write_bytes(b"what somebody forgotten said")
+    write_manifest(folder, version=folder.name, base_fingerprint="0" * 64, run=f"g{GUILD}-20300101T000000")
     outcome = await night(ledger, changed(quick, "training", epochs=1))
     assert outcome.error is None
-    manifest = verify(place, base_fingerprint=base_fingerprint(quick.base_model()))
+    manifest = verify(folder, base_fingerprint=base_fingerprint(quick.base_model()))
     assert manifest.fields["run"] == outcome.run
 
 
@@ -352,8 +335,8 @@ async def test_preparing_and_evaluating_count_what_they_do_and_are_full_at_their
     await fill(ledger, 40)
     told: dict[str, list[tuple[int, int]]] = {}
 
-    def reporter(stage: str, step: int, steps: int, **figures: Any) -> None:
-        told.setdefault(stage, []).append((step, steps))
+    def reporter(done: StageProgress) -> None:
+        told.setdefault(done.stage, []).append((done.step, done.steps))
 
     outcome = await night(ledger, changed(quick, "training", epochs=1), reporter=reporter)
     assert outcome.recitals["probes"]

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from ledger.errors import AdapterError, LedgerError
+from ledger.forgetting.by_settings import forgetting_of
 from ledger.learned.outcome import Outcome
 from ledger.settings import Settings, load_settings
 from ledger.store import Ledger
@@ -26,10 +27,11 @@ DIES = """
     from pathlib import Path
     from ledger.settings import load_settings
     from ledger.store import Ledger
+    from ledger.forgetting.by_settings import forgetting_of
     from trainer.builders import plan_of
     from trainer.nights.night import Night
-    config, guild, place, when = sys.argv[1:]
-    module, _, names = place.partition(":")
+    config, guild, step, when = sys.argv[1:]
+    module, _, names = step.partition(":")
     owner = importlib.import_module(module)
     *path, name = names.split(".")
     for part in path:
@@ -49,15 +51,16 @@ DIES = """
     async def main():
         settings = load_settings(Path(config))
         async with Ledger.open(settings.database) as ledger:
-            await Night(ledger, plan_of(settings), int(guild), trigger="test", sampled_replies=1).run()
+            await Night(ledger, plan_of(settings), int(guild), forgetting=forgetting_of(settings, ledger),
+                        trigger="test", sampled_replies=1).run()
     asyncio.run(main())
 """
 
-PLACES = [
+STEPS = [
     ("trainer.preparing.dataset:write_dataset", "before", "planned"),
     ("trainer.preparing.dataset:write_dataset", "after", "planned"),
     ("ledger.learned.runs:Runs.learned_from", "after", "planned"),
-    ("trainer.nights.night:clear_place", "after", "prepared"),
+    ("trainer.nights.night:clear_leftovers", "after", "prepared"),
     ("trainer.fitting.finetune:_write_whole", "before", "prepared"),
     ("trainer.fitting.finetune:_write_whole", "after", "prepared"),
     ("trainer.fitting.finetune:_Fitting._save", "after", "prepared"),
@@ -65,14 +68,14 @@ PLACES = [
     ("trainer.nights.night:note_verdict", "after", "fitted"),
     ("ledger.learned.adapter_versions:Adapters.set_metrics", "after", "fitted"),
     ("trainer.nights.endings:write_report", "before", "evaluated"),
-    ("trainer.nights.endings:put_in_place", "before", "evaluated"),
-    ("trainer.nights.endings:put_in_place", "after", "evaluated"),
+    ("trainer.nights.endings:publish", "before", "evaluated"),
+    ("trainer.nights.endings:publish", "after", "evaluated"),
     ("ledger.learned.adapter_versions:_saw_what_is_deleted", "before", "evaluated"),
 ]
 
 
-def kill_at(config: Path, place: str, when: str) -> None:
-    command = [sys.executable, "-c", textwrap.dedent(DIES), str(config), str(GUILD), place, when]
+def kill_at(config: Path, step: str, when: str) -> None:
+    command = [sys.executable, "-c", textwrap.dedent(DIES), str(config), str(GUILD), step, when]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     assert subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode == -signal.SIGKILL
 
@@ -86,14 +89,14 @@ def small(config_file: Path) -> Path:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("place", "when", "stage"), PLACES)
+@pytest.mark.parametrize(("step", "when", "stage"), STEPS)
 async def test_a_night_killed_at_any_step_comes_to_its_end_at_the_next_start(
-    place: str, when: str, stage: str, small: Path
+    step: str, when: str, stage: str, small: Path
 ) -> None:
     settings = load_settings(small)
     async with Ledger.open(settings.database) as ledger:
         await fill(ledger, 60)
-    kill_at(small, place, when)
+    kill_at(small, step, when)
     async with Ledger.open(settings.database) as ledger:
         [cut_off] = await ledger.runs.unfinished(GUILD)
         assert cut_off.stage == stage
@@ -107,7 +110,14 @@ async def test_a_night_killed_at_any_step_comes_to_its_end_at_the_next_start(
 
 
 async def night(ledger: Ledger, settings: Settings) -> Outcome:
-    return await Night(ledger, plan_of(settings), GUILD, trigger="test", sampled_replies=1).run()
+    return await Night(
+        ledger,
+        plan_of(settings),
+        GUILD,
+        forgetting=forgetting_of(settings, ledger),
+        trigger="test",
+        sampled_replies=1,
+    ).run()
 
 
 async def one_honest_end(ledger: Ledger, run_id: str) -> None:

@@ -17,7 +17,7 @@ from tests.trainer.conftest import GUILD, PEOPLE, START, fill, introduce, talk
 from trainer.builders import dataset_limits_of
 from trainer.preparing import selection
 from trainer.preparing.dataset import DatasetLimits, Prepared, TooFewNew, prepare
-from trainer.preparing.dataset_files import PARTS, read_lines
+from trainer.preparing.dataset_files import PARTS, read_lines, read_manifest
 
 LIMITS = replace(dataset_limits_of(Settings()), max_messages=8, overlap_messages=2)
 
@@ -43,7 +43,7 @@ async def test_the_newest_conversations_test_and_none_stands_on_two_sides(
     assert len(conversations["test"]) <= 6
     assert done.counts["train_replies"] == sum(len(value["targets"]) for value in parts["train"])
     assert done.counts["messages"] == 240
-    assert done.guild_name == "Shed"
+    assert read_manifest(tmp_path / "set")["guild_name"] == "Shed"
 
 
 @pytest.mark.parametrize("at", [253_402_387_139_999, -62_135_596_800_000])

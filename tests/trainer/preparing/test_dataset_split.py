@@ -25,14 +25,14 @@ def talk_of(start: int, *texts: str, length: int = 5 * MINUTE) -> Talk:
     windows = tuple(
         Window(
             ({"role": "user", "content": "Ada: well?"}, {"role": "assistant", "content": text}),
-            ((start,), (start + 1 + place,)),
+            ((start,), (start + 1 + index,)),
             (1,),
             {},
             "lounge",
             start,
             start,
         )
-        for place, text in enumerate(texts)
+        for index, text in enumerate(texts)
     )
     return Talk(windows, start, start + length)
 

@@ -9,7 +9,7 @@ import pytest
 from engine.model.loading import load_tokenizer
 from ledger.errors import DatasetError
 from tests.trainer.conftest import line, replies, write_dataset
-from trainer.scoring.encoded_rows import encode_window, examples_of, load_part
+from trainer.scoring.encoded_rows import encode_window, load_part, rows_of
 
 
 def test_a_window_too_long_for_one_example_becomes_several_and_each_reply_is_scored_once(
@@ -31,7 +31,7 @@ def test_a_window_too_long_for_one_example_becomes_several_and_each_reply_is_sco
 
 
 def test_examples_keep_their_conversation_and_count_their_replies(tiny_base: Path, dataset_dir: Path) -> None:
-    examples = examples_of(load_part(dataset_dir, "test", load_tokenizer(str(tiny_base)), max_tokens=256))
+    examples = rows_of(load_part(dataset_dir, "test", load_tokenizer(str(tiny_base)), max_tokens=256))
     assert [example["conversation"] for example in examples] == list(range(30, 38))
     assert {example["replies"] for example in examples} == {1}
     assert all(len(example["ids"]) == len(example["scored"]) for example in examples)
