@@ -24,7 +24,7 @@ from bot.nights.trainer_process import STAGES, Night
         ({"stage": "something new"}, "something new"),
     ],
 )
-def test_a_nights_progress_is_told_in_words(facts: dict[str, Any], told: str) -> None:
+def test_a_nights_progress_is_put_into_words(facts: dict[str, Any], told: str) -> None:
     night = Night(1, "test", datetime(2026, 1, 1, tzinfo=UTC), **facts)
     assert progress.progress_text(night) == told
 
