@@ -46,7 +46,7 @@ async def test_a_button_finds_what_it_does_in_its_own_id(house: House) -> None:
     assert text_of(pressed) == "ding"
 
 
-async def test_what_goes_wrong_behind_a_button_is_told_to_who_pressed_it(house: House) -> None:
+async def test_an_error_behind_a_button_is_shown_to_the_person_who_pressed_it(house: House) -> None:
     pressed = await house.ann.click(await posted(house, "none"), label="Ring")
     assert text_of(pressed) == "The bell is gone."
     assert pressed.ephemeral

@@ -45,7 +45,7 @@ CASES = {
     "ask": Case("Good evening.", {"question": "hello?"}, open_to_all=True, everybody_sees_it=True),
     "privacy status": Case("What I keep about you", open_to_all=True),
     "privacy hand-in": Case("You have not said yes here", {"file": ("package.zip", b"PK")}, open_to_all=True),
-    "privacy opt-out": Case("I keep nothing more", open_to_all=True),
+    "privacy opt-out": Case("I keep nothing that you write", open_to_all=True),
     "privacy opt-in": Case("From now on I listen", open_to_all=True),
     "privacy forget-me": Case("Erase every message of yours", open_to_all=True),
     "privacy export": Case("Everything I keep about you", open_to_all=True),
@@ -140,7 +140,7 @@ async def test_members_do_not_get_through_where_the_server_opened_the_commands_o
     assert house.services.nights.current(house.guild.id) is None
 
 
-async def test_members_are_told_no_version_while_they_type_where_the_server_opened_the_commands(
+async def test_members_are_offered_no_version_while_they_type_where_the_server_opened_the_commands(
     house: House,
 ) -> None:
     open_to_everybody(house)

@@ -41,7 +41,7 @@ def test_an_error_is_quoted_if_its_words_are_ours_and_named_otherwise(error: Exc
     assert reason(error) == text
 
 
-async def test_work_that_fails_for_now_is_told_and_what_is_a_defect_is_not_swallowed(
+async def test_work_that_fails_for_now_is_logged_and_a_defect_is_not_swallowed(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     async def fails(error: Exception) -> None:

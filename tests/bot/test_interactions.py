@@ -7,7 +7,7 @@ import pytest
 from tests.bot.house import House, text_of
 
 
-async def test_a_failure_that_nobody_foresaw_gives_a_reference_that_the_log_has(
+async def test_an_unforeseen_failure_gives_a_reference_that_the_log_has(
     house: House, caplog: pytest.LogCaptureFixture
 ) -> None:
     await house.services.ledger.reader.close()

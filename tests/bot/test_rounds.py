@@ -39,7 +39,7 @@ async def settled() -> None:
         await asyncio.sleep(0)
 
 
-async def test_a_round_runs_behind_its_pause_and_again(rounds: Rounds, wall: WallClock) -> None:
+async def test_a_round_runs_after_its_pause_and_again(rounds: Rounds, wall: WallClock) -> None:
     work = Work()
     rounds.every(60, work, name="chimes")
     await settled()
@@ -50,7 +50,7 @@ async def test_a_round_runs_behind_its_pause_and_again(rounds: Rounds, wall: Wal
         assert work.begun == times
 
 
-async def test_a_round_that_runs_at_once_runs_again_behind_its_pause(rounds: Rounds, wall: WallClock) -> None:
+async def test_a_round_that_runs_at_once_runs_again_after_its_pause(rounds: Rounds, wall: WallClock) -> None:
     work = Work()
     rounds.every(60, work, name="chimes", at_once=True)
     await settled()

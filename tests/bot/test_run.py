@@ -84,7 +84,7 @@ async def test_a_wrong_token_is_a_configuration_error_with_the_fix(
 
 
 @pytest.mark.parametrize("token", ["two\nlines", "tökén"])
-async def test_a_token_that_cannot_be_one_is_told_like_a_wrong_one(
+async def test_a_token_that_cannot_be_one_is_reported_like_a_wrong_one(
     settings: Settings, discord_here: DiscordServer, token: str
 ) -> None:
     with pytest.raises(ConfigurationError, match="DISCORD_TOKEN"):
@@ -100,7 +100,7 @@ async def test_a_missing_intent_is_a_configuration_error_with_the_fix(
     assert error.value.exit_code == 78
 
 
-async def test_a_missing_token_is_told_before_anything_starts(settings: Settings) -> None:
+async def test_a_missing_token_is_reported_before_anything_starts(settings: Settings) -> None:
     with pytest.raises(ConfigurationError, match="DISCORD_TOKEN is not set"):
         await running(settings, "")
     assert not settings.database.exists()
@@ -144,7 +144,7 @@ async def test_a_first_connection_that_breaks_in_mid_greeting_is_made_again(
     await task
 
 
-async def test_a_token_that_the_gateway_refuses_is_told_like_a_wrong_one(
+async def test_a_token_that_the_gateway_refuses_is_reported_like_a_wrong_one(
     settings: Settings, discord_here: DiscordServer
 ) -> None:
     discord_here.close_code = 4004
@@ -163,7 +163,7 @@ async def test_commands_that_cannot_be_sent_do_not_keep_the_bot_out(
     await task
 
 
-async def test_a_newer_database_is_told_and_left_alone(settings: Settings) -> None:
+async def test_a_newer_database_is_reported_and_left_alone(settings: Settings) -> None:
     settings.database.parent.mkdir(parents=True)
     with sqlite3.connect(settings.database) as connection:
         connection.execute("PRAGMA user_version = 999")

@@ -31,7 +31,7 @@ time.sleep(60)
 """
 
 
-async def test_the_trainer_is_told_to_leave_before_the_engine_stops_and_waited_for_behind_it(
+async def test_the_trainer_is_asked_to_leave_before_the_engine_stops_and_awaited_after_it(
     tmp_path: Path,
     engine: StandInEngine,
     script: Callable[[str], Path],

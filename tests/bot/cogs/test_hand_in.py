@@ -79,7 +79,7 @@ async def test_somebody_elses_package_is_not_taken(furnished: House) -> None:
     assert left(house) == []
 
 
-async def test_who_has_not_said_yes_is_told_to_and_nothing_is_read(furnished: House) -> None:
+async def test_somebody_who_has_not_said_yes_is_asked_to_and_nothing_is_read(furnished: House) -> None:
     house = furnished
     assert "/privacy opt-in" in await handed_in(house, house.ann, package(house, house.ann.id, house.general))
     await house.ann.slash(house.general, "privacy opt-out")
@@ -94,11 +94,11 @@ async def test_a_file_that_is_too_large_is_refused_before_it_is_read(
     await house.ann.slash(house.general, "privacy opt-in")
     monkeypatch.setattr(hand_in, "MAX_BYTES", 100)
     data = package(house, house.ann.id, house.general)
-    assert "the folders Account and Messages" in await handed_in(house, house.ann, data)
+    assert "its folders Account and Messages" in await handed_in(house, house.ann, data)
     assert not house.on_disk(MARK)
 
 
-async def test_what_is_no_package_is_told(furnished: House) -> None:
+async def test_a_file_that_is_no_package_is_refused_in_a_sentence(furnished: House) -> None:
     house = furnished
     await house.ann.slash(house.general, "privacy opt-in")
     assert "no JSON" in await handed_in(house, house.ann, b"a picture, perhaps")

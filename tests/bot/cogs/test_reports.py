@@ -111,7 +111,7 @@ async def test_what_was_promoted_serves_before_it_is_reported(house: House) -> N
     assert house.services.serving.version(house.guild.id) == version
 
 
-async def test_a_promoted_version_that_the_engine_refuses_is_told(
+async def test_a_promoted_version_that_the_engine_refuses_is_reported(
     house: House, engine: StandInEngine
 ) -> None:
     version = await house.candidate()

@@ -35,7 +35,7 @@ async def test_a_healthy_bot_tells_what_serves_and_what_is_kept(house: House) ->
     assert "⚠️ Missing" not in fields
 
 
-async def test_the_next_night_is_told(tmp_path: Path, engine: StandInEngine) -> None:
+async def test_the_next_night_is_shown(tmp_path: Path, engine: StandInEngine) -> None:
     settings = settings_for(tmp_path, engine.url)
     async with open_house(settings.model_copy(update={"schedule": ScheduleSection()})) as house:
         assert (await shown(house))["Next night"].startswith("<t:")
@@ -61,7 +61,7 @@ async def test_an_engine_that_could_not_start_gives_its_reason(tmp_path: Path) -
         assert "/nowhere/model" in told
 
 
-async def test_a_version_that_the_engine_refuses_is_told(house: House, engine: StandInEngine) -> None:
+async def test_a_version_that_the_engine_refuses_is_shown(house: House, engine: StandInEngine) -> None:
     version = await house.candidate()
     engine.refused[version] = "wrong hash " * 200
     await house.services.ledger.adapters.promote(house.guild.id, version, by="test")
@@ -71,7 +71,7 @@ async def test_a_version_that_the_engine_refuses_is_told(house: House, engine: S
     assert fields["Serving"] == "the bare base model"
 
 
-async def test_the_policy_lock_is_told_until_a_permission_is_recorded(house: House) -> None:
+async def test_the_policy_lock_is_shown_until_a_permission_is_recorded(house: House) -> None:
     assert "Policy lock" in await shown(house)
 
 
@@ -97,7 +97,7 @@ async def test_before_the_first_night_and_the_first_yes_that_is_said(house: Hous
         ("prepared", {}, "it was cut off once it was prepared"),
     ],
 )
-async def test_the_last_night_is_told_with_its_end_and_the_reason(
+async def test_the_last_night_is_shown_with_its_end_and_the_reason(
     house: House, stage: Stage, facts: dict[str, Any], told: str
 ) -> None:
     await house.services.ledger.guilds.ensure(house.guild.id, "Lantern Yard")
@@ -109,7 +109,7 @@ async def test_the_last_night_is_told_with_its_end_and_the_reason(
     assert facts.get("error", "") in text
 
 
-async def test_a_night_under_way_is_told_with_its_stage(tmp_path: Path, engine: StandInEngine) -> None:
+async def test_a_night_under_way_is_shown_with_its_stage(tmp_path: Path, engine: StandInEngine) -> None:
     trainer = tmp_path / "trainer.py"
     trainer.write_text("import signal\nsignal.pause()")
     async with open_house(settings_for(tmp_path, engine.url), trainer=trainer) as house:

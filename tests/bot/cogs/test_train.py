@@ -109,7 +109,7 @@ async def test_cancelling_stops_the_trainer_and_is_reported(house: House, tmp_pa
     assert "stopped by an admin" in str(house.last(house.office)[0].embeds[0].description)
 
 
-async def test_the_bot_goes_on_answering_during_a_night(house: House, tmp_path: Path) -> None:
+async def test_the_bot_keeps_answering_during_a_night(house: House, tmp_path: Path) -> None:
     await house.boss.slash(house.general, "train start")
     await step(house, tmp_path, 1)
     await asyncio.wait_for(house.ask(house.ann, "are you awake?"), 2)
@@ -191,7 +191,7 @@ async def test_another_servers_night_is_not_shown_here(house: House) -> None:
     assert "No night" in text_of(await house.boss.slash(house.general, "train cancel"))
 
 
-def test_progress_is_told_before_the_first_step_and_without_loss_or_time_left() -> None:
+def test_progress_is_shown_before_the_first_step_and_without_loss_or_time_left() -> None:
     night = WatchedNight(guild_id=7, trigger="test", started_at=NOON)
     assert "about to begin" in str(night_embed(night).title)
     night.stage = "prepare"
@@ -203,7 +203,7 @@ def test_progress_is_told_before_the_first_step_and_without_loss_or_time_left() 
 
 
 @pytest.mark.parametrize("stage", ["promoted", "failed"])
-def test_the_end_of_a_night_is_told_in_its_colour(stage: Ending) -> None:
+def test_the_end_of_a_night_is_shown_in_its_colour(stage: Ending) -> None:
     night = WatchedNight(guild_id=7, trigger="test", started_at=NOON, outcome=Outcome(stage=stage))
     night.ended.set()
     assert night_embed(night).colour == COLOURS[stage]

@@ -24,7 +24,7 @@ from ledger.learned.outcome import STAGES
         ({"stage": "evaluate", "step": 2, "steps": 80}, "The exam, on talks that it never read, 2 of 80"),
     ],
 )
-def test_a_nights_progress_is_told_in_words(facts: dict[str, Any], told: str) -> None:
+def test_a_nights_progress_is_put_into_words(facts: dict[str, Any], told: str) -> None:
     night = WatchedNight(1, "test", datetime(2026, 1, 1, tzinfo=UTC), **facts)
     assert progress.progress_text(night) == told
 

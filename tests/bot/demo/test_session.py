@@ -44,7 +44,7 @@ async def test_a_request_that_cannot_be_met_gets_one_sentence(page: Page, reques
         assert "ok" in await ask(socket, do="open")
 
 
-async def test_the_night_goes_on_when_its_browser_leaves(page: Page, world: World) -> None:
+async def test_the_night_continues_when_its_browser_leaves(page: Page, world: World) -> None:
     begun, finish, done = asyncio.Event(), asyncio.Event(), asyncio.Event()
 
     async def night() -> None:

@@ -69,7 +69,9 @@ async def test_a_right_token_with_the_intent_passes(settings: Settings, discord_
     assert "nightschool" in finding.text
 
 
-async def test_a_wrong_token_is_told_with_the_fix(settings: Settings, discord_here: DiscordServer) -> None:
+async def test_a_wrong_token_is_reported_with_the_fix(
+    settings: Settings, discord_here: DiscordServer
+) -> None:
     finding = await discord_side(settings, secrets("MTIz.wrong.token"))
     assert not finding.passed
     assert "does not accept DISCORD_TOKEN" in finding.text
@@ -77,7 +79,7 @@ async def test_a_wrong_token_is_told_with_the_fix(settings: Settings, discord_he
 
 
 @pytest.mark.parametrize("token", ["two\nlines", "tökén", " "])
-async def test_a_token_that_cannot_be_one_is_told_like_a_wrong_one(
+async def test_a_token_that_cannot_be_one_is_reported_like_a_wrong_one(
     settings: Settings, discord_here: DiscordServer, token: str
 ) -> None:
     finding = await discord_side(settings, secrets(token))
@@ -85,7 +87,9 @@ async def test_a_token_that_cannot_be_one_is_told_like_a_wrong_one(
     assert "DISCORD_TOKEN" in finding.text
 
 
-async def test_a_missing_intent_is_told_with_the_fix(settings: Settings, discord_here: DiscordServer) -> None:
+async def test_a_missing_intent_is_reported_with_the_fix(
+    settings: Settings, discord_here: DiscordServer
+) -> None:
     discord_here.flags = 0
     finding = await discord_side(settings, secrets())
     assert not finding.passed
@@ -93,7 +97,7 @@ async def test_a_missing_intent_is_told_with_the_fix(settings: Settings, discord
     assert "Developer Portal" in finding.text
 
 
-async def test_a_discord_that_cannot_be_reached_is_told(
+async def test_a_discord_that_cannot_be_reached_is_reported(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("discord.http.Route.BASE", "http://127.0.0.1:9")
@@ -166,7 +170,7 @@ async def test_a_whole_folder_with_a_base_model_passes_and_a_torn_one_names_what
     assert (await base_model(with_base(settings, folder), NOBODY)).passed
 
 
-async def test_a_name_that_can_be_neither_folder_nor_model_is_told(settings: Settings) -> None:
+async def test_a_name_that_can_be_neither_folder_nor_model_is_reported(settings: Settings) -> None:
     finding = await base_model(with_base(settings, "/nowhere/at/all"), NOBODY)
     assert not finding.passed
     assert "fetch-small" in finding.text
@@ -188,7 +192,7 @@ async def test_the_hub_is_asked_whether_it_has_the_model(
     assert said in finding.text
 
 
-async def test_a_model_that_is_not_here_without_a_network_is_told_with_a_way_out(
+async def test_a_model_that_is_not_here_without_a_network_is_reported_with_a_way_out(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("huggingface_hub.hf_hub_url", lambda *a, **k: "http://127.0.0.1:9/config.json")
@@ -213,7 +217,7 @@ async def test_with_an_engine_elsewhere_neither_model_nor_gpu_are_wanted_here(tm
         ("No devices were found\n", False, "check the driver"),
     ],
 )
-async def test_free_gpu_memory_is_asked_of_nvidia_smi(
+async def test_nvidia_smi_says_how_much_gpu_memory_is_free(
     settings: Settings,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -248,7 +252,7 @@ def with_free(monkeypatch: pytest.MonkeyPatch, gib: float) -> None:
     monkeypatch.setattr("bot.hosting.check.psutil.virtual_memory", lambda: FreeMemory(round(gib * 2**30)))
 
 
-async def test_a_base_that_the_memory_cannot_hold_is_told(
+async def test_a_base_that_does_not_fit_into_memory_is_reported(
     settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     base = tmp_path / "small"

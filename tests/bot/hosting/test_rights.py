@@ -28,7 +28,9 @@ async def missing(house: House) -> list[str]:
     return (await shown(house)).get("⚠️ Missing", "").splitlines()
 
 
-async def test_a_missing_admin_channel_is_told_with_what_to_do(tmp_path: Path, engine: StandInEngine) -> None:
+async def test_a_missing_admin_channel_is_reported_with_the_fix(
+    tmp_path: Path, engine: StandInEngine
+) -> None:
     async with open_house(settings_for(tmp_path, engine.url, admin_channel="school")) as house:
         assert await missing(house) == []
         house.env.backend.delete_channel(house.office.id)
@@ -55,7 +57,7 @@ async def test_without_the_right_to_write_what_hangs_on_it_is_not_named(house: H
     assert await missing(house) == [f"In <#{rules.id}>: Send Messages."]
 
 
-async def test_an_admin_channel_that_the_bot_cannot_see_is_told(house: House) -> None:
+async def test_an_admin_channel_that_the_bot_cannot_see_is_reported(house: House) -> None:
     house.env.backend.delete_channel(house.office.id)
     office = bot_lacks(house, "nightschool", view_channel=False)
     assert await missing(house) == [f"In <#{office.id}>, where reports go: View Channels."]
@@ -84,4 +86,4 @@ async def test_many_channels_are_counted_instead_of_named(house: House) -> None:
         bot_lacks(house, f"room-{number}", send_messages=False)
     lines = await missing(house)
     assert len(lines) == 6
-    assert lines[-1] == "The like in 3 more channels."
+    assert lines[-1] == "The same in 3 more channels."

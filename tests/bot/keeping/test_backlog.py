@@ -77,7 +77,7 @@ async def test_what_waits_is_written_in_order_and_nothing_overtakes_it(desk: Des
     assert desk.told == []  # a moment's trouble is nobody's concern
 
 
-async def test_trouble_that_lasts_is_told_once_and_so_is_its_end(desk: Desk) -> None:
+async def test_trouble_that_lasts_is_reported_once_and_so_is_its_end(desk: Desk) -> None:
     await desk.backlog.take(heard(1))
     await desk.backlog.take(heard(2, guild=9))
     await desk.later(int(60 / RETRY_SECONDS) + 5)
@@ -90,7 +90,7 @@ async def test_trouble_that_lasts_is_told_once_and_so_is_its_end(desk: Desk) -> 
     ]
 
 
-async def test_what_has_no_room_is_counted_and_told(desk: Desk) -> None:
+async def test_what_has_no_room_is_counted_and_reported(desk: Desk) -> None:
     for number in range(1, LIMIT + 4):
         await desk.backlog.take(heard(number))
     assert len(desk.backlog) == LIMIT

@@ -30,7 +30,7 @@ def taker(folder: Path, script: Path, *, seconds: float = 20.0) -> HandingIn:
         ("""print('{"error": "The database is in use."}')""", "The database is in use"),
     ],
 )
-async def test_a_trainer_that_fails_is_told_and_the_file_goes(
+async def test_a_trainer_that_fails_is_reported_and_the_file_goes(
     tmp_path: Path, script: Callable[[str], Path], text: str, told: str
 ) -> None:
     with pytest.raises(ImportRefused, match=told):

@@ -94,7 +94,7 @@ async def test_a_sweep_completes_what_was_cut_off(house: Ledger, tmp_path: Path)
     assert await house.deletions.unfinished() == []
 
 
-async def test_the_daily_round_goes_on_after_a_fault_and_tells_each_guild_its_own_counts(
+async def test_the_daily_round_survives_a_fault_and_tells_each_guild_its_own_counts(
     house: Ledger, tmp_path: Path, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     housekeeping, told = keeper(house, tmp_path, days=0), list[tuple[int, str]]()
@@ -177,7 +177,7 @@ async def test_a_version_goes_on_its_date_and_the_admins_are_told_with_the_next_
     assert (await housekeeping.sweep()).versions == ()
 
 
-async def test_a_clock_that_jumps_ahead_by_ten_years_destroys_nothing_and_is_told(
+async def test_a_clock_that_jumps_ahead_by_ten_years_destroys_nothing_and_is_reported(
     house: Ledger, tmp_path: Path, clock: FakeClock
 ) -> None:
     housekeeping, told = keeper(house, tmp_path, days=1), list[tuple[int, str]]()

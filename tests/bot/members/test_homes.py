@@ -36,7 +36,7 @@ async def test_who_is_known_from_one_server_need_not_name_it(house: House) -> No
     await house.ann.send(house.general, MARK)
     me = house.ann.user
     assert "What I keep about you in Lantern Yard" in text_of(await me.slash("privacy status"))
-    assert "I keep nothing more" in text_of(await me.slash("privacy opt-out"))
+    assert "I keep nothing that you write" in text_of(await me.slash("privacy opt-out"))
     event = await house.services.ledger.consent.current(house.guild.id, me.id)
     assert event is not None
     assert not event.granted
@@ -77,14 +77,14 @@ async def test_the_button_of_a_direct_message_works_after_a_restart(house: House
     assert not house.on_disk(MARK)
 
 
-async def test_nothing_is_told_of_servers_that_hold_nothing_of_the_person(house: House) -> None:
+async def test_servers_that_hold_nothing_of_the_person_are_not_mentioned(house: House) -> None:
     await second_home(house, house.ben)
     stranger = house.ann.user
     assert await offered(house, stranger) == []
     for name in ("status", "opt-in", "opt-out", "receipt", "forget-me", "export"):
         for options in ({}, {"server": "Second Home"}, {"server": str(house.guild.id)}):
             told = text_of(await stranger.slash(f"privacy {name}", **options))
-            assert told.startswith("I keep nothing about you, in no server."), (name, options)
+            assert told.startswith("I keep nothing about you in any server."), (name, options)
     await house.ann.slash(house.general, "privacy opt-out")
     told = text_of(await stranger.slash("privacy status", server="Second Home"))
     assert told == "Which server do you mean? Choose it under `server`: Lantern Yard."

@@ -13,7 +13,7 @@ from bot.members.membership import is_member
 from tests.bot.house import House
 
 
-async def test_who_left_the_server_is_told_from_who_is_there(house: House) -> None:
+async def test_people_who_left_the_server_are_told_from_those_who_are_there(house: House) -> None:
     assert await house.bot.own.is_member(house.guild.id, house.ann.id) is True
     house.guild.remove_member(house.ann)
     assert await house.bot.own.is_member(house.guild.id, house.ann.id) is False

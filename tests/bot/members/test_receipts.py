@@ -72,7 +72,7 @@ async def test_a_receipt_is_sent_once_though_that_cannot_be_noted(
     assert await deletions.untold(since=0, until=2**62) == []
 
 
-async def test_who_was_told_at_once_is_not_told_again(house: House) -> None:
+async def test_somebody_who_got_their_receipt_at_once_does_not_get_it_again(house: House) -> None:
     await house.opt_in(house.ann)
     asked = await house.ann.slash(house.general, "privacy forget-me")
     await house.ann.click(asked.response, label="Erase it all")

@@ -184,7 +184,7 @@ def test_every_day_has_one_due_time_and_none_is_passed_over(
     assert cron.last_due(second - timedelta(seconds=1)) == first
 
 
-def test_the_scheduler_is_told_each_time_once() -> None:
+def test_the_scheduler_gets_each_time_once() -> None:
     cron = WallClockCron("30 2 * * *", BERLIN)
     now = datetime(2026, 10, 25, 0, 30, tzinfo=UTC)
     assert cron.get_next_fire_time(None, now) == now

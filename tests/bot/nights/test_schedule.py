@@ -74,7 +74,7 @@ async def plan(ledger: Ledger, clock: FakeClock, tmp_path: Path, script: Callabl
     return Plan(ledger, clock, tmp_path, trainer_command(script(TRAINER)))
 
 
-async def test_the_next_night_is_told_in_the_schedules_time_zone(plan: Plan) -> None:
+async def test_the_next_night_is_given_in_the_schedules_time_zone(plan: Plan) -> None:
     async with plan.opened() as schedule:
         due = schedule.next_night()
         assert due is not None
@@ -241,7 +241,7 @@ async def test_two_triggers_at_once_start_one_night(plan: Plan) -> None:
     assert plan.triggers() == ["/train start"]
 
 
-async def test_a_night_that_is_left_out_is_told_once(
+async def test_a_night_that_is_skipped_is_reported_once(
     plan: Plan, script: Callable[[str], Path], tmp_path: Path
 ) -> None:
     go = tmp_path / "go"

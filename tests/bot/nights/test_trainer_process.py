@@ -280,7 +280,7 @@ asyncio.run(main())
 
 
 @pytest.mark.slow
-async def test_a_bot_that_is_killed_leaves_no_trainer_and_the_next_one_goes_on_with_its_night(
+async def test_a_bot_that_is_killed_leaves_no_trainer_and_the_next_one_resumes_its_night(
     settings: Settings, config_file: Path
 ) -> None:
     config_file.write_text(config_file.read_text().replace("epochs = 2", "epochs = 40\npatience = 40"))
@@ -414,7 +414,7 @@ async def test_the_real_trainer_skips_a_night_with_too_few_replies_and_says_so(
         assert abs(run.created_at - clock.now().timestamp() * 1000) < 60_000
 
 
-async def test_a_progress_line_that_lacks_something_fails_the_night_and_is_told(start: Start) -> None:
+async def test_a_progress_line_that_lacks_something_fails_the_night_and_is_reported(start: Start) -> None:
     nights = start('print(\'{"progress": {"stage": "fit"}}\', flush=True)\nimport time; time.sleep(60)')
     outcome = await ended(nights.start(GUILD, trigger="test"))
     assert outcome.stage == "failed"

@@ -27,7 +27,7 @@ def test_a_template_that_takes_the_prompts_is_no_fault() -> None:
         ("{% for %}", "refuses"),
     ],
 )
-def test_a_template_that_does_not_is_told_with_the_fix(template: str, reason: str) -> None:
+def test_a_template_that_does_not_is_reported_with_the_fix(template: str, reason: str) -> None:
     fault = chat_template_fault(template)
     assert reason in fault
     assert "[model] chat_template" in fault

@@ -200,7 +200,7 @@ async def test_unloading_what_is_not_loaded_is_fine(client: EngineClient, engine
     assert await client.models() == [BASE_NAME]
 
 
-async def test_health_is_told_soon_even_if_the_engine_hangs(
+async def test_health_is_known_soon_even_if_the_engine_hangs(
     client: EngineClient, session: aiohttp.ClientSession
 ) -> None:
     async def hang(request: web.Request) -> web.StreamResponse:

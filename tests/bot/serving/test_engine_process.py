@@ -91,7 +91,7 @@ async def test_an_engine_that_was_killed_is_started_again_with_another_token(
         assert engine.problem == ""
 
 
-async def test_while_it_is_down_the_reason_is_told(script: Callable[[str], Path], tmp_path: Path) -> None:
+async def test_while_it_is_down_it_gives_the_reason(script: Callable[[str], Path], tmp_path: Path) -> None:
     path = script(SERVES + "sys.exit(5)\n")
     command = (sys.executable, "-S", str(path))
     async with EngineProcess(Path("x"), command=command, restart_delays=(60.0,)) as engine:
@@ -109,7 +109,7 @@ async def test_an_engine_that_cannot_start_says_why(script: Callable[[str], Path
             await engine.ready()
 
 
-async def test_a_command_that_is_not_there_is_told_and_tried_again() -> None:
+async def test_a_command_that_does_not_exist_is_reported_and_tried_again() -> None:
     async with EngineProcess(Path("x"), command=("/nowhere/python",), restart_delays=AT_ONCE) as engine:
         with pytest.raises(EngineError, match="could not be started"):
             await asyncio.wait_for(engine.ready(), 5)

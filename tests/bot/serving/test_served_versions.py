@@ -94,7 +94,7 @@ async def test_a_version_that_comes_back_while_it_drains_is_kept(
     assert new not in engine.loaded
 
 
-async def test_a_version_that_the_engine_refuses_stays_out_and_the_old_one_goes_on(
+async def test_a_version_that_the_engine_refuses_stays_out_and_the_old_one_keeps_serving(
     ledger: Ledger, engine: StandInEngine, serving: ServedVersions
 ) -> None:
     old = await version(ledger)

@@ -210,7 +210,7 @@ async def test_an_answer_without_a_word_says_so(desk: Desk, engine: StandInEngin
     assert desk.answered == []
 
 
-async def test_the_queue_is_bounded_and_a_full_one_is_told_to_be_busy(
+async def test_the_queue_is_bounded_and_a_full_one_says_that_it_is_busy(
     desk: Desk, engine: StandInEngine
 ) -> None:
     engine.step = asyncio.Semaphore(0)
@@ -241,7 +241,7 @@ async def test_as_many_questions_as_workers_are_answered_side_by_side(
         await desk.answering.drained()
 
 
-async def test_the_cooldown_is_each_persons_own_and_told_in_seconds(
+async def test_everybody_has_a_cooldown_of_their_own_and_reads_it_in_seconds(
     engine: StandInEngine, ledger: Ledger, ticks: Ticks
 ) -> None:
     async with desk_at(engine.url, ledger, ticks, cooldown_seconds=10.0) as desk:
@@ -414,7 +414,7 @@ async def test_a_person_who_hurries_is_told_once_and_then_met_with_silence(
         assert desk.refused(1) != ""
 
 
-async def test_a_channel_that_asks_too_much_is_told_once(desk: Desk, engine: StandInEngine) -> None:
+async def test_a_channel_that_asks_too_much_hears_so_once(desk: Desk, engine: StandInEngine) -> None:
     engine.step = asyncio.Semaphore(0)
     desk.ask(0)
     await until(lambda: engine.asked)
@@ -482,7 +482,9 @@ async def test_who_asks_while_the_engine_loads_is_answered_once_it_serves(
     assert paper.shown[0][1] == aside(WAKING)
 
 
-async def test_an_engine_that_loads_for_too_long_is_told(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_engine_that_loads_for_too_long_is_reported(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def address() -> Address:
         raise EngineLoading("The engine is not up: it is still loading the model.")
 

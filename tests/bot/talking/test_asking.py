@@ -159,7 +159,7 @@ async def test_ask_quotes_every_line_of_its_question(house: House, engine: Stand
     assert engine.asked[-1]["messages"][1]["content"] == "TestBot: Good evening.\nann: thanks"
 
 
-async def test_a_failure_that_nobody_foresaw_is_told_and_logged(
+async def test_an_unforeseen_failure_is_admitted_and_logged(
     house: House, engine: StandInEngine, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(body: dict[str, Any]) -> list[str]:

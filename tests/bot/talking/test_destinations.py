@@ -29,7 +29,7 @@ async def test_an_answer_that_did_not_change_is_not_edited(house: House, destina
     assert house.said() == ["Good evening"]
 
 
-async def test_a_growing_answer_goes_on_in_another_message(house: House, destination: UnderMessage) -> None:
+async def test_a_growing_answer_continues_in_another_message(house: House, destination: UnderMessage) -> None:
     first, second = "one " * 450, "two " * 450
     await destination.show(first)
     await destination.show(first + "\n\n" + second)

@@ -71,7 +71,7 @@ def test_names_in_front_go_and_others_lines_end_the_answer(raw: str, shown: str,
     ],
 )
 @pytest.mark.parametrize("piece", [1, 7, 400])
-def test_a_loop_is_cut_behind_its_first_round(raw: str, shown: str, piece: int) -> None:
+def test_a_loop_is_cut_after_its_first_round(raw: str, shown: str, piece: int) -> None:
     assert said(raw, piece=piece) == shown
 
 

@@ -25,7 +25,7 @@ def test_a_person_waits_for_what_is_left_of_the_cooldown() -> None:
     assert courtesy.wait(8) == 0.0
 
 
-def test_a_refusal_is_given_once_and_again_behind_the_silence() -> None:
+def test_a_refusal_is_given_once_and_again_after_the_silence() -> None:
     clock = Clock()
     courtesy = Courtesy(30.0, clock)
     assert courtesy.says(("person", 7))

@@ -25,7 +25,9 @@ async def test_where_the_bot_may_not_write_the_admins_are_told_once(
     assert "Send Messages" in told
 
 
-async def test_an_answer_that_discord_refuses_for_want_of_a_right_is_told_to_the_admins(house: House) -> None:
+async def test_an_answer_that_discord_refuses_for_lack_of_a_permission_is_reported_to_the_admins(
+    house: House,
+) -> None:
     house.env.inject_error("POST", f"/channels/{house.general.id}/messages", status=403, times=None)
     await house.ask(house.ann, "hello")
     await until(lambda: house.said(house.office))
