@@ -155,7 +155,7 @@ async def walked(path: str, root: Path, base: Path) -> Found:
     found, clock = Found(), FakeClock(MORNING)
     async with day(root, base, clock=clock) as today:
         night = today.house.services.nights.start(today.guild_id, trigger="test")
-        await until(lambda: night.ended.is_set() and "samples" not in night.outcome)
+        await until(lambda: night.ended.is_set() and night.outcome is not None and not night.outcome.samples)
         await today.house.services.serving.sync()
         backup = await back_up(today.ledger, root / "backups")
         found.before = searched(root)

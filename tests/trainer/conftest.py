@@ -10,17 +10,22 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from ledger.clock import to_ms
+from ledger.forgetting.by_settings import forgetting_of
+from ledger.learned.outcome import Outcome
 from ledger.people.policy import declared
 from ledger.records import Message
 from ledger.settings import ModelSection, Settings
 from ledger.store import Ledger
-from trainer.builders import base_of, recipe_of
-from trainer.fitting.recipe import Base, Recipe
+from trainer.builders import base_of, plan_of, recipe_of
+from trainer.fitting.recipe import Base, FitResult, Recipe
+
+if TYPE_CHECKING:
+    from trainer.scoring.batches import EncodedRow
 
 GUILD, CHANNEL = 7_000_000_000, 7_100_000_000
 START = to_ms(datetime(2026, 2, 20, 9, 0, tzinfo=UTC))
@@ -145,6 +150,23 @@ def dataset_dir(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
+def model(tiny_base: Path) -> Any:
+    """The tiny random Llama itself."""
+    from engine.model.loading import choose_placement, load_base
+
+    return load_base(str(tiny_base), placement=choose_placement("cpu", "none", "float32"))
+
+
+@pytest.fixture
+def rows(tiny_base: Path, dataset_dir: Path) -> list[EncodedRow]:
+    """The dataset's test part as encoded rows."""
+    from engine.model.loading import load_tokenizer
+    from trainer.scoring.encoded_rows import load_part, rows_of
+
+    return rows_of(load_part(dataset_dir, "test", load_tokenizer(str(tiny_base)), max_tokens=256))
+
+
+@pytest.fixture
 def base(tiny_base: Path) -> Base:
     """The tiny random Llama on the CPU in float32."""
     return base_at(tiny_base)
@@ -163,3 +185,45 @@ def recipe() -> Recipe:
         accumulation_steps=2,
         max_tokens=256,
     )
+
+
+def train(dataset: Path, folder: Path, base: Base, recipe: Recipe, **options: Any) -> FitResult:
+    """Fit ``dataset`` in ``folder``: the adapter below ``adapter``, all else below ``work``."""
+    from trainer.fitting.finetune import fit
+
+    return fit(
+        dataset,
+        folder / "adapter",
+        base=base,
+        recipe=recipe,
+        work_dir=folder / "work",
+        version="g7-v000001",
+        **options,
+    )
+
+
+def changed(settings: Settings, section: str, **values: Any) -> Settings:
+    """Return the settings with other values in one section."""
+    part = getattr(settings, section).model_copy(update=values)
+    return settings.model_copy(update={section: part})
+
+
+@pytest.fixture
+def quick(settings: Settings) -> Settings:
+    """Settings under which the tiny model learns the pattern within seconds."""
+    return changed(changed(settings, "training", epochs=3, batch_size=8), "leakage", probes=4)
+
+
+async def night(ledger: Ledger, settings: Settings, *, samples: int = 1, **options: Any) -> Outcome:
+    """Run the whole night of the talkative server."""
+    from trainer.nights.night import Night
+
+    return await Night(
+        ledger,
+        plan_of(settings),
+        GUILD,
+        forgetting=forgetting_of(settings, ledger),
+        trigger="test",
+        sampled_replies=samples,
+        **options,
+    ).run()

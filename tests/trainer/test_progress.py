@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 
 import pytest
@@ -89,3 +90,45 @@ def test_bars_show_each_stage_with_its_figures() -> None:
 def test_nobody_is_told_anything_when_nobody_asked(capsys: pytest.CaptureFixture[str]) -> None:
     silent(StageProgress("fit", 1, 2, loss=3.0))
     assert capsys.readouterr() == ("", "")
+
+
+def test_progress_lines_are_thinned_out_but_the_last_of_a_stage_always_comes() -> None:
+    stream, now = io.StringIO(), [0.0]
+    lines = JsonLines(stream, "g7-run", seconds=lambda: now[0])
+    for step in range(1, 101):
+        lines(StageProgress("fit", step, 100, loss=4.56789, tokens_per_second=400.04, eta_seconds=1.26))
+        now[0] += 0.01
+    lines(StageProgress("evaluate", 0, 2))
+    told = [json.loads(line)["progress"] for line in stream.getvalue().splitlines()]
+    assert len(told) < 20
+    assert told[-2]["step"] == 100
+    assert told[0] == {
+        "run": "g7-run",
+        "stage": "fit",
+        "step": 1,
+        "steps": 100,
+        "loss": 4.5679,
+        "tokens_per_second": 400.0,
+        "eta_seconds": 1.3,
+    }
+    assert told[-1]["loss"] is None
+
+
+def test_the_time_left_is_estimated_from_the_steps_done() -> None:
+    now = [10.0]
+    watch = Stopwatch(seconds=lambda: now[0])
+    now[0] = 50.0  # loading a model is no step
+    assert watch.eta(4, 12) is None
+    now[0] = 58.0
+    assert watch.eta(8, 12) == 8.0
+    assert watch.eta(12, 12) == 0.0
+
+
+def test_bars_on_a_terminal_show_stage_loss_speed_and_time_left(capsys: pytest.CaptureFixture[str]) -> None:
+    bars = Bars()
+    bars(StageProgress("fit", 3, 12, loss=4.5678, tokens_per_second=412.0, eta_seconds=3723.0))
+    bars(StageProgress("evaluate", 1, 2))
+    bars.close()
+    shown = capsys.readouterr().err
+    assert "fit" in shown
+    assert "loss 4.568  412 tokens/s  1:02:03 left" in " ".join(shown.split("\n"))

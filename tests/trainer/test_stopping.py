@@ -12,23 +12,17 @@ import textwrap
 import threading
 import time
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from ledger.errors import NightBusy, RunCancelled
-from ledger.forgetting.by_settings import forgetting_of
-from ledger.learned.outcome import Outcome
-from ledger.process.locks import night_lock, night_lock_path
+from ledger.errors import RunCancelled
 from ledger.settings import Settings
 from ledger.store import Ledger
-from tests.trainer.conftest import GUILD, fill
+from tests.trainer.conftest import GUILD, fill, night
 from trainer import stopping
-from trainer.builders import plan_of
 from trainer.nights import night as night_module
-from trainer.nights.night import Night
 from trainer.progress import StageProgress
 from trainer.stopping import in_thread, stoppable
 
@@ -49,18 +43,6 @@ def never() -> Any:
     yield lambda *arguments, **options: over.wait(60)
     over.set()
     stopping.abandoned.clear()
-
-
-async def night(ledger: Ledger, settings: Settings, **options: Any) -> Outcome:
-    return await Night(
-        ledger,
-        plan_of(settings),
-        GUILD,
-        forgetting=forgetting_of(settings, ledger),
-        trigger="test",
-        sampled_replies=1,
-        **options,
-    ).run()
 
 
 async def test_what_work_returns_or_raises_comes_back_from_its_thread() -> None:
@@ -136,22 +118,6 @@ async def test_a_night_that_is_left_stays_open_with_its_checkpoints_and_is_gone_
             "prepared",
             "taken up",
         ]
-
-
-async def test_a_night_waits_for_the_trainer_of_a_bot_that_was_killed(quick: Settings) -> None:
-    async with Ledger.open(quick.database) as ledger:
-        await ledger.guilds.ensure(GUILD, "Shed")
-        held = night_lock(night_lock_path(quick.data_dir, GUILD))
-        held.__enter__()
-        asyncio.get_running_loop().call_later(0.3, partial(held.__exit__, None, None, None))
-        outcome = await night(ledger, quick, lock_seconds=10)
-        assert outcome.stage == "skipped"
-
-
-async def test_a_night_that_waits_for_another_can_be_cancelled(quick: Settings) -> None:
-    async with Ledger.open(quick.database) as ledger:
-        with night_lock(night_lock_path(quick.data_dir, GUILD)), pytest.raises(NightBusy):
-            await night(ledger, quick, lock_seconds=60, cancelled=lambda: True)
 
 
 async def test_work_is_given_up_at_once_and_not_waited_for(never: Callable[..., Any]) -> None:

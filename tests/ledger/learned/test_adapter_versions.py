@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ledger.clock import to_ms
-from ledger.errors import AdapterError
+from ledger.errors import AdapterError, LedgerError
 from ledger.learned.adapter_versions import short_name, unfit, version_folder, version_name
 from ledger.records import Message
 from ledger.store import Ledger
@@ -289,3 +289,30 @@ def test_a_version_is_named_by_its_number_and_its_day() -> None:
 def test_what_is_broken_or_unsafe_is_fit_for_nobody(measured: dict[str, object], reason: str) -> None:
     assert reason in unfit(measured)
     assert bool(reason) == bool(unfit(measured))
+
+
+async def test_the_promotion_and_the_end_of_its_run_are_one_transaction(ledger: Ledger) -> None:
+    await ledger.guilds.ensure(1, "Shed")
+    run = await ledger.runs.create(1, "test")
+    adapter = await ledger.adapters.reserve(1, run.id, adapters_dir="models", base_model="m")
+    await ledger.runs.advance(run.id, "evaluated", candidate=adapter.version, verdict="promote")
+    await ledger.adapters.promote(1, adapter.version, by=f"night {run.id}", run=run.id)
+    ended = await ledger.runs.require(run.id)
+    assert (ended.stage, ended.champion) == ("promoted", adapter.version)
+    assert ended.finished_at is not None
+    assert [stage for stage, _ in await ledger.runs.steps(run.id)][-1] == "promoted"
+    with pytest.raises(LedgerError, match="finished"):
+        await ledger.adapters.promote(1, adapter.version, by="again", run=run.id)
+
+
+async def test_a_promotion_that_is_refused_leaves_its_run_open(ledger: Ledger) -> None:
+    await ledger.guilds.ensure(1, "Shed")
+    run = await ledger.runs.create(1, "test")
+    adapter = await ledger.adapters.reserve(1, run.id, adapters_dir="models", base_model="m")
+    await ledger.runs.learned_from(run.id, [(1, 11)])
+    await ledger.deletions.begin(1, "messages", [1], asked_by="test", keep_ms=0)
+    with pytest.raises(AdapterError, match="was deleted since"):
+        await ledger.adapters.promote(1, adapter.version, by="night", run=run.id)
+    open_still = await ledger.runs.require(run.id)
+    assert (open_still.stage, open_still.finished_at) == ("planned", None)
+    assert await ledger.adapters.champion(1) is None

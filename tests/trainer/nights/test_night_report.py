@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import io
 import json
 from pathlib import Path
 from typing import Any
 
-import pytest
 from PIL import Image
 
 from ledger.learned.outcome import Outcome
 from ledger.records import LOCKED
-from trainer.evaluating.reply_sampling import counted
 from trainer.nights.night_report import markdown, write_report
-from trainer.progress import Bars, JsonLines, Stopwatch
 
 SCORE = {
     "nll": 4.1234,
@@ -75,58 +71,6 @@ def test_a_night_without_figures_still_has_a_report(tmp_path: Path) -> None:
     write_report(tmp_path, bare.facts(), [])
     assert "No candidate: no verdict" in markdown(bare.facts())
     assert bare.facts()["perplexity"] == {}
-
-
-def test_progress_lines_are_thinned_out_but_the_last_of_a_stage_always_comes() -> None:
-    stream, now = io.StringIO(), [0.0]
-    lines = JsonLines(stream, "g7-run", seconds=lambda: now[0])
-    for step in range(1, 101):
-        lines("fit", step, 100, loss=4.56789, tokens_per_second=400.04, eta_seconds=1.26)
-        now[0] += 0.01
-    lines("evaluate", 0, 2)
-    told = [json.loads(line)["progress"] for line in stream.getvalue().splitlines()]
-    assert len(told) < 20
-    assert told[-2]["step"] == 100
-    assert told[0] == {
-        "run": "g7-run",
-        "stage": "fit",
-        "step": 1,
-        "steps": 100,
-        "loss": 4.5679,
-        "tokens_per_second": 400.0,
-        "eta_seconds": 1.3,
-    }
-    assert told[-1]["loss"] is None
-
-
-def test_the_time_left_is_estimated_from_the_steps_done() -> None:
-    now = [10.0]
-    watch = Stopwatch(seconds=lambda: now[0])
-    now[0] = 50.0  # loading a model is no step
-    assert watch.eta(4, 12) is None
-    now[0] = 58.0
-    assert watch.eta(8, 12) == 8.0
-    assert watch.eta(12, 12) == 0.0
-
-
-def test_repetition_and_distinct_n_are_what_a_hand_count_gives() -> None:
-    found = counted(["a b c a b c", "d e"])
-    assert found["replies"] == 2
-    assert found["words"] == 4
-    assert found["distinct_1"] == round(5 / 8, 4)
-    assert found["distinct_2"] == round(4 / 6, 4)  # ab bc ca (ab bc) de
-    assert found["repetition"] == round((1 / 4) / 2, 4)  # abc bca cab (abc), and none in the second
-    assert counted([])["words"] == 0
-
-
-def test_bars_on_a_terminal_show_stage_loss_speed_and_time_left(capsys: pytest.CaptureFixture[str]) -> None:
-    bars = Bars()
-    bars("fit", 3, 12, loss=4.5678, tokens_per_second=412.0, eta_seconds=3723.0)
-    bars("evaluate", 1, 2)
-    bars.close()
-    shown = capsys.readouterr().err
-    assert "fit" in shown
-    assert "loss 4.568  412 tokens/s  1:02:03 left" in " ".join(shown.split("\n"))
 
 
 def test_a_report_says_how_the_policy_lock_opens_where_it_left_something_out() -> None:

@@ -11,14 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from ledger.errors import AdapterError, LedgerError
-from ledger.forgetting.by_settings import forgetting_of
-from ledger.learned.outcome import Outcome
 from ledger.settings import Settings, load_settings
 from ledger.store import Ledger
-from tests.trainer.conftest import GUILD, fill
-from trainer.builders import plan_of
-from trainer.nights.night import Night
+from tests.trainer.conftest import GUILD, fill, night
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -109,17 +104,6 @@ async def test_a_night_killed_at_any_step_comes_to_its_end_at_the_next_start(
         await one_honest_end(ledger, outcome.run)
 
 
-async def night(ledger: Ledger, settings: Settings) -> Outcome:
-    return await Night(
-        ledger,
-        plan_of(settings),
-        GUILD,
-        forgetting=forgetting_of(settings, ledger),
-        trigger="test",
-        sampled_replies=1,
-    ).run()
-
-
 async def one_honest_end(ledger: Ledger, run_id: str) -> None:
     """Check that one version came of it, judged against the base, and that nothing is left open."""
     run = await ledger.runs.require(run_id)
@@ -132,28 +116,64 @@ async def one_honest_end(ledger: Ledger, run_id: str) -> None:
     assert Path(adapter.path, "report.md").is_file()
 
 
-async def test_the_promotion_and_the_end_of_its_run_are_one_transaction(ledger: Ledger) -> None:
-    await ledger.guilds.ensure(GUILD, "Shed")
-    run = await ledger.runs.create(GUILD, "test")
-    adapter = await ledger.adapters.reserve(GUILD, run.id, adapters_dir="models", base_model="m")
-    await ledger.runs.advance(run.id, "evaluated", candidate=adapter.version, verdict="promote")
-    await ledger.adapters.promote(GUILD, adapter.version, by=f"night {run.id}", run=run.id)
-    ended = await ledger.runs.require(run.id)
-    assert (ended.stage, ended.champion) == ("promoted", adapter.version)
-    assert ended.finished_at is not None
-    assert [stage for stage, _ in await ledger.runs.steps(run.id)][-1] == "promoted"
-    with pytest.raises(LedgerError, match="finished"):
-        await ledger.adapters.promote(GUILD, adapter.version, by="again", run=run.id)
+CRASH = """
+    import asyncio, os, signal, sys
+    from pathlib import Path
+    from ledger.settings import load_settings
+    from ledger.store import Ledger
+    from trainer.fitting.loop import Loop
+    from ledger.forgetting.by_settings import forgetting_of
+    from trainer.builders import plan_of
+    from trainer.nights.night import Night
+    original = Loop._save_checkpoint
+    def save_and_die(self, *arguments, **options):
+        original(self, *arguments, **options)
+        os.kill(os.getpid(), signal.SIGKILL)
+    Loop._save_checkpoint = save_and_die
+    async def main():
+        settings = load_settings(Path(sys.argv[1]))
+        async with Ledger.open(settings.database) as ledger:
+            await Night(ledger, plan_of(settings), int(sys.argv[2]),
+                        forgetting=forgetting_of(settings, ledger), trigger="test").run()
+    asyncio.run(main())
+"""
 
 
-async def test_a_promotion_that_is_refused_leaves_its_run_open(ledger: Ledger) -> None:
-    await ledger.guilds.ensure(GUILD, "Shed")
-    run = await ledger.runs.create(GUILD, "test")
-    adapter = await ledger.adapters.reserve(GUILD, run.id, adapters_dir="models", base_model="m")
-    await ledger.runs.learned_from(run.id, [(1, 11)])
-    await ledger.deletions.begin(GUILD, "messages", [1], asked_by="test", keep_ms=0)
-    with pytest.raises(AdapterError, match="was deleted since"):
-        await ledger.adapters.promote(GUILD, adapter.version, by="night", run=run.id)
-    open_still = await ledger.runs.require(run.id)
-    assert (open_still.stage, open_still.finished_at) == ("planned", None)
-    assert await ledger.adapters.champion(GUILD) is None
+def crash(config: Path) -> None:
+    command = [sys.executable, "-c", textwrap.dedent(CRASH), str(config), str(GUILD)]
+    done = subprocess.run(command, cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": "1"}, check=False)
+    assert done.returncode == -signal.SIGKILL
+
+
+async def test_a_night_that_was_killed_goes_on_where_it_was(settings: Settings, config_file: Path) -> None:
+    async with Ledger.open(settings.database) as ledger:
+        await fill(ledger, 60)
+    crash(config_file)
+    async with Ledger.open(settings.database) as ledger:
+        [run] = await ledger.runs.unfinished(GUILD)
+        assert run.stage == "prepared"
+        outcome = await night(ledger, settings)
+        assert outcome.run == run.id
+        assert outcome.stage in {"promoted", "kept"}
+        assert outcome.fit["resumed_from"] > 0
+        assert outcome.candidate == f"g{GUILD}-v000001"
+        assert await ledger.runs.unfinished(GUILD) == []
+
+
+async def test_a_cut_off_night_is_closed_when_somebody_in_it_has_opted_out(
+    settings: Settings, config_file: Path
+) -> None:
+    async with Ledger.open(settings.database) as ledger:
+        await fill(ledger, 60)
+    crash(config_file)
+    async with Ledger.open(settings.database) as ledger:
+        [cut_off] = await ledger.runs.unfinished(GUILD)
+        await ledger.consent.opt_out(GUILD, 11)
+        outcome = await night(ledger, settings)
+        assert outcome.run != cut_off.id
+        closed = await ledger.runs.require(cut_off.id)
+        assert closed.stage == "failed"
+        assert closed.error is not None
+        assert "cut off" in closed.error
+        assert outcome.candidate == f"g{GUILD}-v000002"
+        assert (await ledger.adapters.require(GUILD, f"g{GUILD}-v000001")).state == "deleted"
