@@ -1,8 +1,8 @@
 """Who a line speaks to: "nick: …", "nick, …" and "@nick" looked up among a channel's authors.
 
-Chat logs carry few reply references; what keeps their conversations apart is that people lead with
-a name. The same survey finds what is said to bots: lead-ins that a bot answers at once nearly every
-time ("m: …", "!roll …"). Keeps names and counts, no text.
+Chat logs carry few reply references; their conversations come apart because people lead with a name. The
+same survey finds what people say to bots: lead-ins that a bot answers at once nearly every time ("m: …",
+"!roll …"). It keeps names and counts, no text.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from trainer.importing.message_drafts import ExportedChannel, MessageDraft, snowflake
 
 MIN_COMMANDS = 4
-"""So often must a lead-in have been used before it can be called a command."""
+"""How often people must use a lead-in before it can count as a command."""
 MIN_ANSWERED = 0.6
 """Share of a lead-in's lines that a bot answers in the very next message. On two years of a channel
 with four bots, commands reach 0.62 to 1.0 and ordinary words at most 0.5 (base rate 0.11)."""
@@ -36,7 +36,7 @@ def lead_of(content: str) -> str:
 
 @dataclass(slots=True)
 class ChannelVoices:
-    """What one channel's messages reveal about its speakers."""
+    """What one channel's messages reveal about those who speak there."""
 
     names: dict[str, int] = field(default_factory=dict)
     bots: dict[int, str] = field(default_factory=dict)
@@ -45,7 +45,7 @@ class ChannelVoices:
     last_lead: str = ""
 
     def hear(self, draft: MessageDraft) -> None:
-        """Learn from one message, in the order in which the channel saw them."""
+        """Learn from one message; they come in the order in which the channel saw them."""
         message = draft.message
         for name in draft.names:
             self.names.setdefault(name.casefold(), message.author_id)
@@ -59,7 +59,7 @@ class ChannelVoices:
             self.used[self.last_lead] += 1
 
     def know(self, people: Mapping[int, str], bots: Mapping[int, str]) -> None:
-        """Add those whose names are known from elsewhere; ``bots`` says which of them are bots."""
+        """Add people whose names are known from elsewhere; ``bots`` are those among them that are bots."""
         for person, name in people.items():
             self.names.setdefault(name.casefold(), person)
         self.bots |= bots
@@ -70,12 +70,12 @@ class ChannelVoices:
             return True
         lead = lead_of(content)
         if not lead or lead[:-1] in self.names:
-            return False  # a person's name: a bot may well answer for someone who is away
+            return False  # a person's name: a bot may well answer for somebody who is away
         used = self.used[lead]
         return used >= MIN_COMMANDS and self.answered[lead] >= MIN_ANSWERED * used
 
     def addressed(self, content: str) -> tuple[int, ...]:
-        """Return the ids of those whom the text leads with or mentions as "@name", in order."""
+        """Return the ids of those whom the text names first or mentions as "@name", in order."""
         found = dict.fromkeys(self.led_by(content))
         for at in _AT.finditer(content):
             named = self._at(content[at.end() : at.end() + _REACH].casefold())
@@ -84,7 +84,7 @@ class ChannelVoices:
         return tuple(found)
 
     def led_by(self, content: str) -> tuple[int, ...]:
-        """Return the ids of those whose names the text begins with: "a, b: …" or "@a …"."""
+        """Return the ids of those with whose names the text begins: "a, b: …" or "@a …"."""
         found: list[int] = []
         rest = content
         while (hit := self._lead_in(rest)) is not None:
@@ -99,7 +99,7 @@ class ChannelVoices:
         return tuple(found)
 
     def _lead_in(self, text: str) -> tuple[int, int] | None:
-        """Return who is named in front of the first colon or comma, and where that ends."""
+        """Return whom the text names in front of its first colon or comma, and where that ends."""
         head = text[:_REACH]
         for end, character in enumerate(head):
             if character == "\n":
@@ -121,10 +121,10 @@ class ChannelVoices:
 
 @dataclass(slots=True)
 class Voices:
-    """The voices of all channels that an import touches."""
+    """The voices of all channels in an import."""
 
     channels: dict[tuple[int, int], ChannelVoices] = field(default_factory=dict)
 
     def of(self, channel: ExportedChannel) -> ChannelVoices:
-        """Return the voices of one channel, empty ones where it is new."""
+        """Return the voices of one channel; a new channel has none yet."""
         return self.channels.setdefault((channel.guild_id, channel.channel_id), ChannelVoices())
