@@ -1,8 +1,8 @@
 """``python -m engine``: serve the base model and adapters, or fetch the small model.
 
-Its border: it reads the settings, builds what the server needs, and ends it. Prints one JSON line on
-stdout when it serves, ``{"ready": true, "url": …}``; everything else goes to stderr. Ends with
-SIGTERM, with SIGINT, and with the process that started it.
+Its border: it reads the settings, builds what the server needs, and ends it. Once it serves, it prints one
+JSON line on stdout, ``{"ready": true, "url": …}``; everything else goes to stderr. It ends on SIGTERM, on
+SIGINT, and with the process that started it.
 """
 
 from __future__ import annotations
@@ -84,9 +84,8 @@ def _fetch(settings: Settings, as_json: bool) -> int:
 
 
 def _serve(settings: Settings, options: argparse.Namespace) -> int:
-    # Threads that spin while they wait take the cores from a training run on the same machine: with
-    # two of them on two cores, the default slowed the engine from 21 to 5 tokens a second and its
-    # neighbour to a sixth.
+    # Threads that spin while they wait take the cores from a training run beside them. On two cores, the
+    # default slowed the engine from 21 to 5 tokens a second, and its neighbour to a sixth.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     from engine.parent import end_with_parent
 
@@ -99,7 +98,7 @@ def _serve(settings: Settings, options: argparse.Namespace) -> int:
     port = settings.engine.port if options.port is None else options.port
     from engine.http.connections import HOST, bind
 
-    # Before the model: loading takes up to minutes.
+    # Before the model, which may take minutes to load.
     try:
         listener = bind(port)
     except OSError as error:

@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 
 
 def build(settings: Settings, *, on_death: Callable[[], None]) -> tuple[Generator, ServedBase]:
-    """Load the base model; return its generator, not yet started, and what the server tells about it.
+    """Load the base model; return its generator, not yet started, and what the server says about it.
 
     Raises:
         ModelError: the model cannot be loaded.
@@ -50,6 +50,6 @@ def build(settings: Settings, *, on_death: Callable[[], None]) -> tuple[Generato
 
 
 def _own_stops(generation: object) -> set[int]:
-    """Return the end tokens that the model's makers name; some models have several."""
+    """Return the end tokens that the model's makers name; there may be several."""
     named = getattr(generation, "eos_token_id", None)
     return set(named) if isinstance(named, list) else {named} if isinstance(named, int) else set()

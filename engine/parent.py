@@ -1,6 +1,6 @@
 """End this process when the one that started it is gone, however that one ended.
 
-Imported, not run. Its border: processes; it knows no model. An engine without its bot would hold
+Imported, not run. Its border: processes; it knows no model. An engine that outlives its bot holds
 gigabytes of memory for nobody.
 """
 
@@ -16,10 +16,10 @@ _CHECK_SECONDS = 1.0
 
 
 def end_with_parent() -> None:
-    """Watch from a thread of its own, so that it works while a model loads.
+    """Watch the parent from a thread, so that it works while a model loads.
 
-    The parent is gone when this process gets another parent, or when its standard input is a pipe
-    that is closed: the parent holds the other end.
+    The parent is gone when this process gets another one, or when its standard input is a pipe whose
+    other end, which the parent held, is closed.
     """
     threading.Thread(target=_watch, args=(os.getppid(),), name="parent", daemon=True).start()
 
@@ -33,7 +33,7 @@ def _watch(parent: int) -> None:
         readable, _, _ = select.select([pipe], [], [], _CHECK_SECONDS)
         if readable and not os.read(pipe, 4096):
             break
-    # Nobody is left to drain for, and nothing is kept that could be lost.
+    # Nobody is left to read an answer, and the engine keeps nothing that could be lost.
     os._exit(0)
 
 

@@ -30,7 +30,7 @@ _NARROW = 1024
 
 
 class Prefill:
-    """Prompts on their way into the batch: one long one in portions, or several short ones at once."""
+    """Prompts on their way into the batch: a long one in portions, or several short ones in one pass."""
 
     def __init__(self, answers: list[Answer], layers: int) -> None:
         self.answers = answers
@@ -52,6 +52,8 @@ class Batch:
         self._stop_ids = stop_ids
         self._layers = int(model.config.get_text_config().num_hidden_layers)
         self._device = next(model.parameters()).device
+        # Only the last column is drawn from. Without this, reading 256 tokens computes 256 rows of logits,
+        # 50 MB in float32 with a vocabulary of 49,152, and throws 255 away.
         keeps = "logits_to_keep" in inspect.signature(model.forward).parameters
         self._options: dict[str, Any] = {"logits_to_keep": 1} if keeps else {}
         narrow = self._device.type == "cpu" and model.config.get_text_config().hidden_size < _NARROW
@@ -68,7 +70,7 @@ class Batch:
         return Prefill(answers, self._layers)
 
     def read(self, prefill: Prefill, portion: int) -> bool:
-        """Read the next ``portion`` columns; True when all is read and the rows have to :meth:`join`."""
+        """Read the next ``portion`` columns; return True once all is read and the rows may :meth:`join`."""
         self._use(self._reading_threads)
         alone = len(prefill.answers) == 1
         logits = self._read_one(prefill, portion) if alone else self._read_many(prefill)
@@ -78,6 +80,7 @@ class Batch:
         return True
 
     def _read_one(self, prefill: Prefill, portion: int) -> torch.Tensor:
+        # One prompt alone has no padding, so its portions need no bookkeeping but how many were read.
         part = prefill.answers[0].request.prompt[prefill.read : prefill.read + portion]
         positions = torch.arange(prefill.read, prefill.read + len(part), device=self._device).unsqueeze(0)
         prefill.cache.lengths = [prefill.read]
@@ -90,9 +93,12 @@ class Batch:
     def _read_many(self, prefill: Prefill) -> torch.Tensor:
         prompts = [answer.request.prompt for answer in prefill.answers]
         width = prefill.width
+        # Padding stands on the left, so that all rows end at the same column and one step writes one column.
+        # Which token pads is all the same: the mask hides it.
         ids = self._ids([[0] * (width - len(prompt)) + list(prompt) for prompt in prompts])
         starts = torch.tensor([width - len(prompt) for prompt in prompts], device=self._device)
         mask = (torch.arange(width, device=self._device) >= starts.unsqueeze(1)).long()
+        # A row counts from its own first token: it must not matter what it shares the batch with.
         positions = (mask.cumsum(dim=1) - 1).clamp(min=0)
         logits = self._forward(prefill.answers, ids, mask, positions, prefill.cache)
         prefill.read = width
@@ -100,7 +106,7 @@ class Batch:
         return logits
 
     def join(self, prefill: Prefill) -> None:
-        """Let the rows of a prompt that is read write with the others."""
+        """Let rows whose prompts are read write with the others."""
         if self._cache is None:
             self._cache = prefill.cache
         else:
@@ -138,7 +144,7 @@ class Batch:
 
     def _take(self, answers: Sequence[Answer], logits: torch.Tensor) -> None:
         """Draw a token for each row; a row that cannot go on breaks off alone."""
-        # One value that is no number makes the largest one none, too.
+        # amax passes NaN on, so one number a row tells whether all 49,152 are sound.
         sound = logits.amax(dim=-1).isfinite().tolist()
         rows = [row for row, fine in enumerate(sound) if fine]
         for answer, fine in zip(answers, sound, strict=True):
@@ -146,7 +152,7 @@ class Batch:
                 answer.fail(_overflow(answer))
         try:
             self._draw([answers[row] for row in rows], logits if all(sound) else logits[rows])
-        except Exception as error:  # whatever it is, it must not reach the rows that did not cause it
+        except Exception as error:  # must not reach the rows that did not cause it, so each draws alone
             log.exception("a draw failed (%s); each row draws alone", type(error).__name__)
             for row in rows:
                 self._draw_alone(answers[row], logits[row : row + 1])
@@ -179,6 +185,7 @@ class Batch:
         cache: RowCache,
     ) -> torch.Tensor:
         """Return the logits of the last column, [rows, vocabulary]."""
+        # Before every pass: the hooks on the layers compute for whichever rows were selected last.
         self._bank.select([answer.request.adapter for answer in answers])
         output = self._model(
             input_ids=ids,
@@ -196,7 +203,7 @@ class Batch:
 
 
 def broke_off(error: Exception) -> EngineError:
-    """Return what the asker of an answer is told that ``error`` ended."""
+    """Return what to tell somebody whose answer ``error`` ended."""
     if isinstance(error, torch.OutOfMemoryError):
         return EngineError("The engine ran out of GPU memory: lower [engine] max_batch or context_tokens.")
     return EngineError(f"The engine failed while it computed ({type(error).__name__}); see its log.")

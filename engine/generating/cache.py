@@ -1,9 +1,9 @@
 """The keys and values of a batch whose rows come and go.
 
-Imported, not run. Its border: memory of one model's attention; it knows rows, no requests. All rows
-end at the same column and are padded on the left, so that one step writes one column for all.
-Memory is laid out ahead: appending to a tensor by copying it cost 30 ms a step for 16 rows of 500
-tokens, as much as the model itself.
+Imported, not run. Its border: memory of one model's attention; it knows rows, no requests. All rows end
+at the same column and are padded on the left, so that one step writes one column for all of them.
+Memory is laid out ahead: growing a tensor by one column a step means copying it, which took 30 ms for 16
+rows of 500 tokens, as long as the model itself.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ import torch
 from transformers.cache_utils import Cache, CacheLayerMixin
 
 _AHEAD = 64
-"""Columns that are laid out at a time."""
+"""Columns laid out at a time: one copy in 64 steps, for at most 64 columns of memory too many."""
 
 
 class _Layer(CacheLayerMixin):
     """One layer's keys and values, [rows, heads, columns, size of a head], with room on the right."""
 
     is_sliding = False
-    keys: torch.Tensor  # never None once it is initialised
+    keys: torch.Tensor  # transformers types them as optional; here they are set with the first columns
     values: torch.Tensor
 
     def __init__(self) -> None:
@@ -56,7 +56,7 @@ class _Layer(CacheLayerMixin):
         self.length = left
 
     def join(self, other: _Layer) -> None:
-        """Take the other layer's rows below these, all ending at the same column."""
+        """Append the other layer's rows, so that all end at the same column."""
         length = max(self.length, other.length)
         self.keys = self._stacked(self.keys, other.keys, other.length, length)
         self.values = self._stacked(self.values, other.values, other.length, length)
@@ -82,7 +82,7 @@ class _Layer(CacheLayerMixin):
     @staticmethod
     def _room(like: torch.Tensor, columns: int, rows: int | None = None) -> torch.Tensor:
         shape = (rows or like.shape[0], like.shape[1], columns + _AHEAD, like.shape[3])
-        # Zeros, not whatever lay there: padding is masked, but 0 times NaN would still be NaN.
+        # Zeros, not uninitialised memory: the mask gives padding the weight 0, but 0 times NaN is NaN.
         return like.new_zeros(shape)
 
     def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
@@ -92,7 +92,7 @@ class _Layer(CacheLayerMixin):
         return self.length
 
     def get_max_length(self) -> int:
-        return -1
+        return -1  # transformers' word for "no limit"
 
 
 class RowCache(Cache):
@@ -114,14 +114,14 @@ class RowCache(Cache):
         return (torch.arange(self.columns + new, device=device) >= starts.unsqueeze(1)).long()
 
     def keep(self, rows: Sequence[int]) -> None:
-        """Drop all other rows, and the padding that nobody needs any more."""
+        """Drop all other rows, and the padding that only the longest of them needed."""
         self.lengths = [self.lengths[row] for row in rows]
         trim = self.columns - max(self.lengths)
         for layer in self._mine:
             layer.rearrange(list(rows), trim)
 
     def join(self, other: RowCache) -> None:
-        """Take the rows of another cache below these."""
+        """Append the rows of another cache."""
         for layer, theirs in zip(self._mine, other._mine, strict=True):
             layer.join(theirs)
         self.lengths += other.lengths

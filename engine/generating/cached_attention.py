@@ -1,9 +1,9 @@
 """Attention of one new token on a CPU, without PyTorch's slow path for grouped queries.
 
-Imported, not run. Its border: one function of the model; results are the same up to rounding. With
-heads that share keys and no mask, transformers 5.23 hands the grouping to PyTorch 2.13, whose CPU
-kernel then reads the keys once a head: 1.9 ms a layer for 16 rows of 160 tokens in bf16 on two
-cores, against 0.3 ms when the heads of a group are laid out as if they were several queries.
+Imported, not run. Its border: one function of the model; its results are the same up to rounding.
+Where heads share keys and nothing is masked, transformers 5.23 leaves the grouping to PyTorch 2.13,
+whose CPU kernel reads the keys once for each head: 1.9 ms a layer for 16 rows of 160 tokens in bf16 on
+two cores. Laying out the heads of a group as if they were several queries takes 0.3 ms.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _NAME = "sdpa_packed"
 
 
 def pack_queries(model: PreTrainedModel) -> None:
-    """Use the faster form in ``model`` where it runs on a CPU with scaled-dot-product attention."""
+    """Have ``model`` use the faster form if it runs on a CPU with scaled-dot-product attention."""
     on_cpu = next(model.parameters()).device.type == "cpu"
     if on_cpu and getattr(model.config, "_attn_implementation", None) == "sdpa":
         AttentionInterface.register(_NAME, packed_attention)
@@ -43,6 +43,7 @@ def packed_attention(
     rows, heads, queries, size = query.shape
     groups = heads // key.shape[1]
     plain = options.get("position_bias") is None and options.get("softcap") is None
+    # Several queries of a head see different columns, so only a single one may be packed with its group.
     if queries > 1 or groups == 1 or attention_mask is not None or not plain:
         return sdpa_attention_forward(module, query, key, value, attention_mask, **options)
     packed = query.reshape(rows, key.shape[1], groups, size)

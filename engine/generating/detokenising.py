@@ -12,15 +12,16 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 _BROKEN = "\ufffd"
-"""What decoders put in the place of bytes that are no character yet."""
+"""What decoders write for bytes that are no character, or not yet."""
 
 
 class Detokeniser:
     """Turns one answer's tokens into text as they come.
 
-    A token can hold a part of a character only, and a SentencePiece token its leading space only when
-    something precedes it. So each new token is decoded together with the ones before it, back to
-    the last place where text was complete, and what is new about the text is given out.
+    A token may hold only a part of a character, and a SentencePiece token shows its leading space only
+    when something precedes it. So each new token is decoded together with those before it, back to the
+    last point where the text was complete, and whatever that adds to the text is given out. tokenizers'
+    own ``DecodeStream`` raises on bytes that nothing completes (see docs/decisions.md).
     """
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
@@ -35,7 +36,7 @@ class Detokeniser:
         return self._new_text(final=False)
 
     def finish(self) -> str:
-        """Return what is left at the end, without a character that was cut in half."""
+        """Return the rest of the text, without a character that was cut in half."""
         return self._new_text(final=True)
 
     def _new_text(self, *, final: bool) -> str:
@@ -65,7 +66,7 @@ class StopWatch:
         self._held = ""
 
     def push(self, text: str) -> tuple[str, bool]:
-        """Take text; return what may be given out, and whether a stop sequence ended the answer."""
+        """Take text; return what can be given out, and whether a stop sequence ended the answer."""
         self._held += text
         found = [start for stop in self._stops if (start := self._held.find(stop)) >= 0]
         if found:
@@ -77,11 +78,11 @@ class StopWatch:
         return out, False
 
     def finish(self) -> str:
-        """Return what was held back and turned out to be no stop sequence."""
+        """Return what was held back and turned out not to be a stop sequence."""
         out, self._held = self._held, ""
         return out
 
     def _overlap(self, stop: str) -> int:
-        """Return the length of the longest end of the held text that a stop sequence begins with."""
+        """Return the length of the longest end of the held text with which ``stop`` begins."""
         longest = min(len(stop) - 1, len(self._held))
         return next((n for n in range(longest, 0, -1) if self._held.endswith(stop[:n])), 0)

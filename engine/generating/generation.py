@@ -1,10 +1,9 @@
 """Continuous batching: one thread that owns the model and works on many requests between tokens.
 
-Imported, not run. Its border: requests in, events out; HTTP, files and hashes are known elsewhere.
-Between two tokens the thread reads a portion of a waiting prompt, lets finished and cancelled rows
-go, and installs or removes adapters, so nothing ever waits for a whole answer of somebody else.
-An adapter that is retired serves the requests that it has and takes no new ones; the last one out
-removes it.
+Imported, not run. Its border: requests in, events out; it knows no HTTP, no files and no hashes.
+Between two tokens the thread reads a portion of a waiting prompt, drops finished and cancelled rows,
+and installs or removes adapters, so nobody ever waits for somebody else's whole answer. A retired
+adapter finishes the requests that it has and takes no new ones; the last to finish removes it.
 """
 
 from __future__ import annotations
@@ -48,7 +47,7 @@ class Generator:
         max_waiting: int = 64,
         on_death: Callable[[], None] = lambda: None,
     ) -> None:
-        # A copy of its own: a fast tokenizer that two threads use at once raises "Already borrowed".
+        # A copy, because a fast tokenizer that two threads use at once raises "Already borrowed".
         self._tokenizer = copy.deepcopy(tokenizer)
         self._stop_texts = tuple(stop_texts)
         self._bank = LoraBank(model)
@@ -58,7 +57,8 @@ class Generator:
         self._max_batch, self._max_waiting = max_batch, max_waiting
         self._on_death = on_death
         self._wake = threading.Condition()
-        # Below: only under the condition's lock.
+        # Everything from here to tokens_read is touched only while the condition's lock is held. The batch
+        # and the bank belong to the thread alone, and need none.
         self._waiting: deque[Answer] = deque()
         self._commands: deque[Callable[[], None]] = deque()
         self._roster = Roster()
@@ -73,7 +73,7 @@ class Generator:
         self._thread.start()
 
     def close(self, seconds: float) -> None:
-        """Take no more requests, let the running ones end for ``seconds``, then break them off."""
+        """Take no more requests, give the running ones ``seconds`` to finish, then break them off."""
         with self._wake:
             self._closing = True
             self._wake.notify()
@@ -89,22 +89,22 @@ class Generator:
 
     @property
     def loaded(self) -> int:
-        """Adapters in memory, retiring ones included."""
+        """Adapters in memory, including retiring ones."""
         return len(self._bank.names)
 
     @property
     def capacity(self) -> int:
-        """Requests that may be there at once, those that wait included."""
+        """How many requests may be here at once, including those that wait."""
         return self._max_batch + self._max_waiting
 
     @property
     def load(self) -> tuple[int, int]:
-        """Requests that generate or are being read, and requests that wait."""
+        """How many requests generate or are being read, and how many wait."""
         with self._wake:
             return self._live - len(self._waiting), len(self._waiting)
 
     def submit(self, request: Request) -> Answer:
-        """Queue a request; its events begin to come.
+        """Queue a request; its events arrive from now on.
 
         Raises:
             EngineBusy: as many wait as may.
@@ -124,16 +124,16 @@ class Generator:
         return answer
 
     def install(self, name: str, weights: Weights) -> Future[None]:
-        """Have the thread take an adapter between two tokens; the future ends when it takes requests.
+        """Have the thread install an adapter between two tokens; the future ends when it takes requests.
 
-        The future raises AdapterError where the adapter does not fit the base model.
+        The future raises AdapterError if the adapter does not fit the base model.
         """
         done: Future[None] = Future()
         self._command(lambda: self._install(name, weights, done))
         return done
 
     def retire(self, name: str) -> Future[None]:
-        """Take no new requests for an adapter; the future ends when the last one has left.
+        """Take no new requests for an adapter; the future ends when its last request has left.
 
         Raises:
             AdapterError: it is not loaded.
@@ -156,10 +156,10 @@ class Generator:
     def _install(self, name: str, weights: Weights, done: Future[None]) -> None:
         try:
             self._bank.install(name, weights)
-        except Exception as error:  # the thread goes on, whatever an adapter is made of
+        except Exception as error:  # a broken adapter must not end the thread that serves the others
             if not isinstance(error, AdapterError):
                 log.exception("an adapter could not be installed (%s)", type(error).__name__)
-            self._bank.remove(name)
+            self._bank.remove(name)  # some of its layers may be installed already
             done.set_exception(error if isinstance(error, AdapterError) else broke_off(error))
             return
         with self._wake:
@@ -180,7 +180,7 @@ class Generator:
                 self._on_death()
 
     def _wait_for_work(self) -> bool:
-        """Sleep until there is something to do; False when the thread shall end."""
+        """Sleep until there is work; return False when the thread should end."""
         with self._wake:
             while not (self._has_work() or self._closing):
                 self._wake.wait()
@@ -190,7 +190,7 @@ class Generator:
         return bool(self._live or self._commands or self._roster.unused())
 
     def _turn(self) -> None:
-        """Do what is done between two tokens, then write one in each row."""
+        """Do whatever is due between two tokens, then write one token in each row."""
         with self._wake:
             commands, self._commands = list(self._commands), deque()
         for command in commands:
@@ -199,11 +199,12 @@ class Generator:
         try:
             self._drop_cancelled()
             self._read_prompts()
+            # A row can be over before its first step: its prompt's last column already gave the end token.
             self._let_go(self._batch.drop(lambda answer: answer.over))
             self._batch.step()
             self.tokens_written += len(self._batch.answers)
             self._let_go(self._batch.drop(lambda answer: answer.over))
-        except Exception as error:  # out of memory or anything else: these requests end, the thread does not
+        except Exception as error:  # out of memory, say: the requests of this step end, the thread does not
             log.exception("a step failed (%s); its requests were broken off", type(error).__name__)
             self._break_off(broke_off(error))
 
@@ -220,6 +221,7 @@ class Generator:
         with self._wake:
             gone += [answer for answer in self._waiting if answer.cancelled]
             self._waiting = deque(answer for answer in self._waiting if not answer.cancelled)
+        # A prompt that shares its pass with others is read to the end; only a pass nobody wants is given up.
         if self._prefill is not None and all(answer.cancelled for answer in self._prefill.answers):
             gone += self._prefill.answers
             self._prefill = None
@@ -233,7 +235,7 @@ class Generator:
             self._prefill = self._batch.prefill(chosen)
         try:
             done = self._batch.read(self._prefill, self._portion)
-        except Exception as error:  # whoever writes already has no part in it
+        except Exception as error:  # rows that write already had no part in it, and carry on
             log.exception("reading failed (%s); its requests were broken off", type(error).__name__)
             self._break_off_reading(broke_off(error))
             return
@@ -244,12 +246,13 @@ class Generator:
             self._prefill = None
 
     def _choose(self) -> list[Answer]:
-        """Take the waiting prompts that are read next: in order, together while they are short."""
+        """Take the prompts to read next: in order, several at once while they are short."""
         chosen: list[Answer] = []
         width = 0
         with self._wake:
             while self._waiting and len(self._batch.answers) + len(chosen) < self._max_batch:
                 width = max(width, len(self._waiting[0].request.prompt))
+                # Padded to the widest, they must not cost more than the one portion for which others wait.
                 if chosen and width * (len(chosen) + 1) > self._portion:
                     break
                 chosen.append(self._waiting.popleft())
@@ -263,9 +266,9 @@ class Generator:
                 self._roster.leave(answer.request.adapter)
 
     def _break_off(self, error: EngineError) -> None:
-        """Fail everything that is being read or generated, and begin with an empty batch."""
+        """Fail everything that is being read or generated, and start over with an empty batch."""
         broken = self._batch.drop(lambda _: True)
-        # Where joining failed, rows may be in both places.
+        # If joining failed half-way, rows are in the batch and in the prefill.
         reading = [] if self._prefill is None else self._prefill.answers
         broken += [answer for answer in reading if answer not in broken]
         self._prefill = None
@@ -274,7 +277,7 @@ class Generator:
         self._let_go(broken)
 
     def _break_off_reading(self, error: EngineError) -> None:
-        """Fail what is being read; what is generated goes on."""
+        """Fail what is being read; rows that write carry on."""
         broken = [] if self._prefill is None else self._prefill.answers
         self._prefill = None
         for answer in broken:

@@ -1,11 +1,11 @@
 """Many LoRA adapters on one base model, each row of a batch with its own.
 
-Imported, not run. Its border: weights and one forward pass; versions, hashes and requests are known
-elsewhere. Reads what PEFT writes and computes what PEFT computes, ``W x + scale · B (A x)`` (Hu et al.
-2021), but lays the matrices of all adapters in a batch side by side and masks, in each row, those
-that are not the row's own. So a batch costs two thin matrix products a layer however many adapters it
-mixes, where PEFT's mixed batches split it: measured on one core with the small model, a step of 16
-rows on two adapters went from 94 to 154 ms with PEFT. The base model itself is never changed.
+Imported, not run. Its border: weights and one forward pass; it knows no versions, hashes or requests.
+It reads what PEFT writes and computes what PEFT computes, ``W x + scale · B (A x)`` (Hu et al. 2021), but
+lays the matrices of all adapters in a batch side by side and masks, in each row, those of the other
+rows. So a batch costs two thin matrix products a layer however many adapters it mixes. PEFT splits a
+mixed batch instead: on one core with the small model, a step of 16 rows took 94 ms on the bare base
+and 154 ms on two adapters. The base model itself never changes.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from engine.model.adapter_files import CONFIG, WEIGHTS
 from ledger.errors import AdapterError
 
 _KEY = re.compile(r"base_model\.model\.(?P<module>.+)\.lora_(?P<side>[AB])\.weight")
+# What PEFT can write and the engine does not compute, with the value at which it changes nothing.
 _PLAIN = {"use_dora": False, "bias": "none", "modules_to_save": None, "lora_bias": False, "use_qalora": False}
 
 
@@ -40,7 +41,7 @@ Weights = dict[str, Pair]
 
 
 class _Config(BaseModel):
-    """What ``adapter_config.json`` says, as far as it matters here."""
+    """The part of ``adapter_config.json`` that decides what the adapter computes."""
 
     peft_type: str
     lora_alpha: FiniteFloat
@@ -53,7 +54,7 @@ class _Config(BaseModel):
     use_qalora: Any = False
 
     def check_plain(self, name: str) -> None:
-        """Refuse every form that the engine does not compute."""
+        """Refuse every form that the engine cannot compute."""
         if self.peft_type != "LORA":
             raise AdapterError(f"{name} is of PEFT's kind {self.peft_type[:40]}: only LoRA can be served.")
         for option, plain in _PLAIN.items():
@@ -135,8 +136,8 @@ class LoraBank:
         self._rows: tuple[str | None, ...] = ()
         parameter = next(parameter for parameter in model.parameters() if parameter.is_floating_point())
         self._device = parameter.device
-        # On a CPU a thin product takes 2 µs in float32 and 14 µs in bf16 (one row, rank 16), and float32
-        # is what PEFT computes adapters in.
+        # On a CPU a thin product takes 2 µs in float32 and 14 µs in bf16 (one row, rank 16), and PEFT
+        # computes adapters in float32, too.
         on_cpu = parameter.device.type == "cpu"
         self._dtype = torch.float32 if on_cpu else getattr(model, "dtype", parameter.dtype)
 
@@ -150,14 +151,15 @@ class LoraBank:
 
         Raises:
             AdapterError: the base model has no module of a name or shape that the adapter needs, or the
-                adapter holds what is no number: 0 times infinity is none either, so it would reach
-                through the mask into other rows.
+                adapter holds a value that is not finite.
         """
+        # All is checked before anything is installed: an adapter that fits half of the layers fits none.
         for module, pair in weights.items():
             self._check(name, module, pair)
         placed = {module: self._placed(name, module, pair) for module, pair in weights.items()}
         for module, pair in placed.items():
             if module not in self._slots:
+                # The hook stays for good: with an empty slot it adds nothing.
                 self._slots[module] = slot = _Slot()
                 self._modules[module].register_forward_hook(_hook(slot))
             self._slots[module].adapters[name] = pair
@@ -165,7 +167,7 @@ class LoraBank:
         self._restack(self._rows)
 
     def remove(self, name: str) -> None:
-        """Drop an adapter and its memory; one that is not there is fine."""
+        """Drop an adapter and free its memory; do nothing if it is not there."""
         self._names.discard(name)
         for slot in self._slots.values():
             slot.adapters.pop(name, None)
@@ -177,6 +179,7 @@ class LoraBank:
             self._restack(tuple(rows))
 
     def _restack(self, rows: tuple[str | None, ...]) -> None:
+        # Stacking copies all adapters of the batch, so it happens when rows change, not at every token.
         self._rows = rows
         wanted = list(dict.fromkeys(row for row in rows if row is not None))
         masks: dict[tuple[tuple[str, int], ...], torch.Tensor | None] = {}
@@ -210,7 +213,7 @@ class LoraBank:
             raise AdapterError(f"{name} does not fit {module}: it was made for another base model.")
 
     def _placed(self, name: str, module: str, pair: Pair) -> Pair:
-        """Return the pair as it is computed, and looked at as such: 1e38 is too much for float16."""
+        """Return the pair in the format that is computed, and checked in it: float16 overflows at 65,504."""
         sides = [
             side.to(device=self._device, dtype=self._dtype).contiguous() for side in (pair.down, pair.up)
         ]
@@ -229,7 +232,8 @@ def _hook(slot: _Slot) -> Any:
             return None
         low = nn.functional.linear(args[0].to(slot.down.dtype), slot.down)
         if slot.mask is not None:
-            # Not multiplied: a row that overflows holds infinities, and 0 times infinity is no number.
+            # Filled in, not multiplied by 0: a row that overflows holds infinities, and 0 times infinity is
+            # NaN, which would then spread to rows that have nothing to do with it.
             low = low.masked_fill(slot.mask, 0.0)
         return (output + nn.functional.linear(low, slot.up)).to(output.dtype)
 

@@ -1,9 +1,9 @@
 """Make tokens likelier or less likely before they are drawn: penalties, biases, a least length.
 
 Imported, not run. Its border: logits in, logits out. Semantics are vLLM's and OpenAI's: presence and
-frequency penalties count what the answer holds, the repetition penalty (Keskar et al. 2019) what
-prompt or answer hold; a bias is added; end tokens cannot come before ``min_tokens`` others. Only the few
-hundred tokens that a row is about are looked at, all rows in one step, and never the vocabulary.
+frequency penalties count what the answer holds, the repetition penalty (Keskar et al. 2019) what prompt
+or answer holds; a bias is added; no end token comes before ``min_tokens`` others. It touches only the few
+hundred tokens that a row has seen, all rows in one step, and never the whole vocabulary.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from engine.generating.token_sampling import Dice
 
 
 def adjusted(logits: torch.Tensor, dice: Sequence[Dice], stop_ids: Collection[int]) -> torch.Tensor:
-    """Return ``logits`` [rows, vocabulary] as each row's settings want them; rows without any as they are."""
+    """Return ``logits`` [rows, vocabulary] as each row's parameters want them; other rows unchanged."""
     biases = {row: _biases(die, stop_ids) for row, die in enumerate(dice)}
     rows = [row for row, die in enumerate(dice) if biases[row] or _penalised(die)]
     if not rows:
@@ -52,7 +52,8 @@ def _penalise(logits: torch.Tensor, rows: Sequence[int], dice: Sequence[Dice]) -
         return
     seen = [list(dict.fromkeys([*dice[row].written, *dice[row].prompt])) for row in rows]
     width = max(map(len, seen))
-    # Short rows are filled up with their own first token, which is then changed twice in the same way.
+    # Rows are padded with their own first token: all its copies get the same value, so scattering them
+    # writes that value more than once and changes nothing else.
     filled = [tokens + tokens[:1] * (width - len(tokens)) for tokens in seen]
     counts = [[dice[row].written[token] for token in line] for row, line in zip(rows, filled, strict=True)]
     ids = torch.tensor(filled, device=logits.device)

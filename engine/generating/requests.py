@@ -1,4 +1,4 @@
-"""What is asked of the generator, and what it tells while it works.
+"""What the generator is asked, and what it reports while it works.
 
 Imported, not run. Its border: plain values that pass between the HTTP server's event loop and the
 generator's thread; nothing here computes.
@@ -60,7 +60,7 @@ class Request:
 
 @dataclass(slots=True, eq=False)
 class Answer:
-    """One question on its way; the caller holds it to cancel, the generator to work on it."""
+    """One answer under way: the caller keeps it to cancel, the generator to write it."""
 
     request: Request
     tokeniser: Detokeniser
@@ -78,11 +78,11 @@ class Answer:
         return cls(request, Detokeniser(tokenizer), watch, Dice(request.sampling, request.prompt))
 
     def cancel(self) -> None:
-        """Ask the generator to drop it; what was written is lost, and no more events come."""
+        """Ask the generator to drop it; what it wrote is lost, and no more events arrive."""
         self.cancelled = True
 
     def take(self, token: int, stop_ids: frozenset[int]) -> None:
-        """Take the next token, tell the text that became complete, and note whether it was the last."""
+        """Take the next token, report the text that it completes, and note whether it was the last."""
         self.last = token
         self.written += 1
         self.dice.note(token)
@@ -100,7 +100,7 @@ class Answer:
             self._tell(text)
 
     def fail(self, error: NightschoolError) -> None:
-        """Tell that it broke off."""
+        """Report that it broke off."""
         if not self.over:
             self.over = True
             self.request.on_event(Failed(error))

@@ -1,4 +1,4 @@
-"""Which adapters take requests, which are on their way out, and who still uses them.
+"""Which adapters take requests, which are on their way out, and how many requests still use them.
 
 Imported, not run. Its border: names and counts; the weights are in the bank. Not thread-safe: the
 generator holds its lock around every call.
@@ -13,7 +13,7 @@ from ledger.errors import AdapterError
 
 
 class Roster:
-    """Adapters by name. ``None`` stands for the bare base, which is always there."""
+    """Adapters by name; ``None`` is the bare base, which is always there."""
 
     def __init__(self) -> None:
         self._serving: set[str] = set()
@@ -33,7 +33,7 @@ class Roster:
         """Count a request in.
 
         Raises:
-            AdapterError: the adapter takes none.
+            AdapterError: the adapter takes no requests.
         """
         if name is None:
             return
@@ -47,10 +47,10 @@ class Roster:
             self._users[name] -= 1
 
     def retire(self, name: str) -> Future[None]:
-        """Take no more requests; the future ends when :meth:`removed` is called.
+        """Take no more requests; the future ends with :meth:`removed`.
 
         Raises:
-            AdapterError: it is not there, or retires already.
+            AdapterError: it is not there, or is retiring already.
         """
         if name not in self._serving:
             raise AdapterError(f"The lora adapter '{name}' cannot be found.")
@@ -59,7 +59,7 @@ class Roster:
         return self._retiring[name]
 
     def revive(self, name: str) -> bool:
-        """Let a retiring adapter take requests again; False when it is not retiring."""
+        """Let a retiring adapter take requests again; return False if it is not retiring."""
         done = self._retiring.pop(name, None)
         if done is None:
             return False
@@ -72,6 +72,6 @@ class Roster:
         return [name for name in self._retiring if not self._users[name]]
 
     def removed(self, name: str) -> None:
-        """Note that a retired adapter is out of memory."""
+        """Note that a retired adapter has left memory."""
         del self._users[name]
         self._retiring.pop(name).set_result(None)

@@ -39,10 +39,11 @@ class SamplingParameters:
 
 
 class Dice:
-    """One row's way of drawing: its settings, its random numbers, and the tokens that it has seen."""
+    """How one row draws: its parameters, its random numbers, and the tokens that it has seen."""
 
     def __init__(self, sampling: SamplingParameters, prompt: Sequence[int] = ()) -> None:
         self.sampling = sampling
+        # Python's generator, not torch's: a seed then gives the same numbers on a CPU and on any GPU.
         self._random = random.Random(sampling.seed)  # noqa: S311 - words, not secrets
         self.prompt = frozenset(prompt) if sampling.repetition_penalty != 1 else frozenset()
         self.written: Counter[int] = Counter()
@@ -53,11 +54,11 @@ class Dice:
 
     @property
     def cuts(self) -> bool:
-        """Tell whether unlikely tokens are left out."""
+        """Whether unlikely tokens are left out."""
         return self.sampling.top_p < 1 or self.sampling.top_k > 0 or self.sampling.min_p > 0
 
     def note(self, token: int) -> None:
-        """Remember a token that was written."""
+        """Remember a token that the answer holds."""
         self.written[token] += 1
 
     def throw(self) -> float:
@@ -82,7 +83,9 @@ def draw(logits: torch.Tensor, dice: Sequence[Dice]) -> list[int]:
 
 def _throw(logits: torch.Tensor, dice: Sequence[Dice]) -> list[int]:
     temperatures = _column([die.sampling.temperature for die in dice], logits)
-    # Divided by a small temperature, large logits would become infinite; below zero they may.
+    # Large logits over a small temperature (1e-5 is the least that is drawn with) may be infinite, and
+    # infinity less infinity is NaN. With the largest taken off first, only losers can overflow, and to
+    # minus infinity, which is a probability of 0.
     probabilities = ((logits - logits.amax(dim=-1, keepdim=True)) / temperatures).softmax(dim=-1)
     best, ids = probabilities.topk(min(_NUCLEUS, probabilities.shape[-1]))
     chosen = [0] * len(dice)
@@ -105,7 +108,7 @@ def _throw(logits: torch.Tensor, dice: Sequence[Dice]) -> list[int]:
 
 
 def _enough(best: torch.Tensor, dice: Sequence[Dice], vocabulary: int) -> list[bool]:
-    """Tell for each row whether all that it may draw is among the tokens looked at first."""
+    """Return for each row whether the tokens looked at first hold all that it may draw."""
     width = best.shape[-1]
     if width == vocabulary:
         return [True] * len(dice)
@@ -119,25 +122,27 @@ def _enough(best: torch.Tensor, dice: Sequence[Dice], vocabulary: int) -> list[b
 
 
 def _cut(weights: torch.Tensor, dice: Sequence[Dice]) -> torch.Tensor:
-    """Return ``weights``, sorted downwards, with nought for what a row leaves out; never the first."""
+    """Return ``weights``, sorted downwards, with 0 for what a row leaves out; the first always stays."""
     width = weights.shape[-1]
     ranks = torch.arange(width, device=weights.device)
     kept = weights >= weights[:, :1] * _column([die.sampling.min_p for die in dice], weights)
     kept &= ranks < _column([float(die.sampling.top_k or width) for die in dice], weights)
-    # Top-p is a share of what the others left; without them, of everything, which may be more than is seen.
+    # Top-p is a share of what top-k and min-p left. Without these it is a share of everything, and the
+    # columns here may be only the likeliest 1,024 of it.
     limited = _column([float(die.sampling.top_k > 0 or die.sampling.min_p > 0) for die in dice], weights)
     left = weights * kept
     total = torch.where(limited > 0, left.sum(dim=-1, keepdim=True), torch.ones_like(limited))
     kept &= left.cumsum(dim=-1) - left < _column([die.sampling.top_p for die in dice], weights) * total
-    kept[:, 0] = True  # a top-p of 1e-46 is nought in float32, and would leave nothing to draw
+    kept[:, 0] = True  # a top-p of 1e-46 is 0 in float32, and would leave nothing to draw
     return weights * kept
 
 
 def _pick(weights: torch.Tensor, throws: Sequence[float]) -> torch.Tensor:
-    """Return, a row, the index on which its throw in [0, 1) falls when its weights are laid end to end."""
+    """Return, for each row, the index its throw in [0, 1) falls on when its weights are laid end to end."""
     edges = weights.cumsum(dim=-1)
     hit = torch.searchsorted(edges, edges[:, -1:] * _column(throws, weights), right=True).squeeze(1)
     ranks = torch.arange(weights.shape[-1], device=weights.device)
+    # Rounding can put a throw of nearly 1 behind the last weight, onto tokens that were left out.
     return torch.minimum(hit, (ranks * (weights > 0)).amax(dim=-1))
 
 

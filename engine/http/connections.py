@@ -1,7 +1,7 @@
-"""One client's connection: errors in OpenAI's form before there is a request, and no waiting for ever.
+"""One client's connection: errors in OpenAI's form even before there is a request, and time limits.
 
-Imported, not run. Its border: bytes and time-outs; what is asked is the server's business. aiohttp 3.14
-waits without end for the rest of half-sent headers, and answers what is no HTTP with plain text.
+Imported, not run. Its border: bytes and time-outs; what they ask for is the server's business. aiohttp
+3.14 waits for ever for the rest of half-sent headers, and answers what is not HTTP with plain text.
 """
 
 from __future__ import annotations
@@ -21,18 +21,19 @@ HEADER_SECONDS = 10.0
 BODY_SECONDS = 30.0
 """How long a request's body may take: a megabyte on a slow line; the clients are on this machine."""
 KEPT_SECONDS = 75.0
-"""How long a connection is kept for a next request: longer than clients keep theirs (aiohttp: 15 s)."""
+"""How long a connection waits for its next request: longer than clients do (aiohttp: 15 s), so that it is
+the client who closes and never sends into a connection that is just being closed."""
 LINGERING_SECONDS = 2.0
-"""How long the rest of a refused request is read, so that its sender can read the answer."""
+"""How long the rest of a refused request is read: closed at once, TCP would drop the answer with it."""
 
 _quiet = logging.getLogger("engine.connection")
-_quiet.setLevel(logging.CRITICAL)  # what strangers send is no error of ours, and may hold words
+_quiet.setLevel(logging.CRITICAL)  # what strangers send is not our error, and may hold somebody's words
 
 
 class Connection(web.RequestHandler):
     """aiohttp's handler of a connection, with a time limit on headers and errors as JSON."""
 
-    # aiohttp's classes have slots; these are ours.
+    # aiohttp's handler has slots and no __dict__, so new attributes need slots, too.
     __slots__ = ("_body", "_header_seconds", "_limit")
 
     def __init__(self, server: web.Server, *, header_seconds: float, **options: Any) -> None:
@@ -73,9 +74,9 @@ class Connection(web.RequestHandler):
         exc: BaseException | None = None,
         message: str | None = None,
     ) -> web.StreamResponse:
-        """Return what is sent for bytes that are no request; never with those bytes."""
+        """Return the answer to bytes that are no request; it never quotes them."""
         if request.writer is not None and request.writer.output_size > 0:
-            raise ConnectionError("an answer is on its way already")
+            raise ConnectionError("an answer is under way already")
         text = "This is no HTTP request." if status < 500 else "The engine failed; see its log."
         response = web.json_response(RequestRefused(status, text).body(), status=status)
         response.force_close()
@@ -95,14 +96,14 @@ class Connection(web.RequestHandler):
         if self._current_request is None and not self._messages:
             self.force_close()
         else:
-            self._wait_for_headers()  # the request before it is still being answered
+            self._wait_for_headers()  # the previous request is still being answered
 
 
 def bind(port: int) -> socket.socket:
-    """Take a port on this machine, so that a taken one is told before minutes are spent on loading a model.
+    """Take a port on this machine, before minutes go into loading a model that nobody could then reach.
 
     Raises:
-        OSError: it is taken, or not ours to take.
+        OSError: it is taken, or needs rights that this process lacks.
     """
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     try:
@@ -115,7 +116,7 @@ def bind(port: int) -> socket.socket:
 
 
 class Site(web.SockSite):
-    """Serves on a bound socket, each client with a :class:`Connection` of its own."""
+    """Serves a bound socket, with a :class:`Connection` for each client."""
 
     def __init__(self, runner: web.AppRunner, listener: socket.socket, *, header_seconds: float) -> None:
         super().__init__(runner, listener)

@@ -46,7 +46,7 @@ class ServedBase:
 
 
 class ModelService:
-    """The models that can be asked for. Used from one event loop."""
+    """The base model and its adapters, ready to be asked. Used from one event loop."""
 
     def __init__(self, generator: Generator, base: ServedBase, *, adapters_dir: Path) -> None:
         self.generator = generator
@@ -54,12 +54,12 @@ class ModelService:
         self._adapters_dir = adapters_dir.resolve()
         self._paths: dict[str, Path] = {}
         self._loading = asyncio.Lock()
-        # One thread: a tokenizer must not be used by two at once, and the event loop must not wait for it.
+        # One thread: two must not use a tokenizer at once, and the event loop must not wait for it.
         self._encoder = ThreadPoolExecutor(max_workers=1, thread_name_prefix="encoder")
         self._encoding = 0
 
     def models(self) -> list[dict[str, Any]]:
-        """Return what can be asked for, as vLLM lists it."""
+        """Return the models that answer, as vLLM lists them."""
         bases = [self._card(name, self.base.name, None) for name in dict.fromkeys((self.base.name, BASE))]
         adapters = sorted(self.generator.adapters)
         return bases + [self._card(name, str(self._paths[name]), self.base.name) for name in adapters]
@@ -90,7 +90,7 @@ class ModelService:
         return model
 
     async def answer(self, asked: ChatRequest, adapter: str | None) -> Flow:
-        """Queue a chat request; the flow must be closed by whoever takes it.
+        """Queue a chat request; the caller must close the flow.
 
         Raises:
             RequestRefused: 400 for a prompt that is too long or that the template refuses and for a bias on a
@@ -122,7 +122,7 @@ class ModelService:
     def _check_size(self, asked: ChatRequest) -> None:
         """Refuse what cannot be answered before anything is computed for it.
 
-        Encoding 20 prompts of a megabyte held up a small one for a minute.
+        Encoding 20 prompts of a megabyte each kept a small one waiting for a minute.
         """
         characters = sum(len(message.content) for message in asked.messages)
         if characters > self.base.context_tokens * CHARACTERS_A_TOKEN:
@@ -165,7 +165,7 @@ class ModelService:
             self._encoding -= 1
 
     async def load(self, name: str, path: str, owner: str | None) -> None:
-        """Check an adapter version, read it, and have it take requests.
+        """Check an adapter version, read it, and let it take requests.
 
         Raises:
             RequestRefused: 400 for one that is loaded already, altered, or made for another base; 403 for
@@ -178,7 +178,7 @@ class ModelService:
                     400, f"The lora adapter '{name}' has already been loaded.", param="lora_name"
                 )
             if self.generator.revive(name):
-                return  # it was on its way out, and versions never change
+                return  # it had not left memory yet, and a version never changes
             folder = self._inside(path)
             try:
                 weights = await asyncio.to_thread(_checked_weights, folder, name, self.base.fingerprint)
@@ -188,7 +188,7 @@ class ModelService:
             self._paths[name] = folder
 
     async def unload(self, name: str, owner: str | None) -> bool:
-        """Take no more requests for an adapter; tell whether it is out of memory already.
+        """Take no more requests for an adapter; return whether it has left memory already.
 
         Raises:
             RequestRefused: 403 for another owner's, 404 for one that is not loaded.
@@ -202,11 +202,11 @@ class ModelService:
         return bool(done)
 
     def _inside(self, path: str) -> Path:
-        """Return the folder that ``path`` really is, links resolved, if it is one of the adapters."""
+        """Return the folder of an adapter that ``path`` names, with links resolved."""
         try:
             folder = (self._adapters_dir / path).resolve()
             there = folder.is_dir()
-        except (OSError, ValueError, RuntimeError) as error:  # too long, with a NUL, or a link in a circle
+        except (OSError, ValueError, RuntimeError) as error:  # too long, with a NUL, or a circle of links
             raise RequestRefused(400, "lora_path is no path that can be.", param="lora_path") from error
         if not folder.is_relative_to(self._adapters_dir) or folder == self._adapters_dir:
             raise RequestRefused(400, "lora_path lies outside of the adapters' folder.", param="lora_path")
@@ -229,12 +229,12 @@ class Flow:
 
     def put(self, event: Event) -> None:
         """Take an event from the generator's thread."""
-        # At shutdown the loop can be closed before the thread has noticed; nobody listens any more.
+        # At shutdown the loop may close before the thread notices; by then nobody listens.
         with contextlib.suppress(RuntimeError):
             self._loop.call_soon_threadsafe(self._events.put_nowait, event)
 
     def follow(self, answer: Answer) -> None:
-        """Note whose events these are."""
+        """Note the answer whose events these are."""
         self._answer = answer
 
     async def __aiter__(self) -> AsyncIterator[Event]:
@@ -245,7 +245,7 @@ class Flow:
                 return
 
     def close(self) -> None:
-        """Have the generator drop the answer, if it is not over."""
+        """Have the generator drop the answer unless it is over."""
         if self._answer is not None:
             self._answer.cancel()
 

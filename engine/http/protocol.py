@@ -1,8 +1,8 @@
 """OpenAI's and vLLM's message forms: what requests may hold, and what answers look like.
 
-Imported, not run. Its border: plain data in and out; nothing here waits, computes or opens files.
-A field that is not supported is refused by its name, unless its value changes nothing; those of
-bookkeeping ("user", "metadata") are taken and ignored.
+Imported, not run. Its border: plain data in and out; nothing here waits, computes or opens files. A
+field that the engine does not support is refused by name, unless its value changes nothing; fields for
+bookkeeping ("user", "metadata") are ignored.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ MAX_MESSAGES = 512
 _IGNORED = frozenset(
     {"user", "metadata", "store", "service_tier", "safety_identifier", "prompt_cache_key", "request_id"}
 )
-"""Fields about bookkeeping: they change no answer."""
+"""Fields for bookkeeping: they change no answer."""
 _NEUTRAL: dict[str, tuple[Any, ...]] = {
     "n": (1,),
     "best_of": (1,),
@@ -48,11 +48,11 @@ _NEUTRAL: dict[str, tuple[Any, ...]] = {
     "functions": ([],),
     "response_format": ({"type": "text"},),
 }
-"""Fields that are not supported, with the values at which they change nothing."""
+"""Unsupported fields, with the values at which they change nothing."""
 
 
 class RequestRefused(Exception):
-    """A request that gets an error in OpenAI's form, with ``status`` as the HTTP status."""
+    """A request is answered with an error in OpenAI's form and the HTTP status ``status``."""
 
     def __init__(
         self, status: int, message: str, *, kind: str = "", param: str | None = None, code: str | None = None
@@ -136,7 +136,7 @@ class ChatRequest(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _defaults_for_null(cls, value: Any) -> Any:
-        """Take null for "as usual", as OpenAI does with its optional fields."""
+        """Read null as the default, as OpenAI does with its optional fields."""
         if not isinstance(value, dict):
             return value
         return {k: v for k, v in value.items() if v is not None or k in ("model", "messages") or _strange(k)}
@@ -157,7 +157,7 @@ class ChatRequest(BaseModel):
 
     @property
     def longest(self) -> int | None:
-        """Most tokens that the answer may have; None: as many as fit."""
+        """The most tokens that the answer may have; None for as many as fit."""
         return self.max_completion_tokens or self.max_tokens
 
 
@@ -166,7 +166,7 @@ def _strange(name: str) -> bool:
 
 
 def _changes_nothing(name: str, value: Any) -> bool:
-    # 1 == True in Python, and "n": true is no number of answers.
+    # In Python 1 == True, but "n": true is not a number of answers.
     return any(type(value) is type(none) and value == none for none in _NEUTRAL.get(name, ())) or (
         isinstance(value, float) and value in _NEUTRAL.get(name, ())
     )
@@ -193,8 +193,8 @@ def parse(kind: type[Body], raw: bytes) -> Body:
     """Read a request body.
 
     Raises:
-        RequestRefused: 400, naming the first field that is wrong; never with the field's content, which may
-            be somebody's message.
+        RequestRefused: 400, naming the first wrong field, but never quoting it: it may be somebody's
+            message.
     """
     try:
         return kind.model_validate_json(raw)

@@ -34,7 +34,7 @@ from engine.http.protocol import (
 log = logging.getLogger(__name__)
 
 BYTES_A_CHARACTER = 6
-"""Bytes that one character takes in JSON at most, but for rare ones: \\u0000."""
+"""Bytes that JSON spends on one character at most, rare ones aside: \\u0000."""
 SMALL_BODY_BYTES = 256 * 1024
 _SERVICE: web.AppKey[ModelService] = web.AppKey("service", ModelService)
 
@@ -66,7 +66,7 @@ async def start(
     app: web.Application, listener: socket.socket, *, header_seconds: float = HEADER_SECONDS
 ) -> tuple[web.AppRunner, str]:
     """Serve ``app`` on a bound socket; return the runner to clean up and the URL."""
-    # A client that hangs up cancels its handler, which frees its row in the batch.
+    # A client that hangs up cancels its handler, which closes the flow and so frees the row in the batch.
     runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=2.0)
     await runner.setup()
     await Site(runner, listener, header_seconds=header_seconds).start()
@@ -90,8 +90,8 @@ async def _refusals(request: web.Request, handler: Handler) -> web.StreamRespons
             RequestRefused(error.status, f"{error.reason}: {request.method} {request.path[:200]}.")
         )
     except ConnectionError:
-        raise  # the client is gone, and nobody is there to be told
-    except Exception as error:  # a fault of ours: one request fails, and says so in the agreed form
+        raise  # the client is gone: there is nobody to answer
+    except Exception as error:  # our own fault: one request fails, in the form that clients know
         log.exception("a request failed (%s)", type(error).__name__)
         return _refuse(RequestRefused(500, "The engine failed at this request; see its log."))
 
@@ -120,7 +120,7 @@ def _whole_body(seconds: float) -> Any:
     async def read_body(request: web.Request, handler: Handler) -> web.StreamResponse:
         try:
             async with asyncio.timeout(seconds):
-                await request.read()  # kept by aiohttp: the handlers' own read() returns at once
+                await request.read()  # aiohttp keeps it, so that read() in the handlers returns at once
         except TimeoutError:
             raise RequestRefused(408, f"The request's body did not come within {seconds:g} s.") from None
         except (web.RequestPayloadError, aiohttp.ClientPayloadError, ValueError) as error:
@@ -135,7 +135,7 @@ async def _health(_: web.Request) -> web.Response:
 
 
 async def _metrics(request: web.Request) -> web.Response:
-    """Tell counts in Prometheus' text form."""
+    """Return counts in Prometheus' text form."""
     generator = request.app[_SERVICE].generator
     running, waiting = generator.load
     counts = {
@@ -206,7 +206,7 @@ async def _stream(request: web.Request, asked: ChatRequest, flow: Flow, began: f
         if isinstance(event, TextPiece):
             await response.write(completion.chunk({"content": event.text}, usage=counted))
         elif isinstance(event, Failed):
-            # The status is sent already; clients raise on an event that holds an error.
+            # The status went out with the first byte. OpenAI's clients raise on an event with an error.
             await response.write(sse(RequestRefused(500, str(event.error)).body()))
         else:
             _note(asked, event, began)

@@ -1,7 +1,7 @@
 """Adapter versions on disk: what their manifest says, and whether they may be served.
 
-Imported, not run. Its border: files and hashes; nothing here loads a weight. Only safetensors are
-accepted, because the pickle in a ``.bin`` can run code when it is opened.
+Imported, not run. Its border: files and hashes; it loads no weights. It accepts only safetensors, because
+opening the pickle in a ``.bin`` can run code.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ MANIFEST = "manifest.json"
 WEIGHTS = "adapter_model.safetensors"
 CONFIG = "adapter_config.json"
 _FORBIDDEN = {".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt"}
-# The report and its plots are for people; they may be written again without the adapter being another.
+# The report and its plots are for people: writing them again does not make another adapter.
 _UNHASHED = {".md", ".png", ".svg"}
 
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """What ``manifest.json`` says. ``fields`` is all of it; ``files`` maps names to SHA-256."""
+    """The content of ``manifest.json``: ``fields`` is all of it, ``files`` maps names to SHA-256."""
 
     version: str
     base_fingerprint: str
@@ -39,7 +39,7 @@ def read_manifest(path: Path) -> Manifest:
     """Read the manifest of the adapter directory ``path``.
 
     Raises:
-        AdapterError: there is none, or it is not one.
+        AdapterError: there is no manifest, or it cannot be read.
     """
     file = Path(path) / MANIFEST
     try:
@@ -57,11 +57,11 @@ def read_manifest(path: Path) -> Manifest:
 def write_manifest(path: Path, **fields: Any) -> Manifest:
     """Write ``manifest.json`` into the adapter directory ``path``, with the hash of each file in it.
 
-    ``fields`` must hold ``version`` and ``base_fingerprint``; anything else that JSON can hold is kept.
-    Given ``files`` are ignored: the hashes are always those of what lies there now.
+    ``fields`` must hold ``version`` and ``base_fingerprint``, and may hold anything else that JSON can.
+    ``files`` among them are ignored: the hashes are always those of the files there are now.
 
     Raises:
-        AdapterError: ``fields`` lack one of the two, or the weights are missing.
+        AdapterError: one of the two fields or the weights are missing.
     """
     missing = [name for name in ("version", "base_fingerprint") if not fields.get(name)]
     if missing:
@@ -80,10 +80,10 @@ def _is_hashed(file: Path) -> bool:
 
 
 def verify(path: Path, *, base_fingerprint: str) -> Manifest:
-    """Check that the adapter directory ``path`` is whole and was made for this base model.
+    """Check that the adapter directory ``path`` is complete and was made for this base model.
 
     Raises:
-        AdapterError: a file is missing, altered or of a forbidden kind, or the base is another.
+        AdapterError: a file is missing, altered or of a forbidden kind, or it is for another base.
     """
     path = Path(path)
     manifest = read_manifest(path)
@@ -132,9 +132,9 @@ def _sha256(file: Path) -> str:
 
 
 def _write_whole(file: Path, text: str) -> None:
-    """Write by renaming, so that a reader sees the old manifest or the new one, never half."""
+    """Write by renaming: a reader sees the old manifest or the new one, never half of one."""
     handle, name = tempfile.mkstemp(dir=file.parent, prefix=".manifest-")
     with os.fdopen(handle, "w", encoding="utf-8") as stream:
         stream.write(text)
-    os.chmod(name, 0o644)
+    os.chmod(name, 0o644)  # mkstemp makes files that only their owner can read
     os.replace(name, file)

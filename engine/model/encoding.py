@@ -4,13 +4,13 @@ Imported, not run. Its border: tokens in and out; it knows neither models nor fi
 
 Decided once, for prompts and examples alike:
 
-- A token that the chat template does not write is not added. TinyLlama's Zephyr template writes no
-  BOS, so there is none, exactly as vLLM and ``apply_chat_template(tokenize=True)`` do it.
-- The text is tokenised whole, never turn by turn: SentencePiece would put a space before each piece.
-- Contents are stripped of white space at both ends, because a reply that began with a newline would
-  merge with the newline of the role marker, and the prompt would be no prefix of the example.
-- Contents cannot forge control tokens or role markers: a space is put into ``<|im_end|>``, ``</s>``
-  and, for templates with plain-text markers such as Zephyr's, ``<|assistant|>``.
+- Only the chat template writes tokens. TinyLlama's Zephyr template writes no BOS, so there is none, as
+  with vLLM and ``apply_chat_template(tokenize=True)``.
+- Text is tokenised whole, never turn by turn: SentencePiece would put a space in front of each piece.
+- White space is stripped from both ends of a turn. A reply that began with a newline would merge with the
+  newline of the role marker, and the prompt would no longer be a prefix of the example.
+- No turn can forge control tokens or role markers: ``<|im_end|>``, ``</s>`` and, for templates with
+  plain-text markers such as Zephyr's, ``<|assistant|>`` get a space inside.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ _PLAIN_CHATML = "write a plain one, e.g. ChatML, to [model] chat_template"
 class Encoded:
     """One training example.
 
-    ``ids`` and ``scored`` have one entry a token; ``scored`` marks the tokens that a target reply and
-    its end-of-turn mark are made of. ``targets`` are the indices of the turns that were kept as
-    targets, and ``spans`` their token ranges [start, end).
+    ``ids`` and ``scored`` have one entry a token; ``scored`` marks the tokens of the target replies and
+    of their end-of-turn marks. ``targets`` are the indices of the turns that remain as targets, and
+    ``spans`` their token ranges [start, end).
     """
 
     ids: list[int]
@@ -48,7 +48,7 @@ class Encoded:
 
 
 def encode_prompt(tokenizer: PreTrainedTokenizerBase, turns: Turns) -> list[int]:
-    """Return the ids of ``turns`` followed by the mark that makes the model answer.
+    """Return the ids of ``turns``, followed by the mark that makes the model answer.
 
     Raises:
         ModelError: the chat template refuses these turns.
@@ -61,13 +61,13 @@ def encode_example(
 ) -> Encoded:
     """Return ``turns`` up to the last target as ids, with the target replies marked.
 
-    Too long: the oldest turns are dropped, except for a leading system turn; then the beginning of
-    the one turn left before the last target is cut; only a target that is too long by itself loses
-    its end. ``encode_prompt`` of the kept turns before a target is always a prefix of the ids.
+    If they are too long, the oldest turns go first, except for a leading system turn; then the beginning
+    of the one turn left before the last target; only a target that is too long by itself loses its end.
+    ``encode_prompt`` of the turns left before a target is always a prefix of the ids.
 
     Raises:
-        ModelError: the template is not consistent (the beginning of a conversation reads differently
-            once more follows), so that prompts and examples could not be the same.
+        ModelError: the template is not consistent: the beginning of a conversation reads differently
+            once more follows, so that prompts and examples could not agree.
         ValueError: there is no target.
     """
     if not targets:
@@ -87,7 +87,7 @@ def encode_example(
 
 
 def stop_marks(tokenizer: PreTrainedTokenizerBase) -> tuple[set[int], list[str]]:
-    """Return what ends an answer: token ids, and texts where the template's mark is no single token."""
+    """Return what ends an answer: token ids, and texts where the template's mark is not a single token."""
     ids = {tokenizer.eos_token_id} if isinstance(tokenizer.eos_token_id, int) else set()
     turns = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]
     before = _render(tokenizer, turns[:1], prompt=True)
@@ -132,8 +132,8 @@ def _target_range(
     if not (text.startswith(prompt) and text.startswith(upto) and len(prompt) <= len(upto)):
         raise ModelError(f"The chat template rewrites earlier turns when later ones follow: {_PLAIN_CHATML}.")
     reply = upto[len(prompt) :]
-    # The newline after an end mark is not the model's to write; a template without any mark ends
-    # replies with that newline, and then it is.
+    # The model need not write the newline after an end mark. In a template without a mark, that newline
+    # is what ends a reply, so there it must.
     marked = reply.rstrip() != turns[position]["content"]
     return prompt, len(prompt) + len(reply.rstrip() if marked else reply)
 
@@ -147,7 +147,7 @@ def _token_range(offsets: list[tuple[int, int]], start: int, end: int) -> tuple[
 
 
 def _without_oldest(kept: list[tuple[int, dict[str, str]]]) -> list[tuple[int, dict[str, str]]] | None:
-    """Drop the oldest exchange, so that roles still alternate from a user turn on; None at the last one."""
+    """Drop the oldest exchange, so that roles still alternate from a user turn; None if only one is left."""
     first = 1 if kept[0][1]["role"] == "system" else 0
     for position in range(first + 1, len(kept) - 1):
         if kept[position][1]["role"] == "user":
@@ -161,12 +161,13 @@ def _with_cut_context(
     wanted: set[int],
     max_tokens: int,
 ) -> Encoded:
-    """Cut the beginning of the turn before the last target until it fits, or until nothing is left."""
+    """Cut the beginning of the turn before the last target until it fits or is empty."""
     if len(kept) < 2 or kept[-2][1]["role"] == "system":
         return _encode(tokenizer, kept, wanted)
     index, turn = kept[-2]
     words = re.split(r"(?<=\s)", turn["content"])
-    low, high = 1, len(words)  # how many of the first words go: the smallest number that fits
+    # The smallest number of first words whose removal makes it fit, by bisection: each try tokenises all.
+    low, high = 1, len(words)
     while low < high:
         middle = (low + high) // 2
         if len(_encode(tokenizer, _replaced(kept, index, words[middle:]), wanted).ids) <= max_tokens:
@@ -216,7 +217,7 @@ def _tokenise_with_offsets(
 
 
 def _clean(tokenizer: PreTrainedTokenizerBase, turns: Turns) -> list[dict[str, str]]:
-    """Keep role and content alone, stripped, with control tokens made harmless."""
+    """Return role and content alone, stripped, with control tokens broken up."""
     forged = _markers(tokenizer, str(tokenizer.chat_template))
     return [
         {
@@ -229,8 +230,9 @@ def _clean(tokenizer: PreTrainedTokenizerBase, turns: Turns) -> list[dict[str, s
 
 @lru_cache(maxsize=8)
 def _markers(tokenizer: PreTrainedTokenizerBase, template: str) -> re.Pattern[str]:
-    """Return what matches any control token, and any plain-text role marker of the template."""
+    """Return a pattern for every control token and every plain-text role marker of the template."""
     added = {str(token) for token in tokenizer.added_tokens_decoder.values() if token.special}
     found = added | set(tokenizer.all_special_tokens) | set(re.findall(r"<\|\w+\|>", template))
+    # The longest first: a marker that begins like another would otherwise never match whole.
     long_first = sorted((marker for marker in found if len(marker) > 1), key=len, reverse=True)
     return re.compile("|".join(map(re.escape, long_first)) or r"(?!)")

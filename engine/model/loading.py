@@ -1,9 +1,9 @@
 """One loader of tokenizers and base models for serving, training and evaluation.
 
-Imported, not run. Its border: it turns a name and a placement into a model in memory; what is asked
-of the model afterwards is none of its business. Only here are models loaded, because two loaders
-drift apart: ``AutoTokenizer`` and ``PreTrainedTokenizerFast`` already split TinyLlama's ``</s>`` and
-newline differently.
+Imported, not run. Its border: it turns a name and a placement into a model in memory, and has no say in
+what that is used for. Models are loaded here and nowhere else, because two loaders drift apart:
+``AutoTokenizer`` and ``PreTrainedTokenizerFast`` already split TinyLlama's ``</s>`` and newline
+differently.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _SAMPLES, _SAMPLE_BYTES = 64, 4096
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """Where and in which number format a model runs; ``reason`` says why, for logs and reports."""
+    """Where a model runs and in which number format; ``reason`` says why, for logs and reports."""
 
     device: str
     dtype: torch.dtype
@@ -37,10 +37,10 @@ class Placement:
 
 
 def choose_placement(device: str = "auto", quantization: str = "auto", dtype: str = "auto") -> Placement:
-    """Choose device, quantisation and number format from the settings and from what is there.
+    """Choose device, quantisation and number format from what is wanted and what this machine has.
 
     Raises:
-        ModelError: a device or quantisation was asked for that this machine does not have.
+        ModelError: this machine lacks the device or the quantisation that is wanted.
     """
     chosen = _choose_device(device)
     bits: Literal["4bit", "none"] = "4bit" if quantization == "4bit" else "none"
@@ -69,7 +69,7 @@ def _best_dtype(device: str) -> torch.dtype:
         return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
     if device == "mps":
         return torch.bfloat16 if torch.backends.mps.is_macos_or_newer(14, 0) else torch.float32
-    # Without hardware for it, bf16 on a CPU is emulated and slower than float32.
+    # Without hardware support a CPU emulates bf16, which is slower than float32.
     return torch.bfloat16 if torch.ops.mkldnn._is_mkldnn_bf16_supported() else torch.float32
 
 
@@ -87,11 +87,11 @@ def _short(dtype: torch.dtype) -> str:
 def resolve_base(base: str, *, revision: str = "main") -> Path:
     """Return the folder that holds ``base``: itself, or its copy in the hub's cache.
 
-    The cache comes first, also for a moving revision such as "main": a base that changes between two
-    nights would quietly spoil every adapter made for the old one. Downloads when nothing is cached.
+    The cache comes first, even for a moving revision such as "main": a base that changed between two
+    nights would quietly spoil every adapter made for the old one. It downloads only what is not cached.
 
     Raises:
-        ModelError: there is no such folder and the hub does not give it.
+        ModelError: there is no such folder, and the hub does not give it either.
     """
     folder = Path(base)
     if folder.is_dir():
@@ -143,7 +143,7 @@ def _advice(base: str) -> str:
 def weight_files(folder: Path) -> list[Path]:
     """Return the weight files of a model folder, sorted by name; empty when it has none.
 
-    Pickled weights (``pytorch_model.bin``) do not count: opening one can run code.
+    Pickled weights (``pytorch_model.bin``) do not count: opening them can run code.
     """
     return sorted(folder.glob("*.safetensors"))
 
@@ -151,7 +151,7 @@ def weight_files(folder: Path) -> list[Path]:
 def load_tokenizer(base: str, *, revision: str = "main", chat_template: str = "") -> PreTrainedTokenizerBase:
     """Load the tokenizer that serving, training and evaluation share.
 
-    A tokenizer without padding token pads with its end token, as most trainers do.
+    A tokenizer without a padding token pads with its end token, as in most trainers.
 
     Raises:
         ModelError: there is no tokenizer, or it has no chat template and none is given.
@@ -179,7 +179,7 @@ def load_base(base: str, *, revision: str = "main", placement: Placement) -> Pre
     number format.
 
     Raises:
-        ModelError: the model is not there, is broken, or does not fit into memory.
+        ModelError: the model is missing, is broken, or does not fit into memory.
     """
     from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM
@@ -229,9 +229,9 @@ def _first_line(error: Exception) -> str:
 def base_fingerprint(base: str, revision: str = "main") -> str:
     """Return the identity of a base model's weights and tokenizer, 64 hexadecimal digits.
 
-    The same files give the same identity in any folder. Of each weights file, its length, its header
-    and 64 samples spread over it are hashed: a fine-tuned sibling differs in nearly all of them, and a
-    model of 15 GB takes milliseconds instead of half a minute.
+    The same files have the same identity in any folder. The hash covers the length, the header and 64
+    samples of each weights file: a fine-tuned sibling differs in nearly all of them, and a model of 15 GB
+    takes milliseconds instead of half a minute.
 
     Raises:
         ModelError: there is no such model.

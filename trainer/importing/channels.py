@@ -1,7 +1,7 @@
-"""What kind of channel an export speaks of: a conversation of a server, a thread in one, or private.
+"""Which kind of channel an export is of: a server's channel, a thread in one, or something private.
 
-Exports name the kinds by Discord's numbers or by words that differ from tool to tool. Knows names alone;
-whether a thread's channel may be taken is for the gate to say.
+Exports name the kinds by Discord's numbers or by words that differ from tool to tool. This file knows names
+only; the gate says whether a thread's channel may be taken.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """DiscordChatExporter's JSON, plain or .gz, whole, in parts, or cut off in the middle.
 
-Tolerates what its versions differ in: ids as texts or numbers, a leading mark, message types by
-name or number, missing ``nickname``, ``roles``, ``stickers`` and ``exportedAt``. Reads; stores
+It tolerates the differences between that program's versions: ids as texts or numbers, a leading mark,
+message types by name or number, missing ``nickname``, ``roles``, ``stickers`` and ``exportedAt``. It stores
 nothing.
 """
 
@@ -43,7 +43,7 @@ def read_chat_export(reading: FileReading) -> Iterator[MessageDraft | Skipped]:
     """Yield every message of one export, in the file's order; sets ``reading.cut_off``.
 
     Raises:
-        Malformed: the file is no such export, or is broken somewhere inside.
+        Malformed: the file is not such an export, or is broken inside.
     """
     with opened(reading) as source:
         text = JsonText(source)
@@ -57,7 +57,7 @@ def read_chat_export(reading: FileReading) -> Iterator[MessageDraft | Skipped]:
                     head[key] = True
                 else:
                     value = text.value()
-                    if key in _HEAD:  # whatever else there is, and however much, is not kept
+                    if key in _HEAD:  # everything else is read over, however much it is
                         head[key] = value
         except CutOff:
             reading.cut_off = True
@@ -69,7 +69,7 @@ def read_chat_export(reading: FileReading) -> Iterator[MessageDraft | Skipped]:
 
 
 def _exported_channel(head: dict[str, Any], position: int) -> ExportedChannel | str:
-    """Return the channel that the export is of, or why its messages are left out: it is private."""
+    """Return the export's channel, or the reason to leave its messages out: it is private."""
     guild, channel = head.get("guild"), head.get("channel")
     if not isinstance(guild, dict) or not isinstance(channel, dict):
         raise Malformed("guild and channel do not stand in front of the messages", position)
@@ -79,7 +79,8 @@ def _exported_channel(head: dict[str, Any], position: int) -> ExportedChannel | 
     if kind == "private thread":
         return PRIVATE_THREAD
     is_thread = kind == "thread"
-    # A thread's title is what somebody said, and the export does not tell who: its channel's name does.
+    # A thread's title is what somebody said, and the export does not say who, so nobody's consent covers
+    # it. The thread goes by its channel's name.
     name = channel.get("category" if is_thread else "name")
     try:
         return ExportedChannel(
@@ -129,7 +130,7 @@ def _reason(message: Message, names: tuple[str, ...], kind: str) -> str:
 
 
 def _answered(raw: dict[str, Any], kind: str, channel: ExportedChannel) -> int | None:
-    """Return the id of the message that this one replies to; pins and forwards refer to others too."""
+    """Return the id of the message that this one replies to; pins and forwards hold references, too."""
     reference = raw.get("reference")
     if kind not in _REPLY or not isinstance(reference, dict) or not reference.get("messageId"):
         return None

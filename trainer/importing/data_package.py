@@ -1,8 +1,8 @@
 """A member's own Discord data package: the zip that Discord sends to whoever asks for their data.
 
-Reads inside the zip and never unpacks it, so that no name in it can become a path on the disk.
-Holds one member's messages only; their direct messages are left out unread. Folder names differ by
-age and language of the package and are found by their shape.
+It reads inside the zip and never unpacks it, so that no name in it can become a path on the disk. A
+package holds one member's messages; their direct messages are left out unread. Folder names differ with
+age and language of the package, so they are recognised by their shape.
 """
 
 from __future__ import annotations
@@ -43,9 +43,9 @@ _INDEX = re.compile(r"(?:[^/]+/)?[^/]+/index\.json", re.I)
 _USER = re.compile(r"(?:[^/]+/)?[^/]+/user\.json", re.I)
 _IN_SERVER = re.compile(r"(.*) in (.+)", re.S)
 _PACKINGS = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}
-"""What Discord packs with. LZMA and bzip2 would ask for as much memory as a file likes."""
+"""What Discord packs with. LZMA and bzip2 would let the file decide how much memory unpacking takes."""
 
-# What zipfile raises over bytes that are no zip: of names that are no text, and sizes beyond all sizes, too.
+# What zipfile raises for bytes that are not a zip, for names that are not text, and for absurd sizes.
 _BROKEN = (
     zipfile.BadZipFile,
     zlib.error,
@@ -77,10 +77,10 @@ class _Member:
 
 
 def read_data_package(reading: FileReading) -> Iterator[MessageDraft | Skipped]:
-    """Yield the member's messages, channel by channel; a channel that is broken is told in ``faults``.
+    """Yield the member's messages, channel by channel; broken channels are named in ``faults``.
 
     Raises:
-        Malformed: it is no data package, is broken, or unpacks to more than any package holds.
+        Malformed: it is not a data package, is broken, or unpacks to more than any package holds.
     """
     try:
         with zipfile.ZipFile(reading.path) as package:
@@ -124,7 +124,8 @@ def _refuse_bombs(contents: _Contents, size: int) -> None:
     used += contents.index + contents.user
     if sum(entry.file_size for entry in used) > MAX_TOTAL_BYTES:
         raise Malformed(f"the zip unpacks to more than {MAX_TOTAL_BYTES >> 30} GiB of messages")
-    # Each by itself and all together: entries may share their bytes, and many small ones add up.
+    # Each entry by itself and all together: overlapping entries can share the same bytes, and many small
+    # ones add up.
     if any(entry.file_size > most_unpacked(entry.compress_size) for entry in used) or (
         sum(entry.file_size for entry in used) > most_unpacked(size)
     ):
@@ -132,7 +133,7 @@ def _refuse_bombs(contents: _Contents, size: int) -> None:
 
 
 def _member(package: zipfile.ZipFile, contents: _Contents) -> _Member:
-    """Return whose package it is."""
+    """Return the member who owns the package."""
     for entry in contents.user:
         with suppress(Malformed, *_BROKEN):
             raw = _object(package, entry)
@@ -142,7 +143,7 @@ def _member(package: zipfile.ZipFile, contents: _Contents) -> _Member:
 
 
 def _index(package: zipfile.ZipFile, contents: _Contents, reading: FileReading) -> dict[str, str]:
-    """Return what ``index.json`` calls each channel: "name in Server", or something else for DMs."""
+    """Return each channel's title in ``index.json``: "name in Server", or something else for DMs."""
     index: dict[str, str] = {}
     for entry in contents.index:
         try:
@@ -171,7 +172,7 @@ def _channel(
 def _exported_channel(
     channel_id: int, about: dict[str, Any], title: str, guild_id: int | None
 ) -> ExportedChannel | str:
-    """Return the channel and its server, or the reason why its messages are left out."""
+    """Return the channel and its server, or the reason to leave its messages out."""
     named = _IN_SERVER.fullmatch(title)
     guild = about.get("guild")
     kind = kind_of(about.get("type"))
@@ -189,7 +190,7 @@ def _exported_channel(
             guild_id=snowflake(guild.get("id")),
             guild_name=storable(guild.get("name")) or (named[2] if named else "unnamed"),
             channel_id=snowflake(channel_id),
-            channel_name="thread"  # its title is what somebody said, and nobody knows who
+            channel_name="thread"  # its title is what somebody said, and the package does not say who
             if is_thread
             else storable(about.get("name")) or (named[1] if named else "unnamed"),
             is_thread=is_thread,

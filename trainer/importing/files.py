@@ -1,7 +1,7 @@
-"""Which files an import is made of, how each is opened, and which reader fits it.
+"""Which files an import consists of, how each is opened, and which format it has.
 
-Formats are told by their content, since exports get renamed; only the zip of a data package and
-gzip are told by their first bytes.
+Formats are recognised by content, since people rename exports: zip and gzip by their first bytes, the
+others by how their text begins.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from trainer.importing.message_drafts import FileReading
 Format = Literal["chat export", "data package", "json lines"]
 
 MAX_RATIO = 200
-"""Chat compresses five- to twentyfold; a file that shrinks more than this is a trap."""
-SMALL_BYTES = 16 << 20  # a small file may shrink as it likes
+"""Chat compresses five- to twentyfold; a file that grows more than this when unpacked is a trap."""
+SMALL_BYTES = 16 << 20  # up to this size unpacked, no ratio is asked for
 
 _SUFFIXES = (".json", ".json.gz", ".jsonl", ".jsonl.gz", ".ndjson", ".ndjson.gz", ".zip")
 _HINT = (
@@ -36,7 +36,7 @@ _HINT = (
 def collected(paths: Iterable[Path]) -> tuple[list[Path], list[str]]:
     """Return the files that ``paths`` name, and a sentence for each path that names none.
 
-    Folders are searched, no file is taken twice, and parts keep their order.
+    It searches folders, names no file twice, and keeps the parts of an export in order.
 
     Raises:
         ImportRefused: there is no file at all.
@@ -60,10 +60,10 @@ def collected(paths: Iterable[Path]) -> tuple[list[Path], list[str]]:
 
 
 def _inside(folder: Path) -> list[Path]:
-    """Return what could be an export in a folder, in order.
+    """Return the files in a folder that could be exports, in order.
 
     Raises:
-        ImportRefused: there is nothing.
+        ImportRefused: there are none.
     """
     named = [path for path in folder.rglob("*") if path.name.lower().endswith(_SUFFIXES)]
     files = [path for path in named if not path.is_dir()]
@@ -78,17 +78,17 @@ def _by_numbers(path: Path) -> list[tuple[int, str]]:
 
 
 def shown(path: Path) -> str:
-    """Return a path as it can be printed: its name may be no text at all."""
+    """Return a path in printable form: file names need not be valid text."""
     return str(path).encode("utf-8", "backslashreplace").decode()
 
 
 def most_unpacked(size: int) -> int:
-    """Return how many bytes a packed file of ``size`` bytes may hold."""
+    """Return how many bytes a packed file of ``size`` bytes may unpack to."""
     return max(SMALL_BYTES, MAX_RATIO * size)
 
 
 class _Counting(io.RawIOBase):
-    """A file that notes in ``reading`` which share of its bytes has been read."""
+    """A file that notes in ``reading`` which share of it has been read."""
 
     def __init__(self, file: BinaryIO, reading: FileReading, size: int) -> None:
         self._file, self._reading, self._size = file, reading, max(size, 1)
@@ -105,7 +105,7 @@ class _Counting(io.RawIOBase):
 
 @contextmanager
 def opened(reading: FileReading) -> Iterator[TextSource]:
-    """Open a text file, through gzip if its first bytes say so.
+    """Open a text file, through gzip if it begins like one.
 
     Raises:
         Malformed: it cannot be opened.
@@ -126,10 +126,10 @@ def opened(reading: FileReading) -> Iterator[TextSource]:
 
 
 def format_of(path: Path) -> Format:
-    """Return which of the formats the file has.
+    """Return the file's format.
 
     Raises:
-        Malformed: it is none of them; the text says what it looks like.
+        Malformed: it has none of them; the text says what it looks like.
     """
     with path.open("rb") as file:
         if file.read(4) in (b"PK\x03\x04", b"PK\x05\x06"):
@@ -153,5 +153,5 @@ def _is_line(first: str) -> bool:
     try:
         value = json.loads(first)
     except (ValueError, RecursionError):
-        return False  # the reader will tell what is wrong with it
+        return False  # its reader will say what is wrong with it
     return isinstance(value, dict) and "content" in value and "messages" not in value

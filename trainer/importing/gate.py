@@ -26,13 +26,13 @@ TOO_LONG = "longer than any message"
 _OBJECTIONS: Mapping[Objection, str] = {"opted out": OPTED_OUT, "not agreed": NO_CONSENT}
 
 DAY_MS = 86_400_000
-"""How far clocks and time zones may be apart: what is dated later was not written yet."""
+"""How far apart clocks and time zones may be: nobody has written yet what is dated later."""
 MAX_CHARACTERS = 32_000
-"""Discord takes 4,000; elsewhere people write more, but nobody a book."""
+"""Discord allows 4,000; elsewhere people write more, but not a book."""
 
 
 class Gate:
-    """Decides message by message; :meth:`refresh` reads consent and channels anew."""
+    """Decides message by message; :meth:`refresh` reads consent and channels again."""
 
     def __init__(
         self,
@@ -42,7 +42,7 @@ class Gate:
         guild_id: int | None,
         channels: frozenset[int] | None = None,
     ) -> None:
-        """``channels`` limits the import to these and their threads."""
+        """``channels``: take only these and their threads."""
         self._ledger = ledger
         self._only = channels
         self._is_declared = is_declared
@@ -51,7 +51,7 @@ class Gate:
         self._channels: dict[int, Channel | None] = {}
 
     async def refresh(self, drafts: list[MessageDraft]) -> None:
-        """Read what is in force now: a member may opt out while a long import runs."""
+        """Read what is in force now, since a member may opt out while a long import runs."""
         for guild_id in {draft.channel.guild_id for draft in drafts}:
             self._words[guild_id] = await self._ledger.consent.in_force(guild_id)
         for channel in {draft.channel for draft in drafts}:
@@ -62,7 +62,7 @@ class Gate:
                 self._channels[parent_id] = await self._ledger.channels.get(parent_id)
 
     def reason_against(self, draft: MessageDraft) -> str:
-        """Return why the message must be left out, or an empty text."""
+        """Return the reason to leave the message out, or an empty text."""
         if self._guild_id is not None and draft.channel.guild_id != self._guild_id:
             return OTHER_SERVER
         if draft.left_out:

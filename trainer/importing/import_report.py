@@ -1,4 +1,4 @@
-"""What an import did: counts, and one finished sentence for each file that was not read whole."""
+"""What an import did: counts, and one sentence for each file that was not read whole."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from typing import Any
 class ImportReport:
     """Counts of one import.
 
-    ``read`` = ``added`` + ``already_there`` + the sum of ``left_out``. ``problems`` holds a
-    sentence for each file that was refused or cut off; all others were taken all the same.
+    ``read`` = ``added`` + ``already_there`` + the sum of ``left_out``. ``problems`` holds a sentence for each
+    file that was refused or cut off; the others were imported all the same.
     """
 
     files: int = 0
@@ -23,10 +23,10 @@ class ImportReport:
     guilds: set[int] = field(default_factory=set)
     channels: set[int] = field(default_factory=set)
     addressed: int = 0
-    """Added or known messages whose addressee was resolved."""
+    """Messages, added or already there, of which it is known whom they address."""
     problems: list[str] = field(default_factory=list)
     advice: str = ""
-    """What to do where nothing could be taken, or nothing may be learned."""
+    """What to do if nothing could be taken, or nothing may be learned."""
     seconds: float = 0.0
 
     @property

@@ -1,7 +1,7 @@
 """From files to the ledger: survey each export, then read it and hand it to the shelf.
 
-Two passes over each export. The first learns who speaks in a channel and how its bots are
-commanded, the second stores. Whatever was stored before a fault stays.
+Two passes over each export: the first learns who speaks in a channel and how people command its bots,
+the second stores. Whatever was stored before a fault stays.
 """
 
 from __future__ import annotations
@@ -53,13 +53,13 @@ async def import_paths(
 ) -> ImportReport:
     """Take exports into the ledger; a second import of the same adds nothing.
 
-    ``basis`` states the operator's right to use what is imported and is stored with each message;
-    without it only messages of people who have opted in are taken. ``guild_id`` limits the import
-    to one server, and names it for JSON lines that do not; ``channels`` limits it to these and their
-    threads. ``handed_in_by`` is the member who gave a data package themself: theirs alone is taken then,
-    and their words are open to learning. A package that nobody vouches for is an export like any other:
-    its ``user.json`` is a claim that anybody can write. A path that names nothing and a file that
-    is broken or cut off are told in ``problems`` and do not stop the others.
+    ``basis`` states the operator's right to use the exports and is stored with each message; without it,
+    only messages of people who have opted in are taken. ``guild_id`` limits the import to one server,
+    and names the server of JSON lines that do not; ``channels`` limits it to these and their threads.
+    ``handed_in_by`` is the member who gave their own data package: then only theirs is taken, and their
+    words are open to learning. A package that nobody vouches for is an export like any other, since
+    anybody can write a ``user.json``. Paths that name nothing and files that are broken or cut off get a
+    sentence in ``problems`` and do not stop the others.
 
     Raises:
         ImportRefused: there is no file at all.
@@ -104,7 +104,7 @@ class _Intake:
         self._shelf = Shelf(ledger, gate, self._voices, self.report, basis=basis)
 
     def recognised(self, file: Path) -> Format | None:
-        """Return the file's format, or note why it is refused."""
+        """Return the file's format; if it is refused, note why and return None."""
         try:
             kind = format_of(file)
             if self._handed_in_by is not None and kind != "data package":
@@ -120,10 +120,10 @@ class _Intake:
 
     def survey(self, file: Path, kind: Format) -> None:
         """Learn the speakers' names and the bots' commands from the whole file."""
-        if kind == "data package":  # one person's words tell nothing about the others
+        if kind == "data package":  # one person's words say nothing about who else speaks there
             return
         reading = FileReading(file, self._guild_id)
-        with suppress(Malformed):  # told when the file is taken
+        with suppress(Malformed):  # taking the file reports it
             for number, draft in enumerate(READERS[kind][0](reading)):
                 if isinstance(draft, MessageDraft):
                     self._voices.of(draft.channel).hear(draft)
@@ -164,11 +164,11 @@ class _Intake:
 
 
 def _some(drafts: Iterator[MessageDraft | Skipped]) -> tuple[list[MessageDraft | Skipped], Malformed | None]:
-    """Return the next drafts, and the fault behind them if there is one."""
+    """Return the next drafts, and the fault that follows them if there is one."""
     batch: list[MessageDraft | Skipped] = []
     try:
         for draft in itertools.islice(drafts, BATCH):
-            batch.append(draft)  # one by one: what came in front of a fault counts
+            batch.append(draft)  # one by one, so that those in front of a fault count
     except Malformed as fault:
         return batch, fault
     return batch, None

@@ -1,8 +1,8 @@
 """Plain JSON lines: one message a line, from anywhere.
 
-``{"channel", "author", "content", "timestamp"}`` and, where known, ``id``, ``reply_to``,
-``author_id``, ``channel_id`` and ``guild``. What has no id gets one that depends on its content
-alone, so that a second import finds it again.
+Each has ``{"channel", "author", "content", "timestamp"}`` and, where known, ``id``, ``reply_to``,
+``author_id``, ``channel_id`` and ``guild``. A message without an id gets one computed from its content, so
+that a second import finds it again.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ from trainer.importing.message_drafts import (
 )
 
 _SMALLEST_SNOWFLAKE = 1 << 40
-"""Discord's ids are far above; smaller ones are somebody's line numbers, and would collide."""
+"""Discord's ids are far larger; smaller ones are somebody's line numbers, and would collide."""
 
 
 def read_json_lines(reading: FileReading) -> Iterator[MessageDraft | Skipped]:
     """Yield every line's message, in the file's order; sets ``reading.cut_off``.
 
     Raises:
-        Malformed: a line is no JSON object, or no guild is named anywhere.
+        Malformed: a line is not a JSON object, or nothing names its guild.
     """
     with opened(reading) as source:
         blanks = 0
@@ -113,7 +113,7 @@ def _exported_channel(raw: dict[str, Any], guild: Any, guild_id: int | None) -> 
 
 
 def _named(value: Any) -> dict[str, Any]:
-    """Return an id and a name out of ``{"id", "name"}``, a number, or a name alone."""
+    """Return id and name from ``{"id", "name"}``, from a number, or from a name alone."""
     if isinstance(value, dict):
         return value
     if isinstance(value, int):
@@ -122,7 +122,7 @@ def _named(value: Any) -> dict[str, Any]:
 
 
 def _message_id(value: Any, channel: ExportedChannel) -> int:
-    """Return Discord's id as given; any other ("m17", 17) counts within its channel alone."""
+    """Return Discord's id as given; any other ("m17", 17) is unique in its channel only."""
     try:
         number = snowflake(value)
     except ValueError:
@@ -133,7 +133,7 @@ def _message_id(value: Any, channel: ExportedChannel) -> int:
 
 
 def _id(value: Any, kind: str, guild_id: int, name: str) -> int:
-    """Return the id as given, or a stable one: of a foreign id (e.g. "u17"), or of the name."""
+    """Return the id as given, or one computed from a foreign id ("u17") or from the name."""
     if value is None or value == "":
         return stable_id(kind, guild_id, name)
     try:

@@ -1,7 +1,7 @@
 """JSON of any length, read a piece at a time: one value in memory, whatever the file's size.
 
-Knows where a text breaks off (:class:`CutOff`) and where it is wrong (:class:`Malformed`), but not
-what it means.
+It knows where a text breaks off (:class:`CutOff`) and where it is wrong (:class:`Malformed`), but not what
+it means. Its errors never quote the text. Why it is not ijson: docs/decisions.md.
 """
 
 from __future__ import annotations
@@ -15,14 +15,15 @@ from typing import Any, Protocol
 
 CHUNK_BYTES = 1 << 18
 MAX_VALUE_CHARACTERS = 1 << 25
-"""Longest single value: far above any message, so that a broken file cannot fill the memory."""
+"""Longest single value, 32 M characters: far above any message, so that a broken file cannot fill memory.
+It is checked before what is read of a value doubles, so a value may reach twice this length."""
 
 _UNFINISHED = re.compile(r"[-+.eE0-9]*\Z")
-"""What may follow a number that the end of a piece has split, as in "1" and ".5"."""
+"""What may continue a number that the end of a piece has split, as in "1" and ".5"."""
 _BLANKS = re.compile(r"[ \t\r\n]*")
 MAX_BLANKS = 1 << 20
-"""Most blank characters in a row: a file of blanks alone is told at once, however well it was packed."""
-_NEAR_THE_END = 16  # an escape or a literal that the next piece completes is no fault yet
+"""Most blanks in a row: a file of nothing else is refused at once, however well it is packed."""
+_NEAR_THE_END = 16  # characters: the next piece may complete an escape or a literal that seems wrong here
 
 
 class CutOff(Exception):
@@ -30,7 +31,7 @@ class CutOff(Exception):
 
 
 class Malformed(Exception):
-    """The text is not what it claims to be; ``position`` counts characters, or is -1."""
+    """The text is not what it claims to be; ``position`` counts characters, or is -1 if unknown."""
 
     def __init__(self, reason: str, position: int = -1) -> None:
         super().__init__(reason)
@@ -47,7 +48,7 @@ class TextSource:
     """Characters out of bytes: UTF-8 or UTF-16 with its mark, a leading mark left out."""
 
     def __init__(self, source: ByteSource, *, limit: int | None = None) -> None:
-        """``limit`` is the most bytes that ``source`` may hold once unpacked."""
+        """``limit`` is the most bytes that ``source`` may unpack to."""
         self._source = source
         self._left = limit
         self._decoder: codecs.IncrementalDecoder | None = None
@@ -59,7 +60,7 @@ class TextSource:
         """Return the next characters; an empty text once ``ended`` is set.
 
         Raises:
-            Malformed: the bytes are no text, or the compression is broken.
+            Malformed: the bytes are not text, or the compression is broken.
         """
         while not self.ended:
             raw = self._bytes()
@@ -68,7 +69,7 @@ class TextSource:
                 name = "utf-16" if raw[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "utf-8-sig"
                 self._decoder = codecs.getincrementaldecoder(name)()
             try:
-                # Never "final": half a character at the end means that the file was cut off there.
+                # Never final=True: half a character at the end means a cut, not a fault.
                 text = self._decoder.decode(raw) if self._decoder else ""
             except UnicodeDecodeError as error:
                 raise Malformed("it is not UTF-8 text") from error
@@ -77,7 +78,7 @@ class TextSource:
         return ""
 
     def lines(self) -> Iterator[tuple[str, bool]]:
-        """Yield each line and whether it was complete, that is, ended by a line break.
+        """Yield each line, and whether a line break ended it.
 
         Raises:
             Malformed: as :meth:`read`, or a line is longer than any message can be.
@@ -155,7 +156,7 @@ class JsonText:
 
         Raises:
             CutOff: the text ends within the value.
-            Malformed: it is no JSON, longer than any message can be, or holds a number beyond all use.
+            Malformed: it is not JSON, is longer than any message, or holds an absurdly long number.
         """
         if not self.peek():
             raise CutOff
@@ -201,7 +202,7 @@ class JsonText:
                 return
 
     def _grow(self, error: json.JSONDecodeError) -> None:
-        """Read on if ``error`` may only mean that the value continues in the next piece."""
+        """Read on if ``error`` may just mean that the value continues in the next piece."""
         cut = error.msg.startswith("Unterminated string") or error.pos >= len(self._text) - _NEAR_THE_END
         if not cut:
             raise Malformed(f"{error.msg[0].lower()}{error.msg[1:]}", self._dropped + error.pos) from error
@@ -209,13 +210,13 @@ class JsonText:
             raise CutOff from error
 
     def _longer(self) -> bool:
-        """Double what is there of the value at the cursor; tell whether there was more."""
+        """Double what has been read of the value at the cursor; return whether there was more."""
         if len(self._text) - self._at > MAX_VALUE_CHARACTERS:
             raise Malformed("one value is longer than any message can be", self.position)
         return self._more(at_least=len(self._text) - self._at)
 
     def _more(self, at_least: int = 1) -> bool:
-        """Read on by ``at_least`` characters, so that a long value costs linear time."""
+        """Read ``at_least`` more characters. Doubling keeps a long value linear: each is decoded anew."""
         pieces: list[str] = []
         while at_least > 0 and (piece := self._source.read()):
             pieces.append(piece)

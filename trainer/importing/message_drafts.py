@@ -1,4 +1,4 @@
-"""What every reader yields: a message, where it stood, and why it may have to be left out.
+"""What every reader yields: a message, its channel, and why it may have to be left out.
 
 Readers know file formats and nothing else; consent, storage and addressing come after them.
 """
@@ -17,7 +17,7 @@ from ledger.clock import to_ms
 from ledger.records import Message
 
 DELETED_USER_ID = 456226577798135808
-"""The account under which Discord shows what deleted users wrote: many people, so nobody's words."""
+"""The account under which Discord shows the words of deleted users: many people, so nobody in particular."""
 _DELETED_NAME = re.compile(r"Deleted User( [0-9a-f]{8})?|deleted_user_[0-9a-z]+")
 
 BOT = "written by a bot or webhook"
@@ -45,7 +45,7 @@ class ExportedChannel:
 
 @dataclass(frozen=True, slots=True)
 class MessageDraft:
-    """One message read; ``left_out`` is the reason why it must not be kept, or empty."""
+    """One message as read; ``left_out`` is the reason not to keep it, or empty."""
 
     channel: ExportedChannel
     message: Message
@@ -55,14 +55,14 @@ class MessageDraft:
 
 @dataclass(frozen=True, slots=True)
 class Skipped:
-    """A message that cannot be taken, and whose author and text nobody needs to know."""
+    """A message that cannot be taken; nobody needs to know its author or text."""
 
     left_out: str
 
 
 @dataclass(slots=True)
 class ImportProgress:
-    """How far the reading of one file is; ``share`` is between 0 and 1."""
+    """How far the import of one file has come; ``share`` is between 0 and 1."""
 
     file: Path
     messages: int = 0
@@ -71,23 +71,23 @@ class ImportProgress:
 
 @dataclass(slots=True)
 class FileReading:
-    """One file being read: the guild to read for, and what the reader noticed."""
+    """One file under way: the guild to read it for, and what the reader noticed."""
 
     path: Path
     guild_id: int | None = None
     owner_id: int | None = None
-    """The member whose data package it has to be; None: anybody's."""
+    """The member whose data package it must be; None for anybody's."""
     share: float = 0.0
     cut_off: bool = False
     faults: list[str] = field(default_factory=list)
-    """What could not be read while the rest was, each as half a sentence: "c51 (it ends early)"."""
+    """Parts that could not be read although the rest could, as half-sentences: "c51 (it ends early)"."""
 
 
 Reader = Callable[[FileReading], Iterator[MessageDraft | Skipped]]
 
 
 def stable_id(*parts: object) -> int:
-    """Return a positive 63-bit number that depends on ``parts`` alone, for what has no id."""
+    """Return a positive 63-bit number that depends on ``parts`` alone, as the id of what has none."""
     digest = hashlib.blake2b(
         "\x1f".join(str(part) for part in parts).encode("utf-8", "replace"), digest_size=8
     )
@@ -95,10 +95,10 @@ def stable_id(*parts: object) -> int:
 
 
 def snowflake(value: Any) -> int:
-    """Return a Discord id that may be written as a number or a text.
+    """Return a Discord id, written as a number or a text.
 
     Raises:
-        ValueError: it is none, or does not fit the database's 63 bits.
+        ValueError: it is not an id, or does not fit the database's 63 bits.
     """
     if isinstance(value, bool) or not isinstance(value, str | int):
         raise ValueError("no id")
@@ -111,13 +111,14 @@ def snowflake(value: Any) -> int:
 def moment(value: Any) -> int:
     """Return an ISO 8601 time or seconds or milliseconds since the epoch as milliseconds, UTC.
 
-    A time without an offset is read as UTC. Which times may be stored is for the gate to say.
+    A time without an offset is read as UTC. The gate says which times may be stored.
 
     Raises:
-        ValueError: it is no time.
+        ValueError: it is not a time.
         OverflowError: it is infinite.
     """
     if isinstance(value, int | float) and not isinstance(value, bool):
+        # As seconds 1e11 is the year 5138, as milliseconds it is March 1973, before anybody chatted.
         return round(value if abs(value) > 1e11 else value * 1000)
     if not isinstance(value, str):
         raise ValueError("no time")
@@ -129,7 +130,7 @@ def storable(text: Any) -> str:
     """Return ``text`` with plain line ends and without half surrogates, which SQLite refuses.
 
     Raises:
-        ValueError: it is neither a text, nor a number, nor None.
+        ValueError: it is neither text, nor a number, nor None.
     """
     if text is not None and not isinstance(text, str | int | float):
         raise ValueError("no text")
@@ -138,10 +139,10 @@ def storable(text: Any) -> str:
 
 
 def word(value: Any) -> str:
-    """Return a number or a word as a text in small letters; of anything else, an empty one."""
+    """Return a number or a word as lower-case text, and an empty text for anything else."""
     return str(value).lower() if isinstance(value, str | int) else ""
 
 
 def is_deleted(author_id: int, name: str) -> bool:
-    """Tell whether the author is a deleted account: nobody who could agree or be forgotten."""
+    """Return whether the author's account is deleted: nobody who could consent or be forgotten."""
     return author_id == DELETED_USER_ID or _DELETED_NAME.fullmatch(name) is not None

@@ -1,6 +1,6 @@
-"""Puts read messages into the ledger: asks the gate, resolves addressees, adds names, writes.
+"""Puts messages into the ledger: asks the gate, finds whom they address, adds names, writes.
 
-Nothing but what the gate lets through is ever written, not even for a moment.
+It never writes anything that the gate refused, not even for a moment.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Shelf:
             await self._write(kept, source)
 
     async def introduce_bots(self) -> None:
-        """Note the bots of every guild that was written to, so that their commands can be told."""
+        """Add the bots of every guild that was written to, so that their commands are recognised."""
         for channel in self._met:
             if channel.channel_id in self._report.channels:
                 bots = self._voices.of(channel).bots
@@ -62,7 +62,7 @@ class Shelf:
         return reason
 
     async def _meet(self, channel: ExportedChannel) -> None:
-        """Learn whom the ledger knows already in a channel that is new to this import."""
+        """Learn whom the ledger already knows in a channel that is new to this import."""
         people = await self._ledger.people.names(channel.guild_id)
         self._people.setdefault(channel.guild_id, people)
         self._voices.of(channel).know(people, await self._ledger.people.bots(channel.guild_id))
@@ -91,7 +91,7 @@ class Shelf:
         return replace(message, mentions=tuple(mentions), source=source, basis=basis, imported_at=now)
 
     async def _ensure(self, channel: ExportedChannel) -> None:
-        """Add guild and channel where they are new; an old export must not undo a renaming."""
+        """Add guild and channel if they are new; an old export must not undo a renaming."""
         if channel.guild_id not in await self._ledger.guilds.all():
             await self._ledger.guilds.ensure(channel.guild_id, channel.guild_name)
         known = await self._ledger.channels.get(channel.channel_id)

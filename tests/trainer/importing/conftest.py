@@ -13,6 +13,7 @@ import pytest
 
 from ledger.store import Ledger
 
+BASIS = "the club's archive, by vote of its members"
 GUILD = 700_000_000_000_000_001
 CHANNEL = 700_000_000_000_000_002
 ADA, BO, BEEP = 800_000_000_000_000_001, 800_000_000_000_000_002, 800_000_000_000_000_003
@@ -30,7 +31,7 @@ class Exports:
 
     def message(self, number: int, author: int, content: str, **fields: Any) -> dict[str, Any]:
         """Return one message as DiscordChatExporter writes it; a field set to None stays away."""
-        raw = {
+        raw: dict[str, Any] = {
             "id": str(FIRST + number),
             "type": "Default",
             "timestamp": f"2024-05-01T10:{number // 60:02d}:{number % 60:02d}.000+00:00",
@@ -81,6 +82,12 @@ class Exports:
             for inside, content in files.items():
                 package.writestr(inside, content if isinstance(content, str) else json.dumps(content))
         return path
+
+
+def talk(exports: Exports, count: int = 6) -> dict[str, Any]:
+    """Return an export in which Ada and Bo take turns."""
+    people = (exports.ada, exports.bo)
+    return exports.chat([exports.message(n, people[n % 2], f"moss fact {n}") for n in range(count)])
 
 
 @pytest.fixture
