@@ -1,8 +1,8 @@
 """Whether the clock can be believed: what deletes by age, or starts by date, asks here first.
 
-A clock that jumps ahead by ten years makes everything too old to be kept. It is compared with the time that
-runs since the machine was started, and across restarts with the last time that was believed. A clock that
-is in doubt is believed again when it is back where it should be, or when Discord's own time agrees with it.
+A clock that jumps ten years ahead makes everything too old to keep. The watch compares it with the time since
+the machine was started and, across restarts, with the last time that it believed. It believes a doubted clock
+again once that shows what it should, or once Discord's own time agrees with it.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""The notes beside backups: what was deleted and answered since they were made, for a restore to replay.
+"""The notes beside backups: later deletions and consent events, for a restore to replay.
 
-One JSON object a line, identifiers and times alone. A line is whole or it is written again.
+One JSON object a line, identifiers and times alone. A line that was cut off is written again.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ from ledger.store import Ledger
 
 NOTES = "deletions.jsonl"
 """The file's name, beside the backups."""
-_ANSWER = "answer"
+_CONSENT = "answer"
+"""Kind of a line with a consent event; the word is that of files already written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,14 +49,14 @@ def noted(deletion: Deletion) -> NotedDeletion:
 
 
 async def tell(ledger: Ledger, folder: BackupFolder) -> None:
-    """Write what the folder was not told yet, and remember that it was.
+    """Write what the folder's notes lack, and remember that they have it.
 
     Raises:
         OSError: the folder is not there, holds no backup, or cannot be written.
     """
     deletions = await ledger.deletions.since(folder.deletions_up_to)
     answered = await ledger.consent.newest()
-    # Forgetting a person says no for them: that is noted by the deletion.
+    # Forgetting a person opts them out: the deletion's own note says so.
     given = {
         (deletion.guild_id, user, deletion.asked_at)
         for deletion in deletions
@@ -78,12 +79,12 @@ def _append(folder: Path, deletions: Collection[NotedDeletion], answers: Iterabl
     if not any(folder.glob("ledger-*")):
         raise FileNotFoundError(f"{folder} holds no backup: its disk is not there, or they were moved")
     rows = [asdict(deletion) for deletion in deletions]
-    rows += [{"kind": _ANSWER, **asdict(answer)} for answer in answers]
+    rows += [{"kind": _CONSENT, **asdict(answer)} for answer in answers]
     with (folder / NOTES).open("a+b") as file:
         # A backup by the clock and the bot may write at once.
         fcntl.flock(file, fcntl.LOCK_EX)
         file.seek(0)
-        # What a killed process left of its last line was not told yet, and is written anew.
+        # A killed process left its last line unfinished: that one is written anew.
         file.truncate(len(_whole_lines(file.read())))
         file.write(b"".join(json.dumps(row).encode() + b"\n" for row in rows))
         file.flush()
@@ -95,9 +96,9 @@ def _whole_lines(content: bytes) -> bytes:
 
 
 def read(path: Path) -> tuple[list[NotedDeletion], list[ConsentEvent]]:
-    """Return the deletions and the answers that a file notes; none of both where there is no file.
+    """Return the deletions and consent events that a file notes; none if there is no file.
 
-    A last line without an end is what a killed process left of a note that nobody counts on.
+    A last line without an end was left by a killed process; nobody counts on it.
 
     Raises:
         LedgerError: a line is broken.
@@ -109,7 +110,7 @@ def read(path: Path) -> tuple[list[NotedDeletion], list[ConsentEvent]]:
     try:
         for line in _whole_lines(path.read_bytes()).splitlines():
             row: dict[str, Any] = json.loads(line)
-            if row["kind"] == _ANSWER:
+            if row["kind"] == _CONSENT:
                 del row["kind"]
                 answers.append(ConsentEvent(**{**row, "channels": tuple(row["channels"])}))
             else:

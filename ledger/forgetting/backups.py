@@ -40,16 +40,16 @@ async def back_up(ledger: Ledger, folder: Path) -> Path:
     name = f"ledger-{ledger.clock.now():%Y%m%dT%H%M%SZ}.db"
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        place = str(folder.resolve())
+        resolved = str(folder.resolve())
         known = {known.path: known for known in await ledger.backup_folders()}
-        if place in known:
+        if resolved in known:
             # A newer backup must not skip what the folder was not told because it was not at hand.
-            await notes.tell(ledger, known[place])
+            await notes.tell(ledger, known[resolved])
         else:
             # Registered first: a deletion that comes while the copy is written is then noted beside it.
             deletions = await ledger.deletions.since(0)
             newest = deletions[-1].id if deletions else 0
-            await ledger.note_backup_folder(BackupFolder(place, newest, await ledger.consent.newest()))
+            await ledger.note_backup_folder(BackupFolder(resolved, newest, await ledger.consent.newest()))
         await asyncio.to_thread(_copy, ledger.path, folder / name)
     except (OSError, sqlite3.Error) as error:
         raise LedgerError(f"The backup cannot be written to {folder}: {error}.") from error

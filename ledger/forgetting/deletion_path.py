@@ -8,8 +8,8 @@
     5. the write-ahead log is emptied, pages that kept a copy are rewritten, and the deletion is closed
 
 Each step can be repeated. A process that is killed in between leaves the deletion open, and
-:meth:`Forgetting.complete` goes on with it at the next start. So does a fault behind the first step, such
-as a folder that may not be removed: it keeps nothing else from being forgotten, and is tried again.
+:meth:`Forgetting.complete` resumes it at the next start. A fault after the first step, such as a folder
+that cannot be removed, also leaves it open: nothing else waits for it, and it is retried.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ log = logging.getLogger(__name__)
 
 DAY_MS = 86_400_000
 RESTORING = ".restoring"
-"""What the name of a database ends in that is being restored, and may hold what was forgotten since."""
+"""Ending of a database's name while it is being restored, and may hold what was forgotten since."""
 RESTORED = ".restored"
-"""End of the name of a file that stands beside a restored database until what it does not know is gone."""
+"""Ending of the file beside a restored database, until the files that it does not know are gone."""
 
 
 class Forgetting:
@@ -96,9 +96,9 @@ class Forgetting:
         return next(each for each in found if each.id == deletion.id)
 
     async def complete(self) -> int:
-        """Go on with deletions that are open still; return how many there were.
+        """Resume unfinished deletions; return how many there were.
 
-        What is left of a restore that was cut off goes, too: it holds what was not deleted again yet.
+        Leftovers of a restore that was cut off go as well: they hold what was not deleted again yet.
         """
         database = self._ledger.path
         for path in database.parent.glob(f"{database.name}{RESTORING}*"):
@@ -130,13 +130,13 @@ class Forgetting:
             mark.unlink()
 
     async def _tried(self, deletion: Deletion) -> None:
-        """Finish a deletion whose rows are gone; a fault leaves it open and is told."""
+        """Finish a deletion whose rows are gone; a fault leaves it open and is logged."""
         try:
             await self._finish(deletion)
         except (NightschoolError, OSError, sqlite3.Error) as error:
             # The text of a stranger's exception may quote what it failed on.
             reason = error if isinstance(error, NightschoolError) else type(error).__name__
-            self._say_once(f"deletion {deletion.id} is not complete yet, and is tried again: {reason}")
+            self._say_once(f"deletion {deletion.id} is not complete yet; retrying: {reason}")
 
     async def _finish(self, deletion: Deletion) -> None:
         touched = await self._ledger.deletions.runs_touched(deletion.id)
@@ -163,10 +163,10 @@ class Forgetting:
         return all([await self.delete_version(adapter) for adapter in left])
 
     async def _remove_unknown(self, guild_id: int) -> bool:
-        """Remove this guild's datasets, and what was fitted on them, of which no list says whose words it is.
+        """Remove this guild's datasets, and fits of them, for which no list says whose words they hold.
 
-        They were made by hand, or by a night that was cut off before it had written such a list. Tell
-        whether all of them are gone.
+        Somebody made them by hand, or a night was cut off before it wrote such a list. Tell whether all
+        of them are gone.
         """
         folders = [
             *self._datasets_dir.glob(f"g{guild_id}-*"),
@@ -177,18 +177,18 @@ class Forgetting:
         )
 
     def remove(self, *folders: Path) -> bool:
-        """Remove folders, where they are; tell whether all are gone. One that cannot be removed is told."""
+        """Remove the folders that exist; tell whether all are gone. One that cannot be removed is logged."""
         stay = 0
         for folder in folders:
             try:
                 _remove(folder)
             except OSError as error:
                 stay += 1
-                self._say_once(f"{folder} cannot be removed ({error.strerror}), and has to be: do it by hand")
+                self._say_once(f"{folder} cannot be removed ({error.strerror}); remove it by hand")
         return not stay
 
     def _say_once(self, text: str) -> None:
-        """Log what is tried again and again the first time."""
+        """Log a fault that is retried once, and not at every attempt."""
         if text not in self._said:
             self._said.add(text)
             log.error("%s", text)
@@ -196,9 +196,9 @@ class Forgetting:
     async def sweep(self) -> list[str]:
         """Delete marked versions that need not wait or whose date has come; return their names.
 
-        A version that still serves on its date makes room for what was promoted last and saw nothing that
-        was deleted, or for the bare base. Datasets of nights that were cut off before it was on record what
-        they hold go as well.
+        A version that still serves on its date gives way to the last promoted one that saw nothing deleted,
+        or to the bare base. Datasets of nights that were cut off before the record said what they hold go
+        as well.
         """
         now = to_ms(self._ledger.clock.now())
         deleted = []
@@ -215,7 +215,7 @@ class Forgetting:
         return deleted
 
     async def _remove_cut_off(self) -> None:
-        """Remove datasets of nights that died before it was on record whose words they hold.
+        """Remove datasets of nights that died before the record said whose words they hold.
 
         A deletion that came while such a night was reading could not know of them.
         """
@@ -253,12 +253,12 @@ class Forgetting:
         return gone
 
     async def note_beside_backups(self) -> None:
-        """Tell every folder that holds backups what was deleted, and answered about consent, since."""
+        """Note in every folder that holds backups the later deletions and consent events."""
         for folder in await self._ledger.backup_folders():
             try:
                 await notes.tell(self._ledger, folder)
             except OSError as error:
-                # A disk that is not plugged in: the note is written as soon as it is there again.
+                # A disk may be unplugged: the note is written once it is back.
                 self._say_once(f"deletions cannot be noted in {folder.path} yet: {error}")
 
 
@@ -267,7 +267,7 @@ def _is_version(folder: Path, known: Mapping[str, str]) -> bool:
     try:
         run = json.loads((folder / "manifest.json").read_text(encoding="utf-8")).get("run")
     except (OSError, ValueError):
-        run = None  # it could not be served; whose it is says its name
+        run = None  # it could not be served; its name says whose it is
     return folder.name in known and run in (None, known[folder.name])
 
 

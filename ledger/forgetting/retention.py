@@ -29,7 +29,7 @@ class Swept:
     datasets: int
     versions: tuple[str, ...]
     works: int = 0
-    """Folders below ``models/runs`` in which a night had worked that is over."""
+    """Folders below ``models/runs`` of nights that are over."""
 
     @property
     def guilds(self) -> list[int]:
@@ -85,9 +85,9 @@ class Retention:
         return Swept(messages, replies, datasets, tuple(versions), await self._ended_work(now, before))
 
     def _old_datasets(self, before: int) -> int:
-        """Remove datasets that hold text which may not be stored any more, by their time of writing.
+        """Remove datasets that hold text too old to be stored, by their time of writing.
 
-        What was fitted on one by hand is no version, so no other rule would ever end it.
+        A fit that somebody made by hand is no version, so no other rule would ever remove it.
         """
         return self._removed(
             folder
@@ -116,10 +116,10 @@ class Retention:
         )
 
     async def _ended_work(self, now: int, before: int) -> int:
-        """Remove what nights left in their folders that ended more than a day ago.
+        """Remove the folders of nights that ended more than a day ago.
 
-        Until then somebody may look at its ``training.log``. A run that has not ended resumes from its
-        folder; one that the ledger does not know is nobody's once it is as old as text may become.
+        Until then somebody may want to read ``training.log``. An unfinished run resumes from its folder;
+        one that the ledger does not know belongs to nobody once it is as old as text may become.
         """
         ended = [self._runs_dir / run for run in await self._ledger.runs.ended_before(now - DAY_MS)]
         known = await self._ledger.runs.ids()
@@ -136,14 +136,14 @@ class Retention:
         return sum([self._forgetting.remove(folder) for folder in list(folders)])
 
     async def _old_versions(self, now: int) -> list[str]:
-        """Delete versions beyond the newest few or too old; never one that serves or may be returned to."""
+        """Delete versions beyond the newest few or too old, never the champion or the one before it."""
         gone = []
         for guild_id in await self._ledger.guilds.all():
             adapters = [a for a in await self._ledger.adapters.of_guild(guild_id) if a.state != "deleted"]
             retired = [adapter for adapter in adapters if adapter.state == "retired"]
-            for place, adapter in enumerate(retired):
+            for index, adapter in enumerate(retired):
                 old = now - adapter.created_at > self._adapter_days * DAY_MS
-                surplus = old or place >= self._adapters_kept
+                surplus = old or index >= self._adapters_kept
                 if surplus and await self._forgetting.delete_version(adapter):
                     gone.append(adapter.version)
         return gone
@@ -152,12 +152,12 @@ class Retention:
 def _messages_in(dataset: Path) -> set[int]:
     """Return the numbers of the messages that a dataset holds.
 
-    A line that cannot be read counts as a message that is not stored: nobody can say whose words it is.
-    While a dataset is being written its last line may be half there, and is none yet.
+    An unreadable line counts as a message that is not stored: nobody can say whose words it holds. The
+    last line of a dataset that is still being written may be incomplete, and does not count.
     """
     found: set[int] = set()
     for file in dataset.glob("*.jsonl"):
-        # Not as text: what a text takes for the end of a line, U+2028 too, may stand within a message.
+        # As bytes: text mode would also end a line at U+2028, which a message may contain.
         lines = file.read_bytes().split(b"\n")
         for line in lines[:-1]:
             try:

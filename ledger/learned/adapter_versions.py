@@ -67,7 +67,7 @@ def unfit(measured: Mapping[str, Any]) -> str:
 
 
 def leaks(recitals: Mapping[str, float]) -> str:
-    """Return what a version gives away, by the figures of its night; empty where nothing beyond the limit."""
+    """Return what a version gives away beyond the limit, by the figures of its night, or an empty text."""
     if recitals.get("values"):
         return "gives away secret values that it learned"
     rate, limit = recitals.get("rate", 0.0), recitals.get("limit", 1.0)
@@ -117,9 +117,9 @@ class Adapters:
         return await self.require(guild_id, await self._writer.run(job))
 
     async def note_folder(self, adapters_dir: str) -> None:
-        """Note where the versions lie now; a project that was moved took them along.
+        """Note where the versions' files are now, since somebody may have moved the project.
 
-        A deletion looks there. With the old place it would find nothing, and call that deleted.
+        A deletion looks there: at the old path it would find nothing and report that as deleted.
         """
         await self._writer.execute(
             f"UPDATE adapters SET path = {_FOLDER} WHERE path <> {_FOLDER}",
@@ -297,7 +297,7 @@ async def _saw_what_is_deleted(connection: aiosqlite.Connection, version: str) -
 
 
 async def _saw_who_refuses(connection: aiosqlite.Connection, guild_id: int, version: str) -> bool:
-    """Tell whether the version's run learned from somebody whose last answer is no, there or everywhere."""
+    """Tell whether the version's run learned from somebody who opted out since, there or everywhere."""
     async with connection.execute(
         "SELECT 1 FROM adapters JOIN run_messages m USING (run_id) WHERE version = :version"
         f" AND {refuses_sql('m.author_id', channel='m.channel_id')} LIMIT 1",

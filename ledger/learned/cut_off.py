@@ -1,6 +1,6 @@
-"""Runs that their process did not end: closed with a reason, and what they had begun is given up.
+"""Runs whose process died: close them with a reason, and give up what they had begun.
 
-Works on rows alone. Called by whoever knows that nobody works on the run any more.
+Works on rows alone. Callers know that nobody works on the run any more.
 """
 
 from __future__ import annotations

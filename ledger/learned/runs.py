@@ -19,7 +19,7 @@ RUN = re.compile(r"g(?P<guild>\d+)-(?P<day>\d{8})T\d{6}(?:-\d+)?")
 """Names of runs, and so of their folders; what was made by hand has others."""
 _JSON_FIELDS = {"reasons", "counts", "metrics"}
 TAKEN_UP = "taken up"
-"""The step that is written when a run that was cut off is gone on with."""
+"""The step that marks a run as resumed after it was cut off."""
 _FIELDS = {"candidate", "champion", "verdict", "error"} | _JSON_FIELDS
 
 
@@ -87,14 +87,14 @@ class Runs:
         return await self.require(run_id)
 
     async def take_up(self, run_id: str) -> None:
-        """Note that a run which was cut off is gone on with."""
+        """Note that a run is resumed after it was cut off."""
         await self._writer.execute(
             "INSERT INTO run_steps (run_id, stage, at) VALUES (?, ?, ?)",
             (run_id, TAKEN_UP, to_ms(self._clock.now())),
         )
 
     async def attempts(self, guild_id: int, since: int) -> int:
-        """Return how often nights since a time were begun or gone on with that came to no good end.
+        """Return how often nights since a time were begun or resumed without coming to a good end.
 
         What kills every attempt must not be tried for ever.
         """
@@ -147,7 +147,7 @@ class Runs:
             return {int(row["message_id"]): int(row["author_id"]) async for row in cursor}
 
     async def refusing(self, run_id: str) -> frozenset[int]:
-        """Return whose words a run learns from though their last answer is no, there or everywhere."""
+        """Return whose words a run learns from although they opted out, there or everywhere."""
         async with self._reader.execute(
             "SELECT DISTINCT m.author_id FROM run_messages m JOIN runs r ON r.id = m.run_id"
             f" WHERE r.id = ? AND {refuses_sql('m.author_id', guild='r.guild_id', channel='m.channel_id')}",
@@ -156,7 +156,7 @@ class Runs:
             return frozenset([int(row["author_id"]) async for row in cursor])
 
     async def seen_messages(self, guild_id: int) -> set[int]:
-        """Return the ids of all messages that a night which reached its verdict has looked at."""
+        """Return the ids of all messages seen by a night that reached its verdict."""
         async with self._reader.execute(
             "SELECT DISTINCT message_id FROM run_messages JOIN runs ON runs.id = run_id"
             " WHERE guild_id = ? AND stage IN ('promoted', 'kept')",
@@ -210,7 +210,7 @@ class Runs:
     async def unreported(self, *, since: int, until: int) -> list[Run]:
         """Return runs that ended within [since, until] (milliseconds) and no admin has read about.
 
-        A night that began again left a cancelled run behind, which the run that came of it reports on.
+        A night that began again left a cancelled run behind; the run that followed it reports on both.
         """
         async with self._reader.execute(
             "SELECT * FROM runs WHERE reported_at IS NULL AND finished_at BETWEEN ? AND ?"

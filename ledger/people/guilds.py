@@ -1,6 +1,6 @@
 """Guilds, their channels, and the names of the people whose words may be kept.
 
-Knows nothing of consent: who may be named here is decided by the callers.
+Callers decide who may be named here; the name of somebody who opted out is never written.
 """
 
 from __future__ import annotations

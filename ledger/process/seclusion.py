@@ -1,7 +1,7 @@
 """What each process does first, so that no crash writes down what members said.
 
-A core dump would hold prompts, and so words of people who never agreed. The text of a stranger's
-exception may quote what it failed on; its type and where it happened cannot.
+A core dump would hold prompts, and so the words of people who never agreed. The text of a library's
+exception may quote what it failed on; its type and its place cannot.
 """
 
 from __future__ import annotations

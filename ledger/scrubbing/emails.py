@@ -154,7 +154,7 @@ def spelled_out(view: str) -> Iterator[tuple[int, int]]:
 
 
 def _is_for_mail(view: str, match: re.Match[str]) -> bool:
-    """Return whether what stands around ``name @ host.tld`` says that it is no place to be at."""
+    """Tell whether the words around ``name @ host.tld`` speak of mail, and not of a venue."""
     if match["local"].lower() in _NO_PERSON:
         return False
     alone = match[0] == view.strip()

@@ -36,7 +36,7 @@ _PLAIN = _table()
 
 
 def fold(text: str) -> tuple[str, list[int] | None]:
-    r"""Return the plain form, and the place in ``text`` of each of its characters.
+    r"""Return the plain form, and the position in ``text`` of each of its characters.
 
     The places are None where nothing changed, which is nearly always. No character becomes several.
     """

@@ -19,7 +19,7 @@ KINDS = (
     "webhook",
 )
 
-# U+FFFC stands for an object in text; no rule matches it, and each hidden character keeps its place.
+# U+FFFC stands for an object in text; no rule matches it, and each hidden character keeps its position.
 HIDDEN = "\ufffc"
 _PLACEHOLDER = re.compile(r"\[(?:" + "|".join(KINDS) + r")\]")
 _URL = re.compile(
@@ -47,19 +47,19 @@ def without_urls(view: str) -> str:
     return _URL.sub(_hidden, view) if "://" in view or "www." in view else view
 
 
-def separate(view: str, places: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Return the places in order, without ones that overlap hidden text or an earlier or longer place."""
+def separate(view: str, spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Return the spans in order, without those that overlap hidden text or an earlier or longer span."""
     kept: list[tuple[int, int]] = []
-    for start, end in sorted(places, key=lambda place: (place[0], -place[1])):
+    for start, end in sorted(spans, key=lambda span: (span[0], -span[1])):
         if start < end and (not kept or kept[-1][1] <= start) and HIDDEN not in view[start:end]:
             kept.append((start, end))
     return kept
 
 
-def mask(view: str, places: Iterable[tuple[int, int]]) -> str:
-    """Return ``view``, equally long, with ``places`` (in order, apart from each other) hidden."""
+def mask(view: str, spans: Iterable[tuple[int, int]]) -> str:
+    """Return ``view``, equally long, with ``spans`` (in order, apart from each other) hidden."""
     parts, done = [], 0
-    for start, end in places:
+    for start, end in spans:
         parts += [view[done:start], HIDDEN * (end - start)]
         done = end
     return "".join(parts) + view[done:]

@@ -12,7 +12,7 @@ from typing import NamedTuple
 class Form(NamedTuple):
     """How addresses of a language look, and words of which each such address has one; which are ASCII.
 
-    Looking for plain words first is many times faster than trying a pattern at each place.
+    Looking for plain words first is many times faster than trying a pattern at each position.
     """
 
     needs: tuple[str, ...]

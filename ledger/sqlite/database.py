@@ -1,9 +1,9 @@
 """The SQLite file: opened, migrated, read on one connection and written on another.
 
 All writes of a process go through one :class:`Writer`, which puts everything that is waiting into
-one transaction (group commit): under load a commit carries hundreds of messages. A caller that awaits
-its job knows that no crash of the process undoes it, and, unless it says that it can bear that, no power
-cut either. Knows SQL, but no table.
+one transaction (group commit): under load a commit carries hundreds of messages. Once a caller's job
+is done, no crash of the process undoes it and, unless the caller said ``durable=False``, no
+power cut. Knows SQL, but no table.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ async def connect(path: Path) -> aiosqlite.Connection:
     Raises:
         LedgerError: the database was written by a newer version; it is left as it is.
     """
-    # What cannot be opened fails here: there, a thread would report it to a loop that may be closed.
+    # A file that cannot be opened fails here; in aiosqlite's thread the error could reach a closed loop.
     sqlite3.connect(path).close()
     connection = await aiosqlite.connect(path, isolation_level=None)
     try:
@@ -209,8 +209,8 @@ class Writer:
     async def run(self, job: Job[T], *, durable: bool = True) -> T:
         """Run ``job`` on the writing connection and return its result once it is committed.
 
-        What is not ``durable`` survives the process, but a power cut may undo its last seconds
-        (``SYNC_SECONDS``): a disk syncs some hundred times a second at best, a busy server talks faster.
+        What is not ``durable`` survives the process, but a power cut may undo its last ``SYNC_SECONDS``: a
+        disk syncs some hundred times a second at best, and a busy server talks faster.
         """
         if self._closing:
             raise LedgerError("The ledger is closed; nothing more can be written.")
@@ -250,7 +250,7 @@ class Writer:
             await self._sync()
 
     async def _next(self) -> _Waiting | None:
-        """Return the next job; meanwhile see to it that what was written reaches the disk in time."""
+        """Return the next job, syncing meanwhile what has waited for ``SYNC_SECONDS``."""
         if self._unsynced_since is None:
             return await self._jobs.get()
         left = self._unsynced_since + SYNC_SECONDS - time.monotonic()
@@ -262,22 +262,22 @@ class Writer:
             return await self._jobs.get()
 
     async def _sync(self) -> None:
-        """Have the disk keep what is in its cache: a commit syncs the log with all that stands in it before.
+        """Have the disk keep what is in its cache: a commit syncs the whole log before it.
 
-        Writing the version that is there already changes nothing, but is a write.
+        Writing the version that is already there changes nothing, but it is a write.
         """
         self._unsynced_since = time.monotonic()
         try:
             await self._set_syncs(True)
             await self._connection.execute("BEGIN IMMEDIATE")
-            # What stands there, not what the folder holds by now: an update may lie there already.
+            # The version in the file, not that of the folder: an update may already be installed there.
             await self._connection.execute(f"PRAGMA user_version = {await _version(self._connection)}")
             await self._connection.execute("COMMIT")
             self._unsynced_since = None
         except sqlite3.Error as error:
             if self._connection.in_transaction:
                 await self._connection.execute("ROLLBACK")
-            log.error("what was said could not be synced yet: %s", explained(error, "synced"))
+            log.error("the last messages could not be synced yet: %s", explained(error, "synced"))
 
     async def _commit(self, jobs: list[_Waiting]) -> None:
         outcomes: list[tuple[asyncio.Future[Any], Any, BaseException | None]] = []

@@ -133,7 +133,7 @@ def around(messages: Sequence[Message], message_id: int, *, gap_ms: int, limit: 
     ``messages`` are the channel's recent ones, oldest first; later ones than ``message_id`` are
     left out. Empty when the message is not among them.
     """
-    until = next((place for place, message in enumerate(messages) if message.id == message_id), None)
+    until = next((index for index, message in enumerate(messages) if message.id == message_id), None)
     if until is None:
         return []
     for conversation in disentangle(messages[: until + 1], gap_ms=gap_ms):

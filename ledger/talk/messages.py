@@ -101,8 +101,8 @@ class Messages:
     async def add_many(self, messages: Iterable[Message]) -> int:
         """Store the messages that are new, in one transaction, and return how many those were.
 
-        Callers answer for the basis. Whatever that is, two things are left out: what somebody wrote who
-        said no, and what was deleted once, which an older export may still hold.
+        Callers answer for the basis. Whatever it is, two things stay out: the words of somebody who said
+        no, and what was deleted once, which an older export may still hold.
 
         Raises:
             LedgerError: a date or a number is one that no message can have; nothing is stored.
@@ -139,7 +139,7 @@ class Messages:
     async def delete_older(self, before: int) -> Counter[int]:
         """Delete what was heard or imported before ``before`` (milliseconds); return how many, by guild.
 
-        With it goes what has a date which no message can have: no age would ever end it.
+        What bears a date that no message can have goes as well: no age would ever end it.
         """
 
         async def job(connection: aiosqlite.Connection) -> Counter[int]:
@@ -155,8 +155,8 @@ class Messages:
     async def of_guild(self, guild_id: int, *, since: int = 0) -> list[Message]:
         """Return the guild's messages from ``since`` (milliseconds) on, by channel, oldest first.
 
-        Those are left out that have a date which no message can have: they were stored before dates had
-        bounds, and nobody can reckon with them.
+        Leaves out those with a date that no message can have: they were stored before dates had bounds,
+        and no window or split can compute with them.
         """
         async with self._reader.execute(
             f"{_SELECT} WHERE m.guild_id = ? AND m.created_at BETWEEN ? AND ?"

@@ -3,8 +3,8 @@
 Pure functions over records; knows no tokenizer. One participant sits in the assistant's chair: at
 serving time the bot, in training each member whose replies are learned. What the others say between
 two turns of the chair becomes one user turn with a line a message, so that roles alternate strictly,
-which every chat template accepts. Lines have their writer's name in front from where a second person
-writes: a small model asked "Mira: what is 2+2?" answers with a name in front, too.
+which every chat template accepts. From the second writer on, lines begin with their writer's name: a
+small model that is asked "Mira: what is 2+2?" begins its answer with a name, too.
 """
 
 from __future__ import annotations
@@ -81,10 +81,10 @@ def to_chat(
 ) -> tuple[list[Turn], list[list[int]]]:
     """Return the turns, and for each turn the ids of the messages that it is made of.
 
-    ``chair`` is the author id that speaks as the assistant. Its messages in front of everybody
-    else's become lines like the others', because templates want the user to begin. Messages
-    without text are left out. Whether a line has a name depends on it and those before it alone: what
-    follows must not change the prompt that an example begins with.
+    ``chair`` is the author id that speaks as the assistant. What it says before anybody else becomes
+    lines like theirs, because templates want the user to begin. Messages without text are left out.
+    Whether a line gets a name depends on it and the lines before it alone: what follows must not change
+    the prompt that a window begins with.
     """
     names = names or {}
     turns: list[Turn] = [
@@ -116,7 +116,7 @@ def to_chat(
 
 
 def _line(name: str, text: str, *, named: bool) -> str:
-    """Return one line of a user turn; text that looks as if it had a name in front always gets its own."""
+    """Return one line of a user turn; text that seems to begin with a name always gets its writer's."""
     return f"{name}: {text}" if named or _NAMED.match(text) else text
 
 

@@ -1,4 +1,4 @@
-"""The bot's own replies, the adapter version that wrote each, and the reactions to them."""
+"""The bot's own answers, the adapter version that wrote each, and the reactions to them."""
 
 from __future__ import annotations
 
@@ -37,9 +37,10 @@ class Replies:
     async def add(self, reply: Reply, *, read: Collection[int] = ()) -> None:
         """Store a reply once it stands complete in Discord.
 
-        A model repeats what it reads, so the text is kept only where all of that is kept, too: the asker
-        agrees, and each message in ``read`` is stored, or is a reply that has its text. Looked up in the
-        transaction that writes, so that nothing which is deleted meanwhile comes back by way of an answer.
+        A model repeats what it reads, so the text is kept only if everything it read is kept, too: the
+        asker agrees, and each message in ``read`` is stored, or is an answer that still has its text. Both
+        are looked up in the transaction that writes, so that nothing deleted meanwhile comes back in an
+        answer.
         """
         await self._writer.execute(
             "INSERT INTO replies (message_id, guild_id, channel_id, asked_by, in_reply_to, content,"
