@@ -19,8 +19,9 @@ from typing import Self
 from bot.serving.engine_client import AnswerSampling, EngineClient
 from bot.serving.served_versions import ServedVersions
 from bot.talking.asides import aside, without_asides
+from bot.talking.destinations import Destination
 from bot.talking.refusing import Courtesy
-from bot.talking.scribe import AnswerDraft, Destination, Scribes
+from bot.talking.scribe import AnswerDraft, Scribes
 from bot.talking.thinking import Listener, Prompt, Thinking, Withdrawn
 from ledger.errors import EngineBusy, EngineError
 
@@ -96,6 +97,7 @@ class Answering:
         self._workers: list[asyncio.Task[None]] = []
         self._open: list[_Open] = []
         self._deliveries: set[asyncio.Task[None]] = set()
+        # Enough for every question that catching up can find a second time.
         self._taken: deque[int] = deque(maxlen=1000)
         self._closing = False
 
@@ -141,6 +143,7 @@ class Answering:
                 self._open.remove(left)
                 self._track(left.draft.drop(), "withdrawal")
         if self._deliveries:
+            # Not gather: whatever has not arrived by then is given up, and must not raise here.
             await asyncio.wait(set(self._deliveries), timeout=min(seconds, LAST_WORDS_SECONDS))
         for delivery in list(self._deliveries):
             delivery.cancel()
