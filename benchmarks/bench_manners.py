@@ -38,9 +38,9 @@ sys.path[:0] = [str(HERE.parent), str(HERE)]
 from bot.services import answer_sampling  # noqa: E402
 from bot.serving.engine_client import AT_LIMIT, BASE, AnswerSampling, EngineClient  # noqa: E402
 from bot.serving.engine_process import EngineProcess  # noqa: E402
-from bot.talking.answering import LIVELY  # noqa: E402 - the project lies above this folder
 from bot.talking.context import prompt_turns  # noqa: E402 - the project lies above this folder
 from bot.talking.manners import Mouth  # noqa: E402
+from bot.talking.thinking import LIVELY  # noqa: E402
 from ledger.records import Message  # noqa: E402
 from ledger.settings import Settings, load_settings  # noqa: E402
 from ledger.talk.prompts import Turn  # noqa: E402

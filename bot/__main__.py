@@ -75,8 +75,10 @@ def _port(text: str) -> int:
 
 def _log_to_stderr(*, verbose: bool) -> None:
     handler = logging.StreamHandler(sys.stderr)
+    # Wordless: the text of a stranger's exception may quote a member's message.
     handler.setFormatter(WordlessFormatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s"))
     logging.basicConfig(level=logging.DEBUG if verbose else logging.INFO, handlers=[handler])
+    # With --verbose these would log every event, job and statement.
     for noisy in ("discord", "apscheduler", "aiosqlite"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
 

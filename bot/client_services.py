@@ -62,6 +62,7 @@ def client_services(client: discord.Client, services: Services, *, source: Sourc
         ),
         write_rights=write_rights,
     )
+    # The services outlive their clients, and always reach the admins through the newest one.
     s.schedule.tell_with(admins.tell_soon)
     s.housekeeping.tell_with(admins.tell_soon)
     return ClientServices(

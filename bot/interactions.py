@@ -55,6 +55,7 @@ def sentence(error: Exception) -> str:
     cause = error.original if isinstance(error, app_commands.CommandInvokeError) else error
     if isinstance(cause, NightschoolError):
         return str(cause)
+    # Before CheckFailure, of which it is a kind with a text of discord.py's.
     if isinstance(cause, app_commands.NoPrivateMessage):
         return "That works in a server only, not in direct messages."
     if isinstance(cause, app_commands.CheckFailure):
@@ -99,7 +100,8 @@ async def answer(interaction: discord.Interaction, text: str, *, in_place: bool 
     try:
         if interaction.response.is_done():
             await interaction.edit_original_response(
-                content=text, view=None if in_place else discord.utils.MISSING
+                content=text,
+                view=None if in_place else discord.utils.MISSING,  # None takes the buttons away
             )
         elif in_place:
             await interaction.response.edit_message(content=text, view=None)

@@ -65,11 +65,13 @@ async def _serve(settings: Settings, secrets: Secrets, token: str, *, config: Pa
     async with open_services(settings, config=config, secrets=secrets) as services:
         bot = NightschoolBot(services)
         stopping = asyncio.get_running_loop().create_future()
+        # Handled here, not raised as KeyboardInterrupt: closing in order takes seconds, and needs the loop.
         for number in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(number, _stop, stopping, number)
         async with bot:
             serving = asyncio.create_task(_online(bot, token), name="discord")
             await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            # Raised below, once everything is closed.
             error = serving.exception() if serving.done() else None
             services.nights.leave()  # first, to give a trainer time to write its resume point
             await services.answering.wind_down()

@@ -97,7 +97,8 @@ async def open_services(
         await forgetting.complete()
         background = await stack.enter_async_context(Background())
         rounds = await stack.enter_async_context(Rounds())
-        # An answer may take as long as it likes; only silence in between is limited.
+        # An answer may take as long as it likes; only silence is limited, to two minutes: a CPU reads a long
+        # prompt for many seconds before its first word.
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=5, sock_read=120)
         session = await stack.enter_async_context(aiohttp.ClientSession(timeout=timeout))
         process: EngineProcess | None = None

@@ -47,6 +47,7 @@ class HandInCog(commands.Cog):
         return group
 
     def _command(self) -> app_commands.Command[Any, ..., None]:
+        # Made by hand, since a decorator adds commands only to the group of its own cog.
         @app_commands.command(
             name=NAME, description="Give me your own data package from Discord to learn from."
         )
@@ -84,6 +85,7 @@ class HandInCog(commands.Cog):
             await asyncio.to_thread(path.write_bytes, await file.read())
 
         await self.ledger.guilds.ensure(guild.id, guild.name)
+        # A category holds channels and no messages.
         categories = set(guild.categories)
         channels = await note_open_channels(
             self.ledger, (each for each in (*guild.channels, *guild.threads) if each not in categories)

@@ -60,6 +60,7 @@ class RecorderCog(commands.Cog):
     async def on_raw_reaction_add(self, payload: discord.RawReactionActionEvent) -> None:
         if payload.guild_id is None or (self.bot.user and payload.user_id == self.bot.user.id):
             return
+        # Only reactions to the bot's own answers are kept, and of people who agreed: the ledger sees to it.
         await self.ledger.replies.react(payload.message_id, payload.user_id, str(payload.emoji))
 
     @commands.Cog.listener()

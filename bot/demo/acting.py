@@ -22,7 +22,7 @@ from ledger.errors import NightschoolError
 
 T = TypeVar("T")
 ANSWER_SECONDS = 3.5
-"""Discord gives an application 3 seconds to answer an interaction."""
+"""Discord gives an application 3 seconds to answer an interaction; this leaves half a second to notice."""
 LOOK_SECONDS = 0.02
 
 

@@ -18,7 +18,8 @@ from typing import Any
 from bot.demo.world import World
 from bot.nights.trainer_process import WatchedNight
 from bot.services import Services
-from bot.talking.answering import Prompt, Question
+from bot.talking.answering import Question
+from bot.talking.thinking import Prompt
 from ledger.clock import to_ms
 from ledger.records import Message
 from ledger.talk.prompts import to_chat

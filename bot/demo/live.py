@@ -29,6 +29,7 @@ from simcord.backend.models import Interaction, Message
 
 START = datetime(2026, 1, 1, 9, 0, tzinfo=UTC)
 KEPT_RECORDS = 500
+"""How many requests and events to remember: simcord keeps all of them, which a long demo would feel."""
 
 Change = Callable[[str, Any], None]
 
@@ -149,6 +150,7 @@ class LiveEnv(Env):
 
 
 def _default_adapter() -> Any:
+    # In an empty context discord.py falls back to its default, which workers from before the bot see.
     return contextvars.Context().run(async_context.get)
 
 

@@ -118,6 +118,7 @@ def _load_history(
     if not exported:
         return
     since = datetime.fromisoformat(exported[-1]["timestamp"]) - history
+    # Straight into simcord's store: sending them would announce each one to the bot.
     store = env.backend.messages[channel_id]
     for record in exported:
         if datetime.fromisoformat(record["timestamp"]) > since:
@@ -129,6 +130,7 @@ def _load_history(
 def _message(record: Mapping[str, Any], channel_id: int) -> Message:
     mentions = {mention["name"]: int(mention["id"]) for mention in record["mentions"]}
     content = record["content"]
+    # Exports spell mentions out; Discord, and so the bot, knows them by id.
     for name, id_ in mentions.items():
         content = content.replace(f"@{name}", f"<@{id_}>")
     replied = record.get("reference")

@@ -23,7 +23,9 @@ from bot.demo.world import World
 
 JSON = dict[str, Any]
 PAGE_SIZE = 100
+"""How many messages the page loads at once; it asks for older ones as somebody scrolls."""
 LOADING = 1 << 7
+"""Discord's flag for the response to a deferred command: "thinking"."""
 KINDS = {
     OptionType.STRING: "string",
     OptionType.INTEGER: "integer",
@@ -149,6 +151,7 @@ def _reply(world: World, message: Message) -> JSON | None:
 
 def _command(world: World, message: Message) -> JSON | None:
     metadata = message.interaction_metadata
+    # A message that refers to another one is a follow-up, below a response that names the command.
     if metadata is None or message.reference is not None:
         return None
     return {

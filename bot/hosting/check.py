@@ -75,6 +75,7 @@ async def discord_side(settings: Settings, secrets: Secrets) -> Finding:
     finally:
         await client.close()
     flags = application.flags
+    # "Limited" is what bots in fewer than 100 servers have.
     if not (flags.gateway_message_content or flags.gateway_message_content_limited):
         return Finding(name, False, INTENT_OFF)
     return Finding(name, True, f"Logged in as {application.name}; the intents are on.")
@@ -88,6 +89,7 @@ async def database(settings: Settings, secrets: Secrets) -> Finding:
         text = f"{path} will be made at the first start." if writable else f"{path.parent} cannot be written."
         return Finding("database", writable, text)
     try:
+        # Read-only, so that a check next to a running bot changes nothing.
         with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as connection:
             version = int(connection.execute("PRAGMA user_version").fetchone()[0])
             sound = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
@@ -165,6 +167,7 @@ async def memory(settings: Settings, secrets: Secrets) -> Finding:
     files = folder.glob("*.safetensors") if folder.is_dir() else ()
     held = sum(file.stat().st_size for file in files) / 2**30
     tiny = "tinyllama" in settings.model.base.lower()
+    # Three times the weights: the engine's copy, the trainer's, and what a fit adds to it.
     wanted = max(2.0, 3 * held) if held or not tiny else TINYLLAMA_GIB
     enough = free >= wanted
     advice = "" if enough else f"; about {wanted:.0f} are wanted: take a smaller base model"

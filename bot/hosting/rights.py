@@ -60,7 +60,7 @@ def _beyond(channel: discord.TextChannel, everywhere: Collection[str]) -> Iterat
 
 def _missing(permissions: discord.Permissions) -> list[str]:
     """Return what is missing, without what depends on it: Discord counts that as missing as well."""
-    if permissions.administrator:
+    if permissions.administrator:  # Discord then ignores all other permissions
         return []
     if not permissions.view_channel:
         return [NEEDED["view_channel"]]

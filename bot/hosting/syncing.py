@@ -55,6 +55,7 @@ def _digest(tree: app_commands.CommandTree[Any]) -> str:
     """Return a hash of this application's commands."""
     commands = [command.to_dict(tree) for command in tree.get_commands()]
     commands.sort(key=lambda command: (command["type"], command["name"]))
+    # With the application's id: a new bot on the old database has no commands yet.
     text = json.dumps([tree.client.application_id, commands], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 

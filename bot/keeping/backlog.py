@@ -78,7 +78,7 @@ class Backlog:
                 log.error("messages wait in memory until they can be stored: %s", reason(error))
                 self._since = self._monotonic()
                 self._background.run(self._until_written(), name="backlog")
-        if len(self._waiting) == LIMIT:
+        if len(self._waiting) == LIMIT:  # the oldest goes: answers need what was said last
             self._lost[self._waiting.popleft().message.guild_id] += 1
         self._waiting.append(heard)
 
@@ -126,7 +126,8 @@ class Backlog:
                 except LEDGER_AWAY as error:
                     log.warning("%d messages still wait to be stored: %s", len(self._waiting), reason(error))
                     return
-                except Exception as error:  # noqa: BLE001 - a defect must not block the queue; its text may hold the message
+                except Exception as error:  # noqa: BLE001 - a defect must not block the queue
+                    # Not its text, which may hold the message.
                     log.error("a message cannot be stored at all: %s", type(error).__name__)
                     self._lost[self._waiting[0].message.guild_id] += 1
                 self._waiting.popleft()

@@ -17,7 +17,7 @@ from datetime import datetime
 import discord
 
 from bot.failures import DISCORD_AWAY, LEDGER_AWAY, reason
-from bot.keeping.channel_modes import channel_mode, note_open_channels
+from bot.keeping.channel_modes import Readable, channel_mode, note_open_channels, readable_channels
 from bot.keeping.following import Following
 from bot.keeping.recording import Recording
 from bot.rounds import Rounds
@@ -41,8 +41,6 @@ MARGIN_MS = 10_000
 """How far this machine's clock may run ahead of Discord's."""
 FRESH_MS = 10 * 60_000
 """How old a question may be to be answered late: ten minutes."""
-Readable = discord.TextChannel | discord.VoiceChannel | discord.StageChannel | discord.Thread
-"""The kinds of channel that hold messages."""
 
 
 class CatchingUp:
@@ -126,7 +124,7 @@ class CatchingUp:
         if heard_at is not None and await self._ledger.consent.consenting(guild.id):
             since = from_ms(max(heard_at - MARGIN_MS, now - LONGEST_MS))
             questions: list[discord.Message] = []
-            for channel in _readable(guild):
+            for channel in readable_channels(guild):
                 missed = await self._missed(channel, since)
                 complete &= missed is not None
                 questions += await self._heard_late(missed or [])
@@ -135,7 +133,7 @@ class CatchingUp:
             return False
         if complete:
             # Also channels in which nobody has said anything yet.
-            await note_open_channels(self._ledger, _readable(guild))
+            await note_open_channels(self._ledger, readable_channels(guild))
             self._listening.add(guild.id)
             await self._ledger.guilds.heard([guild.id], now)
         return complete
@@ -244,18 +242,3 @@ class CatchingUp:
         if stored is None or message.edited_at is None or stored.edited_at == to_ms(message.edited_at):
             return
         await self._following.edited(message)
-
-
-def _readable(guild: discord.Guild) -> list[Readable]:
-    """Return the channels and threads of a guild that the bot may read."""
-    channels: list[Readable] = [
-        *guild.text_channels,
-        *guild.voice_channels,
-        *guild.stage_channels,
-        *guild.threads,
-    ]
-    return [channel for channel in channels if _may_read(channel.permissions_for(guild.me))]
-
-
-def _may_read(rights: discord.Permissions) -> bool:
-    return rights.view_channel and rights.read_message_history

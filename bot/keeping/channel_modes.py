@@ -10,12 +10,15 @@ from ledger.records import ChannelMode
 from ledger.store import Ledger
 
 GuildChannel = discord.abc.GuildChannel | discord.Thread
+Readable = discord.TextChannel | discord.VoiceChannel | discord.StageChannel | discord.Thread
+"""The kinds of channel that hold messages."""
 
 
 def default_mode(channel: GuildChannel) -> ChannelMode:
     """Return what the bot does in a channel that no admin has set: it leaves private ones alone."""
     if isinstance(channel, discord.Thread):
         return "ignore" if channel.is_private() or channel.parent is None else default_mode(channel.parent)
+    # Public is what a newcomer can read back, not only what they would see from now on.
     everyone = channel.permissions_for(channel.guild.default_role)
     return "listen" if everyone.view_channel and everyone.read_message_history else "ignore"
 
@@ -65,3 +68,19 @@ async def note_open_channels(ledger: Ledger, channels: Iterable[GuildChannel]) -
                 parent_id=stored_parent(channel),
             )
     return found
+
+
+def readable_channels(guild: discord.Guild) -> list[Readable]:
+    """Return the channels and threads of a guild that the bot may read."""
+    channels: list[Readable] = [
+        *guild.text_channels,
+        *guild.voice_channels,
+        *guild.stage_channels,
+        *guild.threads,
+    ]
+    return [channel for channel in channels if _may_read(channel.permissions_for(guild.me))]
+
+
+def _may_read(rights: discord.Permissions) -> bool:
+    # Both are needed: without the history Discord returns an empty one instead of an error.
+    return rights.view_channel and rights.read_message_history

@@ -48,7 +48,9 @@ class Housekeeping:
         self._watch = watch
         self._tell: Callable[[int, str], None] = lambda guild_id, text: None
         self._told = ""
+        # The daily round, the minute's round and a night's end may all come at the same moment.
         self._one_at_a_time = asyncio.Lock()
+        # Versions that the minute's rounds deleted: the daily round reports them.
         self._swept_since: list[str] = []
 
     def tell_with(self, tell: Callable[[int, str], None]) -> None:

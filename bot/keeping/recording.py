@@ -77,6 +77,7 @@ class Recording:
         if not isinstance(channel, GuildChannel):
             return
         mode = await channel_mode(self._ledger, channel)
+        # Asked for every message, and never cached: an opt-out counts from the next word on.
         if mode == "ignore" or not await self._ledger.consent.allows(guild.id, message.author.id, channel.id):
             return
         said = self.record_of(message)

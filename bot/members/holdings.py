@@ -45,6 +45,7 @@ def kept_text(messages: Sequence[Message], retention_days: int) -> str:
     """Return how many messages are kept, where they came from, and until when."""
     if not messages:
         return "none"
+    # Retention counts from the import: an old export would otherwise go the day after.
     newest = max(message.imported_at or message.created_at for message in messages)
     last = day(newest + retention_days * DAY_MS)
     lines = [f"{len(messages):,}, the newest until {last}:", *_origins(messages)]

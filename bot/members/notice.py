@@ -33,8 +33,9 @@ NO = (
 async def opt_in(ledger: Ledger, guild: Named, user_id: int, channel: int | None = None) -> None:
     """Note that the person agrees: for one more channel, or for all of them."""
     await ledger.guilds.ensure(guild.id, guild.name)
-    scope: tuple[int, ...] = ()
+    scope: tuple[int, ...] = ()  # no channel in particular means all of them
     if channel is not None:
+        # A yes for all channels has an empty scope, too, so that naming one narrows it.
         before = await ledger.consent.current(guild.id, user_id)
         agreed = before.channels if before is not None and before.granted else ()
         scope = tuple(dict.fromkeys((*agreed, channel)))

@@ -120,7 +120,7 @@ class EngineClient:
             body["stop"] = list(stop)
         async with self._request("POST", "/v1/chat/completions", body, guild_id) as response:
             async for line in response.content:
-                if not line.startswith(b"data:"):
+                if not line.startswith(b"data:"):  # a blank line between events, or a comment to keep alive
                     continue
                 data = line[5:].strip()
                 if data == b"[DONE]":
@@ -140,6 +140,7 @@ class EngineClient:
             async with self._request("POST", "/v1/load_lora_adapter", body, guild_id):
                 return
         except EngineRefusal as error:
+            # vLLM's words and our engine's: there is no code for it.
             if "already been loaded" in error.detail or "already loaded" in error.detail:
                 return
             raise AdapterError(f"The engine does not take {version}: {error.detail}") from error
@@ -150,7 +151,7 @@ class EngineClient:
             async with self._request("POST", "/v1/unload_lora_adapter", {"lora_name": version}, guild_id):
                 return
         except EngineRefusal as error:
-            if error.status not in (400, 404):
+            if error.status not in (400, 404):  # it does not hold the version, which is all we want
                 raise
 
     async def models(self) -> list[str]:

@@ -95,6 +95,7 @@ class EngineProcess:
             served = await self._serve_once()
             self._started.set()
             failures = 0 if served else failures + 1
+            # An engine that served and then died restarts after a second: people are waiting.
             delay = self._restart_delays[min(failures, len(self._restart_delays) - 1)]
             log.error("the engine is down (%s); it starts again in %.0f s", self.problem, delay)
             await asyncio.sleep(delay)

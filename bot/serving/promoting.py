@@ -26,7 +26,7 @@ class Promoting:
         before = await self._ledger.adapters.champion(guild_id)
         adapter = await self._ledger.adapters.require(guild_id, version)
         version, name = adapter.version, named(adapter)
-        self._serving.retry(version)
+        self._serving.retry(version)  # its files may have been mended since the engine refused it
         await self._ledger.adapters.promote(guild_id, version, by=str(by))
         await self._serving.sync()
         refusal = self._serving.refusal(version)
@@ -34,6 +34,7 @@ class Promoting:
             return f"{name} serves now."
         if refusal is None:
             return f"{name} is promoted; it serves as soon as the engine is up (see `/bot status`)."
+        # Undo the promotion, unless the version was the champion already: then nothing was promoted.
         if before is None or before.version != version:
             await self._ledger.adapters.rollback(guild_id, by="engine refused")
             await self._serving.sync()

@@ -127,6 +127,7 @@ class ServedVersions:
         if generation == 0:
             return  # the engine is still loading the base model
         if generation != self._seen_generation:
+            # A restarted engine holds nothing, and may accept what the last one refused.
             self._routes.clear()
             self._draining.clear()
             self._refused.clear()

@@ -10,5 +10,6 @@
 - prompting: what to ask the model
 - refusing: when somebody may ask again
 - scribe: writes answers at the pace that a channel allows
+- thinking: asks the engine, and asks again where that helps
 - write_rights: channels that the bot may not write in
 """

@@ -11,53 +11,33 @@ import contextlib
 import logging
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Collection, Sequence
-from contextlib import aclosing
-from dataclasses import dataclass, replace
+from collections.abc import Awaitable, Callable, Collection
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
-from bot.serving.engine_client import AT_LIMIT, AnswerSampling, EngineClient, EngineRefusal
+from bot.serving.engine_client import AnswerSampling, EngineClient
 from bot.serving.served_versions import ServedVersions
 from bot.talking.asides import aside, without_asides
-from bot.talking.manners import Mouth
+from bot.talking.destinations import Destination
 from bot.talking.refusing import Courtesy
-from bot.talking.scribe import AnswerDraft, Destination, Scribes
-from ledger.errors import EngineBusy, EngineError, EngineLoading
-from ledger.talk.prompts import Turn, shortened
+from bot.talking.scribe import AnswerDraft, Scribes
+from bot.talking.thinking import Listener, Prompt, Thinking, Withdrawn
+from ledger.errors import EngineBusy, EngineError
 
 log = logging.getLogger(__name__)
 
 BUSY = "I'm talking to a lot of people right now. If you got no answer, ask me again in a moment?"
 DOWN = "My head is somewhere else just now: the model isn't running. An admin can look at `/bot status`."
-WAKING = "I'm just waking up. Give me a moment."
 BROKEN = "Something broke on my side, and I lost my words. An admin can find the reason in my log."
 BROKE_OFF = "I lost my train of thought here."
 RESTARTING = "I'm about to restart. If you got no answer, ask me again in a minute?"
 INTERRUPTED = "I was interrupted here by a restart."
 SPEECHLESS = "…I have no words."
-ATTEMPTS = 4
-"""How often to ask for an answer: three halvings of the prompt fit even text with two tokens a letter."""
-LIVELY = 0.7
-"""The lowest temperature of a second try: at zero the same nothing would come out again."""
-STOPS = 16
-"""Stop sequences in a request. They only save work: the mouth cuts an answer at any of the names anyway."""
-WAKING_SECONDS = 120.0
-"""How long a question waits for an engine that is still loading its model."""
-WAKING_POLL_SECONDS = 0.5
 GRACE_SECONDS = 4.0
 """How long a stopping bot keeps working on its answers; Docker kills a container after ten seconds."""
 LAST_WORDS_SECONDS = 2.0
 """How long its last words may take to reach Discord after that."""
-
-
-@dataclass(frozen=True, slots=True)
-class Prompt:
-    """What to ask the model; it must not write lines for anybody in ``names``."""
-
-    turns: Sequence[Turn]
-    names: Collection[str] = ()
-
 
 Answered = Callable[[str, str | None], Awaitable[None]]
 
@@ -93,10 +73,6 @@ class _Open:
     """Whether the answer is ready and waiting to be written."""
 
 
-class _Withdrawn(Exception):
-    pass
-
-
 class Answering:
     """``async with Answering(…) as answering``; then ``answering.ask(question)``."""
 
@@ -113,18 +89,15 @@ class Answering:
         monotonic: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        self._engine = engine
-        self._serving = serving
+        self._thinking = Thinking(engine, serving, sampling, monotonic=monotonic, sleep=sleep)
         self._scribes = scribes
-        self._sampling = sampling
         self._worker_count = workers
         self._queue: asyncio.Queue[_Open] = asyncio.Queue(maxsize=queue_size)
         self._courtesy = Courtesy(cooldown_seconds, monotonic)
-        self._monotonic = monotonic
-        self._sleep = sleep
         self._workers: list[asyncio.Task[None]] = []
         self._open: list[_Open] = []
         self._deliveries: set[asyncio.Task[None]] = set()
+        # Enough for every question that catching up can find a second time.
         self._taken: deque[int] = deque(maxlen=1000)
         self._closing = False
 
@@ -170,6 +143,7 @@ class Answering:
                 self._open.remove(left)
                 self._track(left.draft.drop(), "withdrawal")
         if self._deliveries:
+            # Not gather: whatever has not arrived by then is given up, and must not raise here.
             await asyncio.wait(set(self._deliveries), timeout=min(seconds, LAST_WORDS_SECONDS))
         for delivery in list(self._deliveries):
             delivery.cancel()
@@ -230,10 +204,14 @@ class Answering:
 
     async def _answer(self, taken: _Open) -> None:
         text, version, note = "", None, ""
+        listener = Listener(taken.question.guild_id, taken.draft.grow, lambda: taken.withdrawn)
         try:
-            text, version = await self._think(taken)
+            if taken.withdrawn:
+                raise Withdrawn
+            # The prompt is made now and not when the question came: the talk has gone on in the queue.
+            text, version = await self._thinking.answer(await taken.question.prompt(), listener)
             note = "" if text else SPEECHLESS
-        except _Withdrawn:
+        except Withdrawn:
             self._open.remove(taken)
             return
         except EngineBusy:
@@ -274,72 +252,6 @@ class Answering:
         delivery = asyncio.create_task(_done(work, name), name=name)
         self._deliveries.add(delivery)
         delivery.add_done_callback(self._deliveries.discard)
-
-    async def _think(self, taken: _Open) -> tuple[str, str | None]:
-        """Return the answer and the version that wrote it; ask once more if it is empty."""
-        if taken.withdrawn:
-            raise _Withdrawn
-        prompt = await taken.question.prompt()
-        text, version = await self._generate(taken, prompt, self._sampling)
-        if not text:
-            lively = replace(self._sampling, temperature=max(self._sampling.temperature, LIVELY), seed=None)
-            text, version = await self._generate(taken, prompt, lively)
-        return text, version
-
-    async def _generate(
-        self, taken: _Open, prompt: Prompt, sampling: AnswerSampling
-    ) -> tuple[str, str | None]:
-        """Stream one answer into its draft; return its text and the version that wrote it.
-
-        Asks again when the engine has restarted and no longer holds the version (404), when it finds the
-        prompt too long (400; then with the newer half of the context), and once it has loaded its model.
-        """
-        turns, attempt, awake_by = prompt.turns, 0, self._monotonic() + WAKING_SECONDS
-        while True:
-            async with self._serving.lease(taken.question.guild_id) as (model, version):
-                try:
-                    return await self._stream(taken, model, turns, prompt.names, sampling), version
-                except EngineLoading:
-                    if self._monotonic() >= awake_by:
-                        raise
-                    loading, lost = True, False
-                except EngineRefusal as error:
-                    attempt += 1
-                    loading, lost = False, error.status == 404 and version is not None
-                    if attempt == ATTEMPTS or not (lost or error.status == 400):
-                        raise
-            if loading:
-                taken.draft.grow(aside(WAKING))
-                await self._sleep(WAKING_POLL_SECONDS)
-            elif lost and version is not None:
-                self._serving.forget(version)
-                await self._serving.sync()
-            else:
-                turns = shortened(turns, max_characters=sum(len(turn["content"]) for turn in turns) // 2)
-
-    async def _stream(
-        self,
-        taken: _Open,
-        model: str,
-        turns: Sequence[Turn],
-        names: Collection[str],
-        sampling: AnswerSampling,
-    ) -> str:
-        mouth, finish = Mouth(names), ""
-        # A small model writes the other speakers' lines, too. The mouth would cut them; this saves the
-        # engine from generating them in the first place.
-        stop = [f"\n{name}:" for name in sorted(names)][:STOPS]
-        stream = self._engine.stream(model, turns, sampling, guild_id=taken.question.guild_id, stop=stop)
-        async with aclosing(stream) as pieces:
-            async for piece in pieces:
-                if taken.withdrawn:
-                    raise _Withdrawn
-                if text := mouth.say(piece.text):
-                    taken.draft.grow(text)
-                finish = piece.finish or finish
-                if mouth.over:
-                    break
-        return mouth.finish(at_limit=finish == AT_LIMIT)
 
 
 async def _done(work: Awaitable[object], name: str) -> None:

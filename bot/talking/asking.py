@@ -13,10 +13,11 @@ from bot.keeping.channel_modes import GuildChannel, channel_mode
 from bot.keeping.recording import SPOKEN, Recording
 from bot.members.membership import is_member
 from bot.nights.night_embeds import plain
-from bot.talking.answering import Answering, Prompt, Question
+from bot.talking.answering import Answering, Question
 from bot.talking.context import replied_to
 from bot.talking.destinations import InResponse, UnderMessage
 from bot.talking.prompting import Prompting
+from bot.talking.thinking import Prompt
 from bot.talking.write_rights import WriteRights
 from ledger.clock import to_ms
 from ledger.records import Message

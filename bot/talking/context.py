@@ -42,6 +42,7 @@ def record(message: discord.Message, *, bot_id: int) -> Message:
 
     Everybody mentions the bot, so a mention of it does not tie two messages into one conversation.
     """
+    # Discord spells mentions <@id>; old clients write <@!id>.
     content = re.sub(rf"<@!?{bot_id}>[ ,:]*", "", message.content)
     if message.author.id == bot_id:
         content = without_asides(_without_question(message, content))
@@ -80,6 +81,7 @@ async def recent_messages(message: discord.Message) -> list[discord.Message]:
     Leaves out what Discord does not deliver in time: answering the message alone beats not answering.
     """
     found = {message.id: message}
+    # Discord delivers the message that is replied to along with the reply: one request less.
     resolved = message.reference.resolved if message.reference is not None else None
     if isinstance(resolved, discord.Message) and replied_to(message) == resolved.id:
         found[resolved.id] = resolved

@@ -9,12 +9,34 @@ from __future__ import annotations
 import contextlib
 import secrets
 from abc import ABC, abstractmethod
+from typing import Protocol
 
 import discord
 
 from bot.talking.message_splitting import split_message
 
 NOBODY = discord.AllowedMentions.none()
+
+
+class Destination(Protocol):
+    """Where an answer is written. Each call is one attempt, and raises whatever Discord answers."""
+
+    @property
+    def channel(self) -> int:
+        """What shares Discord's rate limits: a channel's id, or an interaction's own."""
+        ...
+
+    async def show(self, text: str) -> None:
+        """Show the answer so far: the whole text, not only what is new."""
+        ...
+
+    async def signal(self) -> None:
+        """Show for some seconds that an answer is on its way."""
+        ...
+
+    async def withdraw(self) -> None:
+        """Take back what was written."""
+        ...
 
 
 class _Messages(ABC):

@@ -103,6 +103,7 @@ class Mouth:
         start = 0
         while (found := self._lead.match(self._raw, start)) is not None:
             start = found.end()
+        # A made-up name counts only in front: within an answer, "Milk: 2 litres" is a list.
         if start == 0 and (found := _STRANGER.match(self._raw.lstrip())) is not None:
             start = len(self._raw) - len(self._raw.lstrip()) + found.end()
         return start
@@ -115,6 +116,7 @@ class Mouth:
 
     def _without_beginning_label(self, text: str) -> str:
         """Return ``text`` without an end that may turn out to be the beginning of somebody's name."""
+        # "Mira" may turn into "Mira:", a line that must not show even for a second.
         if _FIRST_WORD.fullmatch(text.lstrip()):
             return ""
         border = max((found.end() for found in re.finditer(r"\n|[.!?…](?=[ \t])", text)), default=0)
@@ -185,6 +187,7 @@ class _Loops:
     def _in_a_row(self) -> int | None:
         """Return the end of the first repeat, if the words end in a loop."""
         words = self._words
+        # Every period that could end here. Answers have some 100 words, so the square of it is little.
         for period in range(1, len(words) // 2 + 1):
             unit = words[-period:]
             times = 1

@@ -22,6 +22,7 @@ def split_message(text: str, *, limit: int = LIMIT) -> list[str]:
     opening = ""
     rest = text.strip("\n")
     while len(opening) + len(rest) > limit:
+        # Always with room for closing a code block: whether one is open shows only where the text is cut.
         cut = _cut(rest, limit - len(opening) - len("\n```"))
         before, rest = rest[:cut], rest[cut:].lstrip("\n")
         head = before.rstrip()

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import discord
 
-from bot.talking.answering import Prompt
 from bot.talking.context import conversation_before, prompt_turns
+from bot.talking.thinking import Prompt
 from ledger.records import Message
 from ledger.talk.prompts import speaker
 

@@ -14,13 +14,14 @@ import logging
 import time
 from collections.abc import Awaitable, Callable
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Self
 
 import aiohttp
 import discord
 
 from bot.failures import DISCORD_AWAY, reason
 from bot.talking.asides import aside
+from bot.talking.destinations import Destination
 
 log = logging.getLogger(__name__)
 
@@ -36,27 +37,6 @@ CLOSING_SECONDS = 0.5
 AUTOMOD = (200_000, 200_001)
 BLOCKED = "The server's AutoMod held back what I wanted to say."
 REFUSED = "Discord did not take what I wanted to say."
-
-
-class Destination(Protocol):
-    """Where an answer is written. Each call is one attempt, and raises whatever Discord answers."""
-
-    @property
-    def channel(self) -> int:
-        """What shares Discord's rate limits: a channel's id, or an interaction's own."""
-        ...
-
-    async def show(self, text: str) -> None:
-        """Show the answer so far: the whole text, not only what is new."""
-        ...
-
-    async def signal(self) -> None:
-        """Show for some seconds that an answer is on its way."""
-        ...
-
-    async def withdraw(self) -> None:
-        """Take back what was written."""
-        ...
 
 
 def passes(error: Exception) -> bool:
@@ -214,6 +194,7 @@ class _Scribe:
             return ready[0], None
         half = [draft for draft in self._drafts if not draft.finished and draft.text != draft.shown]
         if half and self._half_due <= now:
+            # First words before further ones: somebody who sees nothing asks again.
             return min(half, key=lambda draft: (draft.shown != "", draft.turn)), None
         times = [draft.due for draft in final] + ([self._half_due] if half else [])
         return None, min(times) - now if times else None

@@ -12,8 +12,7 @@ from collections.abc import Callable
 import discord
 
 from bot.keeping.channel_modes import GuildChannel
-from bot.talking.destinations import UnderMessage
-from bot.talking.scribe import Destination
+from bot.talking.destinations import Destination, UnderMessage
 
 log = logging.getLogger(__name__)
 

@@ -1,164 +1,25 @@
-"""From a question to an answer: pace, queue, cooldown and retries, against an injected clock."""
+"""From a question to an answer: pace, queue, cooldown and the end, against an injected clock."""
 
 from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 
 import aiohttp
 import pytest
 
-from bot.serving.engine_client import Address, AnswerSampling, EngineClient
-from bot.serving.served_versions import ServedVersions
 from bot.talking.answering import (
     BROKEN,
     BUSY,
-    DOWN,
     INTERRUPTED,
     RESTARTING,
-    SPEECHLESS,
-    WAKING,
-    Answering,
-    Prompt,
-    Question,
 )
-from bot.talking.asides import MARK, aside
-from bot.talking.scribe import Scribes
-from ledger.errors import EngineLoading
+from bot.talking.asides import aside
 from ledger.store import Ledger
 from ledger.talk.prompts import Turn
-from tests.bot.house import BASE, RealEngine, StandInEngine, until
-
-SAMPLING = AnswerSampling(max_tokens=16, temperature=0.0, top_p=1.0)
-TURNS: list[Turn] = [
-    {"role": "system", "content": "You are Nightschool."},
-    {"role": "user", "content": "ann: hello"},
-]
-
-
-CHANNELS = itertools.count(1)
-
-
-class Ticks:
-    """A clock for the pace: it moves when a test moves it, or when somebody sleeps."""
-
-    def __init__(self) -> None:
-        self.time = 0.0
-
-    def __call__(self) -> float:
-        return self.time
-
-    async def sleep(self, seconds: float) -> None:
-        self.time += seconds
-
-
-class Paper:
-    """A destination that keeps what was written, and when."""
-
-    def __init__(self, ticks: Ticks, *, fails: bool = False) -> None:
-        self.shown: list[tuple[float, str]] = []
-        self._ticks = ticks
-        self._fails = fails
-        self.channel = next(CHANNELS)
-        self.signals = 0
-        self.withdrawn = False
-
-    async def signal(self) -> None:
-        self.signals += 1
-
-    async def withdraw(self) -> None:
-        self.withdrawn = True
-
-    async def show(self, text: str) -> None:
-        if self._fails:
-            raise RuntimeError("no paper")
-        self.shown.append((self._ticks.time, text))
-
-    @property
-    def text(self) -> str:
-        return self.shown[-1][1]
-
-
-class Desk:
-    """Asks questions and notes what became of them."""
-
-    def __init__(self, answering: Answering, ticks: Ticks) -> None:
-        self.answering = answering
-        self.ticks = ticks
-        self.answered: list[tuple[str, str | None]] = []
-
-    def ask(
-        self,
-        asker: int = 1,
-        *,
-        turns: Callable[[], Awaitable[Sequence[Turn]]] | None = None,
-        fails: bool = False,
-        guild: int | None = None,
-        number: int = 0,
-    ) -> Paper:
-        paper = Paper(self.ticks, fails=fails)
-
-        async def prompt() -> Prompt:
-            return Prompt(TURNS if turns is None else await turns(), {"Nightschool", "ann", "ben"})
-
-        async def note(text: str, version: str | None) -> None:
-            self.answered.append((text, version))
-
-        assert self.answering.ask(Question(guild, asker, prompt, paper, note, number)) is None
-        return paper
-
-    def refused(self, asker: int, *, channel: int | None = None) -> str:
-        """Ask what is not taken; return what is said to that."""
-        paper = Paper(self.ticks)
-        paper.channel = paper.channel if channel is None else channel
-
-        async def never(*_: object) -> Prompt:
-            raise AssertionError("it was not to be taken")
-
-        declined = self.answering.ask(Question(None, asker, never, paper, never))  # type: ignore[arg-type]
-        assert declined is not None
-        return declined.text
-
-
-@pytest.fixture
-def ticks() -> Ticks:
-    return Ticks()
-
-
-@asynccontextmanager
-async def desk_at(
-    url: str, ledger: Ledger, ticks: Ticks, *, key: str = "", base: str = BASE, **options: float
-) -> AsyncIterator[Desk]:
-    settings = {
-        "workers": 1,
-        "queue_size": 4,
-        "cooldown_seconds": 0.0,
-        **options,
-    }
-    async with aiohttp.ClientSession() as session:
-        client = EngineClient(session, lambda: Address(url, key, base))
-        async with (
-            ServedVersions(ledger, client) as serving,
-            Scribes(interval_seconds=1.0, monotonic=ticks, sleep=ticks.sleep) as scribes,
-            Answering(
-                client,
-                serving,
-                scribes,
-                sampling=SAMPLING,
-                monotonic=ticks,
-                sleep=ticks.sleep,
-                **settings,  # type: ignore[arg-type]
-            ) as answering,
-        ):
-            yield Desk(answering, ticks)
-
-
-@pytest.fixture
-async def desk(engine: StandInEngine, ledger: Ledger, ticks: Ticks) -> AsyncIterator[Desk]:
-    async with desk_at(engine.url, ledger, ticks) as opened:
-        yield opened
+from tests.bot.house import StandInEngine, until
+from tests.bot.talking.desk import Desk, Ticks, desk_at
 
 
 async def test_a_quick_answer_is_written_once(desk: Desk) -> None:
@@ -198,16 +59,6 @@ async def test_blanks_in_front_of_an_answer_are_not_shown(
     paper = desk.ask()
     await desk.answering.drained()
     assert paper.text == "Hello there"
-
-
-@pytest.mark.parametrize("pieces", [[], [""], [" ", "\n\n"]])
-async def test_an_answer_without_a_word_says_so(desk: Desk, engine: StandInEngine, pieces: list[str]) -> None:
-    engine.pieces = lambda body: pieces
-    paper = desk.ask()
-    await desk.answering.drained()
-    assert paper.text == aside(SPEECHLESS)
-    assert len(engine.asked) == 2
-    assert desk.answered == []
 
 
 async def test_the_queue_is_bounded_and_a_full_one_says_that_it_is_busy(
@@ -305,103 +156,6 @@ async def test_a_failure_leaves_the_worker_at_its_desk(
     assert len(desk.answered) == 1
 
 
-@pytest.mark.parametrize(
-    ("failures", "said", "asked"),
-    [
-        ([(400, "too long")], "Good evening.", 2),
-        ([(400, "too long")] * 4, DOWN, 4),
-        ([(401, "who are you?")], DOWN, 1),
-        ([(500, "out of memory")], DOWN, 1),
-        ([(503, "full")], BUSY, 1),
-    ],
-)
-async def test_each_refusal_is_tried_again_only_where_that_can_help(
-    desk: Desk, engine: StandInEngine, failures: list[tuple[int, str]], said: str, asked: int
-) -> None:
-    engine.answers = list(failures)
-
-    async def long() -> Sequence[Turn]:
-        return [TURNS[0], *[{"role": "user", "content": f"line {n}"} for n in range(16)]]  # type: ignore[list-item]
-
-    paper = desk.ask(turns=long)
-    await desk.answering.drained()
-    assert paper.text == (said if said == "Good evening." else aside(said))
-    assert len(engine.asked) == asked
-    assert len(desk.answered) == (said == "Good evening.")
-
-
-async def test_a_question_that_is_too_long_alone_loses_its_beginning(
-    desk: Desk, engine: StandInEngine
-) -> None:
-    async def long() -> Sequence[Turn]:
-        return [TURNS[0], {"role": "user", "content": "ann: " + "字" * 500 + " what does it mean?"}]
-
-    engine.longest_prompt = 200
-    paper = desk.ask(turns=long)
-    await desk.answering.drained()
-    assert paper.text == "Good evening."
-    assert engine.asked[-1]["messages"][0] == TURNS[0]
-    assert engine.asked[-1]["messages"][1]["content"].endswith("字 what does it mean?")
-
-
-async def test_the_real_engine_answers_the_same_question_alike(
-    real_engine: RealEngine, ledger: Ledger, ticks: Ticks
-) -> None:
-    async with desk_at(
-        real_engine.url, ledger, ticks, key=real_engine.token, base="base", workers=4, queue_size=8
-    ) as desk:
-        papers = [desk.ask(asker) for asker in range(8)]
-        await asyncio.wait_for(desk.answering.drained(), 30)
-    assert len({paper.text for paper in papers}) == 1
-    assert not papers[0].text.startswith(MARK)
-
-
-async def test_a_prompt_longer_than_the_real_engines_context_is_cut_until_it_fits(
-    real_engine: RealEngine, ledger: Ledger, ticks: Ticks
-) -> None:
-    async def long() -> Sequence[Turn]:
-        lines: list[Turn] = [{"role": "user", "content": f"ann: word {n} " * 12} for n in range(30)]
-        return [TURNS[0], *lines]
-
-    async with desk_at(real_engine.url, ledger, ticks, key=real_engine.token, base="base") as desk:
-        paper = desk.ask(turns=long)
-        await asyncio.wait_for(desk.answering.drained(), 30)
-    assert not paper.text.startswith(MARK)
-
-
-async def test_an_answer_that_is_nothing_but_others_lines_is_asked_for_once_more(
-    desk: Desk, engine: StandInEngine
-) -> None:
-    said = iter([["ben: hello\n", "ann: hi"], ["Hello, ann."]])
-    engine.pieces = lambda body: next(said)
-    paper = desk.ask()
-    await desk.answering.drained()
-    assert paper.text == "hello"  # a name in front goes, another line ends it
-    engine.pieces = lambda body: ["\nben:"] if len(engine.asked) == 2 else ["Hello, ann."]
-    paper = desk.ask()
-    await desk.answering.drained()
-    assert paper.text == "Hello, ann."
-    assert [body["temperature"] for body in engine.asked] == [0.0, 0.0, 0.7]
-
-
-async def test_a_loop_is_cut_and_the_engine_is_not_listened_to_any_longer(
-    desk: Desk, engine: StandInEngine
-) -> None:
-    engine.pieces = lambda body: ["I'm a lamplighter. "] * 1000
-    paper = desk.ask()
-    await desk.answering.drained()
-    assert paper.text == "I'm a lamplighter."
-    assert len(engine.asked) == 1
-
-
-async def test_an_answer_at_its_limit_ends_with_a_sentence(desk: Desk, engine: StandInEngine) -> None:
-    engine.pieces = lambda body: ["It rains. Take an umbr"]
-    engine.finish = "length"
-    paper = desk.ask()
-    await desk.answering.drained()
-    assert paper.text == "It rains."
-
-
 async def test_a_person_who_hurries_is_told_once_and_then_met_with_silence(
     engine: StandInEngine, ledger: Ledger, ticks: Ticks
 ) -> None:
@@ -461,37 +215,6 @@ async def test_a_question_that_goes_while_its_answer_waits_to_be_written_is_not_
     down = False
     await desk.answering.drained()
     assert paper.shown == []
-    assert desk.answered == []
-
-
-async def test_who_asks_while_the_engine_loads_is_answered_once_it_serves(
-    desk: Desk, engine: StandInEngine, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    serving = desk.answering._engine._address
-    loads = iter([True, True, True])
-
-    def address() -> Address:
-        if next(loads, False):
-            raise EngineLoading("The engine is not up: it is still loading the model.")
-        return serving()
-
-    monkeypatch.setattr(desk.answering._engine, "_address", address)
-    paper = desk.ask()
-    await desk.answering.drained()
-    assert paper.text == "Good evening."
-    assert paper.shown[0][1] == aside(WAKING)
-
-
-async def test_an_engine_that_loads_for_too_long_is_reported(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def address() -> Address:
-        raise EngineLoading("The engine is not up: it is still loading the model.")
-
-    monkeypatch.setattr(desk.answering._engine, "_address", address)
-    paper = desk.ask()
-    await desk.answering.drained()
-    assert paper.text == aside(DOWN)
     assert desk.answered == []
 
 

@@ -12,7 +12,8 @@ import discord
 import pytest
 
 from bot.talking.asides import aside
-from bot.talking.scribe import BACK_OFF, BLOCKED, REFUSED, Destination, Scribes
+from bot.talking.destinations import Destination
+from bot.talking.scribe import BACK_OFF, BLOCKED, REFUSED, Scribes
 
 
 class Clock:
