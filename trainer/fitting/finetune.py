@@ -1,7 +1,7 @@
 """Fine-tuning: a dataset directory and a base model become an adapter directory.
 
-``fit`` is what ``python -m trainer fit`` and the night run. It needs nothing but the two, so it can run
-on another machine; it knows no ledger, no guild's rules and no champion. Started several times by
+``python -m trainer fit`` and the night both run ``fit``. It needs nothing but these two, so it can run on
+another machine; it knows no ledger, no guild's rules and no champion. Started several times by
 ``torchrun``, the processes share each update, and the first alone writes.
 """
 
@@ -64,14 +64,14 @@ def fit(
 ) -> FitResult:
     """Train LoRA matrices on ``dataset_dir`` and write them to ``out_dir``, which appears whole.
 
-    ``work_dir`` takes checkpoints, ``training.log``, ``metrics.json`` and TensorBoard files; a run that was
-    cut off goes on from the last whole checkpoint in it. ``fields`` are added to the manifest.
+    ``work_dir`` holds checkpoints, ``training.log``, ``metrics.json`` and TensorBoard files; a run that was
+    cut off resumes the last whole checkpoint there. ``fields`` are added to the manifest.
 
     Raises:
         DatasetError: the dataset is broken, has no usable reply, or the disk is too full.
-        ModelError: the base model cannot be loaded or trained, or what it learned is no finite number.
+        ModelError: the base model cannot be loaded or trained, or what it learned is not finite.
         ConfigurationError: a tracker is not installed.
-        RunCancelled: ``cancelled`` said so, or ``leaving`` did, which writes a checkpoint before.
+        RunCancelled: ``cancelled`` asked for it, or ``leaving`` did, which first writes a checkpoint.
     """
     check_trackers(recipe.trackers)
     manifest = read_manifest(dataset_dir)
@@ -214,7 +214,7 @@ class _Fitting:
         return loop
 
     def _asked_to_leave(self) -> bool:
-        """Tell whether any process was asked to leave: all go, or those that stay would wait."""
+        """Tell whether any process was asked to leave: all leave together, or the others would wait."""
         return self.processes.any(self.leaving())
 
     def _arguments(self) -> Any:
@@ -237,7 +237,7 @@ class _Fitting:
             metric_for_best_model="eval_loss",
             greater_is_better=False,
             logging_steps=1,
-            logging_nan_inf_filter=False,  # it tells a loss that is no number as 0
+            logging_nan_inf_filter=False,  # it would log a loss that is not a number as 0
             seed=recipe.seed,
             data_seed=recipe.seed,
             report_to=list(recipe.trackers) or "none",
@@ -255,9 +255,9 @@ class _Fitting:
         if checkpoint is None:
             loop.args.eval_on_start = True  # the bare base's figure: fresh LoRA matrices change nothing
         else:
-            log.info("going on from %s", checkpoint.name)
-        # Under autocast the matrices are cast to the base's format, which is far less than casting
-        # every layer's input up to float32: a fifth of a step on a CPU.
+            log.info("resuming %s", checkpoint.name)
+        # Under autocast the matrices are cast to the base's format, which is far less work than casting
+        # every layer's input up to float32, a fifth of a step on a CPU.
         with disable_input_dtype_casting(adapted, active=loop.autocasts):
             loop.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
         if self._asked_to_leave() and loop.state.global_step < loop.state.max_steps:
@@ -314,7 +314,7 @@ class _Fitting:
                 **fields,
             },
         )
-        # Before the adapter is there: whoever finds it finds its figures.
+        # Before the adapter appears, so that an adapter always has its figures.
         _write_whole(
             self.work_dir / "metrics.json",
             json.dumps({**result.figures(), "history": list(result.history)}, indent=2) + "\n",

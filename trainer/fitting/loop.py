@@ -1,4 +1,4 @@
-"""The training loop: transformers' Trainer with our loss, our validation, and news of how far it is.
+"""The training loop: transformers' Trainer with our loss, our validation, and reports of its progress.
 
 Knows a model, batches and figures; no dataset directory, no adapter directory, no ledger.
 
@@ -64,7 +64,7 @@ class Loop(Trainer):
         processes: Processes,
         **arguments: Any,
     ) -> None:
-        super().__init__(**arguments, callbacks=[News(reporter, self.speed)])
+        super().__init__(**arguments, callbacks=[ProgressReports(reporter, self.speed)])
         self.validation = validation
         self.tokens = 0
         self._packed, self._pad_id = packed, pad_id
@@ -72,7 +72,7 @@ class Loop(Trainer):
         self._cancelled, self._processes = cancelled, processes
         self._watch = Stopwatch()
         self._scoring_seconds = 0.0
-        self.remove_callback(PrinterCallback)  # stdout belongs to the command's own lines
+        self.remove_callback(PrinterCallback)  # it prints to stdout, where the command's JSON goes
 
     def speed(self) -> float:
         """Return trained tokens a second, context tokens included and validation left out."""
@@ -145,7 +145,7 @@ class Loop(Trainer):
         return self._compute_dtype is not None
 
     def autocast(self) -> contextlib.AbstractContextManager[Any]:
-        """Compute in the base's number format while LoRA's own weights stay float32."""
+        """Compute in the base's number format, while LoRA's own weights stay float32."""
         if self._compute_dtype is None:
             return contextlib.nullcontext()
         return torch.autocast(self.args.device.type, dtype=self._compute_dtype)
@@ -186,8 +186,8 @@ class Loop(Trainer):
             raise RunCancelled(STOPPED)
 
 
-class News(TrainerCallback):
-    """Tells the reporter about each batch, and ``training.log`` about each logged figure."""
+class ProgressReports(TrainerCallback):
+    """Reports each batch, and writes each logged figure to ``training.log``."""
 
     def __init__(self, reporter: Reporter, speed: Callable[[], float]) -> None:
         self._reporter = reporter
@@ -205,14 +205,14 @@ class News(TrainerCallback):
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         self._batches += 1
-        self._tell(args, state)
+        self._report(args, state)
 
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         # An epoch's last update may hold fewer batches than the others.
         self._batches = state.global_step * args.gradient_accumulation_steps
-        self._tell(args, state)
+        self._report(args, state)
 
     def on_log(
         self,
@@ -227,10 +227,10 @@ class News(TrainerCallback):
             if name in figures:
                 check_loss(figures[name], state.global_step)
         self._loss = figures.get("loss", self._loss)
-        told = " ".join(f"{name}={value:.6g}" for name, value in figures.items() if name != "total_flos")
-        log.info("step %d of %d: %s", state.global_step, state.max_steps, told)
+        text = " ".join(f"{name}={value:.6g}" for name, value in figures.items() if name != "total_flos")
+        log.info("step %d of %d: %s", state.global_step, state.max_steps, text)
 
-    def _tell(self, args: TrainingArguments, state: TrainerState) -> None:
+    def _report(self, args: TrainingArguments, state: TrainerState) -> None:
         of = state.max_steps * args.gradient_accumulation_steps
         self._reporter(
             StageProgress(
@@ -245,7 +245,7 @@ class News(TrainerCallback):
 
 
 class LeaveAtStep(TrainerCallback):
-    """Ends training behind an update, with a checkpoint to go on from, when the night has to be left."""
+    """Ends training after an update, with a checkpoint to resume, when the night was asked to leave."""
 
     def __init__(self, leaving: Callable[[], bool]) -> None:
         self._leaving = leaving
@@ -261,8 +261,8 @@ class LeaveAtStep(TrainerCallback):
 class Scalars(TrainerCallback):
     """Writes a TensorBoard file: figures only, never a text.
 
-    TensorBoard's own writer opens the file anew for each record, in a thread of its own, where a
-    deletion that takes the run's folder away ends in a traceback. This one keeps it open.
+    TensorBoard's own writer reopens the file for each record, in a thread of its own, where a deletion
+    that removes the run's folder ends in a traceback. This one keeps the file open.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -295,4 +295,4 @@ class Scalars(TrainerCallback):
         self._file.close()
 
 
-__all__ = ["LeaveAtStep", "Loop", "News", "Scalars"]
+__all__ = ["LeaveAtStep", "Loop", "ProgressReports", "Scalars"]
