@@ -1,4 +1,4 @@
-"""What the commands that prepare, fit and evaluate do, whole nights included, and what they tell a person or a script.
+"""What the commands that prepare, fit and evaluate do, and what they tell a person or a script.
 
 Model libraries are imported inside the commands that need them: loading them takes seconds.
 """

@@ -21,17 +21,18 @@ from typing import Any
 import torch
 from peft import PeftModel
 from peft.helpers import disable_input_dtype_casting
-from transformers import EarlyStoppingCallback, PreTrainedTokenizerBase, TrainingArguments, set_seed
+from transformers import EarlyStoppingCallback, PreTrainedTokenizerBase, set_seed
 
 from engine.model.adapter_files import write_manifest
 from engine.model.loading import Placement, base_fingerprint, choose_placement, load_base, load_tokenizer
 from ledger.errors import RunCancelled
+from trainer.fitting.arguments import training_arguments
+from trainer.fitting.callbacks import LeaveAtStep, Scalars
 from trainer.fitting.checkpoints import checkpoint_to_resume
 from trainer.fitting.instruments import library_versions, peak_memory, training_log
-from trainer.fitting.loop import LeaveAtStep, Loop, Scalars
+from trainer.fitting.loop import Loop
 from trainer.fitting.lora_training import keep_differentiable, pack_if_possible, trained, with_lora
 from trainer.fitting.preflight import (
-    CHECKPOINTS_KEPT,
     check_disk,
     check_finite,
     check_gradients,
@@ -194,7 +195,12 @@ class _Fitting:
         pad_id = int(self.tokenizer.pad_token_id or 0)
         loop = Loop(
             model=adapted,
-            args=self._arguments(),
+            args=training_arguments(
+                self.recipe,
+                self.placement,
+                output_dir=self.work_dir / "checkpoints",
+                accumulation_steps=self.processes.share_of(self.recipe.accumulation_steps),
+            ),
             train_dataset=train,
             eval_dataset=validation,
             data_collator=pack if packed else partial(pad, pad_id=pad_id),
@@ -216,40 +222,6 @@ class _Fitting:
     def _asked_to_leave(self) -> bool:
         """Tell whether any process was asked to leave: all leave together, or the others would wait."""
         return self.processes.any(self.leaving())
-
-    def _arguments(self) -> Any:
-        recipe = self.recipe
-        arguments = TrainingArguments(
-            output_dir=str(self.work_dir / "checkpoints"),
-            num_train_epochs=recipe.epochs,
-            learning_rate=recipe.learning_rate,
-            lr_scheduler_type="cosine",
-            warmup_steps=recipe.warmup_share,  # below 1, transformers takes it as a share
-            per_device_train_batch_size=recipe.batch_size,
-            gradient_accumulation_steps=self.processes.share_of(recipe.accumulation_steps),
-            average_tokens_across_devices=False,  # the loop counts them itself
-            ddp_find_unused_parameters=False,  # every LoRA matrix takes part in every batch
-            max_grad_norm=recipe.max_grad_norm,
-            eval_strategy="epoch",
-            save_strategy="epoch",
-            save_total_limit=CHECKPOINTS_KEPT,
-            load_best_model_at_end=True,
-            metric_for_best_model="eval_loss",
-            greater_is_better=False,
-            logging_steps=1,
-            logging_nan_inf_filter=False,  # it would log a loss that is not a number as 0
-            seed=recipe.seed,
-            data_seed=recipe.seed,
-            report_to=list(recipe.trackers) or "none",
-            disable_tqdm=True,
-            remove_unused_columns=False,
-            use_cpu=self.placement.device == "cpu",
-            fp16=self.placement.dtype == torch.float16 and self.placement.device == "cuda",
-            log_level="error",
-        )
-        # More than one GPU would be wrapped in DataParallel, which splits rows; a packed batch has one.
-        arguments._n_gpu = min(arguments.n_gpu, 1)
-        return arguments
 
     def _train(self, loop: Loop, adapted: PeftModel, checkpoint: Path | None) -> None:
         if checkpoint is None:
