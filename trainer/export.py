@@ -26,10 +26,10 @@ def export_dataset(
 ) -> dict[str, int]:
     """Write ``<part>.jsonl`` for each part into ``destination``; return the examples in each.
 
-    Each file appears whole or not at all; one that is there already is replaced.
+    Each file appears whole or not at all, and replaces one of its name.
 
     Raises:
-        DatasetError: ``dataset`` is no dataset directory, a line in it is broken, the form is
+        DatasetError: ``dataset`` is not a dataset directory, a line in it is broken, the form is
             unknown, or ``destination`` is the dataset itself or cannot be written.
     """
     if form not in FORMS:
@@ -46,10 +46,10 @@ def export_dataset(
 
 
 def examples(file: Path) -> Iterator[list[dict[str, Any]]]:
-    """Yield for each target of each line the turns up to and including it.
+    """Yield, for each target of each line, the turns up to and including it.
 
     Raises:
-        DatasetError: the file is missing, or a line is not of a dataset's form; text is not quoted.
+        DatasetError: the file is missing, or a line does not have a dataset's form; no text is quoted.
     """
     if not file.is_file():
         raise DatasetError(f"The dataset has no {file.name} ({file}); make it anew with `prepare`.")
@@ -72,7 +72,7 @@ def _turn(raw: dict[str, Any]) -> dict[str, Any]:
     turn = {"role": raw["role"], "content": raw["content"]}
     if turn["role"] not in _SHAREGPT_ROLES or not isinstance(turn["content"], str):
         raise ValueError("no turn")
-    f"{turn['content']}{raw.get('name')}".encode()  # refuses half a surrogate: no file holds it
+    f"{turn['content']}{raw.get('name')}".encode()  # raises for half a surrogate pair, which no file can hold
     return turn | ({"name": raw["name"]} if raw.get("name") else {})
 
 
@@ -96,7 +96,7 @@ def _write(file: Path, destination: Path, form: Callable[[list[dict[str, Any]]],
 def as_alpaca(turns: list[dict[str, Any]]) -> dict[str, Any]:
     """Return instruction (the system turn), input (everything said since, as lines) and output.
 
-    Alpaca has no roles: what the assistant's chair said earlier leads with its name, or "You".
+    Alpaca has no roles, so an earlier turn of the assistant starts with its name, or with "You".
     """
     said = turns[:-1]
     system = [turn["content"] for turn in said if turn["role"] == "system"]

@@ -1,7 +1,7 @@
-"""How a night is stopped from outside: cancelled for good, or left for the next start to go on with.
+"""How a night is stopped from outside: cancelled for good, or left for the next start to resume.
 
 SIGINT cancels (the bot sends it, and so does Ctrl-C). SIGTERM, or the end of the program that started this
-one, leaves: the run stays open and its resume point on disk. Knows processes and threads, no ledger.
+one, leaves: the run stays open, and its checkpoint on disk. Knows processes and threads, no ledger.
 """
 
 from __future__ import annotations
@@ -22,36 +22,36 @@ from ledger.errors import RunCancelled
 STOPPED = "The night was stopped; what serves goes on serving."
 LEFT = "The night was interrupted; the next start goes on from where it was."
 GRACE_SECONDS = 1.0
-"""How long cancelled work may take to notice; loading a model or drawing a reply cannot be interrupted."""
+"""How long cancelled work may take to notice. Loading a model may take minutes and cannot be interrupted, and
+somebody who presses Ctrl-C should not wait for it."""
 LEAVE_SECONDS = 10.0
-"""The same for a night that is left: an update of the weights may end, and its checkpoint be written."""
+"""The same for a night that is left: enough to finish an update of the weights and write its checkpoint."""
 _LOOK_SECONDS = 0.1
 _PARENT_SECONDS = 0.5
 
 T = TypeVar("T")
 abandoned: list[threading.Thread] = []
-"""Threads whose work was given up while it could not be interrupted; see :func:`leave_process`."""
+"""Threads that still do work which could not be interrupted; see :func:`leave_process`."""
 
 
 @dataclass(slots=True)
 class Stop:
-    """Whether somebody cancelled the night, or it has to be left for now."""
+    """Whether somebody cancelled the night, or asked it to leave for now."""
 
     cancelled: threading.Event = field(default_factory=threading.Event)
     leaving: threading.Event = field(default_factory=threading.Event)
 
     def __call__(self) -> bool:
-        """Tell whether to stop, for whichever reason."""
+        """Tell whether to stop, for either reason."""
         return self.cancelled.is_set() or self.leaving.is_set()
 
 
 @contextmanager
 def stoppable(*, with_parent: bool = False) -> Iterator[Stop]:
-    """Give what tells whether a signal came; a second SIGINT ends the process.
+    """Yield what tells whether a signal came; a second SIGINT ends the process.
 
-    A second SIGTERM changes nothing: the system and the bot may each send one, and a checkpoint is being
-    written. ``with_parent`` leaves when the program that started this one is gone, however that one
-    ended.
+    A second SIGTERM changes nothing: the system and the bot may each send one, while a checkpoint is being
+    written. ``with_parent`` also leaves when the program that started this one has ended, in whatever way.
     """
     stop = Stop()
     means = {signal.SIGINT: stop.cancelled, signal.SIGTERM: stop.leaving}
@@ -89,11 +89,11 @@ async def in_thread(
 ) -> T:
     """Return what ``work`` returns, done in a thread of its own while the event loop stays awake.
 
-    Work that is cancelled, or left, and does not notice by itself is given up: the thread goes on until
-    the process ends, and nobody waits for it.
+    Work that does not notice in time that it was asked to stop is abandoned: its thread runs until the
+    process ends, and nobody waits for it.
 
     Raises:
-        RunCancelled: it was given up.
+        RunCancelled: the work was abandoned.
     """
     loop = asyncio.get_running_loop()
     done: asyncio.Future[T] = loop.create_future()
@@ -104,18 +104,19 @@ async def in_thread(
         if error is not None:
             done.set_exception(error)
         else:
-            done.set_result(result)  # type: ignore[arg-type]  # what the work gave, whatever that is
+            done.set_result(result)  # type: ignore[arg-type]  # None may be the result, so it cannot mean "none yet"
 
     def run() -> None:
         result: T | None = None
         failure: BaseException | None = None
         try:
             result = work()
-        except BaseException as error:  # noqa: BLE001 - handed over to whoever waits
+        except BaseException as error:  # noqa: BLE001 - raised again where the result is awaited
             failure = error
-        if not loop.is_closed():
+        if not loop.is_closed():  # work that was abandoned may end after the night
             loop.call_soon_threadsafe(settle, result, failure)
 
+    # A daemon, and no executor: the interpreter would wait for an executor's threads at its end.
     thread = threading.Thread(target=run, name="night-work", daemon=True)
     thread.start()
     patience = _Patience(loop.time, cancelled, leaving)
@@ -128,7 +129,7 @@ async def in_thread(
 
 
 class _Patience:
-    """Counts how long work that was asked to stop has gone on."""
+    """Measures how long work has gone on since it was asked to stop."""
 
     def __init__(
         self, seconds: Callable[[], float], cancelled: Callable[[], bool], leaving: Callable[[], bool]
@@ -137,9 +138,10 @@ class _Patience:
         self._since: dict[str, float] = {}
 
     def is_over(self) -> bool:
-        asked = (("cancelled", self._cancelled, GRACE_SECONDS), ("left", self._leaving, LEAVE_SECONDS))
-        for name, told, grace in asked:
-            if told():
+        """Tell whether the work took longer than it may."""
+        ways = (("cancelled", self._cancelled, GRACE_SECONDS), ("left", self._leaving, LEAVE_SECONDS))
+        for name, asked, grace in ways:
+            if asked():
                 since = self._since.setdefault(name, self._seconds())
                 if self._seconds() - since >= grace:
                     return True
@@ -147,9 +149,10 @@ class _Patience:
 
 
 def leave_process(code: int) -> int:
-    """Return ``code``, or end the process with it at once where a thread still works on what was given up.
+    """Return ``code``, or end the process with it at once where an abandoned thread still works.
 
-    An interpreter that ends in the ordinary way takes libraries down under such a thread, which may crash.
+    An interpreter that ends in the ordinary way tears libraries down under such a thread, which may crash
+    and turn the night's exit code into a signal's.
     """
     if any(thread.is_alive() for thread in abandoned):
         sys.stdout.flush()

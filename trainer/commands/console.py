@@ -16,7 +16,7 @@ from ledger.store import Ledger
 def finish(
     options: argparse.Namespace, result: Mapping[str, Any], lines: Sequence[str], code: int = 0
 ) -> int:
-    """Tell the result as one JSON line, or as lines for people."""
+    """Print the result as one JSON line, or as lines for people; return the exit code."""
     if options.json or getattr(options, "progress", False):
         print(json.dumps(result, ensure_ascii=False, default=str), flush=True)
     else:
@@ -26,6 +26,7 @@ def finish(
 
 @asynccontextmanager
 async def ledger_of(settings: Settings, options: argparse.Namespace) -> AsyncIterator[Ledger]:
+    """Open the settings' ledger; ``--now`` sets its clock."""
     start = getattr(options, "now", None)
     clock = OffsetClock(start) if start is not None else None
     async with Ledger.open(settings.database, clock=clock, scrubbing=settings.privacy.scrub) as ledger:

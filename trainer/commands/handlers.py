@@ -1,4 +1,7 @@
-"""What each command of ``python -m trainer`` does, and what it tells a person or a script."""
+"""What the commands that prepare, fit and evaluate do, and what they tell a person or a script.
+
+Model libraries are imported inside the commands that need them: loading them takes seconds.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +30,7 @@ from trainer.stopping import Stop, leave_process, stoppable
 NICENESS = 10
 """Training gives way to the bot and the engine on the same machine."""
 LOCK_SECONDS = 30.0
-"""How long a night that a program started waits for another one of the guild to end."""
+"""How long a night that a program started waits for another night of the guild to end."""
 
 
 def handle(options: argparse.Namespace) -> int:
@@ -42,7 +45,7 @@ def handle(options: argparse.Namespace) -> int:
         require("engine", "trainer")
         os.nice(NICENESS)
         if getattr(options, "progress", False):
-            # Nothing is begun yet: a cancel ends the process at once, not behind the libraries' loading.
+            # Nothing has begun yet: a cancel ends the process at once, not after the libraries are loaded.
             signal.signal(signal.SIGINT, signal.SIG_DFL)
         from trainer.fitting.instruments import quieten_libraries
 
@@ -94,7 +97,7 @@ def _night(settings: Settings, options: argparse.Namespace) -> int:
         try:
             finish(options, outcome.as_json(), telling.outcome(outcome), outcome.exit_code)
         except BrokenPipeError:
-            sys.stdout = nobody()  # whoever watched was killed; the record is in the ledger
+            sys.stdout = nobody()  # whoever watched was killed; the ledger has the record
         return leave_process(outcome.exit_code)
 
 
@@ -118,7 +121,7 @@ def _prepare(settings: Settings, options: argparse.Namespace) -> int:
                 )
                 if await ledger.deletions.newest(guild) == known:
                     return prepared
-                # Something was deleted while it was written: it is written again, without that.
+                # Something was deleted meanwhile: the dataset is written again, without it.
                 shutil.rmtree(prepared.directory, ignore_errors=True)
 
     prepared = asyncio.run(work())
@@ -173,7 +176,7 @@ def _evaluate(settings: Settings, options: argparse.Namespace) -> int:
     for folder in (adapter, champion):
         if folder is not None and not folder.is_dir():
             raise AdapterError(f"There is no adapter folder {folder}; see: python -m trainer adapters.")
-    read_manifest(options.dataset)  # told before the base model is looked for
+    read_manifest(options.dataset)  # a broken dataset is reported before the base model is loaded
     with stoppable(with_parent=options.progress) as stop, _reporter(options) as reporter:
         found = evaluate(
             options.dataset,
@@ -202,7 +205,7 @@ def _evaluate(settings: Settings, options: argparse.Namespace) -> int:
 
 
 def _adapter_dir(settings: Settings, named: str) -> Path:
-    """Return the folder that is meant: itself, or that of a version's name."""
+    """Return the folder that ``named`` means: a path, or the folder of a version."""
     if VERSION.fullmatch(named):
         return version_folder(settings.adapters_dir, named)
     return Path(named)

@@ -1,4 +1,7 @@
-"""The commands that read and write the record: exports in and out, versions, nights."""
+"""The commands that read and write the record: exports in and out, versions, nights.
+
+None of them loads a model library, but for ``promote``, which checks the version against its base model.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Candidate, champion and bare base on the same held-out replies, with one base model in memory.
 
-``evaluate`` is what ``python -m trainer evaluate`` and the night run. Needs a dataset directory and adapter
-directories; knows no ledger and decides nothing.
+``python -m trainer evaluate`` and the night both run ``evaluate``. It needs a dataset directory and adapter
+directories; it knows no ledger and decides nothing.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ from trainer.stopping import STOPPED
 log = logging.getLogger("trainer")
 
 SHOWN = 3
-"""Replies before and after that the report shows side by side."""
+"""Replies before and after that an outcome shows side by side."""
 _CONTEXT_TURNS = 3
 _TEMPERATURES = (0.0, 0.7)
-"""Temperatures at which a probe is gone on with."""
+"""Temperatures at which the model continues a probe: its likeliest words, and a draw."""
 RECITAL_TOKENS = 28
-"""Long enough for 8 words in any language's tokens, with a start that may differ."""
+"""Long enough for 8 words in any language's tokens, even when the first few differ."""
 
 
 def evaluate(
@@ -60,17 +60,17 @@ def evaluate(
 ) -> Evaluation:
     """Score all models on the dataset's test part and on the general text, and sample replies.
 
-    With ``corpus``, what the candidate learned from, up to ``probes`` beginnings of its training replies
-    are tried on it (:mod:`trainer.judging.leakage`).
+    With ``corpus``, what the candidate learned from, it is tested with up to ``probes`` beginnings of its
+    training replies (:mod:`trainer.judging.leakage`).
 
-    A champion that was made for another base model, or was altered, is noted and left out: it could
-    not serve either.
+    A champion that was made for another base model, or was altered, is left out with a note: it could not
+    serve either.
 
     Raises:
         DatasetError: the dataset is broken or has nothing to score.
         AdapterError: the candidate is altered or was made for another base.
         ModelError: the base model cannot be loaded.
-        RunCancelled: ``cancelled`` said so.
+        RunCancelled: ``cancelled`` asked for it.
     """
     fingerprint = base_fingerprint(base.name, base.revision)
     verify(candidate, base_fingerprint=fingerprint)
@@ -105,7 +105,7 @@ def evaluate(
     replies = session.sample(sampled, contexts, max_new_tokens, seed)
     recitals = None
     if corpus is not None:
-        recitals = judge_recitals(corpus, session.go_on("candidate", tried, seed))
+        recitals = judge_recitals(corpus, session.continue_probes("candidate", tried, seed))
     return Evaluation(
         {
             name: Scores(score.conversations, score.general, _counted(replies.get(name)))
@@ -151,7 +151,7 @@ class _Session:
         self._done = self._steps = 0
 
     def expect(self, steps: int) -> None:
-        """Take note of how many examples, replies and probes there will be in all."""
+        """Note how many rows, replies and probes there will be in all."""
         self._steps = steps
 
     def score(self, names: Sequence[str], test: Sequence[Any], general: Sequence[Any]) -> dict[str, Scores]:
@@ -165,7 +165,7 @@ class _Session:
                     examples,
                     packed=self._packed,
                     pad_id=int(self._tokenizer.pad_token_id or 0),
-                    on_batch=self._tell,
+                    on_batch=self._report,
                 )
             self._done += len(examples)
             held_out = tallies[: len(test)]
@@ -187,13 +187,13 @@ class _Session:
                     max_new_tokens=max_new_tokens,
                     max_prompt_tokens=self._max_tokens,
                     seed=seed,
-                    on_batch=self._tell,
+                    on_batch=self._report,
                 )
             self._done += len(contexts)
         return found
 
-    def go_on(self, name: str, probes: Sequence[Probe], seed: int) -> list[list[str]]:
-        """Let the named model go on from each probe's beginning: once greedily, once sampled."""
+    def continue_probes(self, name: str, probes: Sequence[Probe], seed: int) -> list[list[str]]:
+        """Let the named model continue each probe's beginning: once greedily, once sampled."""
         if not probes:
             return []
         drawn = []
@@ -209,7 +209,7 @@ class _Session:
                         max_prompt_tokens=self._max_tokens,
                         temperature=temperature,
                         seed=seed,
-                        on_batch=self._tell,
+                        on_batch=self._report,
                     )
                 )
                 self._done += len(probes)
@@ -225,8 +225,8 @@ class _Session:
             self._model.set_adapter(name)
             yield
 
-    def _tell(self, done: int, of: int) -> None:
-        """Report what is done of everything that there is to do, not of this part alone."""
+    def _report(self, done: int, of: int) -> None:
+        """Report progress through the whole evaluation, not through this part alone."""
         self._check()
         step = self._done + done
         eta = self._watch.eta(step, self._steps)

@@ -36,8 +36,8 @@ def sample_replies(
 ) -> list[str]:
     """Return one reply a context (its turns up to the reply); the same seed gives the same replies.
 
-    With ``beginnings``, one a context, each reply goes on from its beginning, which is not part of what
-    is returned. Temperature 0 takes the likeliest token always.
+    With ``beginnings``, one a context, each reply continues its beginning, which is not returned. Temperature
+    0 always takes the likeliest token.
     """
     begun = beginnings or [""] * len(contexts)
     stops, marks = stop_marks(tokenizer)
@@ -50,6 +50,7 @@ def sample_replies(
             )
         ]
         ids, mask = _left_padded(prompts, int(tokenizer.pad_token_id or 0))
+        # Forked and seeded for each batch: sampling must not move the random numbers of whatever follows.
         with torch.random.fork_rng(devices=_devices(model)):
             torch.manual_seed(seed + start)
             written = cast(Any, model).generate(
@@ -61,7 +62,9 @@ def sample_replies(
                 pad_token_id=tokenizer.pad_token_id,
             )
         new = written[:, ids.shape[1] :]
-        replies += [_ended(text, marks) for text in tokenizer.batch_decode(new, skip_special_tokens=True)]
+        replies += [
+            _cut_at_marks(text, marks) for text in tokenizer.batch_decode(new, skip_special_tokens=True)
+        ]
         if on_batch is not None:
             on_batch(len(replies), len(contexts))
     return replies
@@ -88,7 +91,7 @@ def _devices(model: PreTrainedModel) -> list[torch.device]:
     return [model.device] if model.device.type == "cuda" else []
 
 
-def _ended(text: str, marks: Sequence[str]) -> str:
+def _cut_at_marks(text: str, marks: Sequence[str]) -> str:
     for mark in marks:
         text = text.split(mark, 1)[0]
     return text.strip()

@@ -1,8 +1,8 @@
-"""Which checkpoint a cut-off training run goes on from.
+"""Which checkpoint a cut-off training run resumes.
 
-transformers writes ``trainer_state.json`` last, so a folder whose state reads well is whole; one that a kill
-left half-written is removed. Its optimiser and random states are loaded with ``weights_only``: no pickled
-object is ever executed. Looks at files; loads nothing.
+transformers writes ``trainer_state.json`` last, so a folder with a readable state is whole; one that a kill
+left half-written is removed. Optimiser and random states are loaded with ``weights_only``: no pickled object
+is ever executed. Looks at files; loads nothing.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ STATE = "trainer_state.json"
 
 
 def checkpoint_to_resume(work_dir: Path, identity: dict[str, Any]) -> Path | None:
-    """Return the checkpoint to go on from; None to start afresh.
+    """Return the checkpoint to resume; None to start afresh.
 
     ``identity`` says what is fitted: data, base and recipe. Checkpoints of anything else are removed, since
-    going on from them would mix two trainings.
+    resuming them would mix two trainings.
     """
     folder, note = work_dir / "checkpoints", work_dir / IDENTITY
     text = json.dumps(identity, indent=2, sort_keys=True, default=str) + "\n"

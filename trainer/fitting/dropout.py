@@ -25,6 +25,7 @@ class ByteDropout(torch.nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         if not self.training or not self.threshold:
             return x
+        # The upper bound None lets the draw reach 2**63 - 1, so that all 64 bits are random.
         numbers = torch.empty((x.numel() + 7) // 8, dtype=torch.int64).random_(-(2**63), None)
         kept = numbers.view(torch.uint8)[: x.numel()].view(x.shape) >= self.threshold
         return x * torch.where(kept, x.new_tensor(self.scale), x.new_zeros(()))

@@ -1,7 +1,7 @@
 """Fine-tuning: a dataset directory and a base model become an adapter directory.
 
-``fit`` is what ``python -m trainer fit`` and the night run. It needs nothing but the two, so it can run
-on another machine; it knows no ledger, no guild's rules and no champion. Started several times by
+``python -m trainer fit`` and the night both run ``fit``. It needs nothing but these two, so it can run on
+another machine; it knows no ledger, no guild's rules and no champion. Started several times by
 ``torchrun``, the processes share each update, and the first alone writes.
 """
 
@@ -21,18 +21,19 @@ from typing import Any
 import torch
 from peft import PeftModel
 from peft.helpers import disable_input_dtype_casting
-from transformers import EarlyStoppingCallback, PreTrainedTokenizerBase, TrainingArguments, set_seed
+from transformers import EarlyStoppingCallback, PreTrainedTokenizerBase, set_seed
 
 from engine.model.adapter_files import write_manifest
 from engine.model.loading import Placement, base_fingerprint, choose_placement, load_base, load_tokenizer
 from ledger.errors import RunCancelled
 from ledger.process.extras import missing
+from trainer.fitting.arguments import training_arguments
+from trainer.fitting.callbacks import LeaveAtStep
 from trainer.fitting.checkpoints import checkpoint_to_resume
 from trainer.fitting.instruments import library_versions, peak_memory, training_log
-from trainer.fitting.loop import LeaveAtStep, Loop
+from trainer.fitting.loop import Loop
 from trainer.fitting.lora_training import keep_differentiable, pack_if_possible, trained, with_lora
 from trainer.fitting.preflight import (
-    CHECKPOINTS_KEPT,
     check_disk,
     check_finite,
     check_gradients,
@@ -65,14 +66,14 @@ def fit(
 ) -> FitResult:
     """Train LoRA matrices on ``dataset_dir`` and write them to ``out_dir``, which appears whole.
 
-    ``work_dir`` takes checkpoints, ``training.log``, ``metrics.json`` and TensorBoard files; a run that was
-    cut off goes on from the last whole checkpoint in it. ``fields`` are added to the manifest.
+    ``work_dir`` holds checkpoints, ``training.log``, ``metrics.json`` and TensorBoard files; a run that was
+    cut off resumes the last whole checkpoint there. ``fields`` are added to the manifest.
 
     Raises:
         DatasetError: the dataset is broken, has no usable reply, or the disk is too full.
-        ModelError: the base model cannot be loaded or trained, or what it learned is no finite number.
+        ModelError: the base model cannot be loaded or trained, or what it learned is not finite.
         ConfigurationError: a tracker is not installed.
-        RunCancelled: ``cancelled`` said so, or ``leaving`` did, which writes a checkpoint before.
+        RunCancelled: ``cancelled`` asked for it, or ``leaving`` did, which first writes a checkpoint.
     """
     check_trackers(recipe.trackers)
     manifest = read_manifest(dataset_dir)
@@ -201,7 +202,12 @@ class _Fitting:
         pad_id = int(self.tokenizer.pad_token_id or 0)
         loop = Loop(
             model=adapted,
-            args=self._arguments(),
+            args=training_arguments(
+                self.recipe,
+                self.placement,
+                output_dir=self.work_dir / "checkpoints",
+                accumulation_steps=self.processes.share_of(self.recipe.accumulation_steps),
+            ),
             train_dataset=train,
             eval_dataset=validation,
             data_collator=pack if packed else partial(pad, pad_id=pad_id),
@@ -221,50 +227,16 @@ class _Fitting:
         return loop
 
     def _asked_to_leave(self) -> bool:
-        """Tell whether any process was asked to leave: all go, or those that stay would wait."""
+        """Tell whether any process was asked to leave: all leave together, or the others would wait."""
         return self.processes.any(self.leaving())
-
-    def _arguments(self) -> Any:
-        recipe = self.recipe
-        arguments = TrainingArguments(
-            output_dir=str(self.work_dir / "checkpoints"),
-            num_train_epochs=recipe.epochs,
-            learning_rate=recipe.learning_rate,
-            lr_scheduler_type="cosine",
-            warmup_steps=recipe.warmup_share,  # below 1, transformers takes it as a share
-            per_device_train_batch_size=recipe.batch_size,
-            gradient_accumulation_steps=self.processes.share_of(recipe.accumulation_steps),
-            average_tokens_across_devices=False,  # the loop counts them itself
-            ddp_find_unused_parameters=False,  # every LoRA matrix takes part in every batch
-            max_grad_norm=recipe.max_grad_norm,
-            eval_strategy="epoch",
-            save_strategy="epoch",
-            save_total_limit=CHECKPOINTS_KEPT,
-            load_best_model_at_end=True,
-            metric_for_best_model="eval_loss",
-            greater_is_better=False,
-            logging_steps=1,
-            logging_nan_inf_filter=False,  # it tells a loss that is no number as 0
-            seed=recipe.seed,
-            data_seed=recipe.seed,
-            report_to=list(recipe.trackers) or "none",
-            disable_tqdm=True,
-            remove_unused_columns=False,
-            use_cpu=self.placement.device == "cpu",
-            fp16=self.placement.dtype == torch.float16 and self.placement.device == "cuda",
-            log_level="error",
-        )
-        # More than one GPU would be wrapped in DataParallel, which splits rows; a packed batch has one.
-        arguments._n_gpu = min(arguments.n_gpu, 1)
-        return arguments
 
     def _train(self, loop: Loop, adapted: PeftModel, checkpoint: Path | None) -> None:
         if checkpoint is None:
             loop.args.eval_on_start = True  # the bare base's figure: fresh LoRA matrices change nothing
         else:
-            log.info("going on from %s", checkpoint.name)
-        # Under autocast the matrices are cast to the base's format, which is far less than casting
-        # every layer's input up to float32: a fifth of a step on a CPU.
+            log.info("resuming %s", checkpoint.name)
+        # Under autocast the matrices are cast to the base's format, which is far less work than casting
+        # every layer's input up to float32, a fifth of a step on a CPU.
         with disable_input_dtype_casting(adapted, active=loop.autocasts):
             loop.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
         if self._asked_to_leave() and loop.state.global_step < loop.state.max_steps:
@@ -321,7 +293,7 @@ class _Fitting:
                 **fields,
             },
         )
-        # Before the adapter is there: whoever finds it finds its figures.
+        # Before the adapter appears, so that an adapter always has its figures.
         _write_whole(
             self.work_dir / "metrics.json",
             json.dumps({**result.figures(), "history": list(result.history)}, indent=2) + "\n",

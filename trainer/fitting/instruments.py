@@ -1,4 +1,4 @@
-"""What is measured and noted beside the loss: memory, library versions, ``training.log``."""
+"""What a fit records besides the loss: memory, library versions, ``training.log``."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ LIBRARIES = ("torch", "transformers", "peft", "datasets", "accelerate", "bitsand
 
 
 def peak_memory(device: str) -> int:
-    """Return bytes: CUDA memory allocated at most, or this process's largest resident size."""
+    """Return in bytes the most CUDA memory allocated, or this process's largest resident size."""
     if device == "cuda":
         return int(torch.cuda.max_memory_allocated())
     size = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return size if sys.platform == "darwin" else size * 1024
+    return size if sys.platform == "darwin" else size * 1024  # macOS counts bytes, Linux kilobytes
 
 
 def library_versions() -> dict[str, str]:
@@ -35,7 +35,7 @@ def library_versions() -> dict[str, str]:
 
 
 def quieten_libraries() -> None:
-    """Keep libraries' bars and notices off the terminal, which shows our own."""
+    """Keep libraries' bars and notices off the terminal, which shows the trainer's own."""
     disable_progress_bars()
     transformers_logging.disable_progress_bar()
     transformers_logging.set_verbosity_error()

@@ -1,4 +1,4 @@
-"""The training loop: transformers' Trainer with our loss, our validation, and news of how far it is.
+"""The training loop: transformers' Trainer with our loss, our validation, and reports of its progress.
 
 Knows a model, batches and figures; no dataset directory, no adapter directory, no ledger.
 
@@ -23,17 +23,13 @@ import torch
 from transformers import (
     PreTrainedModel,
     Trainer,
-    TrainerCallback,
-    TrainerControl,
-    TrainerState,
-    TrainingArguments,
 )
 from transformers.trainer_callback import PrinterCallback
 
 from ledger.errors import RunCancelled
-from trainer.fitting.preflight import check_loss
+from trainer.fitting.callbacks import ProgressReports
 from trainer.fitting.processes import Processes
-from trainer.progress import Reporter, StageProgress, Stopwatch
+from trainer.progress import Reporter, Stopwatch
 from trainer.scoring.batches import Batch, EncodedRow, only_first
 from trainer.scoring.perplexity import score_rows, token_losses
 from trainer.scoring.tally import Tally, total
@@ -60,7 +56,7 @@ class Loop(Trainer):
         processes: Processes,
         **arguments: Any,
     ) -> None:
-        super().__init__(**arguments, callbacks=[News(reporter, self.speed)])
+        super().__init__(**arguments, callbacks=[ProgressReports(reporter, self.speed)])
         self.validation = validation
         self.tokens = 0
         self._packed, self._pad_id = packed, pad_id
@@ -68,7 +64,7 @@ class Loop(Trainer):
         self._cancelled, self._processes = cancelled, processes
         self._watch = Stopwatch()
         self._scoring_seconds = 0.0
-        self.remove_callback(PrinterCallback)  # stdout belongs to the command's own lines
+        self.remove_callback(PrinterCallback)  # it prints to stdout, where the command's JSON goes
 
     def speed(self) -> float:
         """Return trained tokens a second, context tokens included and validation left out."""
@@ -141,7 +137,7 @@ class Loop(Trainer):
         return self._compute_dtype is not None
 
     def autocast(self) -> contextlib.AbstractContextManager[Any]:
-        """Compute in the base's number format while LoRA's own weights stay float32."""
+        """Compute in the base's number format, while LoRA's own weights stay float32."""
         if self._compute_dtype is None:
             return contextlib.nullcontext()
         return torch.autocast(self.args.device.type, dtype=self._compute_dtype)
@@ -182,76 +178,4 @@ class Loop(Trainer):
             raise RunCancelled(STOPPED)
 
 
-class News(TrainerCallback):
-    """Tells the reporter about each batch, and ``training.log`` about each logged figure."""
-
-    def __init__(self, reporter: Reporter, speed: Callable[[], float]) -> None:
-        self._reporter = reporter
-        self._speed = speed
-        self._watch = Stopwatch()
-        self._loss: float | None = None
-        self._batches = 0
-
-    def on_train_begin(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
-        self._batches = state.global_step * args.gradient_accumulation_steps
-
-    def on_substep_end(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
-        self._batches += 1
-        self._tell(args, state)
-
-    def on_step_end(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
-        # An epoch's last update may hold fewer batches than the others.
-        self._batches = state.global_step * args.gradient_accumulation_steps
-        self._tell(args, state)
-
-    def on_log(
-        self,
-        args: TrainingArguments,
-        state: TrainerState,
-        control: TrainerControl,
-        logs: dict[str, Any] | None = None,
-        **kwargs: Any,
-    ) -> None:
-        figures = {name: value for name, value in (logs or {}).items() if isinstance(value, int | float)}
-        for name in ("loss", "eval_loss"):
-            if name in figures:
-                check_loss(figures[name], state.global_step)
-        self._loss = figures.get("loss", self._loss)
-        told = " ".join(f"{name}={value:.6g}" for name, value in figures.items() if name != "total_flos")
-        log.info("step %d of %d: %s", state.global_step, state.max_steps, told)
-
-    def _tell(self, args: TrainingArguments, state: TrainerState) -> None:
-        of = state.max_steps * args.gradient_accumulation_steps
-        self._reporter(
-            StageProgress(
-                "fit",
-                self._batches,
-                of,
-                loss=self._loss,
-                tokens_per_second=self._speed(),
-                eta_seconds=self._watch.eta(self._batches, of),
-            )
-        )
-
-
-class LeaveAtStep(TrainerCallback):
-    """Ends training behind an update, with a checkpoint to go on from, when the night has to be left."""
-
-    def __init__(self, leaving: Callable[[], bool]) -> None:
-        self._leaving = leaving
-
-    def on_step_end(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
-        if self._leaving():
-            control.should_save = True
-            control.should_training_stop = True
-
-
-__all__ = ["LeaveAtStep", "Loop", "News"]
+__all__ = ["Loop"]

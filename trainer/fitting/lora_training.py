@@ -1,6 +1,6 @@
-"""A base model made ready for LoRA training: adapters put on, attention and dropout chosen.
+"""Preparing a base model for LoRA training: adding the matrices, choosing attention and dropout.
 
-Takes and gives models; reads no dataset and trains nothing.
+Takes and returns models; reads no dataset and trains nothing.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from trainer.scoring.tally import total
 log = logging.getLogger("trainer")
 
 AGREEMENT = {torch.float32: 1e-3, torch.bfloat16: 0.05, torch.float16: 0.05}
-"""Nats a token by which packed and plain attention may differ: rounding, and no more."""
+"""Nats a token by which packed and plain attention may differ: no more than rounding explains."""
 
 
 def with_lora(model: PreTrainedModel, recipe: Recipe, placement: Placement) -> PeftModel:
     """Put fresh LoRA matrices on all linear layers of ``model``, whose own weights are frozen.
 
-    LoRA's weights are float32 in any case: updates of 2e-4 would vanish in bf16's eight bits.
+    LoRA's weights are always float32: updates of 2e-4 would vanish in bf16's eight bits.
     """
     if placement.quantization == "4bit":
         model = prepare_model_for_kbit_training(
@@ -58,8 +58,8 @@ def keep_differentiable(model: Any) -> None:
     """Keep bitsandbytes from repacking 4-bit weights on a CPU for inference.
 
     With AVX-512 bf16 it does so at the first forward pass in evaluation mode, and its product over repacked
-    weights has no gradient: training after a validation would go on without an error and learn nothing in all
-    but the last layer.
+    weights has no gradient. Training after a validation would continue without an error, and only the last
+    layer would learn.
     """
     for module in model.modules():
         if hasattr(module, "support_avx512bf16_for_cpu"):
@@ -69,8 +69,8 @@ def keep_differentiable(model: Any) -> None:
 def pack_if_possible(model: PreTrainedModel, rows: Sequence[EncodedRow], *, wanted: bool) -> bool:
     """Switch ``model`` to packed attention where its losses stay the same; tell whether it did.
 
-    Tried on real rows rather than read off the model's name: an architecture with a twist of its own
-    in its attention gives other numbers, and is then trained with padding.
+    Tried on real rows instead of looked up by the model's name: an architecture whose attention differs
+    gives other numbers, and is then trained with padding.
     """
     if not wanted:
         return False

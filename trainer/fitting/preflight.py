@@ -23,7 +23,7 @@ def check_trackers(trackers: Sequence[str]) -> None:
     """Refuse experiment trackers that are not installed.
 
     Raises:
-        ConfigurationError: names the setting and the command that mends it.
+        ConfigurationError: one is missing; names the setting and the command that installs it.
     """
     for name in trackers:
         if importlib.util.find_spec(name) is None:
@@ -50,7 +50,7 @@ def check_disk(folder: Path, trained_weights: int) -> None:
 
 
 def check_finite(weights: Mapping[str, Any]) -> None:
-    """Refuse what was learned where it is no finite number: it could only answer nonsense.
+    """Refuse matrices with values that are not finite numbers: they could only answer nonsense.
 
     Raises:
         ModelError: a weight is infinite or no number.
@@ -64,12 +64,12 @@ def check_finite(weights: Mapping[str, Any]) -> None:
 
 
 def check_gradients(norms: Sequence[float]) -> None:
-    """Refuse a training whose every gradient was infinite: clipped to nothing, it changed no weight.
+    """Refuse a training of which every gradient was infinite: clipped to nothing, it changed no weight.
 
-    Single ones are ordinary in float16, where the scale of the loss is found by trying.
+    Single ones are ordinary in float16, where the scale of the loss is found by trial.
 
     Raises:
-        ModelError: none was finite.
+        ModelError: no gradient was finite.
     """
     if norms and not any(map(math.isfinite, norms)):
         raise ModelError(
@@ -79,10 +79,10 @@ def check_gradients(norms: Sequence[float]) -> None:
 
 
 def check_loss(loss: float, step: int) -> None:
-    """Refuse to go on training with a loss that is no finite number.
+    """Refuse to continue with a loss that is not a finite number.
 
     Raises:
-        ModelError: it is none.
+        ModelError: the loss is infinite or not a number.
     """
     if not math.isfinite(loss):
         raise ModelError(
@@ -93,7 +93,7 @@ def check_loss(loss: float, step: int) -> None:
 
 @contextmanager
 def exhaustion_explained(folder: Path) -> Iterator[None]:
-    """Turn memory and disk that run out while training into errors that say what to do.
+    """Turn memory or disk running out while training into an error that says what to do.
 
     Raises:
         ModelError: the GPU's memory ran out.

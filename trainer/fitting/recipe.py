@@ -65,7 +65,7 @@ class FitResult:
     placement: str
     packed: bool
     resumed_from: int
-    """The step that a cut-off run went on from; 0 when it started afresh."""
+    """The step at which a cut-off run was resumed; 0 when it started afresh."""
     history: tuple[Mapping[str, float], ...] = field(repr=False)
     """Logged figures: ``step`` with ``loss``, ``grad_norm``, ``learning_rate`` or ``eval_loss``."""
 

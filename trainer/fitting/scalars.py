@@ -14,8 +14,8 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 class Scalars(TrainerCallback):
     """Writes a TensorBoard file: figures only, never a text.
 
-    TensorBoard's own writer opens the file anew for each record, in a thread of its own, where a
-    deletion that takes the run's folder away ends in a traceback. This one keeps it open.
+    TensorBoard's own writer reopens the file for each record, in a thread of its own, where a deletion
+    that removes the run's folder ends in a traceback. This one keeps the file open.
     """
 
     def __init__(self, folder: Path) -> None:

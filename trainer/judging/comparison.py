@@ -45,11 +45,11 @@ class Evaluation:
 
     scores: dict[str, Scores]
     samples: tuple[Sample, ...] = field(repr=False)
-    """``context``, ``before`` and ``after``: members' words, for showing and not for keeping."""
+    """``context``, ``before`` and ``after``: members' words, to be shown and not to be kept."""
     notes: tuple[str, ...] = ()
     """What could not be compared, as sentences."""
     recitals: Recitals | None = None
-    """How much the candidate recites of what it learned from; None where that was not looked at."""
+    """How much the candidate recites of what it learned from; None where nobody tested that."""
 
     @property
     def reference(self) -> str:

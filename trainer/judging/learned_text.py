@@ -1,4 +1,4 @@
-"""What a run learned from, read back from the ledger for the leakage gate; kept in memory alone."""
+"""What a run learned from, read back from the ledger for the leakage gate; kept in memory only."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ CANARIES = "canaries.txt"
 
 
 async def corpus_of(ledger: Ledger, run: Run, *, data_dir: Path) -> Corpus:
-    """Return the messages that the run saw, and what of them must not come back whatever it is.
+    """Return the messages that the run saw, and which values of theirs must never come back.
 
-    Those are the secrets that the operator planted in ``data_dir``, and values that scrubbing knows but
-    did not take out, because it is switched off.
+    Those are the secrets that the operator planted in ``data_dir``, and values that scrubbing recognises
+    but did not remove, because it is switched off.
     """
     seen = await ledger.runs.messages_of(run.id)
     learned = [

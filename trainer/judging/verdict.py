@@ -1,13 +1,13 @@
 """The verdict: whether tonight's candidate may take the champion's place.
 
 A pure function of counted scores, without a model, a file or a clock, so that it can be tested to the
-last digit and replayed on old nights. It never sees a text.
+last digit and replayed on old nights. It sees no text.
 
 Why the comparison is fair: candidate and reference are scored on the very same tokens of conversations
 that neither has seen; the figure is total negative log-likelihood over total tokens, never a mean of
 means, so a short conversation cannot outweigh a long one; and chance is judged by resampling whole
 conversations (Efron and Tibshirani, "An Introduction to the Bootstrap", 1993), since replies of one
-conversation stand or fall together.
+conversation are good or bad together.
 """
 
 from __future__ import annotations
@@ -145,10 +145,10 @@ def judge(
 
 
 def with_recitals(decision: Decision, recitals: Recitals, *, max_rate: float) -> Decision:
-    """Return the decision once it is known how much the candidate recites; it may only turn to "keep".
+    """Return the decision in the light of what the candidate recites, which can only turn it to "keep".
 
-    One secret value is too much. Words of single people may come back in ``max_rate`` of the probes:
-    a reply of ten words that everybody would give to that question is no leak.
+    One secret value is too many. Single people's words may come back in ``max_rate`` of the probes: a reply
+    of ten words that everybody would give to that question is no leak.
     """
     if not recitals.probes:
         reason = "No reply that it learned is long enough to test whether it recites."

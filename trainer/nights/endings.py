@@ -1,6 +1,6 @@
-"""How a night ends: its verdict noted, its version put in place, or the run closed with a reason.
+"""How a night ends: with its verdict recorded and its version published, or closed with a reason.
 
-Writes files and the ledger's runs; orders nothing about, which is the night's own work.
+Writes files and the ledger's runs; the order of things is the night's own work.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ OPTED_OUT = "Somebody whose words this night learned from opted out meanwhile; i
 
 
 def note_verdict(outcome: Outcome, found: Evaluation, decision: Decision, *, max_rate: float) -> None:
-    """Take over what was measured and decided; ``max_rate`` is how much may be recited."""
+    """Record what was measured and decided; ``max_rate`` is how much the candidate may recite."""
     outcome.scores = {name: score.figures() for name, score in found.scores.items()}
     outcome.verdict, outcome.reasons = decision.verdict, decision.reasons
     outcome.forgetting, outcome.samples = round(decision.forgetting, 5), found.samples
@@ -44,10 +44,10 @@ def note_verdict(outcome: Outcome, found: Evaluation, decision: Decision, *, max
 def finish_version(
     folders: Folders, final: Path, outcome: Outcome, decision: Decision, history: Sequence[dict[str, float]]
 ) -> None:
-    """Add verdict, figures and report to the adapter directory and put it in its place, ``final``."""
+    """Add verdict, figures and report to the adapter directory and publish it as ``final``."""
     outcome.report, outcome.report_json = str(final / "report.md"), str(final / "report.json")
     outcome.loss_curve = str(final / "loss_curve.png")
-    if final.is_dir():  # a run that was cut off right behind this step
+    if final.is_dir():  # the run was cut off right after this step
         return
     outcome.stage = "promoted" if decision.verdict == "promote" else "kept"
     write_report(folders.fitted, outcome.facts(), history)
@@ -64,26 +64,26 @@ def finish_version(
 
 
 async def withdrawal_reason(ledger: Ledger, run_id: str) -> str:
-    """Return, as a sentence, what the run learned from and must not have; empty where nothing is."""
+    """Return in a sentence why the run must not use what it learned from; empty where it may."""
     if await ledger.deletions.is_tainted(run_id):
         return FORGOTTEN
     return OPTED_OUT if await ledger.runs.refusing(run_id) else ""
 
 
 async def stop_if_withdrawn(ledger: Ledger, run_id: str) -> None:
-    """End a night that learns from somebody who has been forgotten, or opted out, meanwhile.
+    """End a night that learns from somebody who was forgotten, or opted out, in the meantime.
 
-    The promotion itself refuses such a run in its transaction; this spares the work until then.
+    The promotion itself refuses such a run in its transaction; this saves the work until then.
 
     Raises:
-        RunCancelled: it does.
+        RunCancelled: the night learns from such a person.
     """
     if reason := await withdrawal_reason(ledger, run_id):
         raise RunCancelled(reason)
 
 
 async def close(ledger: Ledger, outcome: Outcome, stage: Literal["failed", "cancelled"], reason: str) -> None:
-    """Write down a night that did not come to a verdict; what serves goes on serving."""
+    """Record a night that came to no verdict; what serves goes on serving."""
     outcome.stage, outcome.error, outcome.samples = stage, reason, ()
     log.warning("run %s %s: %s", outcome.run, stage, reason)
     await discard_candidate(ledger, outcome.guild, outcome.run)
@@ -91,6 +91,7 @@ async def close(ledger: Ledger, outcome: Outcome, stage: Literal["failed", "canc
 
 
 async def note_who_serves(ledger: Ledger, outcome: Outcome) -> None:
+    """Record which version serves after the night, and which one a rollback returns to."""
     versions = await ledger.adapters.of_guild(outcome.guild)
     by_state = {adapter.state: adapter.version for adapter in versions}
     outcome.champion, outcome.previous = by_state.get("champion"), by_state.get("previous")

@@ -1,7 +1,7 @@
 """The night: prepare, fit, evaluate, judge, promote; each step written to the ledger as it happens.
 
 ``await Night(…).run()`` is what ``python -m trainer night`` and, through it, the schedule and
-``/train start`` run. It orders the other modules about and measures nothing itself; no Discord.
+``/train start`` run. It directs the other modules and measures nothing itself; it knows no Discord.
 """
 
 from __future__ import annotations
@@ -49,7 +49,8 @@ log = logging.getLogger("trainer")
 
 T = TypeVar("T")
 WATCH_SECONDS = 2.0
-"""How often a night looks whether something that it learns from was deleted."""
+"""How often a night checks whether something that it learns from was deleted. The promotion checks again
+in its transaction, so this only saves work."""
 
 
 class Night:
@@ -70,9 +71,9 @@ class Night:
         on_run: Callable[[str], None] = lambda run: None,
         lock_seconds: float = 0.0,
     ) -> None:
-        """``cancelled`` ends the night for good; ``leaving`` leaves it for the next start to go on with.
+        """``cancelled`` ends the night for good; ``leaving`` leaves it for the next start to resume.
 
-        ``lock_seconds`` is how long another night of this guild is waited for.
+        ``lock_seconds`` is how long to wait for another night of this guild.
         """
         self._ledger, self._plan, self._guild = ledger, plan, guild_id
         self._trigger, self._sampled = trigger, sampled_replies
@@ -87,11 +88,11 @@ class Night:
     async def run(self) -> Outcome:
         """Run the night to its end, whatever that is.
 
-        What is deleted while it learns from it ends that beginning; the night begins again at once,
-        without those who took something back, so that nobody can stop everybody's learning.
+        A deletion of something that the night learns from ends this attempt. The night begins again at
+        once and leaves out whoever took something back, so that no member can stop everybody's learning.
 
         Raises:
-            NightBusy: another night of this guild is under way; nothing was changed.
+            NightBusy: another night of this guild is running; nothing was changed.
         """
         began = time.monotonic()
         path = night_lock_path(self._plan.data_dir, self._guild)
@@ -122,7 +123,7 @@ class Night:
         except RunCancelled as stopped:
             if self._leaving() and not self._cancelled() and not self._withdrawn:
                 outcome.stage, outcome.error = "paused", LEFT
-                return outcome  # with its checkpoints: the next start goes on from them
+                return outcome  # its checkpoints stay, for the next start
             await self._close(run, outcome, "cancelled", str(stopped))
         except NightschoolError as error:
             await self._close(run, outcome, "failed", str(error))
@@ -132,7 +133,7 @@ class Night:
         except Exception as error:
             # The text of a stranger's exception may quote a message; the type cannot.
             await self._close(run, outcome, "failed", f"{type(error).__name__}; its traceback is on stderr.")
-            if not outcome.withdrawn:  # else a library stumbled over files that a deletion took away
+            if not outcome.withdrawn:  # else a library stumbled over files that a deletion had removed
                 raise
         finally:
             watch.cancel()
@@ -141,7 +142,7 @@ class Night:
         return await self._ended(outcome)
 
     async def _watch(self, run_id: str) -> None:
-        """Notice, while a model learns, that something it learns from was deleted."""
+        """Notice while a model learns that something it learns from was deleted."""
         while not self._withdrawn:
             await asyncio.sleep(WATCH_SECONDS)
             self._withdrawn = await self._ledger.deletions.is_tainted(run_id)
@@ -149,7 +150,7 @@ class Night:
     async def _close(
         self, run: Run, outcome: Outcome, stage: Literal["failed", "cancelled"], reason: str
     ) -> None:
-        """Close the run; whatever went wrong with a run that saw something deleted went wrong by that."""
+        """Close the run. If something that it saw was deleted, that is the reason for whatever went wrong."""
         taken_back = await withdrawal_reason(self._ledger, run.id)
         if taken_back and not self._cancelled():
             stage, reason, outcome.withdrawn = "cancelled", taken_back, True
@@ -160,7 +161,7 @@ class Night:
         await close(self._ledger, outcome, stage, reason)
 
     async def _ended(self, outcome: Outcome) -> Outcome:
-        # A deletion that came while the night wrote files: whatever it wrote since goes now.
+        # A deletion may have come while the night wrote files: what it wrote since is deleted now.
         await self._forgetting.sweep()
         await note_who_serves(self._ledger, outcome)
         drop_old_datasets(self._plan.datasets_dir, self._guild)
@@ -189,7 +190,7 @@ class Night:
         await self._settle(run, candidate, decision, outcome)
 
     async def _work(self, work: Callable[[], T]) -> T:
-        """Do what takes long in a thread that a cancel need not wait for."""
+        """Do slow work in a thread that a cancel does not wait for."""
         return await in_thread(work, cancelled=self._given_up, leaving=self._leaving)
 
     def _report(self, stage: NightStage, step: int, steps: int) -> None:
@@ -205,10 +206,10 @@ class Night:
         return self._given_up() or self._leaving()
 
     async def _prepare(self, run: Run, folders: Folders, outcome: Outcome) -> bool:
-        """Write the dataset; True when there is too little in it and the night is over.
+        """Write the dataset; True when too little is new and the night is over.
 
-        What is deleted while it is written: it is written again, without that. From the second time
-        on, those who took it back are left out, or somebody who goes on deleting would hold it up.
+        After a deletion of something in it, it is written again. From the second time on whoever took
+        something back is left out altogether, or a member who keeps deleting would hold the night up.
         """
         self._report("prepare", 0, 1)
         without: set[int] = set()
@@ -227,7 +228,7 @@ class Night:
             except DatasetError:
                 if await self._ledger.deletions.newest(self._guild) == known:
                     raise
-                continue  # its folder went while it was written
+                continue  # a deletion removed its folder while it was written
             self._stop_if_ending()
             outcome.counts, self._authors = prepared.counts, dict(prepared.learned_from)
             gone = await self._ledger.runs.learned_from(run.id, prepared.learned_from)
@@ -258,9 +259,9 @@ class Night:
     async def _fit(
         self, run: Run, folders: Folders, candidate: Adapter, champion: Adapter | None, outcome: Outcome
     ) -> list[dict[str, float]]:
-        """Train, or go on training, and return what was logged."""
+        """Train, or resume training, and return what was logged."""
         if not is_fitted(folders) and not Path(candidate.path).is_dir():
-            self._report("fit", 0, 1)  # the model is loaded first, which may take minutes
+            self._report("fit", 0, 1)  # before the model is loaded, which may take minutes
             fields = {
                 "guild": self._guild,
                 "run": run.id,
@@ -322,7 +323,7 @@ class Night:
         decision = await self._work(partial(decide, found, self._plan.verdict))
         decision = replace(decision, reasons=(*decision.reasons, *found.notes))
         note_verdict(outcome, found, decision, max_rate=self._plan.verdict.max_rate)
-        # Before the version is in its place: whatever cuts the night off, it is not promotable without them.
+        # Before the version is published: wherever the night is cut off, nobody can promote it without them.
         await self._ledger.adapters.set_metrics(candidate.version, outcome.metrics())
         await self._ledger.runs.advance(
             run.id,

@@ -1,4 +1,4 @@
-"""Where a night's files lie, when they are put in place, and when they go. Knows paths alone."""
+"""Where a night keeps its files, when it publishes them, and when it deletes them. Knows paths alone."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from engine.model.adapter_files import read_manifest
 from ledger.errors import AdapterError
 
 DATASETS_KEPT = 3
-"""Datasets of a guild that stay for looking into; each holds members' words, so older ones go."""
+"""Datasets of a guild that stay for inspection; each holds members' words, so older ones are deleted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class Folders:
 
     @property
     def metrics(self) -> Path:
-        """The fit's figures; they are there before the adapter is."""
+        """The fit's figures; written before the adapter, so that an adapter always has them."""
         return self.work / "metrics.json"
 
     def drop_checkpoints(self) -> None:
@@ -40,7 +40,7 @@ class Folders:
 
 
 def clear_leftovers(final: Path, run: str) -> None:
-    """Remove what another run left in a version's place: a restored database counts versions anew.
+    """Remove what another run left in a version's folder: a restored database numbers versions anew.
 
     Raises:
         OSError: it cannot be removed.
@@ -50,16 +50,16 @@ def clear_leftovers(final: Path, run: str) -> None:
     try:
         whose = read_manifest(final).fields.get("run")
     except AdapterError:
-        whose = None  # it could never be served
+        whose = None  # no engine would load it
     if whose != run:
         shutil.rmtree(final)
 
 
 def publish(fitted: Path, final: Path) -> None:
-    """Move a finished adapter directory to its version's place, where it never changes again.
+    """Move a finished adapter directory to its version's folder, where it never changes again.
 
     Raises:
-        AdapterError: the place is taken or cannot be written.
+        AdapterError: the folder exists or cannot be written.
     """
     if final.exists():
         raise AdapterError(f"{final} is there already; a version is never written twice.")

@@ -24,7 +24,7 @@ class NightPlan:
     verdict: VerdictLimits
     bot_name: str
     discord_permission: str
-    """Discord's permission to train on what came through its API; empty while there is none."""
+    """Discord's permission to train on what came through its API; empty keeps that locked."""
     min_new_replies: int
     probes: int
     """Beginnings of training replies that the candidate is tried with; 0 tries none."""

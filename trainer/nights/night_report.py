@@ -1,7 +1,7 @@
 """A night's report: ``report.md`` for people, ``report.json`` for programs, ``loss_curve.png`` for Discord.
 
-Pure writing from figures. It holds no message and no sampled reply: those quote members, and a copy in a
-report is one that forgetting somebody would not reach.
+Writes figures alone. A report holds no message and no sampled reply: those quote members, and forgetting
+somebody would not reach their copy in a report.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Runs that were cut off by a crash, a kill or a power failure: taken up again, or closed.
+"""Runs that a crash, a kill or a power failure cut off: resumed, or closed.
 
-Reads and writes the ledger's runs; trains nothing. Called with the guild's lock held, so an unfinished
-run cannot be anybody's who still lives.
+Reads and writes the ledger's runs; trains nothing. Called with the guild's lock held, so that no
+other process can still be working on an unfinished run.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _CUT_OFF = "The run was cut off before it ended; the night that followed it clos
 
 
 async def resumable(ledger: Ledger, plan: NightPlan, guild_id: int) -> Run | None:
-    """Return the guild's newest run that was cut off, if it can go on; close all others."""
+    """Return the guild's newest run that was cut off, if it can be resumed; close all others."""
     unfinished = await ledger.runs.unfinished(guild_id)
     for run in unfinished:
         folders = Folders.of(run.id, datasets_dir=plan.datasets_dir, runs_dir=plan.runs_dir)
@@ -67,7 +67,7 @@ async def _can_resume(ledger: Ledger, plan: NightPlan, run: Run, folders: Folder
 
 
 def is_fitted(folders: Folders) -> bool:
-    """Tell whether the fit of this run is done and whole on the disk, its figures included."""
+    """Tell whether the fit of this run is complete on disk, its figures included."""
     try:
         manifest = read_adapter_manifest(folders.fitted)
         verify(folders.fitted, base_fingerprint=str(manifest.fields["base_fingerprint"]))
@@ -80,9 +80,10 @@ def is_fitted(folders: Folders) -> bool:
 def recorded_decision(
     run: Run, champion: Adapter | None, candidate: Adapter, outcome: Outcome
 ) -> Decision | None:
-    """Return the verdict that a run had come to before it was cut off, and fill ``outcome`` with it.
+    """Return the verdict that a run had reached before it was cut off, and fill ``outcome`` with it.
 
-    None where there is none, or where another version serves by now: then it is judged (again).
+    None where it had reached none, or where another version serves by now: the candidate is then judged
+    against that one.
     """
     serves = champion.version if champion else None
     if run.stage != "evaluated" or serves not in (run.champion, candidate.version):

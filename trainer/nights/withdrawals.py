@@ -1,4 +1,4 @@
-"""What was taken back while a night learned from it, and by whom.
+"""What members took back while a night learned from it, and who they are.
 
 Pure functions over deletions and the night's own list of messages; deletes nothing.
 """
@@ -10,13 +10,14 @@ from collections.abc import Iterable, Mapping
 from ledger.forgetting.deletions import Deletion
 
 BEGINNINGS = 6
-"""How often a night may begin in all; each time without those who took something back before."""
+"""How often a night may begin in all, each time without those who took something back before; a beginning
+may cost a whole fit."""
 
 
 def reaches(deletion: Deletion, authors: Mapping[int, int]) -> bool:
     """Tell whether the deletion concerns a night that learned from ``authors``: message ids to people.
 
-    Of a channel or a server that goes, the list does not tell which messages those are.
+    For a deleted channel or server it is always true: the list does not say where a message was.
     """
     if deletion.kind == "person":
         return not set(deletion.subject).isdisjoint(authors.values())

@@ -28,7 +28,7 @@ MINUTE_MS = 60_000
 
 
 class TooFewNew(DatasetError):
-    """A guild with fewer new replies than a night needs; ``counts`` says what there is."""
+    """The guild has fewer new replies than a night needs; ``counts`` says what there is."""
 
     def __init__(self, message: str, counts: dict[str, Any]) -> None:
         super().__init__(message)
@@ -56,12 +56,12 @@ class Prepared:
     directory: Path
     counts: dict[str, Any]
     learned_from: tuple[tuple[int, int], ...] = field(repr=False)
-    """(message id, author id) of every message in it, as a target or as context."""
+    """(message id, author id) of every message in the dataset, as a target or as context."""
 
 
 @dataclass(frozen=True, slots=True)
 class Material:
-    """What a guild's night can be made of, read from the ledger at one moment."""
+    """What a guild's night can learn from, read from the ledger at one moment."""
 
     guild_id: int
     guild_name: str
@@ -70,7 +70,7 @@ class Material:
     channels: dict[int, str]
     names: dict[int, str]
     seen: frozenset[int]
-    """Messages that an earlier night has looked at."""
+    """Messages that an earlier night had in its dataset."""
 
 
 async def gather(
@@ -82,17 +82,17 @@ async def gather(
     stop: Callable[[], bool] = lambda: False,
     on_progress: Callable[[int, int], None] = lambda done, of: None,
 ) -> Material:
-    """Read what the ledger holds of one guild; nothing of the people in ``without`` is learned from."""
+    """Read what the ledger holds of one guild; the rules leave out the people in ``without``."""
     channels = await ledger.channels.of_guild(guild_id)
     stored = await ledger.messages.of_guild(guild_id)
 
     def as_stored_today() -> list[Message]:
-        # Stored texts were scrubbed by the rules of their day; today's may know more.
+        # Stored texts were scrubbed by the rules of their day; today's rules may find more.
         found = []
         for index, message in enumerate(stored):
             if index % 500 == 0:
                 if stop():
-                    break  # given up: nobody looks at the rest
+                    break  # abandoned: nobody will read the rest
                 on_progress(index, 2 * len(stored))
             found.append(replace(message, content=ledger.messages.as_stored(message.content)))
         return found
@@ -115,7 +115,7 @@ async def gather(
 
 
 def _ignored(channels: Sequence[Channel]) -> frozenset[int]:
-    """Return the channels that an admin does not want learned from, with their threads."""
+    """Return the channels that an admin closed to learning, with their threads."""
     own = {channel.id for channel in channels if channel.mode == "ignore"}
     return frozenset(own | {channel.id for channel in channels if channel.parent_id in own})
 
@@ -139,7 +139,7 @@ def arrange(material: Material, limits: DatasetLimits, *, bot_name: str) -> tupl
     )
     left_out += parts.left_out
     targets = {number for talk in talks for number in _targets(talk)}
-    # Only what is in tonight's parts counts as new: what is too old or a duplicate will never be seen.
+    # Only what is in tonight's parts counts as new: what is too old or a duplicate would count every night.
     chosen = {n for part in (parts.train, parts.val, parts.test) for talk in part for n in _targets(talk)}
     answerless = len(kept) - len(targets)
     counts = {
@@ -198,12 +198,12 @@ async def prepare(
     stop: Callable[[], bool] = lambda: False,
     on_progress: Callable[[int, int], None] = lambda done, of: None,
 ) -> Prepared:
-    """Write tonight's dataset of ``guild_id`` to ``directory``, replacing one that is there.
+    """Write tonight's dataset of ``guild_id`` to ``directory``, replacing an older one.
 
     Raises:
         TooFewNew: fewer than ``min_new_replies`` replies are new since the last night.
         DatasetError: there is no usable reply, or the directory cannot be written.
-        RunCancelled: ``stop`` said so.
+        RunCancelled: ``stop`` asked for it.
     """
     material = await gather(
         ledger,

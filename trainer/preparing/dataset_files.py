@@ -46,6 +46,7 @@ def read_manifest(directory: Path) -> dict[str, Any]:
 
 
 def sha256(path: Path) -> str:
+    """Return the file's SHA-256, 64 hexadecimal digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -83,7 +84,7 @@ def _checked(line: str, path: Path, number: int) -> dict[str, Any]:
 
 
 def write_dataset(directory: Path, parts: Split, manifest: dict[str, Any]) -> None:
-    """Write the three parts and their manifest, replacing a dataset that is there.
+    """Write the three parts and their manifest, replacing an older dataset.
 
     Written beside ``directory`` and renamed: a directory of that name is always whole.
 
@@ -93,7 +94,7 @@ def write_dataset(directory: Path, parts: Split, manifest: dict[str, Any]) -> No
     unfinished = directory.with_name(f"{directory.name}.unfinished")
     try:
         shutil.rmtree(unfinished, ignore_errors=True)
-        unfinished.mkdir(parents=True, mode=0o700)
+        unfinished.mkdir(parents=True, mode=0o700)  # members' words: for this user alone
         files = {
             f"{name}.jsonl": _write_part(unfinished / f"{name}.jsonl", talks)
             for name, talks in (("train", parts.train), ("val", parts.val), ("test", parts.test))
@@ -119,6 +120,7 @@ def _write_part(path: Path, talks: Sequence[Talk]) -> dict[str, Any]:
                 lines += 1
                 replies += window.replies
         file.flush()
+        # The rename below must not reach the disk before the lines do.
         os.fsync(file.fileno())
     return {"sha256": sha256(path), "lines": lines, "targets": replies}
 

@@ -2,7 +2,7 @@
 
 Pure functions over windows. The newest conversations test, those before them validate, the rest
 trains: the figure that decides is about days that the adapter has not seen. Replies of one
-conversation never stand on two sides, nor do replies that say nearly the same.
+conversation never end up in two parts, nor do replies that say nearly the same.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ MIN_WORDS = 6
 """Shorter replies ("yes, thanks") recur among people who never read each other; they stay."""
 SHINGLE_WORDS = 3
 SIMILAR = 0.7
-"""Jaccard similarity of word triples from which two replies count as the same; a forwarded text with a
-few words changed stays above it."""
+"""Jaccard similarity of word triples from which two replies count as the same; a forwarded text with a few
+words changed stays above it."""
 
 _WORDS = re.compile(r"\w+")
 """Splits at apostrophes, unlike :mod:`ledger.shingles`: another pattern would draw another split."""
@@ -83,7 +83,7 @@ def split(
 
 
 def _newest(talks: Sequence[Talk], count: int, max_replies: int) -> tuple[list[Talk], list[Talk]]:
-    """Take the newest ``count`` conversations (at least one) off, fewer when they hold too many replies."""
+    """Split off the newest ``count`` conversations (at least one), fewer when they hold too many replies."""
     cut, replies = len(talks), 0
     for index in range(len(talks) - 1, max(len(talks) - max(count, 1), 0) - 1, -1):
         replies += talks[index].replies
@@ -96,7 +96,10 @@ def _newest(talks: Sequence[Talk], count: int, max_replies: int) -> tuple[list[T
 def _ended_before(
     talks: Sequence[Talk], later: Sequence[Talk], embargo_ms: int, left_out: Counter[str]
 ) -> list[Talk]:
-    """Leave out what had not ended ``embargo_ms`` before the first of ``later`` began."""
+    """Leave out what had not ended ``embargo_ms`` before the first of ``later`` began.
+
+    Otherwise one part could continue what the other holds: people return to a topic within the hour.
+    """
     if not later:
         return list(talks)
     limit = later[0].started_at - embargo_ms
@@ -111,14 +114,14 @@ def _capped(talks: Sequence[Talk], max_replies: int, left_out: Counter[str]) -> 
         replies += talk.replies
         if replies > max_replies and kept:
             left_out[TOO_OLD] += talk.replies
-            replies = max_replies
+            replies = max_replies  # a shorter, older conversation must not fill the gap
         else:
             kept.append(talk)
     return kept[::-1]
 
 
 class _Seen:
-    """The word triples of what is learned from, to tell what a held-out reply repeats."""
+    """The word triples of replies to learn from, by which a held-out reply that repeats one is found."""
 
     def __init__(self, talks: Iterable[Talk]) -> None:
         self._holders: dict[int, list[int]] = {}
@@ -144,7 +147,7 @@ class _Seen:
         return replace(talk, windows=tuple(window for window in windows if window.targets))
 
     def knows(self, text: str) -> bool:
-        """Tell whether a text was seen that shares enough of its word triples with this one."""
+        """Tell whether some text that was added shares enough of its word triples with this one."""
         triples = shingles(text)
         shared: Counter[int] = Counter()
         for triple in triples:
@@ -163,7 +166,7 @@ def _texts(talk: Talk) -> Iterator[str]:
 
 
 def shingles(text: str) -> set[int]:
-    """Return the hashes of the text's word triples; none for a short text, which may recur by chance."""
+    """Return the hashes of the text's word triples; none for a short text, which recurs by chance."""
     words = _WORDS.findall(text.casefold())
     if len(words) < MIN_WORDS:
         return set()

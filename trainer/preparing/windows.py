@@ -1,7 +1,7 @@
-"""From a conversation to training examples: windows, and in each one speaker in the assistant's chair.
+"""From a conversation to training examples: windows, each with one speaker in the assistant's chair.
 
-Pure functions over records. A window repeats a few messages of the one before it as context; only
-what is new in it is learned, so that every reply is a target once.
+Pure functions over records. A window repeats a few messages of the one before it as context; only what
+is new in it is learned, so that every reply is a target exactly once.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Window:
         return replace(self, targets=tuple(target for target in self.targets if target not in targets))
 
     def as_line(self) -> dict[str, Any]:
-        """Return the object that stands in the dataset's file."""
+        """Return the object that a line of the dataset holds."""
         return {
             "messages": list(self.turns),
             "targets": list(self.targets),
@@ -58,7 +58,7 @@ def windows_of(
     guild_name: str,
     names: Mapping[int, str],
 ) -> list[Window]:
-    """Return the conversation's examples: for each window, one a speaker who answers others in it."""
+    """Return the conversation's examples: in each window, one for each speaker who answers others."""
     found: list[Window] = []
     for context, new in _cut(conversation.messages, max_messages, overlap_messages):
         fresh = {message.id for message in new}
@@ -89,13 +89,13 @@ def windows_of(
 def _cut(
     messages: Sequence[Message], max_messages: int, overlap: int
 ) -> Iterator[tuple[Sequence[Message], Sequence[Message]]]:
-    """Yield (context, new messages); a new part never begins in the middle of one person's turn."""
+    """Yield (context, new messages); no part begins in the middle of one person's turn."""
     overlap = min(overlap, max_messages - 1)
     start = 0
     while start < len(messages):
         context = messages[max(0, start - overlap) : start]
         end = min(start + max_messages - len(context), len(messages))
-        reach = end + max_messages  # somebody who goes on without end is cut all the same
+        reach = end + max_messages  # somebody who never stops talking is cut all the same
         while end < min(len(messages), reach) and messages[end].author_id == messages[end - 1].author_id:
             end += 1
         yield context, messages[start:end]

@@ -1,4 +1,4 @@
-"""Encoded rows to batches: laid end to end without padding, or padded to the longest; same losses.
+"""Encoded rows to batches: end to end without padding, or padded to the longest; the losses are the same.
 
 Pure functions over token ids. Either way a batch says at which positions the next token is scored, and
 the model projects onto its vocabulary there alone: of a chat window most tokens are context, and the
@@ -62,7 +62,7 @@ def pad(rows: Sequence[Mapping[str, Any]], *, pad_id: int) -> Batch:
 
 
 def _predicts(row: Mapping[str, Any]) -> list[bool]:
-    """Mark the positions before the scored ones; a first token is predicted from nowhere."""
+    """Mark the positions before the scored ones; nothing predicts a first token."""
     return [*row["scored"][1:], False]
 
 

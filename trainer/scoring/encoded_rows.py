@@ -1,7 +1,7 @@
 """A dataset directory as encoded rows: what ``fit`` and ``evaluate`` train on and score.
 
-The lines are read here and handed to ``datasets`` in memory: its own readers leave copies of members'
-words in a cache outside of the data folder, where no deletion would find them.
+The lines are read here and passed to ``datasets`` in memory: its own readers leave copies of members'
+words in a cache outside the data folder, where no deletion would find them.
 """
 
 from __future__ import annotations

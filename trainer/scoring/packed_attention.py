@@ -52,6 +52,7 @@ def packed_attention(
         raise ModelError(
             "This base model sees fewer tokens at once than an example has: lower [training] max_tokens."
         )
+    # Grouped-query attention: several heads share a key, and plain matrix products need a copy for each.
     groups = query.shape[1] // key.shape[1]
     if groups > 1:
         key, value = key.repeat_interleave(groups, dim=1), value.repeat_interleave(groups, dim=1)

@@ -105,7 +105,7 @@ def by_conversation(tallies: Sequence[Tally], rows: Sequence[EncodedRow]) -> lis
 def general_rows(tokenizer: PreTrainedTokenizerBase, *, max_tokens: int) -> list[EncodedRow]:
     """Return the shipped paragraphs of general English as rows in which every token is scored.
 
-    They have nothing to do with any guild: what a candidate loses on them, it has forgotten. They are
+    They have nothing to do with any guild, so what a candidate loses on them it has forgotten. They are
     plain text without chat roles.
     """
     paragraphs = GENERAL_TEXT.read_text(encoding="utf-8").split("\n\n")
