@@ -36,9 +36,7 @@ def step(cache: RowCache, rows: list[int]) -> None:
 def held(cache: RowCache, index: int) -> list[float]:
     """Return what a row holds where its mask is one, without the column of the next pass."""
     mask = cache.mask(1, torch.device("cpu"))[index, :-1].bool()
-    keys, values = cache.layers[1].keys, cache.layers[1].values
-    assert isinstance(keys, torch.Tensor)
-    assert isinstance(values, torch.Tensor)
+    keys, values = cache._mine[1].keys, cache._mine[1].values
     found = keys[index, 0, : cache.columns, 0][mask]
     assert torch.equal(values[index, 0, : cache.columns, 0][mask], -found)
     return [float(number) for number in found]
@@ -79,17 +77,16 @@ def test_padding_that_only_a_longer_row_needed_is_cut_off() -> None:
 def test_padding_holds_zeros_and_no_leftovers() -> None:
     cache = cache_of(0, 3)
     cache.join(cache_of(1, 70))
-    keys = cache.layers[0].keys
-    assert isinstance(keys, torch.Tensor)
+    keys = cache._mine[0].keys
     assert not keys[0, :, :67].any()
 
 
 def test_room_for_many_steps_is_made_at_once() -> None:
     cache = cache_of(0, 10)
-    before = cache.layers[0].keys
+    before = cache._mine[0].keys
     for _ in range(64):
         step(cache, [0])
-    assert cache.layers[0].keys is before, "64 steps copy nothing"
+    assert cache._mine[0].keys is before, "64 steps copy nothing"
     step(cache, [0])
-    assert cache.layers[0].keys is not before
+    assert cache._mine[0].keys is not before
     assert held(cache, 0) == wanted(0, 75)
