@@ -150,7 +150,7 @@ class Night:
     async def _close(
         self, run: Run, outcome: Outcome, stage: Literal["failed", "cancelled"], reason: str
     ) -> None:
-        """Close the run. If something that it saw was deleted, that is the reason for whatever went wrong."""
+        """Close the run; if something that it saw was deleted, that is why it went wrong."""
         taken_back = await withdrawal_reason(self._ledger, run.id)
         if taken_back and not self._cancelled():
             stage, reason, outcome.withdrawn = "cancelled", taken_back, True
