@@ -239,6 +239,17 @@ def test_no_folder_holds_more_than_a_dozen_modules() -> None:
     assert not {str(folder): count for folder, count in folders.items() if count > 12}
 
 
+def test_every_folder_names_its_modules() -> None:
+    """One line a module, "- name: what it is", in the docstring of the folder."""
+    missing = []
+    for path in (path for room in MAY_IMPORT for path in code_of(room) if path.name[0] != "_"):
+        listing = ast.get_docstring(ast.parse((path.parent / "__init__.py").read_text(encoding="utf-8"))) or ""
+        named = {name for line in re.findall(r"(?m)^- ([\w, ]+): \S", listing) for name in line.split(", ")}
+        if path.stem not in named:
+            missing.append(str(path.relative_to(ROOT)))
+    assert not missing
+
+
 def test_no_file_name_stands_in_two_rooms() -> None:
     names = Counter(path.name for room in MAY_IMPORT for path in code_of(room) if path.name[0] != "_")
     assert not {name: count for name, count in names.items() if count > 1}

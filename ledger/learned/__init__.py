@@ -1,1 +1,9 @@
-"""What was learned: nights, adapter versions, and what admins teach."""
+"""What was learned: nights, adapter versions, and what admins teach.
+
+- adapter_versions: which version serves, promotion and rollback
+- cut_off: closes runs whose process died
+- outcome: what the trainer tells the bot
+- runs: one row a night, written step by step
+- teaching: question and answer pairs that admins write
+- wording: a night's figures and endings in words
+"""

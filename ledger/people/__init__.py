@@ -1,1 +1,6 @@
-"""Guilds and the people in them: names, channels, and who agreed to be learned from."""
+"""Guilds and the people in them: names, channels, and who agreed to be learned from.
+
+- consent_history: what each member answered, and when
+- guilds: servers, their channels, and people's names
+- policy: who may be learned from, in SQL and in Python
+"""

@@ -3,6 +3,18 @@
 Pure functions over text: no network, no model, nothing stored. Each sort of value has its own file
 with the rules and their reasons; docs/scrubbing.md says how well they do. What a sentence gives away
 without such a value ("I live behind the bakery") is outside this package's reach.
+
+- accounts: payment cards and IBANs
+- addresses, street_forms: street addresses in a dozen languages
+- credentials: Discord tokens, private keys, recovery phrases
+- emails: e-mail addresses, plain or spelled out
+- folding: the plain form that rules look at
+- hosts: IP addresses
+- invitations: invite links and webhooks
+- masking: placeholders, and hiding what was found
+- passwords: in addresses and after words that name one
+- phones: phone numbers
+- tokens: access tokens and keys
 """
 
 from __future__ import annotations

@@ -1,1 +1,5 @@
-"""Phone numbers, alone and in a row."""
+"""Phone numbers.
+
+- numbers: one number, judged by libphonenumber
+- rows: several in a row without a gap
+"""
