@@ -243,7 +243,9 @@ def test_every_folder_names_its_modules() -> None:
     """One line a module, "- name: what it is", in the docstring of the folder."""
     missing = []
     for path in (path for room in MAY_IMPORT for path in code_of(room) if path.name[0] != "_"):
-        listing = ast.get_docstring(ast.parse((path.parent / "__init__.py").read_text(encoding="utf-8"))) or ""
+        listing = (
+            ast.get_docstring(ast.parse((path.parent / "__init__.py").read_text(encoding="utf-8"))) or ""
+        )
         named = {name for line in re.findall(r"(?m)^- ([\w, ]+): \S", listing) for name in line.split(", ")}
         if path.stem not in named:
             missing.append(str(path.relative_to(ROOT)))

@@ -14,7 +14,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import aiohttp
 import discord
@@ -34,6 +34,7 @@ MARK = "zebrafish-marzipan"
 """A word that nobody else says: where it turns up, a member's words are."""
 NOON = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
 BASE = "stand-in/base"
+T = TypeVar("T")
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -93,8 +94,8 @@ class StandInEngine:
             event = {"choices": [{"delta": {"content": piece}}]}
             await response.write(b"data: " + json.dumps(event).encode() + b"\n\n")
         if not self.breaks_off:
-            event = {"choices": [{"delta": {}, "finish_reason": self.finish}]}
-            await response.write(b"data: " + json.dumps(event).encode() + b"\n\n")
+            last = {"choices": [{"delta": {}, "finish_reason": self.finish}]}
+            await response.write(b"data: " + json.dumps(last).encode() + b"\n\n")
             await response.write(b"data: [DONE]\n\n")
         return response
 
@@ -201,10 +202,15 @@ class House:
     boss: simcord.MemberActor
 
     @property
+    def user(self) -> discord.ClientUser:
+        """The bot's own account."""
+        assert self.bot.user is not None
+        return self.bot.user
+
+    @property
     def me(self) -> str:
         """The bot's mention."""
-        assert self.bot.user is not None
-        return self.bot.user.mention
+        return self.user.mention
 
     async def quiet(self) -> None:
         """Wait until every question that was taken is answered."""
@@ -225,13 +231,11 @@ class House:
 
     def said(self, channel: simcord.ChannelHandle | None = None) -> list[str]:
         """Return what the bot said in a channel, oldest first."""
-        assert self.bot.user is not None
         return [m.content for m in self.last(channel)]
 
     def last(self, channel: simcord.ChannelHandle | None = None) -> list[discord.Message]:
         """Return the bot's messages in a channel, oldest first."""
-        assert self.bot.user is not None
-        return [m for m in (channel or self.general).history() if m.author.id == self.bot.user.id]
+        return [m for m in (channel or self.general).history() if m.author.id == self.user.id]
 
     async def opt_in(self, *people: simcord.MemberActor) -> None:
         """Have people say yes to being learned from, for all channels."""
@@ -348,6 +352,12 @@ def last_prompt(engine: StandInEngine) -> str:
 def content_of(body: Any) -> str:
     """Return the text in the body of a request to Discord."""
     return "" if isinstance(body, list) else str((body.get("data") or body).get("content") or "")
+
+
+def there(message: T | None) -> T:
+    """Return what has to be there."""
+    assert message is not None
+    return message
 
 
 def short(version: str) -> str:

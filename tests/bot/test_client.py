@@ -21,7 +21,7 @@ from bot.nights.schedule import MADE_UP
 from ledger.records import Message
 from ledger.settings import ScheduleSection
 from ledger.store import Ledger
-from tests.bot.house import NOON, ROOT, House, StandInEngine, open_house, settings_for, text_of, until
+from tests.bot.house import NOON, ROOT, House, StandInEngine, open_house, settings_for, text_of, there, until
 from tests.bot.wall_clock import WallClock
 from tests.conftest import FakeClock
 
@@ -94,7 +94,7 @@ def options(name: str, house: House) -> dict[str, Any]:
 def open_to_everybody(house: House) -> None:
     """Do what a server's owner can do in Discord: open every command to everybody."""
     for root in {name.split()[0] for name in CASES}:
-        command = house.env.backend.find_command(root, house.guild.id, type=1)
+        command = there(house.env.backend.find_command(root, house.guild.id, type=1))
         house.guild.set_command_permissions(int(command["id"]), {house.guild.default_role: True})
 
 
@@ -167,7 +167,7 @@ async def test_commands_of_a_server_are_refused_in_direct_messages_even_if_disco
     for name in FOR_ADMINS:
         if SOMEBODY in CASES[name].options.values():
             continue  # nobody but a member of a server can be chosen there
-        root = house.env.backend.find_command(name.split()[0], None, type=1)
+        root = there(house.env.backend.find_command(name.split()[0], None, type=1))
         root["contexts"], root["dm_permission"] = None, True
         result = await house.boss.user.slash(name, **options(name, house))
         assert text_of(result) in ("That works in a server only, not in direct messages.", ADMINS_ONLY), name

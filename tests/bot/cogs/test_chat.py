@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ from tests.bot.house import (
     open_house,
     settings_for,
     text_of,
+    there,
     until,
 )
 
@@ -54,10 +56,11 @@ async def test_nobody_is_ever_pinged_even_if_the_model_tries(house: House, engin
     ]
     assert len(sent) >= 6
     for request in sent:
-        mentions = (request.json.get("data") or request.json)["allowed_mentions"]
-        assert mentions["parse"] == []
-        assert not mentions.get("users")
-        assert not mentions.get("replied_user")
+        body = there(request.json)
+        pinged = (body.get("data") or body)["allowed_mentions"]
+        assert pinged["parse"] == []
+        assert not pinged.get("users")
+        assert not pinged.get("replied_user")
     for message in house.env.backend.messages[house.general.id].values():
         if message.author_id == house.bot.user.id:  # type: ignore[union-attr]
             assert not message.mention_everyone
@@ -161,6 +164,11 @@ async def test_an_answer_that_is_deleted_while_it_grows_is_given_up_and_not_reco
         assert "failed" not in caplog.text
 
 
+def _says(house: House, word: str) -> bool:
+    """Tell whether the bot's first message has come to a word."""
+    return bool(house.said()) and word in house.said()[0]
+
+
 async def test_an_answer_grows_while_it_is_written_and_the_event_loop_stays_free(
     tmp_path: Path, engine: StandInEngine
 ) -> None:
@@ -171,7 +179,7 @@ async def test_an_answer_grows_while_it_is_written_and_the_event_loop_stays_free
         seen = []
         for number in range(5):
             engine.step.release()
-            await until(lambda number=number: house.said() and f"word{number}" in house.said()[0])
+            await until(partial(_says, house, f"word{number}"))
             seen.append(house.said()[0])
             # Somebody else is served in between: the bot does not wait for the answer's end.
             result = await house.ben.slash(house.general, "privacy status")

@@ -6,6 +6,7 @@ import io
 import json
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import discord
 import pytest
@@ -22,7 +23,7 @@ def package(house: House, owner: int, *channels: simcord.ChannelHandle) -> bytes
     with zipfile.ZipFile(data, "w", zipfile.ZIP_DEFLATED) as zipped:
         zipped.writestr("Account/user.json", json.dumps({"id": str(owner), "username": "ann"}))
         for number, channel in enumerate(channels):
-            about = {"id": str(channel.id), "type": "GUILD_TEXT", "name": "forged name"}
+            about: dict[str, Any] = {"id": str(channel.id), "type": "GUILD_TEXT", "name": "forged name"}
             about |= {"guild": {"id": str(house.guild.id), "name": "forged guild"}}
             words = {"ID": 900 + number, "Timestamp": "2024-05-01 10:00:00", "Contents": f"{MARK} {number}"}
             zipped.writestr(f"Messages/c{channel.id}/channel.json", json.dumps(about))

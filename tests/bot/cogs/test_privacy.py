@@ -9,7 +9,7 @@ import json
 import pytest
 
 from bot.cogs import privacy
-from tests.bot.house import MARK, House, text_of
+from tests.bot.house import MARK, House, text_of, there
 
 
 async def test_nobody_is_learned_from_before_they_say_yes(house: House) -> None:
@@ -63,7 +63,7 @@ async def test_forget_me_erases_everything_from_the_disk_and_says_how_much(house
     asked = await house.ann.slash(house.general, "privacy forget-me")
     assert asked.ephemeral
     assert house.on_disk(MARK)
-    pressed = await house.ann.click(asked.response, label="Erase it all")
+    pressed = await house.ann.click(there(asked.response), label="Erase it all")
     assert "Erased: 4 messages, 1 answers to you and 1 reactions" in text_of(pressed)
     assert not house.on_disk(MARK)
     ledger = house.services.ledger

@@ -19,6 +19,7 @@ from tests.bot.house import (
     open_house,
     settings_for,
     text_of,
+    there,
     trainer_command,
     until,
 )
@@ -31,14 +32,16 @@ async def night_of(house: House, guild: Any = None, **outcome: Any) -> discord.M
     night = WatchedNight(guild_id=guild.id, trigger="test", started_at=house.services.clock.now())
     night.outcome = Outcome.from_json({**FACTS, **outcome})
     before = len(house.last(house.office))
-    await house.bot.get_cog("ReportsCog").report(night)  # type: ignore[union-attr]
+    await house.bot._reports.report(night)
     posted = house.last(house.office)[before:]
     return posted[0] if posted else None
 
 
 def labels(message: discord.Message | None) -> list[str]:
-    assert message is not None
-    return [button.label for row in message.components for button in row.children]  # type: ignore[union-attr]
+    rows = [row for row in there(message).components if isinstance(row, discord.ActionRow)]
+    return [
+        str(button.label) for row in rows for button in row.children if isinstance(button, discord.Button)
+    ]
 
 
 async def test_a_night_that_ends_is_reported_in_the_admin_channel_with_its_picture(
@@ -155,7 +158,7 @@ async def finished_night(house: House) -> tuple[Any, str]:
 
 async def owed(house: House) -> None:
     house.services.clock.advance(minutes=2)  # type: ignore[attr-defined]
-    await house.bot.get_cog("ReportsCog").deliver_owed()  # type: ignore[union-attr]
+    await house.bot._reports.deliver_owed()
 
 
 @pytest.mark.parametrize("status", [403, 503])

@@ -14,7 +14,7 @@ from bot.cogs.train import night_embed
 from bot.nights.night_embeds import COLOURS
 from bot.nights.trainer_process import WatchedNight
 from ledger.learned.outcome import Ending, Outcome
-from tests.bot.house import MARK, NOON, House, StandInEngine, open_house, settings_for, text_of, until
+from tests.bot.house import MARK, NOON, House, StandInEngine, open_house, settings_for, text_of, there, until
 
 TRAINER = """
 import json, pathlib, signal, sys, time
@@ -170,10 +170,10 @@ async def test_a_live_message_that_discord_lets_nobody_edit_any_longer_says_wher
 ) -> None:
     monkeypatch.setattr(train, "LIVE_SECONDS", 0.05)
     result = await house.boss.slash(house.general, "train start")
-    assert result.response is not None
+    response = there(result.response)
 
     def footer() -> str | None:
-        [shown] = house.env.backend.get_message(house.general.id, result.response.id).embeds
+        [shown] = house.env.backend.get_message(house.general.id, response.id).embeds
         return (
             str(shown.get("footer", {}).get("text") or "") if isinstance(shown, dict) else shown.footer.text
         )

@@ -7,7 +7,7 @@ import simcord
 from ledger.clock import to_ms
 from ledger.people.policy import declared
 from ledger.records import Message, Source
-from tests.bot.house import MARK, NOON, House, text_of
+from tests.bot.house import MARK, NOON, House, text_of, there
 
 
 async def test_the_status_names_the_versions_that_learned_from_the_member(house: House) -> None:
@@ -80,7 +80,7 @@ async def test_who_was_imported_and_never_asked_reads_where_the_words_came_from(
     assert "erases all of them now, wherever they came from" in text
     assert "I keep nothing" not in text
     asked = await house.ann.slash(house.general, "privacy forget-me")
-    await house.ann.click(asked.response, label="Erase it all")
+    await house.ann.click(there(asked.response), label="Erase it all")
     assert not house.on_disk(MARK)
     assert await kept(house, house.ann) == "none"
 

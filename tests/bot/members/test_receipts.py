@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import contextlib
 
-import discord
 import pytest
+from simcord import ResponseMessage
 
 from ledger.errors import LedgerError
-from tests.bot.house import MARK, House, text_of
+from tests.bot.house import MARK, House, text_of, there
 
 
-async def too_late(house: House, message: discord.Message | None) -> None:
+async def too_late(house: House, message: ResponseMessage | None) -> None:
     """Press where Discord has given up waiting for an answer."""
     house.env.inject_error("POST", "/interactions/*", status=404, code=10062, times=None)
     with contextlib.suppress(Exception):  # nobody was answered, which is the point
-        await house.ann.click(message, label="Erase it all")
+        await house.ann.click(there(message), label="Erase it all")
     house.env.backend.faults.clear()
 
 
@@ -75,7 +75,7 @@ async def test_a_receipt_is_sent_once_though_that_cannot_be_noted(
 async def test_somebody_who_got_their_receipt_at_once_does_not_get_it_again(house: House) -> None:
     await house.opt_in(house.ann)
     asked = await house.ann.slash(house.general, "privacy forget-me")
-    await house.ann.click(asked.response, label="Erase it all")
+    await house.ann.click(there(asked.response), label="Erase it all")
     await owed(house)
     assert await house.services.ledger.deletions.untold(since=0, until=2**62) == []
 
@@ -84,6 +84,6 @@ async def test_the_receipt_tells_what_was_erased(house: House) -> None:
     await house.opt_in(house.ann)
     await house.ann.send(house.general, "mine")
     asked = await house.ann.slash(house.general, "privacy forget-me")
-    await house.ann.click(asked.response, label="Erase it all")
+    await house.ann.click(there(asked.response), label="Erase it all")
     assert "Erased: 1 messages" in text_of(await house.ann.slash(house.general, "privacy receipt"))
     assert (await house.exported(house.ann))["forgotten"][0]["counts"]["messages"] == 1

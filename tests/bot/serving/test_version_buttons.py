@@ -14,6 +14,7 @@ from tests.bot.house import (
     House,
     short,
     text_of,
+    there,
 )
 
 
@@ -22,7 +23,7 @@ async def test_rolling_back_by_button_works_after_a_restart_of_the_bot(house: Ho
     second = await house.promoted()
     report = await night_of(house, candidate=second)
     await house.env.restart_bot(NightschoolBot(house.services))
-    pressed = await house.boss.click(report, label="Roll back")
+    pressed = await house.boss.click(there(report), label="Roll back")
     assert f"{short(first)}, 2 March serves now" in text_of(pressed)
     assert pressed.ephemeral
     assert house.services.serving.version(house.guild.id) == first
@@ -32,7 +33,7 @@ async def test_promoting_by_button_works_after_a_restart_of_the_bot(house: House
     version = await house.candidate()
     report = await night_of(house, candidate=version, stage="kept")
     await house.env.restart_bot(NightschoolBot(house.services))
-    pressed = await house.boss.click(report, label="Promote it anyway")
+    pressed = await house.boss.click(there(report), label="Promote it anyway")
     assert f"{short(version)}, 2 March serves now" in text_of(pressed)
     assert house.services.serving.version(house.guild.id) == version
 
@@ -40,7 +41,7 @@ async def test_promoting_by_button_works_after_a_restart_of_the_bot(house: House
 async def test_a_button_pressed_by_a_member_changes_nothing(house: House) -> None:
     version = await house.candidate()
     report = await night_of(house, candidate=version, stage="kept")
-    pressed = await house.ann.click(report, label="Promote it anyway")
+    pressed = await house.ann.click(there(report), label="Promote it anyway")
     assert text_of(pressed) == ADMINS_ONLY
     assert pressed.ephemeral
     assert await house.services.ledger.adapters.champion(house.guild.id) is None
@@ -50,8 +51,8 @@ async def test_a_second_press_does_not_roll_back_what_serves_meanwhile(house: Ho
     first = await house.promoted()
     second = await house.promoted()
     report = await night_of(house, candidate=second)
-    await house.boss.click(report, label="Roll back")
-    pressed = await house.boss.click(report, label="Roll back")
+    await house.boss.click(there(report), label="Roll back")
+    pressed = await house.boss.click(there(report), label="Roll back")
     assert "no longer serves" in text_of(pressed)
     assert house.services.serving.version(house.guild.id) == first
 
@@ -65,7 +66,7 @@ async def test_a_forged_button_cannot_reach_another_servers_version(house: House
     assert report is not None
     stored = house.env.backend.get_message(house.office.id, report.id)
     stored.components[0]["components"][0]["custom_id"] = f"night:{action}:{foreign}"
-    pressed = await house.boss.click(report, custom_id=f"night:{action}:{foreign}")
+    pressed = await house.boss.click(there(report), custom_id=f"night:{action}:{foreign}")
     assert "has no adapter version" in text_of(pressed)
     assert house.services.serving.version(other.id) == foreign
     assert house.services.serving.version(house.guild.id) is None
@@ -75,7 +76,7 @@ async def test_a_button_whose_version_is_gone_says_so(house: House) -> None:
     version = await house.candidate()
     report = await night_of(house, candidate=version, stage="kept")
     await house.services.ledger.adapters.mark_deleted(version)
-    pressed = await house.boss.click(report, label="Promote it anyway")
+    pressed = await house.boss.click(there(report), label="Promote it anyway")
     assert "deleted" in text_of(pressed)
 
 
@@ -84,7 +85,7 @@ async def test_a_press_counts_though_its_acknowledgement_comes_too_late(house: H
     report = await night_of(house, stage="kept", candidate=version)
     house.env.inject_error("POST", "/interactions/*", status=404, code=10062, times=None)
     with contextlib.suppress(Exception):
-        await house.boss.click(report, label="Promote it anyway")
+        await house.boss.click(there(report), label="Promote it anyway")
     champion = await house.services.ledger.adapters.champion(house.guild.id)
     assert champion is not None
     assert champion.version == version

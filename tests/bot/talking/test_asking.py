@@ -82,7 +82,7 @@ async def test_a_private_channel_is_ignored_until_an_admin_says_otherwise(house:
     hidden = discord.PermissionOverwrite(view_channel=False)
     shown = discord.PermissionOverwrite(view_channel=True)
     cellar = house.guild.create_text_channel(
-        "cellar", overwrites={house.guild.default_role: hidden, house.boss: shown, house.bot.user: shown}
+        "cellar", overwrites={house.guild.default_role: hidden, house.boss: shown, house.user: shown}
     )
     await house.ask(house.boss, "psst", channel=cellar)
     assert house.said(cellar) == []

@@ -118,7 +118,7 @@ async def test_where_the_bot_may_not_read_the_history_it_answers_the_message_alo
     house: House, engine: StandInEngine
 ) -> None:
     blind = discord.PermissionOverwrite(read_message_history=False)
-    room = house.guild.create_text_channel("room", overwrites={house.bot.user: blind})
+    room = house.guild.create_text_channel("room", overwrites={house.user: blind})
     await house.ann.send(room, "earlier")
     await house.ask(house.ann, "hello", channel=room)
     assert house.said(room) == ["Good evening."]

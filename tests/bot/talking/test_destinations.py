@@ -7,7 +7,7 @@ import discord
 import pytest
 
 from bot.talking.destinations import UnderMessage
-from tests.bot.house import House
+from tests.bot.house import House, there
 
 
 def edits(house: House) -> int:
@@ -87,6 +87,6 @@ async def test_half_an_answer_that_arrived_unheard_is_completed(
     await destination.show("Good evening")
     assert house.said() == ["Good evening"]
     posts = [each for each in house.env.http_requests if each.method == "POST" and "/messages" in each.path]
-    [request] = [each for each in posts if each.json.get("nonce")]
-    assert len(request.json["nonce"]) <= 25
-    assert request.json["enforce_nonce"]
+    [body] = [there(each.json) for each in posts if there(each.json).get("nonce")]
+    assert len(body["nonce"]) <= 25
+    assert body["enforce_nonce"]

@@ -52,7 +52,7 @@ class Paper:
 
     async def signal(self) -> None:
         self.signals += 1
-        raise discord.Forbidden(response(403), "no")
+        raise discord.Forbidden(response(403), "no")  # type: ignore[arg-type]
 
     async def withdraw(self) -> None:
         self.withdrawn = True

@@ -15,7 +15,7 @@ async def test_where_the_bot_may_not_write_the_admins_are_told_once(
     house: House, engine: StandInEngine
 ) -> None:
     mute = discord.PermissionOverwrite(send_messages=False)
-    hall = house.guild.create_text_channel("hall", overwrites={house.bot.user: mute})
+    hall = house.guild.create_text_channel("hall", overwrites={house.user: mute})
     for _ in range(2):
         await house.ask(house.ann, "hello", channel=hall)
     await until(lambda: house.said(house.office))

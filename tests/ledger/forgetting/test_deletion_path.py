@@ -281,7 +281,7 @@ async def test_a_folder_that_cannot_be_removed_keeps_nothing_else_from_being_for
     assert b"xylophone" not in house.path.read_bytes()
     assert await state(house, adapter) == "candidate", "it is not told to be deleted while a part is there"
     assert not Path(adapter.path).exists()
-    assert caplog.text.count("do it by hand") == 1
+    assert caplog.text.count("remove it by hand") == 1
     assert await forgetting.complete() == 1
     assert not dataset.exists()
     assert await state(house, adapter) == "deleted"
