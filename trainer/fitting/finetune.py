@@ -162,7 +162,7 @@ class _Fitting:
         return result
 
     def _checkpoint(self, fields: dict[str, Any]) -> Path | None:
-        """Return the checkpoint to go on from, which the main process chooses; None to start afresh."""
+        """Return the checkpoint to resume, which the main process chooses; None to start afresh."""
         step = 0
         if self.processes.is_main:
             found = checkpoint_to_resume(self.work_dir, self._identity(fields))

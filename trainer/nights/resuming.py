@@ -37,7 +37,7 @@ async def resumable(ledger: Ledger, plan: NightPlan, guild_id: int) -> Run | Non
     for run in unfinished:
         folders = Folders.of(run.id, datasets_dir=plan.datasets_dir, runs_dir=plan.runs_dir)
         if run is unfinished[-1] and await _can_resume(ledger, plan, run, folders):
-            log.info("run %s goes on from stage %s", run.id, run.stage)
+            log.info("run %s is resumed at stage %s", run.id, run.stage)
             await ledger.runs.take_up(run.id)
             return run
         folders.drop_checkpoints()
@@ -60,7 +60,7 @@ async def _can_resume(ledger: Ledger, plan: NightPlan, run: Run, folders: Folder
             for number in line["message_ids"]
         }
     except DatasetError as error:
-        log.info("run %s cannot go on: %s", run.id, error)
+        log.info("run %s cannot be resumed: %s", run.id, error)
         return False
     material = await dataset.gather(ledger, run.guild_id, discord_permission=plan.discord_permission)
     return used <= dataset.permitted(material)

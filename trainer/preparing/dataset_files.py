@@ -25,7 +25,7 @@ def read_manifest(directory: Path) -> dict[str, Any]:
     """Return the dataset's manifest after checking each file's hash.
 
     Raises:
-        DatasetError: the directory is no dataset, or a file in it was altered.
+        DatasetError: the directory is not a dataset, or a file in it was altered.
     """
     path = directory / "manifest.json"
     try:

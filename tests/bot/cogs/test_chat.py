@@ -62,7 +62,7 @@ async def test_nobody_is_ever_pinged_even_if_the_model_tries(house: House, engin
         assert not pinged.get("users")
         assert not pinged.get("replied_user")
     for message in house.env.backend.messages[house.general.id].values():
-        if message.author_id == house.bot.user.id:  # type: ignore[union-attr]
+        if message.author_id == house.bot.user.id:
             assert not message.mention_everyone
             assert message.ping_user_ids == []
 
