@@ -5,9 +5,9 @@ knows who owns an adapter, since a version's name says so, and answers nobody el
 members, no consent and no Discord. From the ledger it imports settings, errors and the form of version
 names, and opens no database.
 
-    http/         OpenAI's chat completions and vLLM's adapter calls; tokens, owners, time limits
-    generating/   many requests in one batch, each row with its own adapter and its own draw
-    model/        base models and adapters as files and tensors, shared with the trainer
-    building.py   where settings stop: the one file that makes parts of them
-    parent.py     ends the engine with the bot that started it
+- http/: OpenAI's chat completions and vLLM's adapter calls; tokens, owners, time limits
+- generating/: many requests in one batch, each row with its own adapter and its own draw
+- model/: base models and adapters as files and tensors, shared with the trainer
+- building: where settings stop: the one file that makes parts of them
+- parent: ends the engine with the bot that started it
 """

@@ -1,1 +1,13 @@
-"""From a prompt's tokens to an answer's: batches, adapters, the cache and the draw."""
+"""From a prompt's tokens to an answer's: batches, adapters, the cache and the draw.
+
+- batch: the requests that are computed together, and one step of them
+- cache: keys and values of earlier tokens, row by row
+- cached_attention: attention over that cache
+- detokenising: text from tokens as they come
+- generation: the thread that steps the batch
+- lora_bank: many adapters on one base, each row with its own
+- penalties: makes tokens likelier or less likely
+- requests: what is asked, and what is told meanwhile
+- roster: which adapters take requests, and who still uses them
+- token_sampling: draws the next token of each row
+"""

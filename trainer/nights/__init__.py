@@ -1,11 +1,10 @@
 """A guild's night, recorded step by step so that it can be resumed.
 
-night          the order of its stages
-night_plan     what it knows of the settings
-night_folders  its files
-withdrawals    what members take back meanwhile
-endings        how it ends
-resuming       nights that were cut off
-night_report   the report
-outcome        what came of it
+- night: the order of its stages
+- night_plan: what it knows of the settings
+- night_folders: its files
+- withdrawals: what members take back meanwhile
+- endings: how it ends
+- resuming: nights that were cut off
+- night_report: the report
 """

@@ -1,8 +1,8 @@
 """Encoded rows, batches, and the negative log-likelihood of tokens.
 
-encoded_rows      a dataset's lines as token ids
-batches           rows packed end to end, or padded
-packed_attention  attention that keeps packed rows apart
-perplexity        the likelihood of what people really wrote
-tally             sums of it that can be added
+- encoded_rows: a dataset's lines as token ids
+- batches: rows packed end to end, or padded
+- packed_attention: attention that keeps packed rows apart
+- perplexity: the likelihood of what people really wrote
+- tally: sums of it that can be added
 """
