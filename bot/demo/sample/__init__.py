@@ -3,6 +3,8 @@
 Three files, one per channel, in DiscordChatExporter's format, written for this project. Their source is
 ``screenplay.txt``, from which ``python -m bot.demo.sample.build`` writes them again. Nobody in it exists.
 This file only reads them: it knows nothing of Discord or of the ledger.
+
+- build: writes the exports from the screenplay
 """
 
 from __future__ import annotations
