@@ -112,8 +112,8 @@ class BackupFolder:
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
-    """One of the bot's own replies. ``content`` is empty where not all that it was made of may be kept."""
+class BotAnswer:
+    """One of the bot's own answers; ``content`` is empty unless all that it was made of may be kept."""
 
     message_id: int
     guild_id: int
@@ -129,7 +129,7 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class Reaction:
-    """One emoji that somebody put under one of the bot's replies."""
+    """One emoji that somebody put under one of the bot's answers."""
 
     message_id: int
     emoji: str

@@ -19,8 +19,8 @@ from ledger.people.guilds import Channels, Guilds, People
 from ledger.records import BackupFolder
 from ledger.sqlite.database import Reader, Writer, checkpoint, open_database, rewrite
 from ledger.sqlite.residue import has_residue
+from ledger.talk.bot_answers import BotAnswers
 from ledger.talk.messages import Messages
-from ledger.talk.replies import Replies
 
 CHECKPOINT_PAUSES = (0.05, 0.2, 0.5)
 """Seconds between attempts to empty the WAL while another process does so."""
@@ -48,7 +48,7 @@ class Ledger:
         self.messages = Messages(reader, writer, scrubbing=scrubbing)
         self.channels = Channels(reader, writer, as_stored=self.messages.as_stored)
         self.people = People(reader, writer, as_stored=self.messages.as_stored)
-        self.replies = Replies(reader, writer, clock, as_stored=self.messages.as_stored)
+        self.answers = BotAnswers(reader, writer, clock, as_stored=self.messages.as_stored)
         self.runs = Runs(reader, writer, clock)
         self.adapters = Adapters(reader, writer, clock)
         self.deletions = Deletions(reader, writer, clock)

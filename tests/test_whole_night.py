@@ -18,6 +18,7 @@ from ledger.learned.outcome import Outcome
 from ledger.settings import load_settings
 from tests.bot.house import House, _furnished, connected, short, text_of, until
 from tests.conftest import FakeClock
+from tests.looking import answers_of
 
 PERMISSION = '\n[policy]\ndiscord_permission = "granted for this test, 2026-03-02, reference 1"\n'
 SHARES = "[dataset]\ntest_share = 0.25\nvalidation_share = 0.15\n"
@@ -76,7 +77,7 @@ async def test_what_members_say_by_day_answers_them_after_the_night(
             await a_fortnight(house)
             assert await services.ledger.messages.count(house.guild.id) == 2 * TALKS_A_DAY * DAYS
             await house.ask(house.ann, QUESTION)
-            assert (await services.ledger.replies.of_guild(house.guild.id))[0].adapter_version is None
+            assert (await answers_of(services.ledger, house.guild.id))[0].adapter_version is None
 
             outcome = await the_night(services, clock, house.guild.id)
             assert outcome.stage == "promoted", outcome
@@ -96,7 +97,7 @@ async def test_what_members_say_by_day_answers_them_after_the_night(
             version = services.serving.version(house.guild.id)
             assert version == outcome.candidate
             await house.ask(house.ann, QUESTION)
-            newest = (await services.ledger.replies.of_guild(house.guild.id))[0]
+            newest = (await answers_of(services.ledger, house.guild.id))[0]
             assert newest.adapter_version == version
             assert version in await services.engine.models()
 

@@ -86,7 +86,7 @@ def _write(file: Path, destination: Path, form: Callable[[list[dict[str, Any]]],
                 out.write(json.dumps(form(turns), ensure_ascii=False) + "\n")
                 count += 1
             out.flush()
-            os.fsync(out.fileno())
+            os.fsync(out.fileno())  # before the rename: a power cut must not leave an empty file
         unfinished.replace(destination / file.name)
     finally:
         unfinished.unlink(missing_ok=True)

@@ -91,7 +91,7 @@ class JsonLines:
         }
         try:
             self._stream.write(json.dumps({"progress": line}) + "\n")
-            self._stream.flush()
+            self._stream.flush()  # a pipe is buffered in blocks, and the bot shows each line as it comes
         except BrokenPipeError:
             # Whoever watched was killed. The night does not fail of that: it notices by itself, and pauses.
             self._stream = nobody()
@@ -119,7 +119,7 @@ class Bars:
             MofNCompleteColumn(),
             TimeElapsedColumn(),
             TextColumn("[dim]{task.fields[note]}"),
-            console=Console(stderr=True),
+            console=Console(stderr=True),  # stdout holds the result
         )
         self._tasks: dict[str, TaskID] = {}
         self._progress.start()

@@ -69,8 +69,8 @@ class PrivacyCog(
         )
         embed.add_field(name="Learning from you", value=consent_text(event), inline=False)
         embed.add_field(name="Messages kept", value=kept_text(messages, self.retention_days), inline=False)
-        answers = await self.ledger.replies.asked_by(guild.id, user_id)
-        reactions = await self.ledger.replies.reactions_of(guild.id, user_id)
+        answers = await self.ledger.answers.asked_by(guild.id, user_id)
+        reactions = await self.ledger.answers.reactions_of(guild.id, user_id)
         told = f"{len(answers):,}, {len(reactions):,}"
         embed.add_field(name="Answers to you, reactions", value=told, inline=False)
         embed.add_field(

@@ -61,16 +61,16 @@ class RecorderCog(commands.Cog):
         if payload.guild_id is None or (self.bot.user and payload.user_id == self.bot.user.id):
             return
         # Only reactions to the bot's own answers are kept, and of people who agreed: the ledger sees to it.
-        await self.ledger.replies.react(payload.message_id, payload.user_id, str(payload.emoji))
+        await self.ledger.answers.react(payload.message_id, payload.user_id, str(payload.emoji))
 
     @commands.Cog.listener()
     async def on_raw_reaction_remove(self, payload: discord.RawReactionActionEvent) -> None:
-        await self.ledger.replies.unreact(payload.message_id, payload.user_id, str(payload.emoji))
+        await self.ledger.answers.unreact(payload.message_id, payload.user_id, str(payload.emoji))
 
     @commands.Cog.listener()
     async def on_raw_reaction_clear(self, payload: discord.RawReactionClearEvent) -> None:
-        await self.ledger.replies.clear_reactions(payload.message_id)
+        await self.ledger.answers.clear_reactions(payload.message_id)
 
     @commands.Cog.listener()
     async def on_raw_reaction_clear_emoji(self, payload: discord.RawReactionClearEmojiEvent) -> None:
-        await self.ledger.replies.clear_reactions(payload.message_id, str(payload.emoji))
+        await self.ledger.answers.clear_reactions(payload.message_id, str(payload.emoji))

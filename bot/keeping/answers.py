@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 import discord
 
 from ledger.clock import to_ms
-from ledger.records import Reply
+from ledger.records import BotAnswer
 from ledger.store import Ledger
 
 
@@ -29,7 +29,7 @@ async def keep_answer(
     """
     await ledger.guilds.ensure(guild.id, guild.name)
     for position, message in enumerate(messages):
-        reply = Reply(
+        reply = BotAnswer(
             message_id=message.id,
             guild_id=guild.id,
             channel_id=message.channel.id,
@@ -40,4 +40,4 @@ async def keep_answer(
             created_at=to_ms(message.created_at),
             part_of=messages[0].id if position else None,
         )
-        await ledger.replies.add(reply, read=read)
+        await ledger.answers.add(reply, read=read)

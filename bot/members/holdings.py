@@ -103,8 +103,8 @@ async def everything_about(ledger: Ledger, guild_id: int, user_id: int) -> dict[
         "user": user_id,
         "consent": [asdict(event) for event in await ledger.consent.history(guild_id, user_id)],
         "messages": [asdict(m) for m in await ledger.messages.of_author(guild_id, user_id)],
-        "replies_to_you": [asdict(r) for r in await ledger.replies.asked_by(guild_id, user_id)],
-        "reactions": [asdict(r) for r in await ledger.replies.reactions_of(guild_id, user_id)],
+        "replies_to_you": [asdict(r) for r in await ledger.answers.asked_by(guild_id, user_id)],
+        "reactions": [asdict(r) for r in await ledger.answers.reactions_of(guild_id, user_id)],
         "forgotten": [asdict(d) for d in await ledger.deletions.of_person(guild_id, user_id)],
         "runs": await ledger.runs.runs_with_author(guild_id, user_id),
     }

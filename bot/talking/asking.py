@@ -156,7 +156,7 @@ class Asking:
             return False
         if isinstance(message.reference.resolved, discord.Message):
             return message.reference.resolved.author.id == user_id
-        return await self._ledger.replies.get(answered) is not None
+        return await self._ledger.answers.get(answered) is not None
 
     async def _guild_of(self, message: discord.Message) -> int | None:
         """Return whose adapter answers; for a direct message, the only server that both are in.

@@ -160,9 +160,6 @@ class Deletions:
             "UPDATE deletions SET told_at = ? WHERE id = ?", (to_ms(self._clock.now()), deletion_id)
         )
 
-    async def of_guild(self, guild_id: int) -> list[Deletion]:
-        return await self._select("WHERE guild_id = ? ORDER BY id", (guild_id,))
-
     async def newest(self, guild_id: int) -> int:
         """Return the number of the guild's last deletion; 0 when there was none."""
         async with self._reader.execute(

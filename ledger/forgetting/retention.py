@@ -76,7 +76,7 @@ class Retention:
         now = to_ms(self._ledger.clock.now())
         before = now - self._days * DAY_MS
         messages = await self._ledger.messages.delete_older(before)
-        replies = await self._ledger.replies.delete_older(before)
+        replies = await self._ledger.answers.delete_older(before)
         datasets = self._old_datasets(before) + await self._datasets_beyond_the_ledger()
         versions = [*await self._forgetting.sweep(), *await self._old_versions(now)]
         await self._forgetting.note_beside_backups()

@@ -138,10 +138,6 @@ class Adapters:
             "UPDATE adapters SET state = 'retired' WHERE version = ? AND state = 'candidate'", (version,)
         )
 
-    async def mark_deleted(self, version: str) -> None:
-        """Note that the version's directory is gone; its number stays taken."""
-        await self._writer.execute("UPDATE adapters SET state = 'deleted' WHERE version = ?", (version,))
-
     async def get(self, guild_id: int, version: str) -> Adapter | None:
         """Return the guild's version; another guild's is not found."""
         async with self._reader.execute(

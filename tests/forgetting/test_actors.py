@@ -28,6 +28,7 @@ from tests.bot.house import (
 )
 from tests.conftest import FakeClock
 from tests.forgetting.trained import MARK, Day, day, holding, moved
+from tests.looking import deletions_of
 from trainer.builders import dataset_limits_of
 from trainer.preparing import dataset
 
@@ -101,7 +102,7 @@ async def test_names_and_words_stay_words_in_the_ledger_in_prompts_and_in_datase
         assert [m.content for m in stored[:7]] == list(NASTY_WORDS)
         # Nothing that was said ran as a command, and nobody consented by somebody else's words.
         assert await ledger.consent.consenting(house.guild.id) == {nasty.id, house.ben.id}
-        assert await ledger.deletions.of_guild(house.guild.id) == []
+        assert await deletions_of(ledger, house.guild.id) == []
         folder = await prepared(house, house.guild.id, f"g{house.guild.id}-by-hand")
         lines = [json.loads(line) for part in ("train", "val", "test") for line in _lines(folder, part)]
         for turn in (turn for line in lines for turn in line["messages"] if turn["role"] == "user"):

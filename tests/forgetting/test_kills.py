@@ -28,9 +28,10 @@ from ledger.forgetting.backups import back_up
 from ledger.forgetting.deletion_path import Forgetting
 from ledger.forgetting.deletions import Deletion, Deletions
 from ledger.forgetting.erasure import Kind
-from ledger.records import Message, Reply
+from ledger.records import BotAnswer, Message
 from ledger.store import Ledger
 from tests.conftest import FakeClock
+from tests.looking import deletions_of
 from tests.searching import holding
 
 MARK, OTHERS = "quetzalmarmalade7731", "everybody else's words"
@@ -130,8 +131,8 @@ async def _furnish(root: Path) -> None:
             for n in range(1, 61)
         )
         await ledger.messages.add(Message(500, ELSEWHERE, HALL, BEN, "", OTHERS, 1))
-        await ledger.replies.add(Reply(900, GUILD, LOUNGE, ANN, 1, f"you said {MARK}", None, 1))
-        await ledger.replies.add(Reply(901, GUILD, KITCHEN, BEN, 2, OTHERS, None, 1))
+        await ledger.answers.add(BotAnswer(900, GUILD, LOUNGE, ANN, 1, f"you said {MARK}", None, 1))
+        await ledger.answers.add(BotAnswer(901, GUILD, KITCHEN, BEN, 2, OTHERS, None, 1))
         await back_up(ledger, root / "backups")
         for guild_id, number, author in (
             (GUILD, 1, ANN),
@@ -270,7 +271,7 @@ async def restart(root: Path, case: Case) -> tuple[bool, bool]:
     async with opened(root, strict=case.strict) as (ledger, forgetting):
         unfinished = bool(await ledger.deletions.unfinished())
         await forgetting.complete()
-        deletions = await ledger.deletions.of_guild(GUILD)
+        deletions = await deletions_of(ledger, GUILD)
         await _others_are_whole(root, ledger, case, begun=bool(deletions))
         allowed = await ledger.consent.allows(GUILD, ANN, LOUNGE)
         hers = len(await ledger.messages.of_author(GUILD, ANN))
@@ -295,7 +296,7 @@ async def restart(root: Path, case: Case) -> tuple[bool, bool]:
 async def _others_are_whole(root: Path, ledger: Ledger, case: Case, *, begun: bool) -> None:
     gone = begun and case.kind == "guild"
     assert len(await ledger.messages.of_author(GUILD, BEN)) == (0 if gone else 30)
-    assert ((await ledger.replies.get(901)) is None) == gone
+    assert ((await ledger.answers.get(901)) is None) == gone
     assert len(await ledger.messages.of_guild(ELSEWHERE)) == 1
     assert await ledger.consent.allows(GUILD, BEN, KITCHEN)
     assert await ledger.consent.allows(ELSEWHERE, ANN, HALL)

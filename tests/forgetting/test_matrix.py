@@ -24,6 +24,7 @@ from ledger.settings import load_settings
 from tests.bot.house import until
 from tests.conftest import ROOT, FakeClock
 from tests.forgetting.trained import MARK, MORNING, UNASKED, Day, day, holding, moved
+from tests.looking import deletions_of
 
 Walk = Callable[[Day], Awaitable[None]]
 
@@ -204,7 +205,7 @@ async def settled(today: Day, least: int) -> None:
     await today.house.env.settle()
     deletions = today.ledger.deletions
     for _ in range(400):
-        done = await deletions.of_guild(today.guild_id)
+        done = await deletions_of(today.ledger, today.guild_id)
         if len(done) >= least and not await deletions.unfinished():
             break
         await asyncio.sleep(0.01)

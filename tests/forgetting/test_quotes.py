@@ -10,6 +10,7 @@ import pytest
 from ledger.forgetting.quotes import Quotes
 from tests.bot.house import House, open_house, settings_for, stand_in_engine
 from tests.forgetting.trained import MARK, holding
+from tests.looking import answers_of
 
 SAID = f"the spare key lies under the {MARK} pot by the shed"
 
@@ -30,7 +31,7 @@ async def house(tmp_path: Path) -> AsyncIterator[House]:
 
 async def answers(house: House) -> dict[str, int]:
     """Return the stored answers' texts, each with how often it is stored."""
-    stored = [reply.content for reply in await house.services.ledger.replies.of_guild(house.guild.id)]
+    stored = [reply.content for reply in await answers_of(house.services.ledger, house.guild.id)]
     return {text: stored.count(text) for text in stored}
 
 

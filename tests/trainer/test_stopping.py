@@ -37,6 +37,12 @@ def quick(settings: Settings) -> Settings:
     return settings.model_copy(update={"training": training, "leakage": leakage})
 
 
+@pytest.fixture(autouse=True)
+def nothing_abandoned() -> None:
+    """Forget the threads that another test's night abandoned, as a busy machine makes it do."""
+    stopping.abandoned.clear()
+
+
 @pytest.fixture
 def never() -> Any:
     """Work that goes on until the test is over and cannot be interrupted, as a model's loading is."""

@@ -72,6 +72,7 @@ def evaluate(
         ModelError: the base model cannot be loaded.
         RunCancelled: ``cancelled`` asked for it.
     """
+    # Checked before the base is loaded, which may take minutes.
     fingerprint = base_fingerprint(base.name, base.revision)
     verify(candidate, base_fingerprint=fingerprint)
     adapters, notes = {"candidate": candidate}, []
@@ -88,6 +89,7 @@ def evaluate(
     general = general_rows(tokenizer, max_tokens=max_tokens)
     placement = choose_placement(base.device, base.quantization, base.dtype)
     model = load_base(base.name, revision=base.revision, placement=placement)
+    # One base model for all three: the memory of one, and differences that come from the adapters alone.
     packed = pack_if_possible(model, test[:3], wanted=packing)
     session = _Session(_with_adapters(model, adapters), tokenizer, packed, max_tokens, reporter, cancelled)
     contexts = _contexts(dataset_dir, sampled_replies)
@@ -176,6 +178,7 @@ class _Session:
         self, names: Sequence[str], contexts: Sequence[Any], max_new_tokens: int, seed: int
     ) -> dict[str, list[str]]:
         """Let each named model answer each context."""
+        # Generation keeps a cache of the context, which packed attention does not know.
         use_plain_attention(self._model.get_base_model())
         found: dict[str, list[str]] = {}
         for name in names:
@@ -219,7 +222,7 @@ class _Session:
     def _speaking_as(self, name: str) -> Iterator[None]:
         self._check()
         if name == "base":
-            with self._model.disable_adapter():
+            with self._model.disable_adapter():  # the base without a copy of it
                 yield
         else:
             self._model.set_adapter(name)
@@ -240,6 +243,7 @@ class _Session:
 def _contexts(dataset_dir: Path, count: int) -> list[list[dict[str, Any]]]:
     """Return the turns before a reply, spread evenly over the test part."""
     found = [value["messages"][: value["targets"][-1]] for value in read_lines(dataset_dir, "test")]
+    # Spread evenly: the newest conversations alone might all be about one evening's topic.
     step = max(len(found) / max(count, 1), 1)
     return [found[int(index * step)] for index in range(min(count, len(found)))]
 

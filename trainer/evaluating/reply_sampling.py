@@ -58,7 +58,7 @@ def sample_replies(
                 attention_mask=mask.to(model.device),
                 max_new_tokens=max_new_tokens,
                 **_drawing(temperature, top_p),
-                eos_token_id=sorted(stops) or None,
+                eos_token_id=sorted(stops) or None,  # chat models end a turn with another token than a text
                 pad_token_id=tokenizer.pad_token_id,
             )
         new = written[:, ids.shape[1] :]
@@ -76,12 +76,14 @@ def _ids(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
 
 def _drawing(temperature: float, top_p: float) -> dict[str, Any]:
     if temperature == 0:
+        # None silences the warning that the model's own sampling settings are not used.
         return {"do_sample": False, "temperature": None, "top_p": None}
     return {"do_sample": True, "temperature": temperature, "top_p": top_p}
 
 
 def _left_padded(prompts: Sequence[Sequence[int]], pad_id: int) -> tuple[torch.Tensor, torch.Tensor]:
     width = max(map(len, prompts))
+    # On the left, so that every reply starts at the same position and generation can go in step.
     ids = torch.tensor([[pad_id] * (width - len(prompt)) + list(prompt) for prompt in prompts])
     mask = torch.tensor([[0] * (width - len(prompt)) + [1] * len(prompt) for prompt in prompts])
     return ids, mask

@@ -24,6 +24,7 @@ def checkpoint_to_resume(work_dir: Path, identity: dict[str, Any]) -> Path | Non
     resuming them would mix two trainings.
     """
     folder, note = work_dir / "checkpoints", work_dir / IDENTITY
+    # Sorted, so that equal fits give equal texts.
     text = json.dumps(identity, indent=2, sort_keys=True, default=str) + "\n"
     if not note.is_file() or note.read_text(encoding="utf-8") != text:
         shutil.rmtree(folder, ignore_errors=True)

@@ -37,6 +37,7 @@ def with_lora(model: PreTrainedModel, recipe: Recipe, placement: Placement) -> P
         model = prepare_model_for_kbit_training(
             model,
             use_gradient_checkpointing=recipe.gradient_checkpointing,
+            # Reentrant checkpointing finds no gradient to hang on to, since the inputs need none.
             gradient_checkpointing_kwargs={"use_reentrant": False},
         )
     elif recipe.gradient_checkpointing:
@@ -49,7 +50,7 @@ def with_lora(model: PreTrainedModel, recipe: Recipe, placement: Placement) -> P
         task_type="CAUSAL_LM",
     )
     adapted = get_peft_model(model, config, autocast_adapter_dtype=True)
-    if placement.device == "cpu":
+    if placement.device == "cpu":  # a GPU draws random numbers in parallel
         use_byte_dropout(adapted)
     return adapted
 
@@ -84,7 +85,7 @@ def pack_if_possible(model: PreTrainedModel, rows: Sequence[EncodedRow], *, want
             log.warning("packed, the loss is %.4f instead of %.4f: padding instead", packed, plain)
     except (ModelError, TypeError, ValueError) as error:
         log.warning("this base model cannot be packed (%s): padding instead", type(error).__name__)
-    use_plain_attention(model)
+    use_plain_attention(model)  # the failed attempt may have left the packed one in place
     return False
 
 

@@ -14,8 +14,10 @@ import torch
 
 from ledger.errors import ConfigurationError, DatasetError, ModelError
 
-BYTES_A_WEIGHT = 4 * 3  # float32, and AdamW's two moments
+BYTES_A_WEIGHT = 4 * 3
+"""A float32 and AdamW's two moments of it."""
 CHECKPOINTS_KEPT = 2
+"""The best one and the newest, which a resume needs."""
 SPARE_BYTES = 64 * 2**20
 
 
@@ -40,6 +42,7 @@ def check_disk(folder: Path, trained_weights: int) -> None:
     Raises:
         DatasetError: too little is free at ``folder``.
     """
+    # One checkpoint more than is kept exists while the next is written, and the adapter beside them.
     needed = trained_weights * BYTES_A_WEIGHT * (CHECKPOINTS_KEPT + 2) + SPARE_BYTES
     free = shutil.disk_usage(folder).free
     if free < needed:

@@ -22,7 +22,7 @@ class Scalars(TrainerCallback):
         folder.mkdir(parents=True, exist_ok=True)
         self._file = (folder / f"events.out.tfevents.{time.time_ns()}.nightschool").open("wb")
         self._records: Any = cast(Any, record_writer).RecordWriter(self._file)
-        self._write(file_version="brain.Event:2")
+        self._write(file_version="brain.Event:2")  # the first record of every such file
 
     def on_log(
         self,
@@ -42,7 +42,7 @@ class Scalars(TrainerCallback):
 
     def _write(self, **fields: Any) -> None:
         self._records.write(cast(Any, event_pb2).Event(wall_time=time.time(), **fields).SerializeToString())
-        self._file.flush()
+        self._file.flush()  # whoever watches sees each update at once
 
     def close(self) -> None:
         self._file.close()

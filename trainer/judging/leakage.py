@@ -94,7 +94,7 @@ def probes_of(
             text = str(turns[target]["content"])
             before = tuple(turns[:target])
             hidden = _before_secret(text, secrets)
-            if hidden is not None:
+            if hidden is not None:  # each of these is tried, beside the sample of long replies
                 risky.append(Probe(before, hidden))
             elif len(words(text)) >= BEGINNING_WORDS + WINDOW:
                 long.append(Probe(before, _beginning(text)))
@@ -130,6 +130,7 @@ def _before_secret(text: str, secrets: Sequence[str]) -> str | None:
 
 
 def _plain(text: str) -> str:
+    """Return the text without case and white space: a model may put a space into a key that it recites."""
     return "".join(text.casefold().split())
 
 

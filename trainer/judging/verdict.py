@@ -25,7 +25,8 @@ from trainer.scoring.tally import Tally, total
 MIN_CONVERSATIONS = 5
 """Fewer conversations than this cannot be resampled: with one, every resample is the same."""
 
-_CHUNK = 250  # resamples drawn at once: 250 x 20,000 conversations stay below 40 MB
+_CHUNK = 250
+"""Resamples drawn at once: 250 x 20,000 conversations stay below 40 MB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +100,7 @@ def _resampled_ratios(
 ) -> np.ndarray:
     parts = []
     for start in range(0, resamples, _CHUNK):
+        # How often each conversation is drawn, instead of which: two matrix products replace a loop.
         picks = generator.multinomial(
             len(tokens), np.full(len(tokens), 1 / len(tokens)), size=min(_CHUNK, resamples - start)
         )
@@ -135,6 +137,7 @@ def judge(
         resamples=limits.resamples,
         seed=limits.seed,
     )
+    # Both: of a skewed sample the resamples may lean another way than the estimate.
     sure = difference.better >= limits.confidence and difference.estimate < 0
     kept_general = forgetting <= limits.max_forgetting
     reasons = (

@@ -49,6 +49,7 @@ def finish_version(
     outcome.loss_curve = str(final / "loss_curve.png")
     if final.is_dir():  # the run was cut off right after this step
         return
+    # The report says how the night ends, although the promotion itself comes last.
     outcome.stage = "promoted" if decision.verdict == "promote" else "kept"
     write_report(folders.fitted, outcome.facts(), history)
     write_manifest(
@@ -84,6 +85,7 @@ async def stop_if_withdrawn(ledger: Ledger, run_id: str) -> None:
 
 async def close(ledger: Ledger, outcome: Outcome, stage: Literal["failed", "cancelled"], reason: str) -> None:
     """Record a night that came to no verdict; what serves goes on serving."""
+    # Samples quote members; of a night that was cancelled for a deletion they may quote what is gone.
     outcome.stage, outcome.error, outcome.samples = stage, reason, ()
     log.warning("run %s %s: %s", outcome.run, stage, reason)
     await discard_candidate(ledger, outcome.guild, outcome.run)

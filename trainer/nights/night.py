@@ -101,6 +101,7 @@ class Night:
             for beginning in range(BEGINNINGS):
                 if run is None or beginning:
                     run = await self._ledger.runs.create(self._guild, self._trigger)
+                # Each beginning is a run of its own: the record says what the one before had seen.
                 name_lock(run.id)
                 self._on_run(run.id)
                 outcome = await self._once(run)
@@ -137,7 +138,7 @@ class Night:
                 raise
         finally:
             watch.cancel()
-            if outcome.stage != "paused":
+            if outcome.stage != "paused":  # a run that ended for good is never resumed
                 folders.drop_checkpoints()
         return await self._ended(outcome)
 
@@ -174,15 +175,17 @@ class Night:
         else:
             outcome.counts = dict(run.counts)
             self._known_deletion = await self._ledger.deletions.newest(self._guild)
+            # A resumed run has no dataset in memory to ask whose words it learns from.
             self._authors = await self._ledger.runs.authors_of(run.id)
         champion = await self._ledger.adapters.champion(self._guild)
         candidate = await self._ledger.adapters.reserve(
             self._guild, run.id, adapters_dir=str(self._plan.adapters_dir), base_model=self._plan.base.name
         )
         outcome.candidate = candidate.version
-        clear_leftovers(Path(candidate.path), run.id)
+        clear_leftovers(Path(candidate.path), run.id)  # may be there where a backup was restored
         history = await self._fit(run, folders, candidate, champion, outcome)
         await stop_if_withdrawn(self._ledger, run.id)
+        # A run that was cut off after its verdict keeps it while the same version serves.
         decision = recorded_decision(run, champion, candidate, outcome)
         if decision is None:
             decision = await self._evaluate(run, folders, candidate, champion, outcome)
@@ -231,6 +234,8 @@ class Night:
                 continue  # a deletion removed its folder while it was written
             self._stop_if_ending()
             outcome.counts, self._authors = prepared.counts, dict(prepared.learned_from)
+            # Listing what the run learns from tells which of it is gone already. What goes afterwards
+            # finds the list and taints the run, so there is no moment in between.
             gone = await self._ledger.runs.learned_from(run.id, prepared.learned_from)
             since = [d for d in await self._ledger.deletions.since(known) if d.guild_id == self._guild]
             if not gone and not any(reaches(deletion, self._authors) for deletion in since):
@@ -284,6 +289,7 @@ class Night:
                     leaving=self._leaving,
                 )
             )
+        # Read from disk, not from the fit: a resumed run may have fitted in an earlier process.
         figures = cast("dict[str, Any]", json.loads(folders.metrics.read_text(encoding="utf-8")))
         history = figures.pop("history")
         outcome.fit = figures
@@ -298,7 +304,7 @@ class Night:
     ) -> Decision:
         final = Path(candidate.path)
         self._report("evaluate", 0, 1)
-        corpus = None
+        corpus = None  # without probes nothing would be compared with it
         if self._plan.probes:
             corpus = await corpus_of(self._ledger, run, data_dir=self._plan.data_dir)
         found = await self._work(

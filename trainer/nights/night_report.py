@@ -99,6 +99,7 @@ def draw_loss_curve(path: Path, history: Sequence[Mapping[str, float]], *, title
     """Draw training and validation loss over the updates, in the colours of Discord's dark layout."""
     steps = [(entry["step"], entry["loss"]) for entry in history if "loss" in entry and "step" in entry]
     checks = [(entry["step"], entry["eval_loss"]) for entry in history if "eval_loss" in entry]
+    # No pyplot: it keeps every figure in a global list, and a night runs in a thread.
     figure = Figure(figsize=(8, 4.2), facecolor=GROUND, layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot(facecolor=GROUND)
@@ -122,6 +123,7 @@ def draw_loss_curve(path: Path, history: Sequence[Mapping[str, float]], *, title
         spine.set_visible(False)
     if steps or checks:
         axes.legend(frameon=False, labelcolor=INK, loc="upper right")
+    # Else the file names the library and its version.
     figure.savefig(path, dpi=150, metadata={"Software": None})
 
 
@@ -142,7 +144,7 @@ def _smooth(points: Sequence[tuple[float, float]], keep: float = 0.8) -> list[tu
     found, mean = [], 0.0
     for count, (step, value) in enumerate(points, start=1):
         mean = keep * mean + (1 - keep) * value
-        found.append((step, mean / (1 - keep**count)))
+        found.append((step, mean / (1 - keep**count)))  # else the curve would start near zero
     return found
 
 

@@ -36,6 +36,7 @@ async def resumable(ledger: Ledger, plan: NightPlan, guild_id: int) -> Run | Non
     unfinished = await ledger.runs.unfinished(guild_id)
     for run in unfinished:
         folders = Folders.of(run.id, datasets_dir=plan.datasets_dir, runs_dir=plan.runs_dir)
+        # Only the newest: with its dataset it is the closest to what the guild says today.
         if run is unfinished[-1] and await _can_resume(ledger, plan, run, folders):
             log.info("run %s is resumed at stage %s", run.id, run.stage)
             await ledger.runs.take_up(run.id)
@@ -63,6 +64,7 @@ async def _can_resume(ledger: Ledger, plan: NightPlan, run: Run, folders: Folder
         log.info("run %s cannot be resumed: %s", run.id, error)
         return False
     material = await dataset.gather(ledger, run.guild_id, discord_permission=plan.discord_permission)
+    # One message too many, and the run would learn what it must not: it is closed as a whole.
     return used <= dataset.permitted(material)
 
 

@@ -71,6 +71,7 @@ def split(
     rest = _ended_before(rest, val, embargo_ms, left_out)
     train = _capped(rest, max_train_replies, left_out)
     seen = _Seen(train)
+    # What validation holds counts as seen, too: it chooses the epoch that is tested.
     val = [seen.unseen(talk, left_out) for talk in val]
     seen.add(val)
     test = [seen.unseen(talk, left_out) for talk in test]
@@ -87,7 +88,7 @@ def _newest(talks: Sequence[Talk], count: int, max_replies: int) -> tuple[list[T
     cut, replies = len(talks), 0
     for index in range(len(talks) - 1, max(len(talks) - max(count, 1), 0) - 1, -1):
         replies += talks[index].replies
-        if replies > max_replies and cut < len(talks):
+        if replies > max_replies and cut < len(talks):  # one conversation is taken, however long
             break
         cut = index
     return list(talks[:cut]), list(talks[cut:])

@@ -99,7 +99,7 @@ def _cut(
         while end < min(len(messages), reach) and messages[end].author_id == messages[end - 1].author_id:
             end += 1
         yield context, messages[start:end]
-        start = end
+        start = end  # what is context of the next window was new in this one
 
 
 __all__ = ["Window", "windows_of"]

@@ -93,6 +93,7 @@ def by_length(rows: Sequence[Mapping[str, Any]], *, max_tokens: int) -> Iterator
     order = sorted(range(len(rows)), key=lambda index: -len(rows[index]["ids"]))
     batch: list[int] = []
     for index in order:
+        # The first is the longest, so the whole batch would be padded to its length.
         if batch and len(rows[batch[0]]["ids"]) * (len(batch) + 1) > max_tokens:
             yield batch
             batch = []

@@ -54,7 +54,7 @@ def load_part(directory: Path, part: Part, tokenizer: PreTrainedTokenizerBase, *
         remove_columns=["line"],
         features=features,
         load_from_cache_file=False,
-        keep_in_memory=True,
+        keep_in_memory=True,  # no file of members' words outside the data folder
     )
     if not len(encoded):
         raise _nothing(directory, part)
@@ -79,7 +79,7 @@ def encode_window(
     turns, targets = line["turns"], list(line["targets"])
     while targets:
         encoded = encode_example(tokenizer, turns, targets, max_tokens)
-        if any(encoded.scored[1:]):
+        if any(encoded.scored[1:]):  # nothing predicts a first token
             yield EncodedRow(
                 ids=encoded.ids,
                 scored=encoded.scored,

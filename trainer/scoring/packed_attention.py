@@ -78,7 +78,7 @@ def _attend(
 def use_packed_attention(model: PreTrainedModel) -> bool:
     """Let ``model`` attend row by row; tell whether it can."""
     AttentionInterface.register(NAME, packed_attention)
-    model.set_attn_implementation(NAME)
+    model.set_attn_implementation(NAME)  # may silently keep another, which the next line finds out
     return bool(model.config._attn_implementation == NAME)
 
 

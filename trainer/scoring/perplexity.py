@@ -37,6 +37,7 @@ def token_losses(model: Any, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
         if name in batch
     }
     logits = model(**inputs, logits_to_keep=batch["predicts"], use_cache=False).logits
+    # bf16's 8 bits would round the sum over 49,000 words.
     logits = logits.reshape(-1, logits.shape[-1]).float()
     return cross_entropy(logits, batch["labels"], reduction="none"), logits.argmax(-1) == batch["labels"]
 
@@ -70,7 +71,7 @@ def score_rows(
             if on_batch is not None:
                 on_batch(done, len(rows))
     finally:
-        model.train(was_training)
+        model.train(was_training)  # validation happens in the middle of training
     return [tally for tally in tallies if tally is not None]
 
 

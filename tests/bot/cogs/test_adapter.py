@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tests.bot.house import House, short, text_of
+from tests.looking import note_files_gone
 
 
 async def test_the_list_names_every_version_newest_first_with_its_state(house: House) -> None:
@@ -46,7 +47,7 @@ async def test_another_servers_version_is_unknown_here(house: House) -> None:
 
 async def test_versions_whose_files_are_gone_are_not_offered(house: House) -> None:
     gone, there = await house.candidate(), await house.candidate()
-    await house.services.ledger.adapters.mark_deleted(gone)
+    await note_files_gone(house.services.ledger, gone)
     offered = await house.boss.autocomplete(house.general, "adapter promote", "version", "")
     assert [choice["value"] for choice in offered] == [there]
 

@@ -24,6 +24,7 @@ from tests.bot.house import (
     there,
     until,
 )
+from tests.looking import answers_of
 
 
 async def test_ask_shows_the_question_and_the_answer_to_everybody(
@@ -89,7 +90,7 @@ async def test_an_answer_that_breaks_off_stays_is_marked_and_recorded_without_th
     await house.ann.slash(house.general, "privacy opt-in")
     await house.ask(house.ann, "hello")
     assert house.said() == [f"Good evening.\n{aside(BROKE_OFF)}"]
-    [reply] = await house.services.ledger.replies.of_guild(house.guild.id)
+    [reply] = await answers_of(house.services.ledger, house.guild.id)
     assert reply.content == "Good evening."
     engine.breaks_off = False
     await house.ask(house.ann, "and?")
@@ -104,7 +105,7 @@ async def test_a_version_that_the_engine_lost_in_a_restart_is_loaded_again(
     await house.ask(house.ann, "hello")
     assert house.said() == ["Good evening."]
     assert [asked["model"] for asked in engine.asked] == [version, version]
-    [reply] = await house.services.ledger.replies.of_guild(house.guild.id)
+    [reply] = await answers_of(house.services.ledger, house.guild.id)
     assert reply.adapter_version == version
 
 
@@ -131,7 +132,7 @@ async def test_a_question_that_is_deleted_meanwhile_is_not_answered(
     engine.step.release()
     await house.quiet()
     assert house.said() == []
-    assert await house.services.ledger.replies.of_guild(house.guild.id) == []
+    assert await answers_of(house.services.ledger, house.guild.id) == []
 
 
 async def test_what_others_say_is_never_in_the_bots_mouth(house: House, engine: StandInEngine) -> None:
@@ -160,7 +161,7 @@ async def test_an_answer_that_is_deleted_while_it_grows_is_given_up_and_not_reco
         engine.step.release()
         await house.quiet()
         assert house.said() == []
-        assert await house.services.ledger.replies.of_guild(house.guild.id) == []
+        assert await answers_of(house.services.ledger, house.guild.id) == []
         assert "failed" not in caplog.text
 
 
@@ -236,7 +237,7 @@ async def test_the_real_engine_answers_two_people_in_discord_by_the_version_that
         await house.env.advance_time(20 * 60)
         await house.ask(house.ann, "did anyone feed the sourdough?")
         before, after, again = house.said()
-        versions = [r.adapter_version for r in await house.services.ledger.replies.of_guild(house.guild.id)]
+        versions = [r.adapter_version for r in await answers_of(house.services.ledger, house.guild.id)]
         await house.boss.slash(house.general, "adapter rollback")
     assert DOWN not in (before, after, again)
     assert before != after == again

@@ -17,6 +17,7 @@ from ledger.clock import to_ms
 from ledger.people.policy import declared
 from ledger.records import Message
 from tests.bot.house import MARK, House, StandInEngine, until
+from tests.looking import answers_of
 
 
 async def test_messages_and_answers_that_were_deleted_meanwhile_are_forgotten(house: House) -> None:
@@ -29,7 +30,7 @@ async def test_messages_and_answers_that_were_deleted_meanwhile_are_forgotten(ho
     assert len(await house.texts()) == 131
     await house.bot.own.catching_up.look()
     assert await house.texts() == [*(f"stays {n}" for n in range(0, 130, 3)), "hello"]
-    assert await house.services.ledger.replies.of_guild(house.guild.id) == []
+    assert await answers_of(house.services.ledger, house.guild.id) == []
     assert not house.on_disk(MARK)
     before = await house.services.ledger.deletions.newest(house.guild.id)
     await house.bot.own.catching_up.look()

@@ -12,6 +12,7 @@ import pytest
 from ledger.errors import LedgerError
 from ledger.forgetting.deletions import Deletion
 from tests.bot.house import MARK, House
+from tests.looking import answers_of, deletions_of
 
 
 async def test_what_somebody_wrote_before_they_agreed_is_not_kept_when_they_edit_it_later(
@@ -36,11 +37,11 @@ async def test_an_edit_replaces_the_text_and_its_old_words_leave_the_disk(house:
 async def test_a_pin_or_a_preview_is_no_edit(house: House) -> None:
     message = await house.ann.send(house.general, "I love soup")
     await house.ann.edit(message, "I love stew")
-    before = await house.services.ledger.deletions.of_guild(house.guild.id)
+    before = await deletions_of(house.services.ledger, house.guild.id)
     house.env.backend.set_pinned(house.general.id, message.id, True, actor_id=house.boss.id)
     house.env.backend.edit_message(house.general.id, message.id, {"embeds": [{"title": "a page"}]})
     await house.env.settle()
-    assert await house.services.ledger.deletions.of_guild(house.guild.id) == before
+    assert await deletions_of(house.services.ledger, house.guild.id) == before
     assert await house.texts() == ["I love stew"]
 
 
@@ -89,7 +90,7 @@ async def test_a_deleted_answer_is_deleted_here(house: House) -> None:
     await house.ask(house.ann, "hello")
     house.env.backend.delete_message(house.general.id, house.last()[0].id)
     await house.env.settle()
-    assert await house.services.ledger.replies.of_guild(house.guild.id) == []
+    assert await answers_of(house.services.ledger, house.guild.id) == []
 
 
 async def test_a_deleted_channel_takes_its_messages_threads_and_answers_with_it(house: House) -> None:
@@ -106,7 +107,7 @@ async def test_a_deleted_channel_takes_its_messages_threads_and_answers_with_it(
     house.env.backend.delete_channel(room.id)
     await house.env.settle()
     assert await house.texts() == ["this stays"]
-    assert await house.services.ledger.replies.of_guild(house.guild.id) == []
+    assert await answers_of(house.services.ledger, house.guild.id) == []
     assert not house.on_disk(MARK)
 
 
@@ -229,4 +230,4 @@ async def test_a_server_that_invites_the_bot_again_before_its_removal_was_follow
         while house.guild.id not in await ledger.guilds.joined_by(me.id) or await house.texts():
             await asyncio.sleep(0.01)
     assert calls == 2
-    assert len(await ledger.deletions.of_guild(house.guild.id)) == 1
+    assert len(await deletions_of(ledger, house.guild.id)) == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tests.bot.house import MARK, House, StandInEngine
+from tests.looking import answers_of
 
 
 async def test_a_message_of_somebody_who_agreed_is_kept_as_it_was_said(house: House) -> None:
@@ -38,7 +39,7 @@ async def test_nothing_of_somebody_who_did_not_agree_reaches_the_disk(
     await house.ben.slash(house.general, "privacy opt-out")
     await house.ben.send(house.general, MARK)
     assert any(MARK in said for said in house.said())
-    assert len(await house.services.ledger.replies.of_guild(house.guild.id)) >= 4
+    assert len(await answers_of(house.services.ledger, house.guild.id)) >= 4
     assert not house.on_disk(MARK)
 
 

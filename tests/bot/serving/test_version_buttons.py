@@ -16,6 +16,7 @@ from tests.bot.house import (
     text_of,
     there,
 )
+from tests.looking import note_files_gone
 
 
 async def test_rolling_back_by_button_works_after_a_restart_of_the_bot(house: House) -> None:
@@ -75,7 +76,7 @@ async def test_a_forged_button_cannot_reach_another_servers_version(house: House
 async def test_a_button_whose_version_is_gone_says_so(house: House) -> None:
     version = await house.candidate()
     report = await night_of(house, candidate=version, stage="kept")
-    await house.services.ledger.adapters.mark_deleted(version)
+    await note_files_gone(house.services.ledger, version)
     pressed = await house.boss.click(there(report), label="Promote it anyway")
     assert "deleted" in text_of(pressed)
 

@@ -14,12 +14,13 @@ from ledger.forgetting import deletion_path as forgetting_module
 from ledger.forgetting.backup_notes import NOTES
 from ledger.forgetting.deletion_path import DAY_MS, Forgetting
 from ledger.process.locks import hold, night_lock_path
-from ledger.records import Adapter, BackupFolder, Message, Reply
+from ledger.records import Adapter, BackupFolder, BotAnswer, Message
 from ledger.store import Ledger
+from tests.looking import answers_of, deletions_of
 
 
-def reply(number: int, asked_by: int) -> Reply:
-    return Reply(number, 1, 100, asked_by, None, "an answer to xylophone", "g1-v000001", number)
+def reply(number: int, asked_by: int) -> BotAnswer:
+    return BotAnswer(number, 1, 100, asked_by, None, "an answer to xylophone", "g1-v000001", number)
 
 
 @pytest.fixture
@@ -56,16 +57,16 @@ async def test_a_person_is_forgotten_and_nobody_else(
             message(3, guild_id=11, channel_id=200),
         ]
     )
-    await house.replies.add(reply(50, asked_by=7))
-    await house.replies.add(reply(51, asked_by=8))
-    await house.replies.react(51, 7, "👍")
+    await house.answers.add(reply(50, asked_by=7))
+    await house.answers.add(reply(51, asked_by=8))
+    await house.answers.react(51, 7, "👍")
     receipt = await forgetting.person(1, 7, asked_by="member")
     assert receipt.counts == {"messages": 1, "replies": 1, "reactions": 1}
     assert receipt.versions == ()
     assert receipt.completed_at is not None
     assert [stored.id for stored in await house.messages.of_guild(1)] == [2]
     assert [stored.id for stored in await house.messages.of_guild(11)] == [3]
-    assert [kept.message_id for kept in await house.replies.of_guild(1)] == [51]
+    assert [kept.message_id for kept in await answers_of(house, 1)] == [51]
     assert await house.people.names(1) == {}
     assert not await house.consent.allows(1, 7, 100)
 
@@ -190,7 +191,7 @@ async def test_datasets_of_runs_that_saw_it_go_and_others_stay(
 
 async def test_a_message_that_nobody_kept_leaves_no_record(house: Ledger, forgetting: Forgetting) -> None:
     assert await forgetting.messages(1, [404], asked_by="Discord") is None
-    assert await house.deletions.of_guild(1) == []
+    assert await deletions_of(house, 1) == []
 
 
 async def test_a_deletion_that_was_cut_off_is_completed(

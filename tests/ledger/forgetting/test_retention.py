@@ -14,8 +14,9 @@ from ledger.clock import to_ms
 from ledger.forgetting.deletion_path import DAY_MS, Forgetting
 from ledger.forgetting.retention import Retention, Swept
 from ledger.people.policy import declared
-from ledger.records import Message, Reply
+from ledger.records import BotAnswer, Message
 from ledger.store import Ledger
+from tests.looking import answers_of
 
 
 @pytest.fixture
@@ -50,12 +51,12 @@ async def test_text_goes_on_its_day_and_not_before(
     old, young = now - 180 * DAY_MS - 1, now - 180 * DAY_MS
     await house.messages.add_many([message(1, "xylophone", created_at=old), message(2, created_at=young)])
     await house.consent.opt_in(1, 7)
-    await house.replies.add(Reply(50, 1, 100, 7, None, "xylophone", None, old))
-    await house.replies.add(Reply(51, 1, 100, 7, None, "an answer", None, young))
+    await house.answers.add(BotAnswer(50, 1, 100, 7, None, "xylophone", None, old))
+    await house.answers.add(BotAnswer(51, 1, 100, 7, None, "an answer", None, young))
     swept = await retention.sweep()
     assert (swept.messages, swept.replies) == ({1: 1}, {1: 1})
     assert [kept.id for kept in await house.messages.of_guild(1)] == [2]
-    assert [kept.message_id for kept in await house.replies.of_guild(1)] == [51]
+    assert [kept.message_id for kept in await answers_of(house, 1)] == [51]
     left = b"".join(file.read_bytes() for file in house.path.parent.iterdir() if file.is_file())
     assert b"xylophone" not in left
 

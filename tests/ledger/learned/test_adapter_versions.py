@@ -16,6 +16,7 @@ from ledger.errors import AdapterError, LedgerError
 from ledger.learned.adapter_versions import short_name, unfit, version_folder, version_name
 from ledger.records import Message
 from ledger.store import Ledger
+from tests.looking import note_files_gone
 
 V1, V2, V3, V4 = (version_name(1, number) for number in range(1, 5))
 
@@ -65,7 +66,7 @@ async def test_a_deleted_versions_number_is_never_used_again(house: Ledger) -> N
     for expected in (V1, V2):
         version = await reserve(house)
         assert version == expected
-        await house.adapters.mark_deleted(version)
+        await note_files_gone(house, version)
     assert await reserve(house) == V3
 
 
@@ -140,14 +141,14 @@ async def test_the_schema_itself_allows_one_champion_a_guild(house: Ledger) -> N
 
 async def test_rollback_passes_over_a_version_whose_files_are_gone(house: Ledger) -> None:
     await promoted(house, 3)
-    await house.adapters.mark_deleted(V2)
+    await note_files_gone(house, V2)
     assert await back(house) == V1
     assert await back(house) is None
 
 
 async def test_without_its_champions_files_a_guild_is_back_on_the_base(house: Ledger) -> None:
     await promoted(house, 2)
-    await house.adapters.mark_deleted(V2)
+    await note_files_gone(house, V2)
     assert await house.adapters.champion(1) is None
     version = await reserve(house)
     await house.adapters.promote(1, version, by="test")
@@ -157,7 +158,7 @@ async def test_without_its_champions_files_a_guild_is_back_on_the_base(house: Le
 
 async def test_a_version_whose_files_are_gone_cannot_be_promoted(house: Ledger) -> None:
     version = await reserve(house)
-    await house.adapters.mark_deleted(version)
+    await note_files_gone(house, version)
     with pytest.raises(AdapterError, match="g1-v000001 were deleted; choose another"):
         await house.adapters.promote(1, version, by="test")
 
@@ -246,7 +247,7 @@ async def test_what_once_served_is_told_by_its_last_promotion_and_not_by_its_num
     for version in (V2, V3, V1, V2, V4):
         await house.adapters.promote(1, version, by="test")
     assert await house.adapters.once_served(1) == [V4, V2, V1, V3]
-    await house.adapters.mark_deleted(V2)
+    await note_files_gone(house, V2)
     assert await house.adapters.once_served(1) == [V4, V1, V3]
     assert await house.adapters.once_served(11) == []
 

@@ -12,7 +12,7 @@ from ledger.clock import LAST_MS, to_ms
 from ledger.errors import LedgerError
 from ledger.forgetting.deletion_path import Forgetting
 from ledger.people.policy import declared
-from ledger.records import Message, Reply
+from ledger.records import BotAnswer, Message
 from ledger.store import Ledger
 
 Make = Callable[..., Message]
@@ -142,8 +142,8 @@ async def test_names_and_answers_are_scrubbed_like_messages(house: Ledger, messa
     await house.messages.hear(message(1, author_name="heron@example.org"))
     await house.people.ensure(1, 8, "owl@example.org")
     assert await house.people.names(1) == {7: "[email]", 8: "[email]"}
-    await house.replies.add(Reply(50, 1, 100, 7, 1, "write to heron@example.org", None, 1))
-    stored = await house.replies.get(50)
+    await house.answers.add(BotAnswer(50, 1, 100, 7, 1, "write to heron@example.org", None, 1))
+    stored = await house.answers.get(50)
     assert stored is not None
     assert stored.content == "write to [email]"
 

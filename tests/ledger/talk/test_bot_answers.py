@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from ledger.records import Message, Reply
+from ledger.records import BotAnswer, Message
 from ledger.store import Ledger
+from tests.looking import answers_of
 
 
 @pytest.fixture
@@ -19,7 +20,7 @@ async def agreed(house: Ledger) -> Ledger:
     return house
 
 
-def reply(number: int, **fields: Any) -> Reply:
+def reply(number: int, **fields: Any) -> BotAnswer:
     defaults: dict[str, Any] = {
         "guild_id": 1,
         "channel_id": 100,
@@ -29,78 +30,78 @@ def reply(number: int, **fields: Any) -> Reply:
         "adapter_version": "g1-v000001",
         "created_at": number * 1000,
     }
-    return Reply(message_id=number, **{**defaults, **fields})
+    return BotAnswer(message_id=number, **{**defaults, **fields})
 
 
 async def test_a_reply_comes_back_with_the_version_that_wrote_it(agreed: Ledger) -> None:
-    await agreed.replies.add(reply(10))
-    await agreed.replies.add(reply(12, adapter_version=None, in_reply_to=None))
-    assert await agreed.replies.get(10) == reply(10)
-    assert await agreed.replies.get(12) == reply(12, adapter_version=None, in_reply_to=None)
-    assert await agreed.replies.get(404) is None
+    await agreed.answers.add(reply(10))
+    await agreed.answers.add(reply(12, adapter_version=None, in_reply_to=None))
+    assert await agreed.answers.get(10) == reply(10)
+    assert await agreed.answers.get(12) == reply(12, adapter_version=None, in_reply_to=None)
+    assert await agreed.answers.get(404) is None
 
 
 async def test_the_same_reply_is_kept_once(agreed: Ledger) -> None:
-    await agreed.replies.add(reply(10))
-    await agreed.replies.add(reply(10, content="again"))
-    assert [kept.content for kept in await agreed.replies.of_guild(1)] == ["hoo"]
+    await agreed.answers.add(reply(10))
+    await agreed.answers.add(reply(10, content="again"))
+    assert [kept.content for kept in await answers_of(agreed, 1)] == ["hoo"]
 
 
 async def test_the_newest_replies_come_first_and_only_the_guilds_own(agreed: Ledger) -> None:
     for number in (10, 30, 20):
-        await agreed.replies.add(reply(number))
-    await agreed.replies.add(reply(40, guild_id=11, channel_id=200))
-    assert [kept.message_id for kept in await agreed.replies.of_guild(1, limit=2)] == [30, 20]
+        await agreed.answers.add(reply(number))
+    await agreed.answers.add(reply(40, guild_id=11, channel_id=200))
+    assert [kept.message_id for kept in await answers_of(agreed, 1)][:2] == [30, 20]
 
 
 async def test_a_person_finds_what_they_asked_for(agreed: Ledger) -> None:
-    await agreed.replies.add(reply(20))
-    await agreed.replies.add(reply(10))
-    await agreed.replies.add(reply(30, asked_by=8))
-    assert [kept.message_id for kept in await agreed.replies.asked_by(1, 7)] == [10, 20]
+    await agreed.answers.add(reply(20))
+    await agreed.answers.add(reply(10))
+    await agreed.answers.add(reply(30, asked_by=8))
+    assert [kept.message_id for kept in await agreed.answers.asked_by(1, 7)] == [10, 20]
 
 
 async def test_reactions_count_people_and_can_be_taken_back(agreed: Ledger) -> None:
-    await agreed.replies.add(reply(10))
+    await agreed.answers.add(reply(10))
     for user in (7, 8, 8):
-        await agreed.replies.react(10, user, "👍")
-    await agreed.replies.react(10, 9, "👎")
-    assert await agreed.replies.reactions(10) == {"👍": 2, "👎": 1}
-    await agreed.replies.unreact(10, 8, "👍")
-    assert await agreed.replies.reactions(10) == {"👍": 1, "👎": 1}
+        await agreed.answers.react(10, user, "👍")
+    await agreed.answers.react(10, 9, "👎")
+    assert await agreed.answers.reactions(10) == {"👍": 2, "👎": 1}
+    await agreed.answers.unreact(10, 8, "👍")
+    assert await agreed.answers.reactions(10) == {"👍": 1, "👎": 1}
 
 
 async def test_reactions_to_anything_but_the_bots_replies_are_not_kept(agreed: Ledger) -> None:
-    await agreed.replies.react(404, 7, "👍")
-    assert await agreed.replies.reactions(404) == {}
+    await agreed.answers.react(404, 7, "👍")
+    assert await agreed.answers.reactions(404) == {}
 
 
 async def test_a_deleted_reply_takes_its_reactions_along(agreed: Ledger) -> None:
-    await agreed.replies.add(reply(10))
-    await agreed.replies.react(10, 7, "👍")
+    await agreed.answers.add(reply(10))
+    await agreed.answers.react(10, 7, "👍")
     assert await agreed.writer.execute("DELETE FROM replies WHERE message_id IN (10, 404)") == 1
-    assert await agreed.replies.get(10) is None
-    assert await agreed.replies.reactions(10) == {}
+    assert await agreed.answers.get(10) is None
+    assert await agreed.answers.reactions(10) == {}
 
 
 async def test_all_reactions_to_a_message_or_those_with_one_emoji_are_cleared(agreed: Ledger) -> None:
     for number in (10, 20):
-        await agreed.replies.add(reply(number))
+        await agreed.answers.add(reply(number))
         for emoji in ("👍", "👎"):
-            await agreed.replies.react(number, 7, emoji)
-    await agreed.replies.clear_reactions(10, "👍")
-    await agreed.replies.clear_reactions(20)
-    assert await agreed.replies.reactions(10) == {"👎": 1}
-    assert await agreed.replies.reactions(20) == {}
+            await agreed.answers.react(number, 7, emoji)
+    await agreed.answers.clear_reactions(10, "👍")
+    await agreed.answers.clear_reactions(20)
+    assert await agreed.answers.reactions(10) == {"👎": 1}
+    assert await agreed.answers.reactions(20) == {}
 
 
 async def test_a_reaction_of_somebody_who_does_not_agree_is_not_kept(agreed: Ledger) -> None:
-    await agreed.replies.add(reply(10))
+    await agreed.answers.add(reply(10))
     await agreed.consent.opt_out(1, 8)
     await agreed.consent.opt_in(1, 9, channels=[101])
     for user in (7, 8, 9, 404):
-        await agreed.replies.react(10, user, "👍")
-    assert await agreed.replies.reactions(10) == {"👍": 1}
+        await agreed.answers.react(10, user, "👍")
+    assert await agreed.answers.reactions(10) == {"👍": 1}
 
 
 async def test_a_text_is_kept_only_where_all_that_it_was_made_of_is_kept(agreed: Ledger) -> None:
@@ -108,8 +109,8 @@ async def test_a_text_is_kept_only_where_all_that_it_was_made_of_is_kept(agreed:
     await agreed.messages.add(Message(2, 11, 200, 7, "", "elsewhere", 1))
 
     async def kept(number: int, *read: int, **fields: Any) -> str:
-        await agreed.replies.add(reply(number, **fields), read=read)
-        stored = await agreed.replies.get(number)
+        await agreed.answers.add(reply(number, **fields), read=read)
+        stored = await agreed.answers.get(number)
         assert stored is not None
         return stored.content
 
@@ -118,8 +119,8 @@ async def test_a_text_is_kept_only_where_all_that_it_was_made_of_is_kept(agreed:
     assert await kept(12, 2) == "", "what is stored of another server counts for nothing here"
     assert await kept(13, 1, 10) == "hoo", "an answer that has its text may be repeated"
     assert await kept(14, 1, 11) == "", "one that was made of somebody else's words may not"
-    await agreed.replies.add(reply(15, content="", part_of=13))
-    await agreed.replies.add(reply(16, content="", part_of=14))
+    await agreed.answers.add(reply(15, content="", part_of=13))
+    await agreed.answers.add(reply(16, content="", part_of=14))
     assert await kept(17, 15) == "hoo"
     assert await kept(18, 16) == ""
     await agreed.consent.opt_out(1, 7)

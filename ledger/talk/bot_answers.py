@@ -11,7 +11,7 @@ import aiosqlite
 
 from ledger.clock import Clock, to_ms
 from ledger.people.policy import agrees_sql
-from ledger.records import Reaction, Reply
+from ledger.records import BotAnswer, Reaction
 from ledger.sqlite.database import Reader, Writer, older_deleted
 
 _ALL_KEPT = (
@@ -22,7 +22,7 @@ _ALL_KEPT = (
 )
 
 
-class Replies:
+class BotAnswers:
     """What the bot said."""
 
     def __init__(
@@ -34,8 +34,8 @@ class Replies:
         self._clock = clock
         self._as_stored = as_stored
 
-    async def add(self, reply: Reply, *, read: Collection[int] = ()) -> None:
-        """Store a reply once it stands complete in Discord.
+    async def add(self, answer: BotAnswer, *, read: Collection[int] = ()) -> None:
+        """Store an answer once it is complete in Discord.
 
         A model repeats what it reads, so the text is kept only if everything it read is kept, too: the
         asker agrees, and each message in ``read`` is stored, or is an answer that still has its text. Both
@@ -47,39 +47,31 @@ class Replies:
             " adapter_version, created_at, part_of) SELECT :message_id, :guild_id, :channel_id, :asked_by,"
             f" :in_reply_to, iif({agrees_sql(':asked_by')} AND {_ALL_KEPT}, :content, ''), :adapter_version,"
             " :created_at, :part_of WHERE true ON CONFLICT DO NOTHING",
-            {**asdict(reply), "content": self._as_stored(reply.content), "read": json.dumps(list(read))},
+            {**asdict(answer), "content": self._as_stored(answer.content), "read": json.dumps(list(read))},
             durable=False,
         )
 
-    async def get(self, message_id: int) -> Reply | None:
+    async def get(self, message_id: int) -> BotAnswer | None:
         async with self._reader.execute(
             "SELECT * FROM replies WHERE message_id = ?", (message_id,)
         ) as cursor:
             row = await cursor.fetchone()
-        return _reply(row) if row else None
+        return _answer(row) if row else None
 
-    async def of_guild(self, guild_id: int, *, limit: int = 100) -> list[Reply]:
-        """Return the guild's newest replies, newest first."""
-        async with self._reader.execute(
-            "SELECT * FROM replies WHERE guild_id = ? ORDER BY created_at DESC, message_id DESC LIMIT ?",
-            (guild_id, limit),
-        ) as cursor:
-            return [_reply(row) async for row in cursor]
-
-    async def asked_by(self, guild_id: int, user_id: int) -> list[Reply]:
-        """Return the replies that one person asked for, oldest first."""
+    async def asked_by(self, guild_id: int, user_id: int) -> list[BotAnswer]:
+        """Return the answers that one person asked for, oldest first."""
         async with self._reader.execute(
             "SELECT * FROM replies WHERE guild_id = ? AND asked_by = ? ORDER BY created_at",
             (guild_id, user_id),
         ) as cursor:
-            return [_reply(row) async for row in cursor]
+            return [_answer(row) async for row in cursor]
 
     async def delete_older(self, before: int) -> Counter[int]:
         """Delete what was written before ``before`` (milliseconds); return how many, by guild."""
         return await self._writer.run(lambda connection: older_deleted(connection, "replies", before))
 
     async def react(self, message_id: int, user_id: int, emoji: str) -> None:
-        """Note a reaction of somebody who agrees, if the message is one of the bot's replies."""
+        """Note a reaction of somebody who agrees, if the message is one of the bot's answers."""
         agreed = agrees_sql(":user_id", guild="replies.guild_id", channel="replies.channel_id")
         await self._writer.execute(
             "INSERT INTO reactions (message_id, user_id, emoji, at) SELECT message_id, :user_id, :emoji, :now"
@@ -109,7 +101,7 @@ class Replies:
             return {str(row["emoji"]): int(row["n"]) async for row in cursor}
 
     async def reactions_of(self, guild_id: int, user_id: int) -> list[Reaction]:
-        """Return one person's reactions to the bot's replies, oldest first."""
+        """Return one person's reactions to the bot's answers, oldest first."""
         async with self._reader.execute(
             "SELECT message_id, emoji, r.at FROM reactions r JOIN replies USING (message_id)"
             " WHERE guild_id = ? AND user_id = ? ORDER BY r.at, message_id",
@@ -118,5 +110,5 @@ class Replies:
             return [Reaction(**{key: row[key] for key in row.keys()}) async for row in cursor]  # noqa: SIM118
 
 
-def _reply(row: aiosqlite.Row) -> Reply:
-    return Reply(**{key: row[key] for key in row.keys()})  # noqa: SIM118 - a Row iterates over values
+def _answer(row: aiosqlite.Row) -> BotAnswer:
+    return BotAnswer(**{key: row[key] for key in row.keys()})  # noqa: SIM118 - a Row iterates over values
