@@ -17,8 +17,9 @@ from ledger.learned.runs import Runs
 from ledger.people.consent_history import Consent
 from ledger.people.guilds import Channels, Guilds, People
 from ledger.records import BackupFolder
-from ledger.sqlite.database import Reader, Writer, checkpoint, open_database, rewrite
+from ledger.sqlite.database import Reader, checkpoint, open_database, rewrite
 from ledger.sqlite.residue import has_residue
+from ledger.sqlite.writer import Writer
 from ledger.talk.bot_answers import BotAnswers
 from ledger.talk.messages import Messages
 

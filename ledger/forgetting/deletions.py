@@ -17,7 +17,8 @@ from ledger.forgetting.erasure import Kind, delete_rows, mark_runs
 from ledger.learned.adapter_versions import adapter_of
 from ledger.people.consent_history import WORDING_VERSION
 from ledger.records import Adapter
-from ledger.sqlite.database import Reader, Writer
+from ledger.sqlite.database import Reader
+from ledger.sqlite.writer import Writer
 
 
 @dataclass(frozen=True, slots=True)

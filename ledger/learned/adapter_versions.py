@@ -20,7 +20,8 @@ from ledger.errors import AdapterError
 from ledger.learned.runs import close_promoted
 from ledger.people.policy import refuses_sql
 from ledger.records import Adapter
-from ledger.sqlite.database import Reader, Writer
+from ledger.sqlite.database import Reader
+from ledger.sqlite.writer import Writer
 
 VERSION = re.compile(r"g(?P<guild>\d+)-v(?P<number>\d{6,})")
 """Names of versions, and so of their folders; the only place that knows their form."""

@@ -13,7 +13,8 @@ from ledger.clock import Clock, to_ms
 from ledger.errors import LedgerError
 from ledger.people.policy import refuses_sql
 from ledger.records import FINAL_STAGES, Run, Stage
-from ledger.sqlite.database import Reader, Writer
+from ledger.sqlite.database import Reader
+from ledger.sqlite.writer import Writer
 
 RUN = re.compile(r"g(?P<guild>\d+)-(?P<day>\d{8})T\d{6}(?:-\d+)?")
 """Names of runs, and so of their folders; what was made by hand has others."""

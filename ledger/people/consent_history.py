@@ -14,7 +14,8 @@ import aiosqlite
 from ledger.clock import Clock, to_ms
 from ledger.people.policy import agrees
 from ledger.records import ConsentEvent
-from ledger.sqlite.database import Reader, Writer
+from ledger.sqlite.database import Reader
+from ledger.sqlite.writer import Writer
 
 WORDING_VERSION = "2026-11-2"
 """Version of the words that members agree to; it changes whenever those words do."""

@@ -14,7 +14,8 @@ from ledger.clock import Clock, to_ms
 from ledger.errors import LedgerError
 from ledger.people.policy import opted_out_sql
 from ledger.records import Channel, ChannelMode
-from ledger.sqlite.database import Reader, Writer
+from ledger.sqlite.database import Reader
+from ledger.sqlite.writer import Writer
 
 
 class Guilds:

@@ -1,5 +1,7 @@
 """The SQLite file: opened, migrated, read, written, and freed of what was deleted.
 
-- database: connections, migrations, and the one writer
+- database: opens and migrates the file, and reads it
+- faults: what SQLite's errors mean
 - residue: finds deleted text in pages that are in use
+- writer: all writes of a process, in groups
 """

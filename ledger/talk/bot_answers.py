@@ -12,7 +12,8 @@ import aiosqlite
 from ledger.clock import Clock, to_ms
 from ledger.people.policy import agrees_sql
 from ledger.records import BotAnswer, Reaction
-from ledger.sqlite.database import Reader, Writer, older_deleted
+from ledger.sqlite.database import Reader, older_deleted
+from ledger.sqlite.writer import Writer
 
 _ALL_KEPT = (
     "NOT EXISTS (SELECT 1 FROM json_each(:read) WHERE value NOT IN"

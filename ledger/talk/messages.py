@@ -18,7 +18,8 @@ from ledger.errors import LedgerError
 from ledger.people.policy import agrees_sql, refuses_sql
 from ledger.records import OPT_IN, Message
 from ledger.scrubbing import scrub
-from ledger.sqlite.database import Reader, Writer
+from ledger.sqlite.database import Reader
+from ledger.sqlite.writer import Writer
 
 _SELECT = (
     "SELECT m.*, coalesce(p.name, '') AS author_name, coalesce(p.is_bot, 0) AS is_bot FROM messages m"

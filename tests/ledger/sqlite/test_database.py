@@ -16,7 +16,8 @@ import pytest
 
 from ledger.errors import LedgerError
 from ledger.records import Message
-from ledger.sqlite.database import MAX_JOBS_A_COMMIT, migrations, open_database
+from ledger.sqlite.database import migrations, open_database
+from ledger.sqlite.writer import MAX_JOBS_A_COMMIT
 from ledger.store import Ledger
 
 OF_VERSION_5 = (
@@ -359,7 +360,7 @@ async def test_a_locked_database_is_not_blamed_on_the_disk(
 async def test_a_sync_does_not_pass_over_a_migration_that_an_update_brought(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ledger.sqlite.database.SYNC_SECONDS", 0.01)
+    monkeypatch.setattr("ledger.sqlite.writer.SYNC_SECONDS", 0.01)
     path = tmp_path / "ledger.db"
     async with Ledger.open(path) as ledger:
         await ledger.guilds.ensure(1, "yard")

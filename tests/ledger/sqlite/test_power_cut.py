@@ -26,7 +26,7 @@ from ledger.sqlite import database
 from ledger.records import Message
 from ledger.store import Ledger
 
-database.SYNC_SECONDS = {SYNC_SECONDS}
+writer.SYNC_SECONDS = {SYNC_SECONDS}
 
 async def main():
     async with Ledger.open(Path(sys.argv[1])) as ledger:
