@@ -22,7 +22,7 @@ SPEAKER, GUILD = 7, 1
 PROGRAM = f"""
 import asyncio, sys, time
 from pathlib import Path
-from ledger.sqlite import database
+from ledger.sqlite import writer
 from ledger.records import Message
 from ledger.store import Ledger
 
