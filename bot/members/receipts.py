@@ -73,11 +73,11 @@ def receipt_text(receipt: Deletion) -> str:
     for version in receipt.versions:
         if version.deleted_at is not None:
             when = day(version.deleted_at)
-            lines.append(f"`{version.version}` had learned from it and is deleted, since {when}.")
+            lines.append(f"`{version.version}` had learned from it and was deleted on {when}.")
         else:
             lines.append(
                 f"`{version.version}` had learned from it. It serves until the next version takes its place, "
-                f"and is deleted then, by {day(version.delete_by)} at the latest."
+                f"and is then deleted, on {day(version.delete_by)} at the latest."
             )
     if receipt.completed_at is None:
         lines.append(
