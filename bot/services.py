@@ -85,9 +85,29 @@ async def open_services(
             Ledger.open(settings.database, clock=clock, scrubbing=settings.privacy.scrub)
         )
         await ledger.adapters.lie_in(str(settings.adapters_dir))
-        forgetting = _forgetting(ledger, settings)
+        forgetting = Forgetting(
+            ledger,
+            datasets_dir=settings.datasets_dir,
+            runs_dir=settings.runs_dir,
+            days=settings.forgetting.days,
+            strict=settings.forgetting.strict,
+        )
         watch = clock_watch(ledger)
-        housekeeping = _housekeeping(ledger, forgetting, watch, settings)
+        housekeeping = Housekeeping(
+            ledger,
+            forgetting,
+            Retention(
+                ledger,
+                forgetting,
+                datasets_dir=settings.datasets_dir,
+                runs_dir=settings.runs_dir,
+                days=settings.retention.days,
+                adapters_kept=settings.retention.adapters_kept,
+                adapter_days=settings.retention.adapter_days,
+            ),
+            leavers_after_days=settings.retention.forget_leavers_after_days,
+            watch=watch,
+        )
         await forgetting.complete()
         background = await stack.enter_async_context(Background())
         rounds = await stack.enter_async_context(Rounds())
@@ -145,37 +165,6 @@ async def open_services(
             watch=watch,
             handing_in=HandingIn(config, settings.data_dir),
         )
-
-
-def _forgetting(ledger: Ledger, settings: Settings) -> Forgetting:
-    return Forgetting(
-        ledger,
-        datasets_dir=settings.datasets_dir,
-        runs_dir=settings.runs_dir,
-        days=settings.forgetting.days,
-        strict=settings.forgetting.strict,
-    )
-
-
-def _housekeeping(
-    ledger: Ledger, forgetting: Forgetting, watch: ClockWatch, settings: Settings
-) -> Housekeeping:
-    retention = Retention(
-        ledger,
-        forgetting,
-        datasets_dir=settings.datasets_dir,
-        runs_dir=settings.runs_dir,
-        days=settings.retention.days,
-        adapters_kept=settings.retention.adapters_kept,
-        adapter_days=settings.retention.adapter_days,
-    )
-    return Housekeeping(
-        ledger,
-        forgetting,
-        retention,
-        leavers_after_days=settings.retention.forget_leavers_after_days,
-        watch=watch,
-    )
 
 
 async def _engine(

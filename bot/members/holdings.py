@@ -17,7 +17,7 @@ from bot.members.receipts import day
 from bot.nights.night_embeds import clipped, plain
 from ledger.clock import from_ms
 from ledger.forgetting.deletion_path import DAY_MS
-from ledger.learned.teaching import SOURCE as TAUGHT
+from ledger.learned.teaching import SOURCE as EXAMPLE
 from ledger.records import OPT_IN, PACKAGE_BASIS, Adapter, ConsentEvent, Message
 from ledger.store import Ledger
 
@@ -63,8 +63,8 @@ def _origins(messages: Sequence[Message]) -> list[str]:
             own["that you agreed to"] += 1
         elif message.basis == PACKAGE_BASIS:
             own["from your data package"] += 1
-        elif message.source == TAUGHT:
-            own["that you taught me"] += 1
+        elif message.source == EXAMPLE:
+            own["that you wrote as an example"] += 1
         else:
             declared[message.basis] += 1
     lines = [f"• {count:,} {what}" for what, count in own.items()]
