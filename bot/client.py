@@ -22,7 +22,7 @@ from bot.cogs.recorder import RecorderCog
 from bot.cogs.reports import ReportsCog
 from bot.cogs.status import StatusCog
 from bot.cogs.train import TrainCog
-from bot.failures import kept, reason
+from bot.failures import attempt, reason
 from bot.hosting.syncing import sync_commands
 from bot.interactions import answer_error
 from bot.keeping.housekeeping import DAY_SECONDS, DUE_SECONDS
@@ -147,7 +147,7 @@ class NightschoolBot(commands.Bot):
         self.own.catching_up.connected()
         for guild in self.guilds:
             # What follows must not fail because another process holds the database for a minute.
-            await kept(self._joined(guild), f"guild {guild.id} could not be noted", log)
+            await attempt(self._joined(guild), f"guild {guild.id} could not be noted", log)
         log.info("connected as %s to %d guild(s)", self.user, len(self.guilds))
         # Discord does not tell a new session what happened before it.
         self.services.background.run(self.catch_up(), name="catching-up")

@@ -34,7 +34,7 @@ def reason(error: BaseException) -> str:
     return type(error).__name__
 
 
-async def kept(work: Awaitable[object], complaint: str, log: logging.Logger) -> bool:
+async def attempt(work: Awaitable[object], complaint: str, log: logging.Logger) -> bool:
     """Await work on the ledger; if that fails for now, log ``complaint`` and return False."""
     try:
         await work

@@ -97,26 +97,9 @@ async def open_services(
         await forgetting.complete()
         background = await stack.enter_async_context(Background())
         rounds = await stack.enter_async_context(Rounds())
-        # An answer may take as long as it likes; only silence is limited, to two minutes: a CPU reads a long
-        # prompt for many seconds before its first word.
-        timeout = aiohttp.ClientTimeout(total=None, sock_connect=5, sock_read=120)
-        session = await stack.enter_async_context(aiohttp.ClientSession(timeout=timeout))
-        process: EngineProcess | None = None
-        if settings.engine.url:
-            external = Address(
-                settings.engine.url, secrets.engine_api_key.get_secret_value(), settings.model.base
-            )
-            engine = EngineClient(session, lambda: external)
-        else:
-            process = await stack.enter_async_context(
-                EngineProcess(
-                    config, port=settings.engine.port, start_timeout=settings.engine.start_timeout_seconds
-                )
-            )
-            engine = EngineClient(session, process.address)
-        own = process
+        engine, process = await _engine(stack, settings, secrets, config)
         serving = await stack.enter_async_context(
-            ServedVersions(ledger, engine, generation=lambda: own.generation if own else 1)
+            ServedVersions(ledger, engine, generation=lambda: process.generation if process else 1)
         )
         scribes = await stack.enter_async_context(
             Scribes(interval_seconds=settings.bot.edit_interval_seconds)
@@ -168,6 +151,24 @@ async def open_services(
             watch=watch,
             handing_in=HandingIn(config, settings.data_dir),
         )
+
+
+async def _engine(
+    stack: AsyncExitStack, settings: Settings, secrets: Secrets, config: Path
+) -> tuple[EngineClient, EngineProcess | None]:
+    """Start the bot's own engine, or point to the one that the settings name."""
+    # An answer may take as long as it likes; only silence is limited, to two minutes: a CPU reads a long
+    # prompt for many seconds before its first word.
+    timeout = aiohttp.ClientTimeout(total=None, sock_connect=5, sock_read=120)
+    session = await stack.enter_async_context(aiohttp.ClientSession(timeout=timeout))
+    if settings.engine.url:
+        key = secrets.engine_api_key.get_secret_value()
+        external = Address(settings.engine.url, key, settings.model.base)
+        return EngineClient(session, lambda: external), None
+    process = await stack.enter_async_context(
+        EngineProcess(config, port=settings.engine.port, start_timeout=settings.engine.start_timeout_seconds)
+    )
+    return EngineClient(session, process.address), process
 
 
 def clock_watch(ledger: Ledger) -> ClockWatch:

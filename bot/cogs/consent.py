@@ -11,7 +11,7 @@ from discord import app_commands
 from discord.ext import commands
 
 from bot.interactions import admin_check
-from bot.members.erasing import asks_to_erase
+from bot.members.forget_buttons import asks_to_forget
 from bot.members.notice import ConsentNotice, notice_embed
 from ledger.store import Ledger
 
@@ -46,7 +46,7 @@ class ConsentCog(
     async def forget(self, interaction: discord.Interaction, user: discord.User) -> None:
         await interaction.response.send_message(
             f"Erase every message of {user.mention} that I keep from this server? This cannot be undone.",
-            view=asks_to_erase(user.id, asked_by=interaction.user.id),
+            view=asks_to_forget(user.id, asked_by=interaction.user.id),
             ephemeral=True,
             allowed_mentions=discord.AllowedMentions.none(),
         )

@@ -15,7 +15,7 @@ import discord
 from discord import app_commands
 from discord.ext import commands
 
-from bot.members.erasing import EraseButton, asks_to_erase
+from bot.members.forget_buttons import ForgetButton, asks_to_forget
 from bot.members.holdings import FIELD, consent_text, everything_about, kept_text, versions_with
 from bot.members.homes import home_of, offered_homes
 from bot.members.notice import NO, WORDS, YES, ConsentNotice, opt_in, opt_out
@@ -51,10 +51,10 @@ class PrivacyCog(
 
     async def cog_load(self) -> None:
         self.bot.add_view(ConsentNotice(self.ledger))
-        self.bot.add_dynamic_items(EraseButton)
+        self.bot.add_dynamic_items(ForgetButton)
 
     async def cog_unload(self) -> None:
-        self.bot.remove_dynamic_items(EraseButton)
+        self.bot.remove_dynamic_items(ForgetButton)
 
     @app_commands.command(description="What is kept about you, and which versions learned from it.")
     @app_commands.describe(server=SERVER)
@@ -117,7 +117,7 @@ class PrivacyCog(
     @app_commands.describe(server=SERVER)
     async def forget_me(self, interaction: discord.Interaction, server: str | None = None) -> None:
         home = await home_of(interaction, self.ledger, server)
-        view = asks_to_erase(interaction.user.id, asked_by=interaction.user.id, guild_id=home.id)
+        view = asks_to_forget(interaction.user.id, asked_by=interaction.user.id, guild_id=home.id)
         await interaction.response.send_message(
             f"Erase every message of yours that I keep from {plain(home.name)}? This cannot be undone.",
             view=view,

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import discord
 
-from bot.failures import kept
+from bot.failures import attempt
 from bot.keeping.channel_modes import GuildChannel, channel_mode
 from bot.keeping.recording import Recording
 from bot.rounds import Rounds
@@ -112,7 +112,7 @@ class Following:
 
     async def _done(self, work: Work) -> bool:
         complaint = "what was deleted in Discord cannot be forgotten yet, and is tried again"
-        return await kept(self._in_turn(work), complaint, log)
+        return await attempt(self._in_turn(work), complaint, log)
 
     async def _in_turn(self, work: Work) -> None:
         # Discord's events run side by side; a deletion must not overtake the message that it deletes.

@@ -11,7 +11,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
-from bot.failures import kept
+from bot.failures import attempt
 from ledger.clock import to_ms
 from ledger.clock_watch import ClockWatch
 from ledger.forgetting.deletion_path import DAY_MS, Forgetting
@@ -119,7 +119,7 @@ class Housekeeping:
         Complete deletions that could not be completed at once, delete versions on their date, and note next
         to the backups what was deleted since.
         """
-        await kept(self._delete_due(), "what is due cannot be deleted yet, and is tried again", log)
+        await attempt(self._delete_due(), "what is due cannot be deleted yet, and is tried again", log)
 
     async def _delete_due(self) -> None:
         # A younger deletion is still being worked on by whatever began it.
@@ -134,7 +134,7 @@ class Housekeeping:
 
     async def daily(self, is_member: IsMember) -> None:
         """Sweep, tell each guild's admins what was deleted, and look for members who left."""
-        await kept(self._sweep_all(is_member), "housekeeping is put off until tomorrow", log)
+        await attempt(self._sweep_all(is_member), "housekeeping is put off until tomorrow", log)
 
     async def _sweep_all(self, is_member: IsMember) -> None:
         swept = await self.sweep()

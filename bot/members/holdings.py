@@ -1,7 +1,7 @@
 """What is kept about one member, for themselves: in words, and whole.
 
-Every line is true wherever the words came from: heard here after a yes, handed in by the member, written
-as an example, or imported by the operator on a ground of their own.
+Every line is true wherever the words came from: heard here after a yes, handed in by the member, taught, or
+imported by the operator on a ground of their own.
 """
 
 from __future__ import annotations

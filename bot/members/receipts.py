@@ -1,4 +1,4 @@
-"""Erases people, and gives them a receipt: at once, or as soon as Discord takes it."""
+"""Forgets people, and gives them a receipt: at once, or as soon as Discord takes it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ ANSWERING_MS = 60_000
 
 
 class Receipts:
-    """Erases people, and tells them what was erased."""
+    """Forgets people, and tells them what was erased."""
 
     def __init__(self, client: discord.Client, *, ledger: Ledger, forgetting: Forgetting) -> None:
         self._client = client
@@ -31,7 +31,7 @@ class Receipts:
         self._forgetting = forgetting
         self._sent: set[int] = set()
 
-    async def erase(self, interaction: discord.Interaction, guild_id: int, user_id: int) -> None:
+    async def forget(self, interaction: discord.Interaction, guild_id: int, user_id: int) -> None:
         """Forget a person, whatever becomes of the answer; members who asked for themselves get a receipt."""
         await acknowledge(interaction, thinking=False)
         own = interaction.user.id == user_id
@@ -73,11 +73,11 @@ def receipt_text(receipt: Deletion) -> str:
     for version in receipt.versions:
         if version.deleted_at is not None:
             when = day(version.deleted_at)
-            lines.append(f"`{version.version}` had learned from it and is deleted, since {when}.")
+            lines.append(f"`{version.version}` had learned from it and was deleted on {when}.")
         else:
             lines.append(
                 f"`{version.version}` had learned from it. It serves until the next version takes its place, "
-                f"and is deleted then, by {day(version.delete_by)} at the latest."
+                f"and is then deleted, on {day(version.delete_by)} at the latest."
             )
     if receipt.completed_at is None:
         lines.append(

@@ -50,4 +50,7 @@ class WriteRights:
         if channel_id not in self._told_about:
             self._told_about.add(channel_id)
             right = "Send Messages in Threads" if in_thread else "Send Messages"
-            self._tell(guild_id, f"I was asked in <#{channel_id}>, where I may not answer: I lack *{right}*.")
+            self._tell(
+                guild_id,
+                f"Somebody asked me something in <#{channel_id}>, where I may not answer: I lack *{right}*.",
+            )

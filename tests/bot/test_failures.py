@@ -9,7 +9,7 @@ import aiohttp
 import discord
 import pytest
 
-from bot.failures import DISCORD_AWAY, kept, reason
+from bot.failures import DISCORD_AWAY, attempt, reason
 from ledger.errors import LedgerError
 
 log = logging.getLogger("tests")
@@ -50,13 +50,13 @@ async def test_work_that_fails_for_now_is_logged_and_a_defect_is_not_swallowed(
     async def succeeds() -> None:
         """Do nothing, well."""
 
-    assert await kept(succeeds(), "it cannot be done", log)
+    assert await attempt(succeeds(), "it cannot be done", log)
     assert caplog.text == ""
-    assert not await kept(fails(sqlite3.OperationalError(SECRET)), "it cannot be done", log)
+    assert not await attempt(fails(sqlite3.OperationalError(SECRET)), "it cannot be done", log)
     assert "it cannot be done: OperationalError" in caplog.text
     assert SECRET not in caplog.text
     with pytest.raises(KeyError):
-        await kept(fails(KeyError("a defect")), "it cannot be done", log)
+        await attempt(fails(KeyError("a defect")), "it cannot be done", log)
 
 
 def test_a_discord_that_is_away_shows_in_each_of_its_ways() -> None:

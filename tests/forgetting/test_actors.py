@@ -258,7 +258,7 @@ async def test_strict_forgetting_takes_the_version_out_of_service_at_once(
         served = today.house.services.serving.version(today.guild_id)
         assert served is not None
         pressed = await _forget_me(today)
-        assert f"`{served}` had learned from it and is deleted" in pressed
+        assert f"`{served}` had learned from it and was deleted" in pressed
         await today.house.services.serving.sync()
         assert today.house.services.serving.version(today.guild_id) is None
         assert served not in today.engine.loaded

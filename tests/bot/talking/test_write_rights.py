@@ -32,7 +32,7 @@ async def test_an_answer_that_discord_refuses_for_lack_of_a_permission_is_report
     await house.ask(house.ann, "hello")
     await until(lambda: house.said(house.office))
     [told] = house.said(house.office)
-    assert f"I was asked in <#{house.general.id}>, where I may not answer" in told
+    assert f"in <#{house.general.id}>, where I may not answer" in told
 
 
 async def test_an_answer_that_fails_otherwise_is_nobodys_right(house: House) -> None:

@@ -1,4 +1,4 @@
-"""The question before an erasure, and who may answer it."""
+"""The question before somebody is forgotten, and who may answer it."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""The question before an erasure: two buttons, and who may press them.
+"""The question before somebody is forgotten: two buttons, and who may press them.
 
-Their ids say whom they erase, who may press and, in direct messages, for which server. A press counts even
-if Discord no longer takes an answer to it.
+Their ids say whom they are about, who may press and, in direct messages, for which server. A press counts
+even if Discord no longer takes an answer to it.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ class GivesReceipts(Protocol):
     def receipts(self) -> Receipts: ...
 
 
-class EraseButton(
+class ForgetButton(
     LastingButton,
     template=r"forget:(?P<action>erase|keep):(?P<user>\d+):(?P<asker>\d+)(?::(?P<guild>\d+))?",
 ):
-    """Erases a person, or keeps them; only the one who was asked may press."""
+    """Forgets a person, or does not; only the one who was asked may press."""
 
     def __init__(self, action: str, user_id: int, asked_by: int, guild_id: int | None = None) -> None:
         label, style = (
@@ -62,12 +62,12 @@ class EraseButton(
             await admin_check(interaction)  # they may have lost the permission since
         bot: object = interaction.client
         assert isinstance(bot, GivesReceipts)  # noqa: S101 - the bot that registered this button
-        await bot.receipts.erase(interaction, guild_id or guild_of(interaction).id, self.user_id)
+        await bot.receipts.forget(interaction, guild_id or guild_of(interaction).id, self.user_id)
 
 
-def asks_to_erase(user_id: int, *, asked_by: int, guild_id: int | None = None) -> discord.ui.View:
+def asks_to_forget(user_id: int, *, asked_by: int, guild_id: int | None = None) -> discord.ui.View:
     """Return the two buttons that ask ``asked_by``; without a guild, they mean the one they are posted in."""
     view = discord.ui.View(timeout=None)
     for action in ("erase", "keep"):
-        view.add_item(EraseButton(action, user_id, asked_by, guild_id))
+        view.add_item(ForgetButton(action, user_id, asked_by, guild_id))
     return view
