@@ -17,7 +17,7 @@ from ledger.learned.outcome import Outcome
 from ledger.store import Ledger
 from trainer.judging.comparison import Evaluation, interval_of
 from trainer.judging.verdict import Decision
-from trainer.nights.night_folders import Folders, publish
+from trainer.nights.night_folders import NightFolders, publish
 from trainer.nights.night_report import write_report
 from trainer.nights.withdrawals import BEGINNINGS
 
@@ -42,7 +42,11 @@ def note_verdict(outcome: Outcome, found: Evaluation, decision: Decision, *, max
 
 
 def finish_version(
-    folders: Folders, final: Path, outcome: Outcome, decision: Decision, history: Sequence[dict[str, float]]
+    folders: NightFolders,
+    final: Path,
+    outcome: Outcome,
+    decision: Decision,
+    history: Sequence[dict[str, float]],
 ) -> None:
     """Add verdict, figures and report to the adapter directory and publish it as ``final``."""
     outcome.report, outcome.report_json = str(final / "report.md"), str(final / "report.json")

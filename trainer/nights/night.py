@@ -37,7 +37,7 @@ from trainer.nights.endings import (
     stop_if_withdrawn,
     withdrawal_reason,
 )
-from trainer.nights.night_folders import Folders, clear_leftovers, drop_old_datasets
+from trainer.nights.night_folders import NightFolders, clear_leftovers, drop_old_datasets
 from trainer.nights.night_plan import NightPlan
 from trainer.nights.resuming import is_fitted, recorded_decision, resumable
 from trainer.nights.withdrawals import BEGINNINGS, reaches, withdrawers
@@ -117,7 +117,7 @@ class Night:
     async def _once(self, run: Run) -> Outcome:
         self._withdrawn = False
         outcome = Outcome(run.id, self._guild)
-        folders = Folders.of(run.id, datasets_dir=self._plan.datasets_dir, runs_dir=self._plan.runs_dir)
+        folders = NightFolders.of(run.id, datasets_dir=self._plan.datasets_dir, runs_dir=self._plan.runs_dir)
         watch = asyncio.create_task(self._watch(run.id), name="withdrawals")
         try:
             await self._stages(run, folders, outcome)
@@ -168,7 +168,7 @@ class Night:
         drop_old_datasets(self._plan.datasets_dir, self._guild)
         return outcome
 
-    async def _stages(self, run: Run, folders: Folders, outcome: Outcome) -> None:
+    async def _stages(self, run: Run, folders: NightFolders, outcome: Outcome) -> None:
         if run.stage == "planned":
             if await self._prepare(run, folders, outcome):
                 return
@@ -208,7 +208,7 @@ class Night:
     def _ending(self) -> bool:
         return self._given_up() or self._leaving()
 
-    async def _prepare(self, run: Run, folders: Folders, outcome: Outcome) -> bool:
+    async def _prepare(self, run: Run, folders: NightFolders, outcome: Outcome) -> bool:
         """Write the dataset; True when too little is new and the night is over.
 
         After a deletion of something in it, it is written again. From the second time on whoever took
@@ -246,7 +246,9 @@ class Night:
         self._report("prepare", 1, 1)
         return False
 
-    async def _write_dataset(self, run: Run, folders: Folders, without: Collection[int]) -> dataset.Prepared:
+    async def _write_dataset(
+        self, run: Run, folders: NightFolders, without: Collection[int]
+    ) -> dataset.Prepared:
         return await dataset.prepare(
             self._ledger,
             self._guild,
@@ -262,7 +264,7 @@ class Night:
         )
 
     async def _fit(
-        self, run: Run, folders: Folders, candidate: Adapter, champion: Adapter | None, outcome: Outcome
+        self, run: Run, folders: NightFolders, candidate: Adapter, champion: Adapter | None, outcome: Outcome
     ) -> list[dict[str, float]]:
         """Train, or resume training, and return what was logged."""
         if not is_fitted(folders) and not Path(candidate.path).is_dir():
@@ -300,7 +302,7 @@ class Night:
         return cast("list[dict[str, float]]", history)
 
     async def _evaluate(
-        self, run: Run, folders: Folders, candidate: Adapter, champion: Adapter | None, outcome: Outcome
+        self, run: Run, folders: NightFolders, candidate: Adapter, champion: Adapter | None, outcome: Outcome
     ) -> Decision:
         final = Path(candidate.path)
         self._report("evaluate", 0, 1)

@@ -14,14 +14,14 @@ DATASETS_KEPT = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Folders:
+class NightFolders:
     """The folders of one run."""
 
     dataset: Path
     work: Path
 
     @classmethod
-    def of(cls, run: str, *, datasets_dir: Path, runs_dir: Path) -> Folders:
+    def of(cls, run: str, *, datasets_dir: Path, runs_dir: Path) -> NightFolders:
         return cls(datasets_dir / run, runs_dir / run)
 
     @property
@@ -77,4 +77,4 @@ def drop_old_datasets(datasets_dir: Path, guild_id: int) -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-__all__ = ["Folders", "clear_leftovers", "drop_old_datasets", "publish"]
+__all__ = ["NightFolders", "clear_leftovers", "drop_old_datasets", "publish"]

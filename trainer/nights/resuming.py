@@ -19,7 +19,7 @@ from ledger.learned.outcome import Outcome
 from ledger.records import Adapter, Run
 from ledger.store import Ledger
 from trainer.judging.verdict import Decision
-from trainer.nights.night_folders import Folders
+from trainer.nights.night_folders import NightFolders
 from trainer.nights.night_plan import NightPlan
 from trainer.preparing import dataset
 from trainer.preparing.dataset_files import PARTS, read_lines, read_manifest
@@ -35,7 +35,7 @@ async def resumable(ledger: Ledger, plan: NightPlan, guild_id: int) -> Run | Non
     """Return the guild's newest run that was cut off, if it can be resumed; close all others."""
     unfinished = await ledger.runs.unfinished(guild_id)
     for run in unfinished:
-        folders = Folders.of(run.id, datasets_dir=plan.datasets_dir, runs_dir=plan.runs_dir)
+        folders = NightFolders.of(run.id, datasets_dir=plan.datasets_dir, runs_dir=plan.runs_dir)
         # Only the newest: with its dataset it is the closest to what the guild says today.
         if run is unfinished[-1] and await _can_resume(ledger, plan, run, folders):
             log.info("run %s is resumed at stage %s", run.id, run.stage)
@@ -47,7 +47,7 @@ async def resumable(ledger: Ledger, plan: NightPlan, guild_id: int) -> Run | Non
     return None
 
 
-async def _can_resume(ledger: Ledger, plan: NightPlan, run: Run, folders: Folders) -> bool:
+async def _can_resume(ledger: Ledger, plan: NightPlan, run: Run, folders: NightFolders) -> bool:
     """Tell whether the run's dataset is whole and everybody in it still agrees."""
     age = to_ms(ledger.clock.now()) - run.created_at
     if run.stage == "planned" or age > RESUME_WITHIN_HOURS * 3_600_000:
@@ -68,7 +68,7 @@ async def _can_resume(ledger: Ledger, plan: NightPlan, run: Run, folders: Folder
     return used <= dataset.permitted(material)
 
 
-def is_fitted(folders: Folders) -> bool:
+def is_fitted(folders: NightFolders) -> bool:
     """Tell whether the fit of this run is complete on disk, its figures included."""
     try:
         manifest = read_adapter_manifest(folders.fitted)

@@ -142,7 +142,7 @@ def arrange(material: Material, limits: DatasetLimits, *, bot_name: str) -> tupl
     targets = {number for talk in talks for number in _targets(talk)}
     # Only what is in tonight's parts counts as new: what is too old or a duplicate would count every night.
     chosen = {n for part in (parts.train, parts.val, parts.test) for talk in part for n in _targets(talk)}
-    answerless = len(kept) - len(targets)
+    context_only = len(kept) - len(targets)
     counts = {
         "messages": len(material.messages),
         "people": len({message.author_id for message in kept}),
@@ -152,7 +152,7 @@ def arrange(material: Material, limits: DatasetLimits, *, bot_name: str) -> tupl
         "validation_replies": sum(talk.replies for talk in parts.val),
         "test_replies": sum(talk.replies for talk in parts.test),
         "left_out": dict(
-            (left_out + Counter({"context only (they answer nobody)": answerless})).most_common()
+            (left_out + Counter({"context only (they answer nobody)": context_only})).most_common()
         ),
     }
     return parts, counts
