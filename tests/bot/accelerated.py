@@ -24,7 +24,7 @@ def _ahead() -> float:
     return _real() * PACE
 
 
-class _Selector(selectors.DefaultSelector):  # type: ignore[misc, valid-type]  # an alias of the platform's
+class _Selector(selectors.DefaultSelector):
     def select(self, timeout: float | None = None) -> Any:
         return super().select(None if timeout is None else timeout / PACE)
 

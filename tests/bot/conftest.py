@@ -92,7 +92,7 @@ def _adapter_writer(base: Path) -> Callable[..., Path]:
             if "lora_" in name:
                 tensor.data.copy_(torch.randn(tensor.shape, generator=draw) * 0.3)
         path = root / version.split("-")[0].removeprefix("g") / version
-        model.save_pretrained(path)
+        model.save_pretrained(str(path))
         write_manifest(path, version=version, base_fingerprint=fingerprint, base_model=str(base))
         return path
 

@@ -80,7 +80,7 @@ def outcome(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
 
 
 def backed_up(config: Path) -> Path:
-    path = config.parent / outcome(bot(config, "backup", "backups", "--json"))["path"]
+    path: Path = config.parent / outcome(bot(config, "backup", "backups", "--json"))["path"]
     assert path.parent == config.parent / "backups"
     return path
 

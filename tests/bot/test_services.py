@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from bot import services as services_module
 from bot.nights.trainer_process import Nights
 from bot.services import clock_watch, open_services
 from bot.serving.served_versions import ServedVersions
@@ -46,7 +45,7 @@ async def test_the_trainer_is_asked_to_leave_before_the_engine_stops_and_awaited
         (tmp_path / "engine stops").touch()
         await original(serving, *error)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(services_module.ServedVersions, "__aexit__", closing)
+    monkeypatch.setattr(ServedVersions, "__aexit__", closing)
     async with open_services(settings, config=config, clock=FakeClock()) as opened:
         nights: Nights = opened.nights
         nights._command = trainer_command(script(LEAVES))

@@ -22,6 +22,7 @@ from trainer.builders import dataset_limits_of, plan_of
 from trainer.nights import night as night_module
 from trainer.nights.night import Night
 from trainer.preparing import dataset, dataset_files
+from trainer.preparing.dataset_files import write_dataset
 from trainer.progress import StageProgress
 
 MARK = "quetzalmarmalade7731"
@@ -176,7 +177,7 @@ async def test_somebody_who_opts_out_meanwhile_ends_that_beginning_and_not_the_n
 async def test_somebody_forgotten_while_the_dataset_is_written_is_not_in_it_and_the_night_goes_on(
     quick: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    original, written = dataset.write_dataset, []
+    original, written = write_dataset, []
 
     def write_and_forget(directory: Path, *arguments: Any) -> None:
         original(directory, *arguments)
@@ -217,7 +218,7 @@ async def test_a_folder_that_goes_while_it_is_written_is_written_again(
 async def test_an_edit_while_the_dataset_is_written_leaves_none_of_the_old_words_in_it(
     quick: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    original, written = dataset.write_dataset, []
+    original, written = write_dataset, []
 
     async def edit_all() -> None:
         async with Ledger.open(quick.database, clock=FakeClock()) as ledger:

@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
-from ledger.settings import Leakage, Model, Settings, Training, Verdict
+from ledger.forgetting.by_settings import forgetting_of
+from ledger.settings import LeakageSection, ModelSection, Settings, TrainingSection, VerdictSection
 from ledger.store import Ledger
 from tests.trainer.conftest import GUILD
 from trainer.builders import (
     base_of,
     dataset_limits_of,
-    forgetting_of,
     plan_of,
     recipe_of,
     verdict_limits_of,
@@ -22,14 +22,14 @@ from trainer.builders import (
 
 
 def test_a_recipe_holds_every_training_setting_and_no_default_of_its_own() -> None:
-    training = Training(epochs=7, learning_rate=1e-5, packing=False, trackers=("mlflow",))
+    training = TrainingSection(epochs=7, learning_rate=1e-5, packing=False, trackers=("mlflow",))
     assert asdict(recipe_of(Settings(training=training))) == training.model_dump()
     with pytest.raises(TypeError):
-        type(recipe_of(Settings()))()
+        type(recipe_of(Settings()))()  # type: ignore[call-arg]
 
 
 def test_the_base_is_named_as_the_loader_wants_it(tmp_path: Path) -> None:
-    model = Model(base="models/small", device="cpu", revision="v2")
+    model = ModelSection(base="models/small", device="cpu", revision="v2")
     assert base_of(Settings(model=model)).name == "models/small"
     (tmp_path / "models" / "small").mkdir(parents=True)
     base = base_of(Settings(root=tmp_path, model=model))
@@ -39,7 +39,9 @@ def test_the_base_is_named_as_the_loader_wants_it(tmp_path: Path) -> None:
 
 def test_limits_are_those_of_their_sections() -> None:
     settings = Settings(
-        verdict=Verdict(confidence=0.8), leakage=Leakage(max_rate=0.2), training=Training(seed=9)
+        verdict=VerdictSection(confidence=0.8),
+        leakage=LeakageSection(max_rate=0.2),
+        training=TrainingSection(seed=9),
     )
     assert asdict(dataset_limits_of(settings)) == settings.dataset.model_dump()
     limits = asdict(verdict_limits_of(settings))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -59,7 +60,7 @@ async def test_nobody_is_ever_pinged_even_if_the_model_tries(house: House, engin
         assert not mentions.get("users")
         assert not mentions.get("replied_user")
     for message in house.env.backend.messages[house.general.id].values():
-        if message.author_id == house.bot.user.id:  # type: ignore[union-attr]
+        if message.author_id == house.bot.user.id:
             assert not message.mention_everyone
             assert message.ping_user_ids == []
 
@@ -169,9 +170,13 @@ async def test_an_answer_grows_while_it_is_written_and_the_event_loop_stays_free
     async with open_house(settings_for(tmp_path, engine.url, edit_interval_seconds=0.0)) as house:
         await house.ann.send(house.general, f"{house.me} hello")
         seen = []
+
+        def shown(word: str) -> bool:
+            return bool(house.said()) and word in house.said()[0]
+
         for number in range(5):
             engine.step.release()
-            await until(lambda number=number: house.said() and f"word{number}" in house.said()[0])
+            await until(partial(shown, f"word{number}"))
             seen.append(house.said()[0])
             # Somebody else is served in between: the bot does not wait for the answer's end.
             result = await house.ben.slash(house.general, "privacy status")

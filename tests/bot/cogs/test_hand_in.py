@@ -22,8 +22,8 @@ def package(house: House, owner: int, *channels: simcord.ChannelHandle) -> bytes
     with zipfile.ZipFile(data, "w", zipfile.ZIP_DEFLATED) as zipped:
         zipped.writestr("Account/user.json", json.dumps({"id": str(owner), "username": "ann"}))
         for number, channel in enumerate(channels):
-            about = {"id": str(channel.id), "type": "GUILD_TEXT", "name": "forged name"}
-            about |= {"guild": {"id": str(house.guild.id), "name": "forged guild"}}
+            guild = {"id": str(house.guild.id), "name": "forged guild"}
+            about = {"id": str(channel.id), "type": "GUILD_TEXT", "name": "forged name", "guild": guild}
             words = {"ID": 900 + number, "Timestamp": "2024-05-01 10:00:00", "Contents": f"{MARK} {number}"}
             zipped.writestr(f"Messages/c{channel.id}/channel.json", json.dumps(about))
             zipped.writestr(f"Messages/c{channel.id}/messages.json", json.dumps([words]))

@@ -88,7 +88,8 @@ async def test_a_history_that_may_not_be_read_is_not_taken_for_an_empty_one(
     await house.ann.send(house.general, "stays")
 
     async def nothing(*arguments: object, **options: object) -> AsyncIterator[discord.Message]:
-        for message in ():
+        messages: tuple[discord.Message, ...] = ()
+        for message in messages:
             yield message
 
     monkeypatch.setattr(discord.TextChannel, "history", nothing)
@@ -216,7 +217,7 @@ async def test_of_the_questions_meanwhile_the_newest_is_answered_if_it_is_minute
     await absent(house, minutes=50)
     me = house.bot.user
     assert me is not None
-    mention = {"mention_user_ids": [me.id]}
+    mention: dict[str, Any] = {"mention_user_ids": [me.id]}
     away(house, house.ann, f"{house.me} first?", minutes_ago=9, **mention)
     newest = away(house, house.ben, f"{house.me} second?", minutes_ago=4, **mention)
     for _ in range(2):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import discord
 import simcord
+from simcord.enums import OverwriteType
 
 from tests.bot.house import MARK, House
 
@@ -47,12 +48,15 @@ async def test_a_channel_that_becomes_private_is_not_recorded_any_more(house: Ho
     await house.ann.send(house.general, "still public")
     hidden = simcord.backend.models.Overwrite(
         target_id=house.guild.id,
-        type=0,
+        type=OverwriteType.ROLE,
         allow=0,
         deny=discord.Permissions(view_channel=True).value,
     )
     shown = simcord.backend.models.Overwrite(
-        target_id=house.ann.id, type=1, allow=discord.Permissions(view_channel=True).value, deny=0
+        target_id=house.ann.id,
+        type=OverwriteType.MEMBER,
+        allow=discord.Permissions(view_channel=True).value,
+        deny=0,
     )
     house.env.backend.edit_channel(house.general.id, {}, overwrites=[hidden, shown])
     await house.env.settle()

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import contextlib
 
-import discord
 import pytest
+import simcord
 
 from ledger.errors import LedgerError
 from tests.bot.house import MARK, House, text_of
 
 
-async def too_late(house: House, message: discord.Message | None) -> None:
+async def too_late(house: House, message: simcord.ResponseMessage) -> None:
     """Press where Discord has given up waiting for an answer."""
     house.env.inject_error("POST", "/interactions/*", status=404, code=10062, times=None)
     with contextlib.suppress(Exception):  # nobody was answered, which is the point

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -51,7 +52,7 @@ async def start(
     """Return a function that gives nights whose trainer is a script."""
     async with Background() as background:
 
-        def nights(text: str, **options: float) -> Nights:
+        def nights(text: str, **options: Any) -> Nights:
             command = trainer_command(script(text))
             return Nights(
                 tmp_path / "config.toml", background=background, clock=clock, command=command, **options

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 import aiohttp
@@ -14,6 +15,7 @@ from bot.serving.engine_client import BASE, Address, AnswerSampling, EngineClien
 from bot.serving.served_versions import ServedVersions
 from ledger.forgetting.deletion_path import Forgetting
 from ledger.store import Ledger
+from ledger.talk.prompts import Turn
 from tests.bot.house import BASE as BASE_NAME
 from tests.bot.house import RealEngine, StandInEngine, until
 from tests.conftest import FakeClock
@@ -218,8 +220,11 @@ async def test_twenty_swaps_under_load_fail_no_request_and_leave_one_version(
         answers: list[tuple[str, str]] = []
         stopped = asyncio.Event()
 
+        def answered_by(version: str) -> bool:
+            return version in [model for model, _ in answers[-3:]]
+
         async def ask() -> None:
-            turns = [{"role": "user", "content": "ann: did anyone feed the sourdough?"}]
+            turns: list[Turn] = [{"role": "user", "content": "ann: did anyone feed the sourdough?"}]
             while not stopped.is_set():
                 async with serving.lease(GUILD) as (model, _):
                     pieces = [p.text async for p in client.stream(model, turns, SAMPLING, guild_id=GUILD)]
@@ -230,7 +235,7 @@ async def test_twenty_swaps_under_load_fail_no_request_and_leave_one_version(
             await ledger.adapters.promote(GUILD, versions[number % 4], by="test")
             await serving.sync()
             assert serving.version(GUILD) == versions[number % 4]
-            await until(lambda now=versions[number % 4]: now in [model for model, _ in answers[-3:]])
+            await until(partial(answered_by, versions[number % 4]))
         stopped.set()
         await asyncio.gather(*asking)  # raises what any request failed with
         await serving.sync()

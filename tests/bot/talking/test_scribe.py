@@ -6,6 +6,7 @@ import asyncio
 import itertools
 from collections.abc import AsyncIterator
 from types import SimpleNamespace
+from typing import Any
 
 import aiohttp
 import discord
@@ -58,14 +59,14 @@ class Paper:
         self.withdrawn = True
 
 
-def response(status: int) -> object:
+def response(status: int) -> Any:
     return SimpleNamespace(status=status, reason="")
 
 
 def answer(status: int, code: int = 0) -> discord.HTTPException:
     kind = {403: discord.Forbidden, 404: discord.NotFound}.get(status, discord.HTTPException)
     kind = discord.DiscordServerError if status >= 500 else kind
-    return kind(response(status), {"code": code, "message": "secret words"})  # type: ignore[arg-type]
+    return kind(response(status), {"code": code, "message": "secret words"})
 
 
 class Desk:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from trainer.judging.leakage import Corpus, judge_recitals, probes_of, words
+from ledger.shingles import words
+from trainer.judging.leakage import Corpus, judge_recitals, probes_of
 
 SAID = "the old shed key has been under the ceramic frog since the flood of last spring"
 EIGHT = "under the ceramic frog since the flood of"
