@@ -91,7 +91,7 @@ class StandInEngine:
                 await self.step.acquire()
             if self.pause:
                 await asyncio.sleep(self.pause)
-            event = {"choices": [{"delta": {"content": piece}}]}
+            event: dict[str, Any] = {"choices": [{"delta": {"content": piece}}]}
             await response.write(b"data: " + json.dumps(event).encode() + b"\n\n")
         if not self.breaks_off:
             last = {"choices": [{"delta": {}, "finish_reason": self.finish}]}

@@ -178,6 +178,10 @@ async def test_an_answer_grows_while_it_is_written_and_the_event_loop_stays_free
     async with open_house(settings_for(tmp_path, engine.url, edit_interval_seconds=0.0)) as house:
         await house.ann.send(house.general, f"{house.me} hello")
         seen = []
+
+        def shown(word: str) -> bool:
+            return bool(house.said()) and word in house.said()[0]
+
         for number in range(5):
             engine.step.release()
             await until(partial(_says, house, f"word{number}"))

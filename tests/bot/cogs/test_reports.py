@@ -11,6 +11,7 @@ import discord
 import pytest
 
 from bot.client import NightschoolBot
+from bot.cogs.reports import ReportsCog
 from bot.nights.trainer_process import WatchedNight
 from ledger.learned.outcome import Ending, Outcome
 from tests.bot.house import (
@@ -26,13 +27,19 @@ from tests.bot.house import (
 from tests.bot.nights.test_night_embeds import FACTS
 
 
+def reports_of(house: House) -> ReportsCog:
+    cog = house.bot.get_cog("ReportsCog")
+    assert isinstance(cog, ReportsCog)
+    return cog
+
+
 async def night_of(house: House, guild: Any = None, **outcome: Any) -> discord.Message | None:
     """Have the bot report on a night, and return what it posted."""
     guild = guild or house.guild
     night = WatchedNight(guild_id=guild.id, trigger="test", started_at=house.services.clock.now())
     night.outcome = Outcome.from_json({**FACTS, **outcome})
     before = len(house.last(house.office))
-    await house.bot._reports.report(night)
+    await reports_of(house).report(night)
     posted = house.last(house.office)[before:]
     return posted[0] if posted else None
 
@@ -158,7 +165,7 @@ async def finished_night(house: House) -> tuple[Any, str]:
 
 async def owed(house: House) -> None:
     house.services.clock.advance(minutes=2)  # type: ignore[attr-defined]
-    await house.bot._reports.deliver_owed()
+    await reports_of(house).deliver_owed()
 
 
 @pytest.mark.parametrize("status", [403, 503])

@@ -225,6 +225,9 @@ async def test_twenty_swaps_under_load_fail_no_request_and_leave_one_version(
         answers: list[tuple[str, str]] = []
         stopped = asyncio.Event()
 
+        def answered_by(version: str) -> bool:
+            return version in [model for model, _ in answers[-3:]]
+
         async def ask() -> None:
             turns: list[Turn] = [{"role": "user", "content": "ann: did anyone feed the sourdough?"}]
             while not stopped.is_set():

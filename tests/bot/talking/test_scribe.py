@@ -6,6 +6,7 @@ import asyncio
 import itertools
 from collections.abc import AsyncIterator
 from types import SimpleNamespace
+from typing import Any
 
 import aiohttp
 import discord
@@ -52,20 +53,20 @@ class Paper:
 
     async def signal(self) -> None:
         self.signals += 1
-        raise discord.Forbidden(response(403), "no")  # type: ignore[arg-type]
+        raise discord.Forbidden(response(403), "no")
 
     async def withdraw(self) -> None:
         self.withdrawn = True
 
 
-def response(status: int) -> object:
+def response(status: int) -> Any:
     return SimpleNamespace(status=status, reason="")
 
 
 def answer(status: int, code: int = 0) -> discord.HTTPException:
     kind = {403: discord.Forbidden, 404: discord.NotFound}.get(status, discord.HTTPException)
     kind = discord.DiscordServerError if status >= 500 else kind
-    return kind(response(status), {"code": code, "message": "secret words"})  # type: ignore[arg-type]
+    return kind(response(status), {"code": code, "message": "secret words"})
 
 
 class Desk:
