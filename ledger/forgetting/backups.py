@@ -1,6 +1,6 @@
 """Backups of the ledger, and restores that do not bring back what was deleted since.
 
-A backup folder is told of every later deletion (identifiers, no text). A restore replays these
+Every later deletion is noted in the backup folder (identifiers, no text). A restore replays these
 notes, and those of the database that it replaces, before the restored one takes its place.
 Adapter versions are not in a backup: they are copied like any folder, and a restored ledger deletes
 those that it has to.
@@ -82,7 +82,7 @@ async def restore(
 
     A copy is made complete, and then takes the place of what was there in one transaction. Versions
     that it does not know could never serve nor be forgotten, so their files go, with those of their
-    runs; a start goes on with that where this was cut off.
+    runs; the next start resumes that if this was cut off.
 
     Raises:
         LedgerError: the backup cannot be read, is damaged, or is of a newer version; or another process
@@ -117,7 +117,7 @@ async def restore(
         known |= set(await ledger.consent.after(0))
         await ledger.consent.repeat(answer for answer in dict.fromkeys(answers) if answer not in known)
         for folder in folders:
-            # Of its deletions it knows by other numbers: what is told twice is done once.
+            # It knows its deletions by other numbers; one that is noted twice is done once.
             await ledger.note_backup_folder(BackupFolder(folder, 0, 0))
     try:
         Path(f"{database}{RESTORED}").write_text(str(adapters_dir.resolve()), encoding="utf-8")
