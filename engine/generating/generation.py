@@ -66,6 +66,7 @@ class Generator:
         self._closing = self._dead = False
         self.tokens_read = 0
         self.tokens_written = 0
+        # A daemon: a model in the middle of a step must not keep the process alive that was told to end.
         self._thread = threading.Thread(target=self._run, name="generator", daemon=True)
 
     def start(self) -> None:
@@ -176,6 +177,8 @@ class Generator:
                 died = not self._closing
                 self._dead = True
             self._fail_all(EngineError("The engine broke down; it is being started again."))
+            # The process ends with its thread: the bot starts it anew, while a server without its model would
+            # go on refusing for ever.
             if died:
                 self._on_death()
 

@@ -86,6 +86,7 @@ class Answer:
         self.last = token
         self.written += 1
         self.dice.note(token)
+        # An end token is counted, as OpenAI and vLLM do, but has no text.
         if token in stop_ids:
             self._end("stop", self.tokeniser.finish())
             return

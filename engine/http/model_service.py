@@ -28,7 +28,9 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 BASE = "base"
+"""The base model's second name: short, and the same whatever the settings call the model."""
 _UNLOAD_GRACE_SECONDS = 0.25
+"""How long an unload waits for an idle adapter to leave; a busy one leaves with its last answer."""
 CHARACTERS_A_TOKEN = 16
 """Characters a token of context that a prompt may have; English has about 4, and only blanks have more."""
 OWNER_HEADER = "X-Nightschool-Guild"
@@ -82,6 +84,7 @@ class ModelService:
         """
         if model in (BASE, self.base.name):
             return None
+        # Before asking whether it is there: nobody learns which versions another server has.
         check_owner(model, owner)
         if model not in self.generator.adapters:
             raise RequestRefused(
@@ -139,6 +142,8 @@ class ModelService:
                 f"logit_bias names a token beyond the vocabulary of {len(self.base.tokenizer)}.",
                 param="logit_bias",
             )
+        # The queue is counted when a request is queued, which is after its prompt was encoded; without this,
+        # any number of prompts could wait for the encoder.
         if self._encoding >= self.generator.capacity:
             raise RequestRefused(
                 503, "Too many prompts are being read; try again in a moment.", code="engine_busy"
@@ -172,6 +177,7 @@ class ModelService:
                 another owner's; 404 for one that is not there.
         """
         check_owner(name, owner)
+        # One at a time: two loads of the same version would both find it missing, and read it twice.
         async with self._loading:
             if name in self.generator.adapters:
                 raise RequestRefused(

@@ -23,10 +23,11 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-_LONG = 2**63 - 1
+_LONG = 2**63 - 1  # what a seed or a count may be at most: vLLM and torch keep them in 64 bits
 Body = TypeVar("Body", bound=BaseModel)
 
 MAX_MESSAGES = 512
+"""Turns of one prompt: far more than the bot sends, and a template takes time for each."""
 _IGNORED = frozenset(
     {"user", "metadata", "store", "service_tier", "safety_identifier", "prompt_cache_key", "request_id"}
 )
@@ -83,6 +84,7 @@ def _kind(status: int) -> str:
 class ChatMessage(BaseModel):
     """One turn; ``content`` may be a list of text parts, as OpenAI's newer clients send it."""
 
+    # Unlike the request's own fields: clients send "name" and others along with turns, and turn() drops them.
     model_config = ConfigDict(extra="ignore")
 
     role: Literal["system", "developer", "user", "assistant"]
@@ -124,6 +126,7 @@ class ChatRequest(BaseModel):
     min_p: FiniteFloat = Field(default=0.0, ge=0, le=1)
     frequency_penalty: FiniteFloat = Field(default=0.0, ge=-2, le=2)
     presence_penalty: FiniteFloat = Field(default=0.0, ge=-2, le=2)
+    # vLLM's range is open above 0; beyond these, a penalised logit overflows float32.
     repetition_penalty: FiniteFloat = Field(default=1.0, ge=0.01, le=100)
     logit_bias: dict[int, Annotated[float, Field(ge=-100, le=100)]] = Field(
         default_factory=dict, max_length=1024
@@ -215,7 +218,7 @@ class Completion:
         self._head = {
             "id": f"chatcmpl-{uuid.uuid4().hex}",
             "created": int(time.time()),
-            "model": model,
+            "model": model,  # as it was asked for, which may be one of the base's two names
             "system_fingerprint": None,
         }
 

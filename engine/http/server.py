@@ -43,9 +43,12 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 def make_app(service: ModelService, *, token: str, body_seconds: float = BODY_SECONDS) -> web.Application:
     """Return the application that serves ``service`` to whoever knows ``token``."""
+    # A body larger than the largest prompt that fits cannot be answered, so it need not be read.
     longest = service.base.context_tokens * CHARACTERS_A_TOKEN * BYTES_A_CHARACTER
     app = web.Application(
         client_max_size=max(longest, SMALL_BODY_BYTES),
+        # In this order: whatever the inner ones raise becomes an answer in OpenAI's form, and nobody without
+        # the token gets their body read.
         middlewares=[_refusals, _guard(token), _whole_body(body_seconds)],
     )
     app[_SERVICE] = service
@@ -97,6 +100,7 @@ async def _refusals(request: web.Request, handler: Handler) -> web.StreamRespons
 
 
 def _refuse(refusal: RequestRefused) -> web.Response:
+    # OpenAI's client obeys this header and tries again by itself.
     headers = {"Retry-After": "1"} if refusal.status == 503 else {}
     return web.json_response(refusal.body(), status=refusal.status, headers=headers)
 
@@ -201,6 +205,7 @@ async def _stream(request: web.Request, asked: ChatRequest, flow: Flow, began: f
     await response.prepare(request)
     completion = Completion(asked.model)
     counted = asked.stream_options is not None and asked.stream_options.include_usage
+    # OpenAI's streams begin with the role and no text.
     await response.write(completion.chunk({"role": "assistant", "content": ""}, usage=counted))
     async for event in flow:
         if isinstance(event, TextPiece):

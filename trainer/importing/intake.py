@@ -27,9 +27,11 @@ from trainer.importing.message_drafts import FileReading, ImportProgress, Messag
 from trainer.importing.shelf import Shelf
 
 BATCH = 500
+"""Messages stored in one transaction: consent is read anew for each, so an opt-out waits for 500 at most."""
 UNDECLARED: Source = "import"
 """Source of a package that nobody vouches for."""
 FAULTS_TOLD = 5
+"""Broken parts of one file that its sentence names; the rest are counted."""
 LOCKED_PACKAGE = (
     "A data package that nobody vouches for is an export like any other, and locked by policy: its owner can "
     'hand it in with `/privacy hand-in`, or you say with --basis "…" why you may use it.'
@@ -73,6 +75,8 @@ async def import_paths(
     )
     found, intake.report.problems = collected(paths)
     files = [(file, kind) for file in found if (kind := intake.recognised(file))]
+    # All files are surveyed before the first is stored: the second part of a channel may hold the names that
+    # the first part's lines lead with.
     for file, kind in files:
         intake.survey(file, kind)
     for file, kind in files:
@@ -145,6 +149,7 @@ class _Intake:
             if not batch:
                 break
             await self._shelf.store(batch, source)
+            # The survey was the first half, and there was none for a package.
             share = reading.share if kind == "data package" else (1 + reading.share) / 2
             self._tell(file, self.report.read - before, share)
         await self._shelf.introduce_bots()
@@ -189,7 +194,7 @@ def _advice(report: ImportReport, basis: Basis, handed_in_by: int | None) -> str
 def _refusal(file: Path, fault: Malformed, read: int) -> str:
     where = f" at character {fault.position:,}" if fault.position >= 0 else ""
     before = f" The {read:,} messages in front of it were read." if read else ""
-    fix = "" if ";" in str(fault) else "; export it again"
+    fix = "" if ";" in str(fault) else "; export it again"  # some faults name their own remedy
     return f"{_name(file)} cannot be imported{where}: {fault}{fix}.{before}"
 
 

@@ -51,10 +51,12 @@ def read_json_lines(reading: FileReading) -> Iterator[MessageDraft | Skipped]:
             try:
                 value = json.loads(line)
             except (ValueError, RecursionError) as error:
+                # Only a last line without a line break can be cut off; any other is wrong.
                 if not complete:
                     reading.cut_off = True
                     return
                 raise Malformed(f"line {number} is no JSON") from error
+            # One line that is something else means that the file is: taking the rest would be a guess.
             if not isinstance(value, dict):
                 raise Malformed(f"line {number} is no JSON object")
             yield _draft(value, reading.guild_id, number)

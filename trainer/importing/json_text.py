@@ -118,6 +118,7 @@ class JsonText:
 
     def __init__(self, source: TextSource) -> None:
         self._source = source
+        # strict=False takes raw line breaks and tabs within texts, which some exporters write.
         self._decoder = json.JSONDecoder(strict=False)
         self._text = ""
         self._at = 0
@@ -170,6 +171,7 @@ class JsonText:
                 raise Malformed("it is nested too deeply", self.position) from error
             except ValueError as error:  # the interpreter's limit of 4,300 digits
                 raise Malformed("a number has too many digits", self.position) from error
+            # "12" at the end of a piece may go on as "123": only a number can be complete and yet not over.
             if isinstance(value, int | float) and _UNFINISHED.match(self._text, end) and self._longer():
                 continue
             self._at = end
@@ -203,6 +205,7 @@ class JsonText:
 
     def _grow(self, error: json.JSONDecodeError) -> None:
         """Read on if ``error`` may just mean that the value continues in the next piece."""
+        # The decoder says "wrong" for what it has not seen the end of, so a fault near the end may be none.
         cut = error.msg.startswith("Unterminated string") or error.pos >= len(self._text) - _NEAR_THE_END
         if not cut:
             raise Malformed(f"{error.msg[0].lower()}{error.msg[1:]}", self._dropped + error.pos) from error

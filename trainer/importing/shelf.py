@@ -35,7 +35,7 @@ class Shelf:
         self._report.read += len(batch)
         self._report.left_out.update(item.left_out for item in batch if isinstance(item, Skipped))
         drafts = [item for item in batch if isinstance(item, MessageDraft)]
-        await self._gate.refresh(drafts)
+        await self._gate.refresh(drafts)  # for each batch: somebody may opt out while a long import runs
         kept: list[MessageDraft] = []
         for draft in drafts:
             if draft.channel not in self._met:
@@ -85,7 +85,7 @@ class Shelf:
         message = draft.message
         named = self._voices.of(draft.channel).addressed(message.content)
         mentions = dict.fromkeys((*message.mentions, *named))
-        mentions.pop(message.author_id, None)
+        mentions.pop(message.author_id, None)  # who names themself addresses nobody
         basis = self._basis or (PACKAGE_BASIS if source == "package" else OPT_IN)
         now = to_ms(self._ledger.clock.now())
         return replace(message, mentions=tuple(mentions), source=source, basis=basis, imported_at=now)
