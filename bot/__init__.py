@@ -10,6 +10,7 @@ so that neither a training crash nor a busy model can take the bot offline.
 - client_services: the services that need that client
 - failures: what passes by itself, and how the log names it
 - interactions: errors and answers of commands and buttons
+- plain_text: text without markup or pings
 - rounds: what runs when
 - run: python -m bot run
 - services: everything else that the bot works with

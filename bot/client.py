@@ -76,13 +76,6 @@ class NightschoolBot(commands.Bot):
 
     async def setup_hook(self) -> None:
         s, own, settings = self.services, self.own, self.services.settings
-        self._reports = ReportsCog(
-            self,
-            ledger=s.ledger,
-            serving=s.serving,
-            nights=s.nights,
-            admin_channel=settings.bot.admin_channel,
-        )
         cogs: list[commands.Cog] = [
             # The recorder comes first, so that a question is recorded before its answer.
             RecorderCog(self, ledger=s.ledger, recording=own.recording, following=own.following),
@@ -99,12 +92,18 @@ class NightschoolBot(commands.Bot):
             HandInCog(self, ledger=s.ledger, handing_in=s.handing_in),
             ConsentCog(ledger=s.ledger, bot_name=settings.bot.name),
             StatusCog(
-                services=s,
+                ledger=s.ledger,
+                serving=s.serving,
+                answering=s.answering,
+                nights=s.nights,
+                schedule=s.schedule,
+                engine=s.engine,
+                engine_process=s.engine_process,
                 base_model=settings.model.base,
                 admin_channel=settings.bot.admin_channel,
                 locked=not settings.policy.discord_permission,
             ),
-            self._reports,
+            ReportsCog(self, reports=own.reports, nights=s.nights),
         ]
         for cog in cogs:
             await self.add_cog(cog)
@@ -126,7 +125,7 @@ class NightschoolBot(commands.Bot):
     async def _deliver_owed(self) -> None:
         """Write down what has been heard, and deliver the reports and receipts that are owed."""
         own = self.own
-        for deliver in (own.catching_up.note_heard, self._reports.deliver_owed, own.receipts.deliver_owed):
+        for deliver in (own.catching_up.note_heard, own.reports.deliver_owed, own.receipts.deliver_owed):
             try:
                 await deliver()
             except Exception as error:  # noqa: BLE001 - a defect in one must not stop the others

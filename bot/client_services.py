@@ -12,6 +12,7 @@ from bot.keeping.following import Following
 from bot.keeping.recording import Recording
 from bot.members.membership import Membership
 from bot.members.receipts import Receipts
+from bot.nights.reporting import NightReports
 from bot.services import Services
 from bot.talking.asking import Asking
 from bot.talking.prompting import Prompting
@@ -29,6 +30,7 @@ class ClientServices:
     asking: Asking
     catching_up: CatchingUp
     receipts: Receipts
+    reports: NightReports
     is_member: Membership
 
 
@@ -79,5 +81,12 @@ def client_services(client: discord.Client, services: Services, *, source: Sourc
             rounds=s.rounds,
         ),
         receipts=Receipts(client, ledger=s.ledger, forgetting=s.forgetting),
+        reports=NightReports(
+            client,
+            ledger=s.ledger,
+            serving=s.serving,
+            nights=s.nights,
+            admin_channel=settings.bot.admin_channel,
+        ),
         is_member=Membership(client),
     )

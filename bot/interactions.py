@@ -13,7 +13,7 @@ import discord
 from discord import app_commands
 
 from bot.failures import DISCORD_AWAY, reason
-from bot.nights.night_embeds import clipped
+from bot.plain_text import clipped
 from ledger.errors import NightschoolError
 
 log = logging.getLogger(__name__)

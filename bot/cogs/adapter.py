@@ -7,7 +7,7 @@ from discord import app_commands
 from discord.ext import commands
 
 from bot.interactions import admin_check, guild_of, may_manage
-from bot.nights.night_embeds import clipped
+from bot.plain_text import clipped
 from bot.serving.promoting import Promoting, named
 from ledger.clock import from_ms
 from ledger.learned.outcome import candidate_score

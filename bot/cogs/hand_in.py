@@ -17,7 +17,7 @@ from discord.ext import commands
 from bot.interactions import guild_of
 from bot.keeping.channel_modes import note_open_channels
 from bot.keeping.handing_in import HandingIn
-from bot.nights.night_embeds import clipped
+from bot.plain_text import clipped
 from ledger.store import Ledger
 
 MAX_BYTES = 32 * 1024 * 1024

@@ -20,7 +20,7 @@ from bot.members.holdings import FIELD, consent_text, everything_about, kept_tex
 from bot.members.homes import home_of, offered_homes
 from bot.members.notice import NO, WORDS, YES, ConsentNotice, opt_in, opt_out
 from bot.members.receipts import day, receipt_text
-from bot.nights.night_embeds import clipped, plain
+from bot.plain_text import clipped, plain
 from ledger.store import Ledger
 
 PLAIN_BYTES = 8 * 1024 * 1024

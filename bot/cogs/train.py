@@ -11,8 +11,9 @@ from discord.ext import commands
 
 from bot.background import Background
 from bot.interactions import admin_check, guild_of
-from bot.nights.night_embeds import COLOURS, clipped, how_it_ended, progress_bar, started_by
+from bot.nights.night_embeds import COLOURS, how_it_ended, progress_bar, started_by
 from bot.nights.trainer_process import Nights, WatchedNight
+from bot.plain_text import clipped
 from ledger.clock import from_ms
 from ledger.learned.adapter_versions import short_name
 from ledger.learned.outcome import STAGES, candidate_score

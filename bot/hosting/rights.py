@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterator
 
 import discord
 
-from bot.nights.night_embeds import plain
+from bot.plain_text import plain
 
 NEEDED = {
     "view_channel": "View Channels",

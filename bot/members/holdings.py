@@ -14,7 +14,7 @@ from typing import Any
 import discord
 
 from bot.members.receipts import day
-from bot.nights.night_embeds import clipped, plain
+from bot.plain_text import clipped, plain
 from ledger.clock import from_ms
 from ledger.forgetting.deletion_path import DAY_MS
 from ledger.records import OPT_IN, PACKAGE_BASIS, Adapter, ConsentEvent, Message

@@ -13,7 +13,7 @@ from typing import Protocol
 import discord
 from discord import app_commands
 
-from bot.nights.night_embeds import clipped, plain
+from bot.plain_text import clipped, plain
 from ledger.store import Ledger
 
 CHOICES = 25

@@ -8,7 +8,7 @@ import discord
 
 from bot.failures import DISCORD_AWAY, reason
 from bot.interactions import acknowledge, answer
-from bot.nights.night_embeds import clipped, plain
+from bot.plain_text import clipped, plain
 from ledger.clock import from_ms, to_ms
 from ledger.forgetting.deletion_path import DAY_MS, Forgetting
 from ledger.forgetting.deletions import Deletion

@@ -9,9 +9,11 @@ import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
+from typing import cast
 
 import discord
 
+from bot.plain_text import clipped, plain
 from ledger.clock import to_ms
 from ledger.learned.adapter_versions import short_name
 from ledger.learned.outcome import MODELS, Counts, Ending, Outcome, Sample
@@ -42,8 +44,6 @@ FIGURES = 400
 FOOTER = 300
 QUESTION = 160
 REPLY = 350
-_MARKUP = re.compile(r"(?P<link>https?://[^\s<>\[\]()|*]+)|[\\\\*_~`|<>\[\]#]")
-_LISTS = re.compile(r"^(\s*)([-+])", re.MULTILINE)
 
 
 def report_embeds(outcome: Outcome) -> list[discord.Embed]:
@@ -70,7 +70,7 @@ def report_file(outcome: Outcome) -> discord.File | None:
 
 def title_of(run: Run) -> str:
     """Return a finished night's title."""
-    return _title(Outcome.of_run(run).stage)
+    return _title(cast(Ending, run.stage))  # a finished run's stage is its ending
 
 
 def _title(ending: Ending) -> str:
@@ -141,17 +141,6 @@ def started_by(trigger: str) -> str:
 def how_it_ended(run: Run) -> str:
     """Return a night's end in a word or two; one that was cut off has none."""
     return run.stage if run.finished else f"cut off (it was {run.stage})"
-
-
-def plain(text: str) -> str:
-    """Return text of members or of the model so that Discord shows it as it is: no markup, no ping."""
-    text = _MARKUP.sub(lambda found: found["link"] or f"\\{found[0]}", discord.utils.escape_mentions(text))
-    return _LISTS.sub(r"\1\\\2", text)
-
-
-def clipped(text: str, limit: int) -> str:
-    """Return ``text``, cut to ``limit`` characters with an ellipsis."""
-    return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
 def progress_bar(share: float, *, width: int = 20) -> str:

@@ -12,7 +12,7 @@ from bot.keeping.answers import keep_answer
 from bot.keeping.channel_modes import GuildChannel, channel_mode
 from bot.keeping.recording import SPOKEN, Recording
 from bot.members.membership import is_member
-from bot.nights.night_embeds import plain
+from bot.plain_text import plain
 from bot.talking.answering import Answering, Question
 from bot.talking.context import replied_to
 from bot.talking.destinations import InResponse, UnderMessage

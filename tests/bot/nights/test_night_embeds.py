@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.nights.night_embeds import EMOJI, clipped, plain, progress_bar, report_embeds, report_file
+from bot.nights.night_embeds import EMOJI, progress_bar, report_embeds, report_file
 from ledger.learned.outcome import Ending, Outcome
 from ledger.learned.wording import HEADLINES
 from ledger.records import LOCKED
@@ -136,40 +136,6 @@ def test_a_figure_that_is_missing_or_no_number_is_no_failure() -> None:
     assert "inf" in table
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        "**bold** __under__ ~~gone~~ ||secret|| `code`",
-        "[click](https://evil.example) **bold** [me](https://evil.example)",
-        "# headline\n- list\n+ list\n> quote\n-# small",
-        "```py\ncode\n```",
-        "<@123456789012345678> <#5> <:frog:5> <t:5:R> </ask:5> <https://a.example>",
-    ],
-)
-def test_nothing_that_a_member_wrote_is_taken_for_markup(text: str) -> None:
-    shown = plain(text)
-    for mark in "*_~|`[]<>":
-        assert all(shown[place - 1] == "\\" for place, each in enumerate(shown) if each == mark and place), (
-            shown
-        )
-    for line in shown.splitlines():
-        assert not line.startswith(("#", "-", "+", ">", "*", "`", "<", "["))
-
-
-@pytest.mark.parametrize("text", ["@everyone", "@here", "<@123456789012345678>", "<@&123456789012345678>"])
-def test_nothing_that_a_member_wrote_is_a_ping(text: str) -> None:
-    assert text not in plain(text)
-
-
-def test_a_plain_link_stays_whole() -> None:
-    assert plain("see https://a.example/b_c_d *now*") == "see https://a.example/b_c_d \\*now\\*"
-
-
-@given(st.text(max_size=300))
-def test_plain_text_keeps_every_letter(text: str) -> None:
-    assert [c for c in plain(text) if c.isalnum()] == [c for c in text if c.isalnum()]
-
-
 def test_the_picture_is_attached_where_it_exists_and_not_promised_where_not(tmp_path: Path) -> None:
     picture = tmp_path / "loss.png"
     picture.write_bytes(b"png")
@@ -185,11 +151,6 @@ def test_the_picture_is_attached_where_it_exists_and_not_promised_where_not(tmp_
 @given(st.floats(allow_nan=False), st.integers(1, 60))
 def test_a_progress_bar_has_its_width(share: float, width: int) -> None:
     assert len(progress_bar(share, width=width)) == width
-
-
-def test_a_text_is_clipped_with_an_ellipsis() -> None:
-    assert clipped("abc", 3) == "abc"
-    assert clipped("abcd", 3) == "ab…"
 
 
 def test_a_report_says_how_the_policy_lock_opens_where_it_left_something_out() -> None:

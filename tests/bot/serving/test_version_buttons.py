@@ -9,13 +9,13 @@ import pytest
 from bot.client import NightschoolBot
 from bot.interactions import ADMINS_ONLY
 from bot.serving.version_buttons import VersionButton
-from tests.bot.cogs.test_reports import night_of
 from tests.bot.house import (
     House,
     short,
     text_of,
     there,
 )
+from tests.bot.nights.test_reporting import night_of
 from tests.looking import note_files_gone
 
 
