@@ -23,6 +23,7 @@ class Background:
         self._handed_over: asyncio.Queue[tuple[Coroutine[Any, Any, None], str]] = asyncio.Queue()
         self._tasks: set[asyncio.Task[None]] = set()
         self._supervisor: asyncio.Task[None] | None = None
+        self._closed = False
 
     async def __aenter__(self) -> Self:
         self._supervisor = asyncio.create_task(self._supervise(), name="background")
@@ -35,11 +36,15 @@ class Background:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        self._closed = True
         while not self._handed_over.empty():
             self._handed_over.get_nowait()[0].close()
 
     def run(self, work: Coroutine[Any, Any, None], *, name: str) -> None:
-        """Start ``work`` soon, in the supervisor's context instead of the caller's."""
+        """Start ``work`` soon, in the supervisor's context instead of the caller's; never after the end."""
+        if self._closed:
+            work.close()  # an event that Discord still delivered while the bot stopped
+            return
         self._handed_over.put_nowait((work, name))
 
     async def _supervise(self) -> None:

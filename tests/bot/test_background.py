@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import inspect
 
 import pytest
 
@@ -67,3 +68,20 @@ async def test_work_runs_in_the_supervisors_context_and_not_in_the_events() -> N
         background.run(work(), name="work")
         await until(lambda: seen)
     assert seen == ["nowhere"]
+
+
+async def test_work_that_comes_after_the_end_is_closed_and_never_begun() -> None:
+    begun: list[str] = []
+
+    async def work() -> None:
+        begun.append("work")
+
+    async with Background() as background:
+        pass
+    late = work()
+    background.run(late, name="late")
+    await asyncio.sleep(0)
+    assert begun == []
+    assert inspect.getcoroutinestate(late) == inspect.CORO_CLOSED, (
+        "open, it would warn that nobody awaited it"
+    )

@@ -164,18 +164,21 @@ def engine_process(folder: Path, base: Path | str, **engine: object) -> Iterator
     config = folder / "config.toml"
     config.write_text(f"[model]\nbase = '{base}'\ndevice = 'cpu'\ndtype = 'float32'\n[engine]\n{lines}")
     environment = {**os.environ, "NIGHTSCHOOL_ENGINE_TOKEN": "night-owl", "OMP_NUM_THREADS": "1"}
-    process = subprocess.Popen(
-        [sys.executable, "-m", "engine", "--config", str(config), "--json", "--port", "0"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=(folder / "log").open("w"),
-        env=environment,
-        text=True,
-    )
-    try:
-        assert process.stdout is not None
-        ready = json.loads(process.stdout.readline())
-        yield Running(ready.get("url", ""), "night-owl", folder / "models" / "adapters", process)
-    finally:
-        process.kill()
-        process.wait()
+    command = [sys.executable, "-m", "engine", "--config", str(config), "--json", "--port", "0"]
+    with (
+        (folder / "log").open("w") as log,
+        subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            env=environment,
+            text=True,
+        ) as process,
+    ):
+        try:
+            assert process.stdout is not None
+            ready = json.loads(process.stdout.readline())
+            yield Running(ready.get("url", ""), "night-owl", folder / "models" / "adapters", process)
+        finally:
+            process.kill()

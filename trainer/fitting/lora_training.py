@@ -41,7 +41,7 @@ def with_lora(model: PreTrainedModel, recipe: Recipe, placement: Placement) -> P
             gradient_checkpointing_kwargs={"use_reentrant": False},
         )
     elif recipe.gradient_checkpointing:
-        model.gradient_checkpointing_enable({"use_reentrant": False})
+        model.activation_checkpointing_enable({"use_reentrant": False})
     config = LoraConfig(
         r=recipe.lora_r,
         lora_alpha=recipe.lora_alpha,
