@@ -14,6 +14,7 @@ import aiohttp
 import discord
 
 from ledger.errors import NightschoolError
+from ledger.process import seclusion
 
 DISCORD_AWAY = (discord.DiscordException, aiohttp.ClientError, OSError, TimeoutError)
 """What a request to Discord raises when it is refused, times out, or never arrives."""
@@ -22,16 +23,10 @@ LEDGER_AWAY = (NightschoolError, OSError, sqlite3.Error)
 
 
 def reason(error: BaseException) -> str:
-    """Return what the log may say about an error.
-
-    Our own errors are finished sentences. Any other error's text may quote what it failed on, which can be
-    a member's message, so its kind has to do.
-    """
-    if isinstance(error, NightschoolError):
-        return str(error)
+    """Return what the log may say about an error, with Discord's numbers where it is Discord's."""
     if isinstance(error, discord.HTTPException):
         return f"{type(error).__name__} {error.status} (code {error.code})"
-    return type(error).__name__
+    return seclusion.reason(error)
 
 
 async def attempt(work: Awaitable[object], complaint: str, log: logging.Logger) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ledger.forgetting.deletions import Deletion
-from ledger.learned.adapter_versions import VERSION
+from ledger.learned.adapter_versions import owner_of
 from ledger.records import BotAnswer
 from ledger.store import Ledger
 
@@ -26,6 +26,4 @@ async def deletions_of(ledger: Ledger, guild_id: int) -> list[Deletion]:
 
 async def note_files_gone(ledger: Ledger, version: str) -> None:
     """Note that a version's files are deleted, as forgetting does."""
-    named = VERSION.fullmatch(version)
-    assert named is not None
-    await ledger.deletions.version_deleted(await ledger.adapters.require(int(named["guild"]), version))
+    await ledger.deletions.version_deleted(await ledger.adapters.require(owner_of(version), version))

@@ -10,6 +10,7 @@ import discord
 from bot.buttons import LastingButton
 from bot.interactions import acknowledge, admin_check, answer
 from bot.serving.promoting import Promoting
+from ledger.learned.adapter_versions import VERSION
 
 
 @runtime_checkable
@@ -20,7 +21,9 @@ class Promotes(Protocol):
     def promoting(self) -> Promoting: ...
 
 
-class VersionButton(LastingButton, template=r"night:(?P<action>promote|rollback):(?P<version>g\d+-v\d{6})"):
+class VersionButton(
+    LastingButton, template=rf"night:(?P<action>promote|rollback):(?P<version>{VERSION.pattern})"
+):
     """Promotes or rolls back the version of one report; checks the permission at every press."""
 
     def __init__(self, action: str, version: str) -> None:

@@ -29,6 +29,7 @@ from ledger.forgetting.erasure import Kind
 from ledger.learned.adapter_versions import VERSION
 from ledger.learned.runs import RUN
 from ledger.process.locks import Held, hold, night_lock_path
+from ledger.process.seclusion import reason
 from ledger.records import Adapter
 from ledger.store import Ledger
 
@@ -134,9 +135,7 @@ class Forgetting:
         try:
             await self._finish(deletion)
         except (NightschoolError, OSError, sqlite3.Error) as error:
-            # The text of a stranger's exception may quote what it failed on.
-            reason = error if isinstance(error, NightschoolError) else type(error).__name__
-            self._say_once(f"deletion {deletion.id} is not complete yet; retrying: {reason}")
+            self._say_once(f"deletion {deletion.id} is not complete yet; retrying: {reason(error)}")
 
     async def _finish(self, deletion: Deletion) -> None:
         touched = await self._ledger.deletions.runs_touched(deletion.id)

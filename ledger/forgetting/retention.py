@@ -13,6 +13,7 @@ from pathlib import Path
 
 from ledger.clock import to_ms
 from ledger.forgetting.deletion_path import DAY_MS, Forgetting
+from ledger.learned.adapter_versions import owner_of
 from ledger.learned.runs import RUN
 from ledger.store import Ledger
 
@@ -34,12 +35,12 @@ class Swept:
     @property
     def guilds(self) -> list[int]:
         """The guilds of which text or a version went."""
-        owners = {int(version[1 : version.index("-")]) for version in self.versions}
+        owners = {owner_of(version) for version in self.versions}
         return sorted({*self.messages, *self.replies, *owners})
 
     def of_guild(self, guild_id: int) -> str:
         """Return what went of one guild as a sentence for its admins; counts and versions alone."""
-        versions = [version for version in self.versions if version.startswith(f"g{guild_id}-")]
+        versions = [version for version in self.versions if owner_of(version) == guild_id]
         return (
             f"Deleted by age or date: {self.messages.get(guild_id, 0):,} messages, "
             f"{self.replies.get(guild_id, 0):,} answers, versions: {', '.join(versions) or 'none'}."

@@ -34,16 +34,29 @@ def version_name(guild_id: int, number: int) -> str:
     return f"g{guild_id}-v{number:06d}"
 
 
+def owner_of(version: str) -> int:
+    """Return the guild that a version belongs to.
+
+    Raises:
+        AdapterError: ``version`` is no version's name.
+    """
+    return int(_parsed(version)["guild"])
+
+
 def version_folder(adapters_dir: Path | str, version: str) -> Path:
     """Return where a version's files are, below the folder of its guild.
 
     Raises:
         AdapterError: ``version`` is no version's name.
     """
+    return Path(adapters_dir) / _parsed(version)["guild"] / version
+
+
+def _parsed(version: str) -> re.Match[str]:
     found = VERSION.fullmatch(version)
     if found is None:
         raise AdapterError(f"{version!r} is no version's name, such as {version_name(7, 1)}.")
-    return Path(adapters_dir) / found["guild"] / version
+    return found
 
 
 def short_name(version: str, made_at: int | None) -> str:

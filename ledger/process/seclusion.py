@@ -36,6 +36,11 @@ def wordless(error: BaseException) -> str:
     return "\n\nwhich led to\n\n".join(reversed(told))
 
 
+def reason(error: BaseException) -> str:
+    """Return what a log may say about an error: our own sentence, or the kind of anybody else's."""
+    return str(error) if isinstance(error, NightschoolError) else type(error).__name__
+
+
 class WordlessFormatter(logging.Formatter):
     """Writes exceptions as :func:`wordless` does."""
 
@@ -50,4 +55,4 @@ def _print_wordless(kind: type[BaseException], error: BaseException, trace: Trac
     print("" if issubclass(kind, KeyboardInterrupt) else wordless(error), file=sys.stderr)
 
 
-__all__ = ["WordlessFormatter", "seclude", "wordless"]
+__all__ = ["WordlessFormatter", "reason", "seclude", "wordless"]
