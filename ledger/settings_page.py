@@ -20,7 +20,7 @@ HEAD = """\
 
 Every setting of `config.toml`, with its default. What is left out of the file keeps its default;
 what is unknown or cannot be used is refused, all of it at once, by the names below. Secrets never
-stand in the file: `DISCORD_TOKEN`, and `ENGINE_API_KEY` for an engine elsewhere, come from the
+belong in the file: `DISCORD_TOKEN`, and `ENGINE_API_KEY` for an engine elsewhere, come from the
 environment or from a `.env` file. `python -m bot check` tells whether everything is in order.
 
 This page is made from the code: `python -m ledger.settings_page > docs/settings.md`.
