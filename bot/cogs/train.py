@@ -17,7 +17,7 @@ from bot.plain_text import clipped
 from ledger.clock import from_ms
 from ledger.learned.adapter_versions import short_name
 from ledger.learned.outcome import STAGES, candidate_score
-from ledger.learned.teaching import add_example
+from ledger.learned.teaching import teach_pair
 from ledger.records import Adapter, Run
 from ledger.store import Ledger
 
@@ -77,7 +77,7 @@ class TrainCog(commands.GroupCog, group_name="train", group_description="Train t
         embed = discord.Embed(title="Nights", description=clipped("\n".join(lines) or "None yet.", 4096))
         await interaction.response.send_message(embed=embed, ephemeral=True)
 
-    @app_commands.command(description="Write an example to learn from: a question and its answer.")
+    @app_commands.command(description="Teach me a question and its answer, for the next night to learn.")
     @app_commands.describe(question="What somebody asks", answer="What the bot should learn to answer")
     async def teach(
         self,
@@ -92,7 +92,7 @@ class TrainCog(commands.GroupCog, group_name="train", group_description="Train t
             raise app_commands.CheckFailure(
                 "You said that I shall not learn from you, so I don't. `/privacy opt-in` changes that."
             )
-        await add_example(
+        await teach_pair(
             self.ledger,
             guild.id,
             user.id,

@@ -63,7 +63,7 @@ def _origins(messages: Sequence[Message]) -> list[str]:
         elif message.basis == PACKAGE_BASIS:
             own["from your data package"] += 1
         elif message.source == "example":
-            own["that you wrote as an example"] += 1
+            own["that you taught me"] += 1
         else:
             declared[message.basis] += 1
     lines = [f"• {count:,} {what}" for what, count in own.items()]

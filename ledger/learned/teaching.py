@@ -1,8 +1,8 @@
-"""Examples that admins write: a question and the answer that the bot should learn to give.
+"""Taught pairs: a question, and the answer that an admin wants the bot to learn.
 
-They come from the admin and not from the channel, so the policy lock does not concern them. They lie
-in a channel of their own, which no Discord channel can be, and belong to their author: forgetting the
-admin deletes question and answer.
+Pairs come from the admin and not from Discord's channels, so the policy lock does not concern them. They
+live in a channel of their own, with a number that no Discord channel has, and belong to their author:
+forgetting the admin deletes question and answer.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ ASKER = 0
 ASKER_NAME = "someone"
 
 
-async def add_example(
+async def teach_pair(
     ledger: Ledger, guild_id: int, author_id: int, author_name: str, *, number: int, texts: tuple[str, str]
 ) -> None:
     """Store question and answer, ``texts``, under ``number`` and the number after it.

@@ -102,7 +102,7 @@ async def test_messages_are_counted_by_where_they_came_from(house: House) -> Non
         f"• 3 that the operator imported, on this ground: {GROUND}",
     ):
         assert line in text.splitlines()
-    assert "• 1 that you wrote as an example" in (await kept(house, house.boss)).splitlines()
+    assert "• 1 that you taught me" in (await kept(house, house.boss)).splitlines()
 
 
 async def test_many_long_grounds_fit_and_what_is_left_out_is_counted(house: House) -> None:
