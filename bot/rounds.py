@@ -63,7 +63,9 @@ class _Scheduler(AsyncIOScheduler):
         put_back, self._woken = now < self._woken, now
         if put_back:
             for job in super().get_jobs():  # type: ignore[no-untyped-call]
-                job.modify(next_run_time=job.trigger.get_next_fire_time(now, now))
+                # Never later than planned: small steps back, again and again, would put a daily round off.
+                again = job.trigger.get_next_fire_time(now, now)
+                job.modify(next_run_time=min(job.next_run_time, again))
         super().wakeup()
 
 
@@ -73,6 +75,7 @@ class Rounds:
     def __init__(self) -> None:
         self._scheduler: AsyncIOScheduler = _Scheduler()
         self._running: dict[str, asyncio.Task[object]] = {}
+        self._closing = False
         self._missed: dict[str, Callable[[datetime], None]] = {}
         # A round runs in this context, not in that of the event in which somebody planned it.
         self._context = contextvars.copy_context()
@@ -85,6 +88,8 @@ class Rounds:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        # shutdown() comes into force one turn of the loop later, and a job may begin until then.
+        self._closing = True
         self._scheduler.shutdown(wait=False)
         running = list(self._running.values())
         for task in running:
@@ -145,7 +150,7 @@ class Rounds:
         In a task of our own: on shutdown APScheduler cancels its jobs without waiting for them, so they
         would still be running when the ledger closes.
         """
-        if name in self._running:
+        if self._closing or name in self._running:
             return
         task = asyncio.create_task(_done(work, name), name=name)
         self._running[name] = task

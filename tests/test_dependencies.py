@@ -188,6 +188,7 @@ COMMANDS = {
     ("trainer", "night"): "trainer",
     ("trainer", "fit", "nowhere"): "trainer",
     ("trainer", "evaluate", "nowhere", "nowhere"): "trainer",
+    ("trainer", "promote", "g7-v000001"): "engine",
 }
 
 
@@ -202,6 +203,23 @@ def test_a_command_without_its_extra_names_what_to_install(command: tuple[str, .
     assert done.returncode == 1, done.stderr
     assert f'pip install -e ".[{extra}]"' in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("command", ["prepare", "adapters", "runs", "rollback"])
+def test_a_command_that_needs_no_extra_says_what_it_has_to_say_without_one(
+    command: str, tmp_path: Path
+) -> None:
+    (tmp_path / "config.toml").write_text("")
+    script = (
+        f"import runpy; sys.argv = ['trainer', {command!r}, '--config', {str(tmp_path / 'config.toml')!r}]\n"
+        "runpy.run_module('trainer', run_name='__main__', alter_sys=True)"
+    )
+    done = run_without(modules_beyond({""}), script)
+    assert done.returncode == 1
+    assert done.stderr == (
+        "trainer: The ledger knows no server yet: run the bot in one, or import an export with "
+        "`python -m trainer import`.\n"
+    )
 
 
 def test_what_is_installed_is_not_refused() -> None:

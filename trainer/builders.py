@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from ledger.settings import Settings
 from trainer.fitting.recipe import Base, Recipe
-from trainer.judging.verdict import VerdictLimits
+from trainer.judging.verdict_limits import VerdictLimits
 from trainer.nights.night_plan import NightPlan
 from trainer.preparing.dataset import DatasetLimits
 

@@ -47,11 +47,11 @@ class Stop:
 
 
 @contextmanager
-def stoppable(*, with_parent: bool = False) -> Iterator[Stop]:
+def stoppable(*, parent: int | None = None) -> Iterator[Stop]:
     """Yield what tells whether a signal came; a second SIGINT ends the process.
 
     A second SIGTERM changes nothing: the system and the bot may each send one, while a checkpoint is being
-    written. ``with_parent`` also leaves when the program that started this one has ended, in whatever way.
+    written. ``parent``, the process that started this one, also leaves it by ending, in whatever way.
     """
     stop = Stop()
     means = {signal.SIGINT: stop.cancelled, signal.SIGTERM: stop.leaving}
@@ -63,8 +63,8 @@ def stoppable(*, with_parent: bool = False) -> Iterator[Stop]:
 
     before = {number: signal.signal(number, note) for number in means}
     over = threading.Event()
-    if with_parent:
-        watch = threading.Thread(target=_watch, args=(os.getppid(), stop, over), name="parent", daemon=True)
+    if parent is not None:
+        watch = threading.Thread(target=_watch, args=(parent, stop, over), name="parent", daemon=True)
         watch.start()
     try:
         yield stop

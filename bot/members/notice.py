@@ -21,7 +21,7 @@ WORDS = (
     "where it came from, `/privacy opt-out` stops it, `/privacy export` hands it to you, "
     "`/privacy forget-me` erases it, imported or not."
 )
-"""What members agree to, in the version :data:`ledger.consent.WORDING_VERSION`."""
+"""What members agree to, in the version :data:`ledger.people.consent_history.WORDING_VERSION`."""
 
 YES = f"Thank you! From now on I listen. {WORDS}"
 NO = (

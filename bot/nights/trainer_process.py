@@ -21,7 +21,7 @@ from bot.children import end, send
 from ledger.clock import Clock
 from ledger.errors import NightBusy
 from ledger.learned.cut_off import close_cut_off
-from ledger.learned.outcome import STAGES, NightStage, Outcome
+from ledger.learned.outcome import STAGES, NightStage, Outcome, OutcomeUnreadable
 from ledger.store import Ledger
 
 log = logging.getLogger(__name__)
@@ -253,8 +253,8 @@ def _outcome(night: WatchedNight, event: dict[str, Any]) -> Outcome:
     """Return the outcome that the trainer printed; one of another version's trainer may be unreadable."""
     try:
         return Outcome.from_json(event)
-    except ValueError as error:
-        return _failed(night, f"the trainer's outcome cannot be read ({error}); see the run's report")
+    except OutcomeUnreadable as error:
+        return _failed(night, f"the trainer's outcome is {error}; see the run's report")
 
 
 def _failed(night: WatchedNight, error: str) -> Outcome:

@@ -7,7 +7,7 @@ back into the same record. Plain values only: whoever shows them finds the words
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import (
     Any,
@@ -55,6 +55,14 @@ class Sample(TypedDict):
 
 Counts = dict[str, int | dict[str, int]]
 """How many of what a night learned from; ``left_out`` counts by reason."""
+
+
+class OutcomeUnreadable(ValueError):
+    """No outcome: its ``fields`` are at fault, and the text quotes none of their values."""
+
+    def __init__(self, fields: Collection[str]) -> None:
+        super().__init__(f"unreadable: {', '.join(sorted(fields))}")
+        self.fields = frozenset(fields)
 
 
 @dataclass(slots=True)
@@ -148,34 +156,41 @@ class Outcome:
         """Return what :meth:`as_json` gave, or the shorter object of a night that could not begin.
 
         Raises:
-            ValueError: it is no outcome; the text names the fields at fault and quotes none of them.
+            OutcomeUnreadable: it is no outcome.
         """
         try:
             return TypeAdapter(cls).validate_python({k: v for k, v in value.items() if v is not None})
         except ValidationError as error:
-            fields = sorted({str(fault["loc"][0]) for fault in error.errors(include_input=False)})
-            raise ValueError(f"unreadable: {', '.join(fields)}") from None
+            # Without the error itself, whose text holds the values.
+            faults = error.errors(include_input=False)
+            raise OutcomeUnreadable({str(fault["loc"][0]) for fault in faults}) from None
 
     @classmethod
     def of_run(cls, run: Run, *, loss_curve: str | None = None) -> Self:
-        """Return what the ledger knows of a finished night."""
-        measured = {name: run.metrics.get(name) for name in ("scores", "interval", "recitals", "fit")}
-        return cls.from_json(
-            {
-                **measured,
-                "run": run.id,
-                "guild": run.guild_id,
-                "stage": run.stage,
-                "candidate": run.candidate,
-                "verdict": run.verdict,
-                "reasons": run.reasons,
-                "counts": dict(run.counts),
-                "forgetting": run.metrics.get("forgetting"),
-                "error": run.error,
-                "loss_curve": loss_curve,
-                "seconds": ((run.finished_at or run.created_at) - run.created_at) / 1000,
-            }
-        )
+        """Return what the ledger knows of a finished night; figures that it cannot read are left out.
+
+        Rows live for years, and one that another version wrote must not keep all later reports back.
+        """
+        measured = {
+            name: run.metrics.get(name) for name in ("scores", "interval", "recitals", "fit", "forgetting")
+        }
+        facts = {
+            **measured,
+            "run": run.id,
+            "guild": run.guild_id,
+            "stage": run.stage,
+            "candidate": run.candidate,
+            "verdict": run.verdict,
+            "reasons": run.reasons,
+            "counts": dict(run.counts),
+            "error": run.error,
+            "loss_curve": loss_curve,
+            "seconds": ((run.finished_at or run.created_at) - run.created_at) / 1000,
+        }
+        try:
+            return cls.from_json(facts)
+        except OutcomeUnreadable as fault:
+            return cls.from_json({name: fact for name, fact in facts.items() if name not in fault.fields})
 
 
 def candidate_score(metrics: Mapping[str, Any]) -> Score | None:
@@ -188,4 +203,15 @@ def _figure(scores: Mapping[str, Score], model: str, name: Literal["nll", "perpl
     return scores[model][name] if model in scores else None
 
 
-__all__ = ["DONE", "MODELS", "STAGES", "Counts", "Ending", "NightStage", "Outcome", "Sample", "Score"]
+__all__ = [
+    "DONE",
+    "MODELS",
+    "STAGES",
+    "Counts",
+    "Ending",
+    "NightStage",
+    "Outcome",
+    "OutcomeUnreadable",
+    "Sample",
+    "Score",
+]

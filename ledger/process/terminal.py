@@ -74,8 +74,8 @@ def run_command(
         tell(str(error))
         return error.exit_code
     except KeyboardInterrupt:
+        print("Stopped.", file=sys.stderr)
         if until_stopped:
-            print("Stopped.", file=sys.stderr)
             return 0
         tell("It was interrupted.")
         return INTERRUPTED

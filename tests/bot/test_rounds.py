@@ -101,6 +101,26 @@ async def test_rounds_go_on_when_a_clock_that_ran_ahead_is_put_back(rounds: Roun
     assert work.begun == 2, "not in ten years"
 
 
+async def test_small_steps_back_put_no_daily_round_off(rounds: Rounds, wall: WallClock) -> None:
+    work = Work()
+    rounds.every(86_400, work, name="chimes")
+    for _ in range(25):  # an hour on, and a few seconds back, as a host that sets the clock does
+        wall.move(rounds, hours=1)
+        wall.move(rounds, seconds=-5)
+        await settled()
+    assert work.begun == 1
+
+
+async def test_nothing_begins_once_the_rounds_are_left(wall: WallClock) -> None:
+    work = Work()
+    async with Rounds() as rounds:
+        rounds.every(60, work, name="chimes")
+        await settled()
+    await rounds._begin("chimes", work)  # as a job does that was already on its way
+    await settled()
+    assert work.begun == 0
+
+
 async def test_what_is_tried_until_it_is_done_is_then_planned_no_more(
     rounds: Rounds, wall: WallClock
 ) -> None:

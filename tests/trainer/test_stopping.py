@@ -150,10 +150,10 @@ def test_sigint_cancels_and_sigterm_leaves() -> None:
 
 def test_a_trainer_notices_that_the_bot_was_killed(tmp_path: Path) -> None:
     child = """
-        import sys
+        import os, sys
         from pathlib import Path
         from trainer.stopping import stoppable
-        with stoppable(with_parent=True) as stop:
+        with stoppable(parent=os.getppid()) as stop:
             Path(sys.argv[1]).write_text("watching")
             print(stop.leaving.wait(30), stop.cancelled.is_set(), flush=True)
     """

@@ -44,7 +44,10 @@ def handle(options: argparse.Namespace) -> int:
     if options.command in _HEAVY:
         require("engine", "trainer")
         os.nice(NICENESS)
-        if getattr(options, "progress", False):
+        is_watched = getattr(options, "progress", False)
+        # Read before the libraries load, which takes seconds: a bot that dies meanwhile is missed as well.
+        options.parent = os.getppid() if is_watched else None
+        if is_watched:
             # Nothing has begun yet: a cancel ends the process at once, not after the libraries are loaded.
             signal.signal(signal.SIGINT, signal.SIG_DFL)
         from trainer.fitting.instruments import quieten_libraries
@@ -92,7 +95,7 @@ def _night(settings: Settings, options: argparse.Namespace) -> int:
                 on_run=lambda run: reporter.name(run) if isinstance(reporter, JsonLines) else None,
             ).run()
 
-    with stoppable(with_parent=options.progress) as stop, _reporter(options) as reporter:
+    with stoppable(parent=options.parent) as stop, _reporter(options) as reporter:
         outcome = asyncio.run(work(stop, reporter))
         try:
             finish(options, outcome.as_json(), telling.outcome(outcome), outcome.exit_code)
@@ -137,7 +140,7 @@ def _fit(settings: Settings, options: argparse.Namespace) -> int:
     out = options.out or settings.runs_dir / f"fit-{options.dataset.resolve().name}" / "adapter"
     work = out.parent / f"{out.name}-work"
     try:
-        with stoppable(with_parent=options.progress) as stop, _reporter(options) as reporter:
+        with stoppable(parent=options.parent) as stop, _reporter(options) as reporter:
             result = fit(
                 options.dataset,
                 out,
@@ -177,7 +180,7 @@ def _evaluate(settings: Settings, options: argparse.Namespace) -> int:
         if folder is not None and not folder.is_dir():
             raise AdapterError(f"There is no adapter folder {folder}; see: python -m trainer adapters.")
     read_manifest(options.dataset)  # a broken dataset is reported before the base model is loaded
-    with stoppable(with_parent=options.progress) as stop, _reporter(options) as reporter:
+    with stoppable(parent=options.parent) as stop, _reporter(options) as reporter:
         found = evaluate(
             options.dataset,
             adapter,

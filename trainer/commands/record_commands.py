@@ -10,6 +10,7 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
+from ledger.process.extras import require
 from ledger.settings import Settings
 from trainer.commands import lines as telling
 from trainer.commands.console import finish, ledger_of
@@ -53,6 +54,7 @@ def adapters_command(settings: Settings, options: argparse.Namespace) -> int:
 
 
 def promote_command(settings: Settings, options: argparse.Namespace) -> int:
+    require("engine")  # the files' base is compared with the model's own
     from engine.model.adapter_files import verify
     from engine.model.loading import base_fingerprint
 

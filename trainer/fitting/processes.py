@@ -28,7 +28,8 @@ class Processes:
             int(os.environ.get(name, default))
             for name, default in (("WORLD_SIZE", "1"), ("RANK", "0"), ("LOCAL_RANK", "0"))
         )
-        return cls(count, index, local)
+        # Job schedulers leave ranks about for programs that are none of theirs.
+        return cls(count, index, local) if count > 1 else cls()
 
     @property
     def is_main(self) -> bool:

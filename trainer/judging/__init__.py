@@ -1,6 +1,7 @@
 """Whether a candidate may serve; plain values and pure functions, without a model.
 
 - verdict: better than what serves, by a paired bootstrap
+- verdict_limits: what a candidate has to reach
 - leakage: what it recites of what it learned
 - learned_text: what it learned, read back for that
 - comparison: what was measured, and the decision on it

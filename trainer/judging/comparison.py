@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 
 from ledger.learned.outcome import Sample, Score
 from trainer.judging.leakage import Recitals
-from trainer.judging.verdict import Decision, VerdictLimits, judge, with_recitals
+from trainer.judging.verdict import Decision, judge, with_recitals
+from trainer.judging.verdict_limits import VerdictLimits
 from trainer.scoring.tally import Tally, total
 
 

@@ -20,6 +20,7 @@ from typing import Literal
 import numpy as np
 
 from trainer.judging.leakage import Recitals
+from trainer.judging.verdict_limits import VerdictLimits
 from trainer.scoring.tally import Tally, total
 
 MIN_CONVERSATIONS = 5
@@ -27,19 +28,6 @@ MIN_CONVERSATIONS = 5
 
 _CHUNK = 250
 """Resamples drawn at once: 250 x 20,000 conversations stay below 40 MB."""
-
-
-@dataclass(frozen=True, slots=True)
-class VerdictLimits:
-    """What a candidate has to reach; ``ledger.settings`` describes each field under Verdict and Leakage."""
-
-    confidence: float
-    resamples: int
-    max_forgetting: float
-    min_test_replies: int
-    max_rate: float
-    """Share of the probes in which single people's words may come back."""
-    seed: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,7 +204,6 @@ __all__ = [
     "MIN_CONVERSATIONS",
     "Decision",
     "Interval",
-    "VerdictLimits",
     "judge",
     "paired_bootstrap",
     "with_recitals",

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from trainer.fitting.recipe import Base, Recipe
-from trainer.judging.verdict import VerdictLimits
+from trainer.judging.verdict_limits import VerdictLimits
 from trainer.preparing.dataset import DatasetLimits
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import typing
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -74,6 +75,23 @@ def test_the_exit_code_says_whether_the_work_was_done(ending: Ending) -> None:
 
 def test_the_stages_are_those_of_the_type_in_their_order() -> None:
     assert typing.get_args(NightStage) == STAGES
+
+
+@pytest.mark.parametrize(
+    "metrics",
+    [
+        {},
+        {"scores": None},
+        {"scores": {"candidate": {"nll": None, "perplexity": 2.0}}},
+        {"scores": {"base": {"nll": 1.0}}, "recitals": {"rate": None}},
+        {"interval": {"low": "?"}},
+    ],
+)
+def test_a_row_of_another_version_gives_what_can_be_read_of_it(metrics: dict[str, Any]) -> None:
+    run = Run("g7-x", 7, "kept", "schedule", 0, finished_at=2_000, reasons=("no better",), metrics=metrics)
+    outcome = Outcome.of_run(run)
+    assert (outcome.stage, outcome.reasons, outcome.seconds) == ("kept", ("no better",), 2.0)
+    assert outcome.scores == {}
 
 
 def test_a_finished_run_gives_the_outcome_that_it_had() -> None:

@@ -131,7 +131,9 @@ def interrupt() -> int:
 
 def test_a_command_that_is_interrupted_ends_with_130_and_says_so(capsys: pytest.CaptureFixture[str]) -> None:
     assert run_command(interrupt, name="x", for_scripts=True, facts={"ready": False}) == INTERRUPTED == 130
-    assert json.loads(capsys.readouterr().out) == {"ready": False, "error": "It was interrupted."}
+    told = capsys.readouterr()
+    assert json.loads(told.out) == {"ready": False, "error": "It was interrupted."}
+    assert told.err == "Stopped.\n"
 
 
 def test_a_command_that_runs_until_it_is_stopped_ends_well_with_ctrl_c(

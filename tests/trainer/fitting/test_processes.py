@@ -162,6 +162,16 @@ def test_without_a_launcher_there_is_one_process_and_it_writes(monkeypatch: pyte
     assert not Processes.from_environment().is_main
 
 
+def test_a_rank_that_a_job_scheduler_left_about_makes_no_second_process(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("WORLD_SIZE", raising=False)
+    monkeypatch.setenv("RANK", "1")
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    assert Processes.from_environment() == Processes()
+    assert Processes.from_environment().is_main
+
+
 def test_an_update_stays_as_large_however_many_processes_share_it() -> None:
     assert [Processes(count).share_of(4) for count in (1, 2, 4)] == [4, 2, 1]
     with pytest.raises(ConfigurationError, match="is 4, which 3 processes cannot share evenly") as told:

@@ -8,7 +8,8 @@ import pytest
 
 from trainer.judging.comparison import Evaluation, Scores, decide, interval_of
 from trainer.judging.leakage import Recitals
-from trainer.judging.verdict import Decision, VerdictLimits
+from trainer.judging.verdict import Decision
+from trainer.judging.verdict_limits import VerdictLimits
 from trainer.scoring.tally import Tally
 
 LIMITS = VerdictLimits(

@@ -14,11 +14,11 @@ from trainer.judging.leakage import Recitals
 from trainer.judging.verdict import (
     MIN_CONVERSATIONS,
     Decision,
-    VerdictLimits,
     judge,
     paired_bootstrap,
     with_recitals,
 )
+from trainer.judging.verdict_limits import VerdictLimits
 from trainer.scoring.tally import Tally
 
 GENERAL = Tally(3000.0, 1000)
