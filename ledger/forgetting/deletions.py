@@ -114,6 +114,7 @@ class Deletions:
                     " VALUES (?, ?, 0, ?, ?)",
                     [(guild_id, user_id, WORDING_VERSION, now) for user_id in sorted(subject)],
                 )
+            # In the same transaction as the opt-out: whatever is heard later looks consent up and stays out.
             counts = await delete_rows(connection, kind, names)
             await connection.execute(
                 "UPDATE deletions SET counts = ? WHERE id = ?", (json.dumps(counts), deletion_id)
@@ -207,6 +208,7 @@ class Deletions:
         """Return each adapter version of such a run whose files still exist."""
         async with self._reader.execute(
             "SELECT a.*, min(t.delete_by) AS delete_by, max(d.kind <> 'messages') AS wide"
+            # The earliest promise holds, and one wide deletion among several counts.
             " FROM tainted_runs t JOIN adapters a USING (run_id) JOIN deletions d ON d.id = t.deletion_id"
             " WHERE a.state <> 'deleted' GROUP BY a.version"
         ) as cursor:

@@ -77,6 +77,7 @@ class Retention:
         before = now - self._days * DAY_MS
         messages = await self._ledger.messages.delete_older(before)
         replies = await self._ledger.answers.delete_older(before)
+        # After the rows: it asks which messages are not stored any more.
         datasets = self._old_datasets(before) + await self._datasets_beyond_the_ledger()
         versions = [*await self._forgetting.sweep(), *await self._old_versions(now)]
         await self._forgetting.note_beside_backups()
@@ -157,7 +158,7 @@ def _messages_in(dataset: Path) -> set[int]:
     """
     found: set[int] = set()
     for file in dataset.glob("*.jsonl"):
-        # As bytes: text mode would also end a line at U+2028, which a message may contain.
+        # As bytes: str.splitlines also ends a line at U+2028, which a message may contain.
         lines = file.read_bytes().split(b"\n")
         for line in lines[:-1]:
             try:

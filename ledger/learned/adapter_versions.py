@@ -94,6 +94,7 @@ class Adapters:
                 row = await cursor.fetchone()
             if row is not None:
                 return str(row["version"])
+            # Deleted versions keep their rows, so no number is ever used again.
             async with connection.execute(
                 "SELECT coalesce(max(number), 0) + 1 AS next FROM adapters WHERE guild_id = ?", (guild_id,)
             ) as cursor:
@@ -203,6 +204,7 @@ class Adapters:
             raise AdapterError(f"{version} {reason}, so nobody can promote it.")
 
         async def job(connection: aiosqlite.Connection) -> None:
+            # In this job, so that a refusal below undoes it, too, and leaves the run open.
             if run:
                 await close_promoted(connection, run, version, to_ms(self._clock.now()))
             if await _champion_version(connection, guild_id) == version:
@@ -212,6 +214,7 @@ class Adapters:
                     f"{version} learned from something that was deleted since, so it is not promoted; "
                     "the next night trains without it."
                 )
+            # Nights alone: an opt-out ends learning, and takes nothing back that was learned before it.
             if by.startswith("night ") and await _saw_who_refuses(connection, guild_id, version):
                 raise AdapterError(
                     f"{version} learned from somebody who opted out meanwhile, so it is not promoted; "
@@ -248,6 +251,7 @@ class Adapters:
         """Return the versions that served at some time and still can, the latest promoted first."""
         async with self._reader.execute(
             "SELECT p.version FROM promotions p JOIN adapters a ON a.version = p.version"
+            # By promotion, not by number: an admin may have gone back to an older one on purpose.
             " WHERE p.guild_id = ? AND a.state <> 'deleted' GROUP BY p.version ORDER BY max(p.id) DESC",
             (guild_id,),
         ) as cursor:
@@ -260,6 +264,7 @@ class Adapters:
         await connection.execute(
             "UPDATE adapters SET state = 'retired' WHERE guild_id = ? AND state = 'previous'", (guild_id,)
         )
+        # What was rolled back from is nothing to roll back to.
         left = "retired" if kind == "rollback" else "previous"
         await connection.execute(
             "UPDATE adapters SET state = ? WHERE guild_id = ? AND state = 'champion'", (left, guild_id)

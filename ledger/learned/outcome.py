@@ -154,6 +154,7 @@ class Outcome:
             return TypeAdapter(cls).validate_python({k: v for k, v in value.items() if v is not None})
         except ValidationError as error:
             fields = sorted({str(fault["loc"][0]) for fault in error.errors(include_input=False)})
+            # from None: pydantic's own text quotes what it was given, and samples are members' words.
             raise ValueError(f"unreadable: {', '.join(fields)}") from None
 
     @classmethod

@@ -43,6 +43,7 @@ class Runs:
                 (guild_id, stem, stem + "~"),
             ) as cursor:
                 row = await cursor.fetchone()
+            # A night that begins again may do so within the same second.
             run_id = stem if row is None or row[0] == 0 else f"{stem}-{row[0] + 1}"
             await connection.execute(
                 "INSERT INTO runs (id, guild_id, stage, trigger, created_at) VALUES (?, ?, 'planned', ?, ?)",
@@ -117,6 +118,7 @@ class Runs:
         rows = [(run_id, message_id, author_id, message_id) for message_id, author_id in messages]
 
         async def job(connection: aiosqlite.Connection) -> int:
+            # A night whose words were deleted while it prepared writes its dataset again, without them.
             await connection.execute("DELETE FROM run_messages WHERE run_id = ?", (run_id,))
             await connection.executemany(
                 "INSERT INTO run_messages (run_id, message_id, author_id, channel_id)"

@@ -28,6 +28,7 @@ class Guilds:
 
     async def ensure(self, guild_id: int, name: str) -> None:
         """Add the guild, or note its new name."""
+        # Comes before every message that is stored; where the name is the same, no row is written.
         await self._writer.execute(
             "INSERT INTO guilds (id, name, first_seen_at) VALUES (?, ?, ?)"
             " ON CONFLICT (id) DO UPDATE SET name = excluded.name WHERE name <> excluded.name",
@@ -39,6 +40,7 @@ class Guilds:
         """Note that the bot is a member, under the account ``account``."""
         await self.ensure(guild_id, name)
         await self._writer.execute(
+            # IS NOT, because <> finds no guild whose account is NULL.
             "UPDATE guilds SET joined_as = ? WHERE id = ? AND joined_as IS NOT ?",
             (account, guild_id, account),
         )
@@ -51,6 +53,7 @@ class Guilds:
     async def heard(self, guild_ids: Collection[int], until: int) -> None:
         """Note that everything was heard that was said in these guilds up to ``until`` (milliseconds)."""
         await self._writer.execute(
+            # Not synced before the talk that it speaks of: a power cut takes both, and Discord is read again.
             "UPDATE guilds SET heard_at = ? WHERE id IN (SELECT value FROM json_each(?))",
             (until, json.dumps(list(guild_ids))),
             durable=False,
@@ -205,6 +208,7 @@ class People:
 
         async def job(connection: aiosqlite.Connection) -> int | None:
             await connection.execute(
+                # The first look that missed them counts, from which the days until they are forgotten run.
                 "UPDATE people SET left_at = CASE WHEN ? THEN NULL ELSE coalesce(left_at, ?) END"
                 " WHERE guild_id = ? AND user_id = ?",
                 (here, now, guild_id, user_id),

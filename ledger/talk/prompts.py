@@ -105,6 +105,7 @@ def to_chat(
         else:
             writers.add(message.author_id)
             named = len(writers) > 1 or message.author_id == chair
+            # A line break in a message could begin a line that speaks for somebody else.
             line = _line(speaker(message.author_name), _BREAKS.sub(" ", text), named=named)
         if turns[-1]["role"] == role:
             turns[-1]["content"] += f"\n{line}"
@@ -129,6 +130,7 @@ def shortened(turns: Sequence[Turn], *, max_characters: int) -> list[Turn]:
     room = max_characters - sum(len(turn["content"]) for turn in system)
     while len(rest) > 1 and sum(len(turn["content"]) for turn in rest) > room:
         rest.pop(0)
+    # Chat templates want the user to begin.
     while len(rest) > 1 and rest[0]["role"] == "assistant":
         rest.pop(0)
     if rest and len(rest[-1]["content"]) > room:
