@@ -63,6 +63,7 @@ class _Scheduler(AsyncIOScheduler):
         put_back, self._woken = now < self._woken, now
         if put_back:
             for job in super().get_jobs():  # type: ignore[no-untyped-call]
+                # Counted from now, since the time that is planned lies in what was the future.
                 job.modify(next_run_time=job.trigger.get_next_fire_time(now, now))
         super().wakeup()
 
@@ -101,6 +102,7 @@ class Rounds:
 
     def until(self, done: Callable[[], Awaitable[bool]], *, seconds: float, name: str) -> None:
         """Call ``done`` every so many seconds, beginning after the first pause, until it returns True."""
+        # A name of its own: the next deletion that fails must not replace this one's retries.
         unique = f"{name} {uuid4().hex[:8]}"
 
         async def work() -> None:
@@ -135,6 +137,7 @@ class Rounds:
             id=name,
             coalesce=True,
             max_instances=1,
+            # None: however late. APScheduler's own is one second, after which it drops a round.
             misfire_grace_time=grace_seconds,
             replace_existing=True,
         )

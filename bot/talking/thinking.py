@@ -79,6 +79,7 @@ class Thinking:
         text, version = await self._generate(prompt, listener, self._sampling)
         if not text:
             # A small model sometimes ends its answer before the first word.
+            # Without its seed, too, which would draw the same nothing again.
             lively = replace(self._sampling, temperature=max(self._sampling.temperature, LIVELY), seed=None)
             text, version = await self._generate(prompt, listener, lively)
         return text, version
