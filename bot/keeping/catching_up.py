@@ -145,7 +145,7 @@ class CatchingUp:
     async def _missed(self, channel: Readable, since: datetime) -> list[discord.Message] | None:
         """Return the channel's newest messages since then, oldest first; None if they cannot be read now."""
         newest = channel.last_message_id
-        # Most channels are quiet: this spares each of them a request.
+        # Spares a request for each channel in which nobody spoke.
         if newest is None or newest < discord.utils.time_snowflake(since):
             return []
         if not await self._was_listened_to(channel):

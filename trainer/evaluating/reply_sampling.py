@@ -44,6 +44,7 @@ def sample_replies(
     replies: list[str] = []
     for start in range(0, len(contexts), batch):
         prompts = [
+            # The end counts: it holds what is answered, or the beginning that has to be continued.
             (encode_prompt(tokenizer, turns) + _ids(tokenizer, beginning))[-max_prompt_tokens:]
             for turns, beginning in zip(
                 contexts[start : start + batch], begun[start : start + batch], strict=True
