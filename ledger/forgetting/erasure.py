@@ -63,7 +63,7 @@ async def delete_rows(
     quotes = await _blank_quotes(connection, kind, names) if kind != "guild" else 0
     counts = {
         "messages": await delete(f"DELETE FROM messages WHERE guild_id = :guild AND {_SCOPE[kind]}"),
-        # Before the answers, by which the reactions to them are found.
+        # Before the answers: with them they would go uncounted, by ON DELETE CASCADE.
         "reactions": await delete(
             f"DELETE FROM reactions WHERE message_id IN (SELECT message_id FROM replies WHERE {replies})"
         ),

@@ -81,6 +81,7 @@ class Retention:
         datasets = self._old_datasets(before) + await self._datasets_beyond_the_ledger()
         versions = [*await self._forgetting.sweep(), *await self._old_versions(now)]
         await self._forgetting.note_beside_backups()
+        # Only then: it may rewrite the file, which takes seconds in a large ledger.
         if messages or replies:
             await self._ledger.scour()
         return Swept(messages, replies, datasets, tuple(versions), await self._ended_work(now, before))

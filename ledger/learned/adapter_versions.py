@@ -154,6 +154,7 @@ class Adapters:
         Raises:
             AdapterError: the guild has no such version.
         """
+        # With whatever follows, so that "v2, 4 January" can be copied from a list.
         short = re.fullmatch(r"v(\d{1,9})\b.*", version.strip())
         name = version_name(guild_id, int(short[1])) if short else version
         adapter = await self.get(guild_id, name)
@@ -207,6 +208,7 @@ class Adapters:
             # In this job, so that a refusal below undoes it, too, and leaves the run open.
             if run:
                 await close_promoted(connection, run, version, to_ms(self._clock.now()))
+            # A second row of the same version would make it what a rollback from it returns to.
             if await _champion_version(connection, guild_id) == version:
                 return
             if await _saw_what_is_deleted(connection, version):
@@ -270,6 +272,7 @@ class Adapters:
             "UPDATE adapters SET state = ? WHERE guild_id = ? AND state = 'champion'", (left, guild_id)
         )
         await connection.execute(
+            # Before _below_champion, which replays these rows.
             "INSERT INTO promotions (guild_id, kind, version, replaced, by, at) VALUES (?, ?, ?, ?, ?, ?)",
             (guild_id, kind, version, current, by, to_ms(self._clock.now())),
         )

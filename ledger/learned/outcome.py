@@ -12,12 +12,12 @@ from dataclasses import dataclass, field
 from typing import (
     Any,
     Literal,
-    NotRequired,  # pydantic reads these before Python 3.12 alone
+    NotRequired,
     Self,
 )
 
 from pydantic import TypeAdapter, ValidationError
-from typing_extensions import TypedDict
+from typing_extensions import TypedDict  # pydantic refuses typing's own before Python 3.12
 
 from ledger.records import Run
 

@@ -121,11 +121,13 @@ class Runs:
             # A night whose words were deleted while it prepared writes its dataset again, without them.
             await connection.execute("DELETE FROM run_messages WHERE run_id = ?", (run_id,))
             await connection.executemany(
+                # With its channel: retention may take the message before somebody deletes the channel.
                 "INSERT INTO run_messages (run_id, message_id, author_id, channel_id)"
                 " VALUES (?, ?, ?, (SELECT channel_id FROM messages WHERE id = ?)) ON CONFLICT DO NOTHING",
                 rows,
             )
             async with connection.execute(
+                # In the transaction that lists them: whatever is deleted later finds the list.
                 "SELECT count(*) FROM run_messages WHERE run_id = ?"
                 " AND message_id NOT IN (SELECT id FROM messages)",
                 (run_id,),
@@ -162,6 +164,7 @@ class Runs:
         """Return the ids of all messages seen by a night that reached its verdict."""
         async with self._reader.execute(
             "SELECT DISTINCT message_id FROM run_messages JOIN runs ON runs.id = run_id"
+            # What a night had that failed or was cancelled is still new to the next one.
             " WHERE guild_id = ? AND stage IN ('promoted', 'kept')",
             (guild_id,),
         ) as cursor:

@@ -47,6 +47,7 @@ class Guilds:
 
     async def joined_by(self, account: int) -> set[int]:
         """Return the guilds that this account was last seen as a member of."""
+        # By account: guilds of another bot's, or imported ones, have not removed this one.
         async with self._reader.execute("SELECT id FROM guilds WHERE joined_as = ?", (account,)) as cursor:
             return {int(row["id"]) async for row in cursor}
 
@@ -167,6 +168,7 @@ class Channels:
     ) -> None:
         """Note what an admin wants the bot to do in the channel, adding it if it is new."""
         await self.ensure(channel_id, guild_id, name, mode=mode, parent_id=parent_id)
+        # Where no admin chose, who may read the channel decides anew each time: it may become private.
         await self._writer.execute(
             "UPDATE channels SET mode = ?, chosen = 1 WHERE id = ?", (mode, channel_id)
         )
@@ -231,6 +233,7 @@ class People:
     async def kept(self, guild_id: int) -> list[int]:
         """Return the people who answered about consent and of whom a name is stored, whatever they said."""
         async with self._reader.execute(
+            # Those who said no as well: words from before may still be stored, and go when they leave.
             "SELECT user_id FROM people WHERE guild_id = ? AND NOT is_bot AND user_id IN"
             " (SELECT user_id FROM consent_events c WHERE c.guild_id = people.guild_id) ORDER BY user_id",
             (guild_id,),

@@ -43,6 +43,7 @@ class Turn(TypedDict):
 
 def system_prompt(*, bot_name: str, guild_name: str) -> str:
     """Return the first turn's text; short, since every example pays for it."""
+    # Of nine forms of the prompt, one of the two with 95 sane answers of 100, and the shorter one.
     return harmless(
         f"You are {bot_name}, a helpful and friendly member of the chat {guild_name}. Keep answers short."
     )
@@ -135,6 +136,7 @@ def shortened(turns: Sequence[Turn], *, max_characters: int) -> list[Turn]:
         rest.pop(0)
     if rest and len(rest[-1]["content"]) > room:
         last = rest[-1].copy()
+        # At least one character: [-0:] would be the whole text.
         last["content"] = last["content"][-max(room, 1) :]
         rest[-1] = last
     return system + rest

@@ -299,6 +299,7 @@ class Night:
         figures = cast("dict[str, Any]", json.loads(folders.metrics.read_text(encoding="utf-8")))
         history = figures.pop("history")
         outcome.fit = figures
+        # Else a second kill would lose the verdict, which was written down before the first.
         if run.stage != "evaluated":
             await self._ledger.runs.advance(
                 run.id, "fitted", candidate=candidate.version, metrics={"fit": figures}
