@@ -106,6 +106,7 @@ class CatchingUp:
             await self._guilds()
             seen = True
             for guild in list(self._client.guilds):
+                # An outage of Discord's, which is no removal: the guild is looked at again in ten minutes.
                 if guild.unavailable:
                     seen = False
                 else:
@@ -214,6 +215,7 @@ class CatchingUp:
     async def _channel(self, guild: discord.Guild, channel_id: int, ids: Sequence[int]) -> bool:
         """Compare one channel; return False if that has to be tried again."""
         try:
+            # Fetched where it is not at hand: archived threads are in no cache.
             channel = guild.get_channel_or_thread(channel_id) or await self._client.fetch_channel(channel_id)
             # Without the permission Discord returns an empty history, which would look like deletions.
             if isinstance(channel, Readable) and channel.permissions_for(guild.me).read_message_history:

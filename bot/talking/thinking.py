@@ -106,6 +106,7 @@ class Thinking:
                     loading, lost = True, False
                 except EngineRefusal as error:
                     attempt += 1
+                    # For the base a 404 is final: there is no version to load again.
                     loading, lost = False, error.status == 404 and version is not None
                     if attempt == ATTEMPTS or not (lost or error.status == 400):
                         raise

@@ -208,6 +208,7 @@ class Forgetting:
         for tainted in await self._ledger.deletions.tainted():
             if tainted.may_wait(now):
                 continue
+            # The switch first: nothing whose files are gone may be on record as serving.
             if tainted.adapter.state == "champion":
                 await self._fall_back(tainted.adapter)
             if await self.delete_version(tainted.adapter):

@@ -107,6 +107,7 @@ class Deletions:
                 names,
             )
             deletion_id = int(cursor.lastrowid or 0)
+            # Counted from when it was asked: what a restore repeats keeps its date.
             await mark_runs(connection, kind, {**names, "id": deletion_id, "until": now + keep_ms})
             if kind == "person":
                 await connection.executemany(
@@ -222,6 +223,7 @@ class Deletions:
         """
         async with self._reader.execute(
             "SELECT r.id, json_group_array(a.path) FILTER (WHERE a.state = 'deleted') AS paths"
+            # A night under way heeds the deletion by itself; what it still writes goes when it has ended.
             " FROM runs r LEFT JOIN adapters a ON a.run_id = r.id WHERE r.finished_at IS NOT NULL"
             " AND r.id IN (SELECT run_id FROM tainted_runs) GROUP BY r.id"
         ) as cursor:

@@ -76,6 +76,7 @@ def _gaps(data: mmap.mmap, root: int, size: int) -> Iterator[bytes]:
         if page[head] != _KEYS_ALONE:
             yield page[pointers + 2 * cells : content]
         if interior:
+            # The last child stands in the page's header, each other one in front of its cell.
             waiting.append(int.from_bytes(page[head + 8 : head + 12], "big"))
             for offset in range(pointers, pointers + 2 * cells, 2):
                 cell = int.from_bytes(page[offset : offset + 2], "big")

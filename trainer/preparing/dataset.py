@@ -217,6 +217,7 @@ async def prepare(
         on_progress=on_progress,
     )
     parts, counts = await in_thread(partial(arrange, material, limits, bot_name=bot_name), cancelled=stop)
+    # First: the night of a quiet server is skipped, and has not failed.
     _check_new(counts, min_new_replies)
     _check_usable(parts, counts, material)
     manifest = {
