@@ -151,6 +151,7 @@ class Outcome:
             ValueError: it is no outcome; the text names the fields at fault and quotes none of them.
         """
         try:
+            # Without None: a night that ended early has no figures, and what is missing gets its default.
             return TypeAdapter(cls).validate_python({k: v for k, v in value.items() if v is not None})
         except ValidationError as error:
             fields = sorted({str(fault["loc"][0]) for fault in error.errors(include_input=False)})

@@ -92,8 +92,8 @@ class _Room:
             return None
         others = {earlier.author_id for earlier in self._present} - {message.author_id}
         names = len(self._named) >= HABIT_MIN_TURNS and sum(self._named) >= HABIT_SHARE * len(self._named)
-        # One newcomer in the wrong conversation joins two for good. The habit costs 3 points where people
-        # name each other, and keeps channels apart from this in which a newcomer would talk to nobody.
+        # One newcomer in the wrong conversation joins two for good. Asking for the habit costs 3 points on
+        # IRC, and protects channels that name nobody: each newcomer there would talk to themselves.
         return None if len(others) >= CROWD and names else self._newest
 
     def _remember(self, message: Message, addressed: Sequence[int]) -> None:
