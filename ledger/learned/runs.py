@@ -40,6 +40,7 @@ class Runs:
             stem = f"g{guild_id}-{now:%Y%m%dT%H%M%S}"
             async with connection.execute(
                 "SELECT count(*) FROM runs WHERE guild_id = ? AND id >= ? AND id < ?",
+                # "~" sorts behind "-2", so the range holds the runs of the same second and no others.
                 (guild_id, stem, stem + "~"),
             ) as cursor:
                 row = await cursor.fetchone()
@@ -252,6 +253,7 @@ class Runs:
 
     async def steps(self, run_id: str) -> list[tuple[str, int]]:
         """Return each step's stage and time, in order."""
+        # By rowid: steps may share a millisecond.
         async with self._reader.execute(
             "SELECT stage, at FROM run_steps WHERE run_id = ? ORDER BY rowid", (run_id,)
         ) as cursor:

@@ -64,6 +64,7 @@ def sample_replies(
             )
         new = written[:, ids.shape[1] :]
         replies += [
+            # Some templates end a turn with a text of several tokens, at which generation does not stop.
             _cut_at_marks(text, marks) for text in tokenizer.batch_decode(new, skip_special_tokens=True)
         ]
         if on_batch is not None:
@@ -91,6 +92,7 @@ def _left_padded(prompts: Sequence[Sequence[int]], pad_id: int) -> tuple[torch.T
 
 
 def _devices(model: PreTrainedModel) -> list[torch.device]:
+    # This one alone: without a list, torch saves the state of every GPU there is.
     return [model.device] if model.device.type == "cuda" else []
 
 
