@@ -143,12 +143,14 @@ class NightschoolBot(commands.Bot):
         self.services.watch.heard(message.created_at)
 
     async def on_ready(self) -> None:
+        # Before anything awaits: who invites the bot meanwhile leaves it nothing to catch up on.
         self.own.catching_up.connected()
         for guild in self.guilds:
             # What follows must not fail because another process holds the database for a minute.
             await attempt(self._joined(guild), f"guild {guild.id} could not be noted", log)
         log.info("connected as %s to %d guild(s)", self.user, len(self.guilds))
         # Discord does not tell a new session what happened before it.
+        # Not awaited: it reads the channels' histories, and its task must outlive this event.
         self.services.background.run(self.catch_up(), name="catching-up")
         # Make up nights that were due while the bot was off, now that it knows its guilds.
         await self.services.schedule.tick()

@@ -106,6 +106,7 @@ class Rounds:
 
     def until(self, done: Callable[[], Awaitable[bool]], *, seconds: float, name: str) -> None:
         """Call ``done`` every so many seconds, beginning after the first pause, until it returns True."""
+        # A name of its own: the next deletion that fails must not replace this one's retries.
         unique = f"{name} {uuid4().hex[:8]}"
 
         async def work() -> None:
@@ -140,6 +141,7 @@ class Rounds:
             id=name,
             coalesce=True,
             max_instances=1,
+            # None: however late. APScheduler's own is one second, after which it drops a round.
             misfire_grace_time=grace_seconds,
             replace_existing=True,
         )

@@ -70,6 +70,7 @@ class Backlog:
 
     async def take(self, heard: Heard) -> None:
         """Write the message, after any that are waiting; the caller holds ``in_order``."""
+        # Waits behind the others even if the database is free again, or it would overtake them.
         if not self._waiting:
             try:
                 await self._write(heard, False)

@@ -73,6 +73,7 @@ class CatchingUp:
 
     def lost(self) -> None:
         """Note that the connection broke: what is said from now on is heard later, or never."""
+        # discord.py may call this several times for one break; what was complete before the first counts.
         self._interrupted, self._listening = self._listening | self._interrupted, set()
         self._connected = False
         self._breaks += 1
@@ -105,6 +106,7 @@ class CatchingUp:
             await self._guilds()
             seen = True
             for guild in list(self._client.guilds):
+                # An outage of Discord's, which is no removal: the guild is looked at again in ten minutes.
                 if guild.unavailable:
                     seen = False
                 else:
@@ -118,6 +120,7 @@ class CatchingUp:
         """Keep what members said meanwhile, each message once; return whether all of it could be read."""
         if guild.id in self._listening:
             return True
+        # The time before reading: what is said meanwhile is heard live, and kept once if it is read as well.
         breaks, now = self._breaks, to_ms(self._ledger.clock.now())
         heard_at = await self._ledger.guilds.heard_until(guild.id)
         complete = True
@@ -126,9 +129,11 @@ class CatchingUp:
             questions: list[discord.Message] = []
             for channel in readable_channels(guild):
                 missed = await self._missed(channel, since)
+                # Not `and`: a channel that cannot be read must not keep the others from being heard.
                 complete &= missed is not None
                 questions += await self._heard_late(missed or [])
             await self._answer_newest(questions, now)
+        # Words said after the break are missing from what was read before it.
         if breaks != self._breaks:
             return False
         if complete:
@@ -141,11 +146,13 @@ class CatchingUp:
     async def _missed(self, channel: Readable, since: datetime) -> list[discord.Message] | None:
         """Return the channel's newest messages since then, oldest first; None if they cannot be read now."""
         newest = channel.last_message_id
+        # Spares a request for each channel in which nobody spoke.
         if newest is None or newest < discord.utils.time_snowflake(since):
             return []
         if not await self._was_listened_to(channel):
             return []
         try:
+            # Given `after` alone, discord.py begins with the oldest and would leave out the newest.
             history = channel.history(limit=MISSED, after=since, oldest_first=False)
             return [message async for message in history][::-1]
         except (discord.Forbidden, discord.NotFound):
@@ -168,6 +175,7 @@ class CatchingUp:
         """Keep the messages; return those that ask the bot and have no answer yet."""
         assert self._client.user is not None  # noqa: S101 - a session has an account
         me = self._client.user.id
+        # What the bot answered before it lost the connection stands in the same history.
         answered = {replied_to(message) for message in missed if message.author.id == me}
         questions = []
         for message in missed:
@@ -207,6 +215,7 @@ class CatchingUp:
     async def _channel(self, guild: discord.Guild, channel_id: int, ids: Sequence[int]) -> bool:
         """Compare one channel; return False if that has to be tried again."""
         try:
+            # Fetched where it is not at hand: archived threads are in no cache.
             channel = guild.get_channel_or_thread(channel_id) or await self._client.fetch_channel(channel_id)
             # Without the permission Discord returns an empty history, which would look like deletions.
             if isinstance(channel, Readable) and channel.permissions_for(guild.me).read_message_history:

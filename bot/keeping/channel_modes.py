@@ -59,6 +59,7 @@ async def note_open_channels(ledger: Ledger, channels: Iterable[GuildChannel]) -
         if mode == "ignore":
             continue
         found.append(channel.id)
+        # What is said while the bot is away is heard late only in channels that were noted as open before.
         if await ledger.channels.get(channel.id) is None:
             await ledger.channels.ensure(
                 channel.id,

@@ -68,6 +68,7 @@ class Following:
 
     async def _replace(self, message: discord.Message, guild: discord.Guild, edited_at: int) -> None:
         edited = replace(self._recording.record_of(message), edited_at=edited_at)
+        # It still waits for the database: nothing of it is stored that would have to be forgotten.
         if self._backlog.replace(edited):
             return
         stored = await self._ledger.messages.get(message.id)
@@ -85,11 +86,14 @@ class Following:
             # changed back, which an earlier edit that is still waiting to be followed must not undo.
             await self._ledger.messages.note_edit(message.id, edited_at)
             return
+        # Even where nothing is stored any more: versions may have learned the old words.
         await self._forgetting.messages(guild.id, [message.id], asked_by=EDIT)
+        # Only what was stored before: an edit must not bring in words from before their author agreed.
         if stored is not None and allowed and edited.content:
             await self._ledger.messages.hear(edited)
 
     async def _forget_messages(self, guild_id: int, message_ids: Collection[int]) -> None:
+        # What waits in memory is not in the database yet, where the deletion would look for it.
         self._backlog.drop(lambda message: message.id in message_ids)
         await self._forgetting.messages(guild_id, message_ids, asked_by=DISCORD)
 

@@ -66,6 +66,7 @@ class HandingIn:
         self._busy.add(user_id)
         try:
             async with self._one_at_a_time:
+                # In a folder of the bot's own, so that the next start finds what a kill has left.
                 with tempfile.TemporaryDirectory(prefix=PREFIX, dir=self._folder) as folder:
                     path = Path(folder) / "package.zip"
                     await save(path)

@@ -76,6 +76,7 @@ class Housekeeping:
         Nothing is due while the clock is in doubt.
         """
         async with self._one_at_a_time:
+            # Before the clock is asked: what somebody asked for is deleted whatever it shows.
             await self._forgetting.complete()
             if not await self.believes():
                 return Swept({}, {}, 0, ())
@@ -105,6 +106,7 @@ class Housekeeping:
         for guild_id in await self._ledger.guilds.all():
             for user_id in await self._ledger.people.kept(guild_id):
                 member = await is_member(guild_id, user_id)
+                # Discord cannot be asked now: that is no sign that they left.
                 if member is None:
                     continue
                 left_at = await self._ledger.people.note_presence(guild_id, user_id, now, here=member)

@@ -91,6 +91,7 @@ async def _store(ledger: Ledger, heard: Heard, waited: bool) -> None:
     said = heard.message
     if waited and not await _had_agreed(ledger, said.guild_id, said.author_id, said.created_at):
         return  # forgotten while it waited; a new yes does not bring old words back
+    # The rows of guild and channel come first: a message refers to both.
     await ledger.guilds.ensure(said.guild_id, heard.guild_name)
     await ledger.channels.ensure(
         said.channel_id, said.guild_id, heard.channel_name, mode=heard.mode, parent_id=heard.parent_id

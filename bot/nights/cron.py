@@ -29,6 +29,7 @@ class WallClockCron(BaseTrigger):
 
     def get_next_fire_time(self, previous: datetime | None, now: datetime) -> datetime | None:
         """Return the next due time in UTC, as APScheduler asks for it."""
+        # due() takes the time itself as well, and the last one must not come again.
         return self.due(now if previous is None else max(now, previous + timedelta(seconds=1)))
 
     def due(self, earliest: datetime) -> datetime | None:
@@ -47,6 +48,8 @@ class WallClockCron(BaseTrigger):
             shift = _LONGEST_CHANGE if back else -_LONGEST_CHANGE
             wall = start.astimezone(self._zone).replace(tzinfo=UTC) + shift
             for shown in CronSim(self._line, wall, reverse=back):
+                # fold 0 is the first of two; a time that is skipped gets the offset from before the gap, and
+                # so comes an hour later.
                 yield shown.replace(tzinfo=self._zone, fold=0).astimezone(UTC)
         else:
             # cronsim skips the very time that it starts from.

@@ -110,6 +110,7 @@ def _samples(samples: Sequence[Sample]) -> discord.Embed:
     embed = discord.Embed(title="The same questions, before and after", colour=discord.Colour.blurple())
     for sample in samples[:3]:
         lines = sample["context"].strip().splitlines() or ["(no text)"]
+        # Discord refuses a field without a name; this one has no width.
         embed.add_field(name="\u200b", value=f"> {clipped(plain(lines[-1]), QUESTION)}", inline=False)
         for name, reply in (("Before", sample["before"]), ("After", sample["after"])):
             embed.add_field(name=name, value=clipped(plain(reply.strip()), REPLY) or "—", inline=True)

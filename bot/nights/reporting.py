@@ -60,6 +60,7 @@ class NightReports:
     async def report(self, night: WatchedNight) -> None:
         """Swap what was promoted in, then post the night's report; what fails is owed."""
         async with self._one_at_a_time:
+            # First, so that the report can say whether the engine took what was promoted.
             await self._serving.sync()
             outcome = night.outcome
             assert outcome is not None  # noqa: S101 - it has ended

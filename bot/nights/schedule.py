@@ -101,6 +101,7 @@ class NightSchedule:
         """Return when the next night is due, in the schedule's time zone; None when switched off."""
         if not self._enabled:
             return None
+        # A time counts as due to the second; within that second the next one is meant.
         due = self._trigger.due(self._clock.now() + timedelta(seconds=1))
         return due.astimezone(self._zone) if due else None
 
@@ -122,6 +123,7 @@ class NightSchedule:
         started = []
         for guild_id in await self._ledger.guilds.all():
             trigger = MADE_UP if late else SCHEDULED
+            # First: a run that was cut off has a row, too, and would count as the night that has begun.
             if await self._cut_off(guild_id, due):
                 trigger = TAKEN_UP
             elif await self._begun_since(guild_id, due):

@@ -152,6 +152,7 @@ class Nights:
                 night.outcome = _failed(night, f"the trainer could not be run ({error}); see the bot's log")
             finally:
                 self._close(night)
+        # What is resumed at the next start has not ended: nobody is told of it.
         if not self._leaving and night.outcome is not None and night.outcome.stage != "paused":
             await self._tell(night)
 
@@ -165,6 +166,7 @@ class Nights:
         night.ended.set()
 
     async def _tell(self, night: WatchedNight) -> None:
+        # A copy: a cog that is unloaded takes its listener off, perhaps while this waits for another.
         for listener in list(self._listeners):
             try:
                 await listener(night)
@@ -203,6 +205,7 @@ class Nights:
                 self._read(night, line)
             code = await process.wait()
         except BaseException:
+            # SIGTERM leaves the run to be resumed; SIGINT would cancel it, checkpoints included.
             await self._stop(night.guild_id, signal.SIGTERM, LEAVE_SECONDS)
             raise
         finally:

@@ -126,6 +126,7 @@ class EngineClient:
                 if data == b"[DONE]":
                     return
                 yield _piece(data)
+        # Without [DONE] the connection ended early, and half an answer must not count as a whole one.
         raise EngineError("The engine broke off in the middle of an answer; ask again.")
 
     async def load(self, version: str, path: str, *, guild_id: int) -> None:
@@ -180,6 +181,7 @@ class EngineClient:
         address = self._address()
         headers = {"Authorization": f"Bearer {address.key}"} if address.key else {}
         if guild_id is not None:
+            # An adapter answers only who names its guild; without the header there is the base alone.
             headers["X-Nightschool-Guild"] = str(guild_id)
         try:
             async with self._session.request(
@@ -188,6 +190,7 @@ class EngineClient:
                 if response.status >= 400:
                     raise _refusal(response.status, await response.text())
                 yield response
+        # Around the yield as well: the connection may break while the answer is read.
         except (aiohttp.ClientError, TimeoutError) as error:
             raise EngineError(
                 f"The engine at {address.url} cannot be reached ({type(error).__name__}); "

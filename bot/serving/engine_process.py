@@ -139,6 +139,7 @@ class EngineProcess:
             # It closes when the bot dies, even if the bot is killed; the engine ends with it.
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
+            # For one line: asyncio's own limit is 64 KiB, and a longer line would end the loop that reads.
             limit=2**20,
             env={**os.environ, "NIGHTSCHOOL_ENGINE_TOKEN": token},
         )

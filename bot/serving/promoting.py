@@ -27,6 +27,7 @@ class Promoting:
         adapter = await self._ledger.adapters.require(guild_id, version)
         version, name = adapter.version, named(adapter)
         self._serving.retry(version)  # its files may have been mended since the engine refused it
+        # The ledger first, which the engine follows: it alone can refuse what learned from deleted words.
         await self._ledger.adapters.promote(guild_id, version, by=str(by))
         await self._serving.sync()
         refusal = self._serving.refusal(version)

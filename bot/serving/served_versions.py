@@ -95,6 +95,7 @@ class ServedVersions:
         self._nudged.set()
         async with self._synced:
             while self._rounds < target:
+                # One round may be under way and another is needed behind it; the nudge below asks for that.
                 await self._synced.wait()
                 self._nudged.set()
 
@@ -146,6 +147,7 @@ class ServedVersions:
             if not stays:
                 self._draining.add(self._routes.pop(guild_id))
         await self._unload_drained()
+        # Last: a round that broke off on the way is done over, with the look for strangers.
         self._seen_generation = generation
 
     async def _unload_strangers(self) -> None:
@@ -169,8 +171,10 @@ class ServedVersions:
             log.error("%s stays out: %s", adapter.version, error)
             return
         old = self._routes.get(guild_id)
+        # Only once it is loaded: until then questions go to the version before.
         self._routes[guild_id] = adapter.version
         self._owners[adapter.version] = guild_id
+        # It may serve again before its last requests have ended.
         self._draining.discard(adapter.version)
         if old is not None:
             self._draining.add(old)

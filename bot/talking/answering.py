@@ -175,6 +175,7 @@ class Answering:
         taken = _Open(question, self._scribes.draft(question.destination))
         self._open.append(taken)
         self._queue.put_nowait(taken)
+        # Only now: a question that was refused does not count for the cooldown.
         self._courtesy.asked(question.asker_id)
         if question.id:
             self._taken.append(question.id)
@@ -241,6 +242,7 @@ class Answering:
             written = await taken.draft.finish("\n".join(part for part in parts if part))
         finally:
             self._open.remove(taken)
+        # Nothing is recorded then: AnswerDraft.drop takes back what was written.
         if taken.withdrawn:  # the question was deleted while its answer was being written
             return
         stands = text if written else without_asides(taken.draft.shown)

@@ -81,6 +81,7 @@ class Asking:
 
         async def prompt() -> Prompt:
             made, shown = await self._prompting.before(message)
+            # Known only now: the prompt is made when the question's turn has come.
             read.update(shown)
             return made
 

@@ -92,6 +92,7 @@ async def recent_messages(message: discord.Message) -> list[discord.Message]:
             await _follow_references(message, found)
     except DISCORD_AWAY as error:
         log.warning("a question is answered without all of its context: %s", reason(error))
+    # Discord's ids grow with time.
     return [found[key] for key in sorted(found)]
 
 

@@ -108,6 +108,7 @@ class UnderMessage(_Messages):
         self.message = message
         # Discord accepts a nonce once. A retry after a broken connection therefore cannot post the answer
         # a second time.
+        # 16 characters, and the message's number behind a dash: Discord takes 25.
         self._nonce = secrets.token_hex(8)
 
     @property

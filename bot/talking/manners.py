@@ -80,6 +80,7 @@ class Mouth:
         start = self._start()
         if start != self._loops_from:  # what looked like the answer turned out to be a name
             self._loops, self._loops_from = _Loops(), start
+        # Loops are looked for in whole words; the blank says that the last one is whole.
         body = self._raw[start:] + (" " if ended else "")
         ends = []
         if (line := self._others_line(body)) is not None:
@@ -111,6 +112,7 @@ class Mouth:
     def _clean(self, *, ended: bool) -> str:
         text = self._raw[self._start() : self._cut]
         if not ended and self._cut is None:
+            # A dash at the end may become "-# ", by which the bot's asides are known.
             text = self._without_beginning_label(re.sub(r"(?:^|\n)-#?[ \t]*$", "", text))
         return _without_small_print(text).strip()
 

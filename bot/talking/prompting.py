@@ -54,4 +54,5 @@ class Prompting:
             context_tokens=self.context_tokens,
         )
         speakers = {*names.values(), *(each.author_name for each in conversation), self.bot_name}
+        # As they lead lines: it is by these that the model would speak for somebody.
         return Prompt(turns, {speaker(name) for name in speakers})

@@ -73,6 +73,7 @@ class AnswerDraft:
         self.text = text
         self.finished = True
         self._changed()
+        # Shielded: a caller that is cancelled would cancel the future itself, and with it every other wait.
         return await asyncio.shield(self.written)
 
     async def drop(self) -> None:
@@ -171,6 +172,7 @@ class _Scribe:
     async def _write(self) -> None:
         try:
             while self._drafts:
+                # Before looking: what changes while Discord is being written to counts in the next turn.
                 self._changed.clear()
                 now = self._monotonic()
                 draft, wait = self._next(now)
@@ -202,6 +204,7 @@ class _Scribe:
     async def _until_changed(self, wait: float | None) -> None:
         waiting: set[asyncio.Task[object]] = {asyncio.create_task(self._changed.wait())}
         if wait is not None:
+            # Tasks take coroutines alone, and the sleep that is handed in may be any awaitable.
             waiting.add(asyncio.create_task(self._nap(wait)))
         try:
             await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
@@ -238,6 +241,7 @@ class _Scribe:
 
     async def _failed(self, draft: AnswerDraft, error: Exception) -> None:
         """Retry what will pass; say in a sentence what will not. Text that is already there stays."""
+        # Due later instead of slept for: the channel's other answers do not wait for this one.
         if passes(error) and draft.attempts < len(BACK_OFF):
             draft.due = self._monotonic() + BACK_OFF[draft.attempts]
             draft.attempts += 1

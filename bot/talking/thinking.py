@@ -79,6 +79,7 @@ class Thinking:
         text, version = await self._generate(prompt, listener, self._sampling)
         if not text:
             # A small model sometimes ends its answer before the first word.
+            # Without its seed, too, which would draw the same nothing again.
             lively = replace(self._sampling, temperature=max(self._sampling.temperature, LIVELY), seed=None)
             text, version = await self._generate(prompt, listener, lively)
         return text, version
@@ -105,6 +106,7 @@ class Thinking:
                     loading, lost = True, False
                 except EngineRefusal as error:
                     attempt += 1
+                    # For the base a 404 is final: there is no version to load again.
                     loading, lost = False, error.status == 404 and version is not None
                     if attempt == ATTEMPTS or not (lost or error.status == 400):
                         raise

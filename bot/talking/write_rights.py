@@ -32,6 +32,7 @@ class WriteRights:
             return True
         rights = channel.permissions_for(message.guild.me)
         thread = isinstance(channel, discord.Thread)
+        # Discord has a right of its own for threads.
         if rights.send_messages_in_threads if thread else rights.send_messages:
             return True
         self._cannot_write(message.guild.id, channel.id, in_thread=thread)

@@ -55,6 +55,8 @@ async def tell(ledger: Ledger, folder: BackupFolder) -> None:
         OSError: the folder is not there, holds no backup, or cannot be written.
     """
     deletions = await ledger.deletions.since(folder.deletions_up_to)
+    # Read before the events themselves: one that comes in between is noted twice, which a restore
+    # removes, and not never.
     answered = await ledger.consent.newest()
     # Forgetting a person opts them out: the deletion's own note says so.
     given = {
@@ -76,6 +78,7 @@ async def tell(ledger: Ledger, folder: BackupFolder) -> None:
 
 
 def _append(folder: Path, deletions: Collection[NotedDeletion], answers: Iterable[ConsentEvent]) -> None:
+    # Where a disk is not mounted, the empty folder in its place would take the note instead.
     if not any(folder.glob("ledger-*")):
         raise FileNotFoundError(f"{folder} holds no backup: its disk is not there, or they were moved")
     rows = [asdict(deletion) for deletion in deletions]
@@ -88,6 +91,7 @@ def _append(folder: Path, deletions: Collection[NotedDeletion], answers: Iterabl
         file.truncate(len(_whole_lines(file.read())))
         file.write(b"".join(json.dumps(row).encode() + b"\n" for row in rows))
         file.flush()
+        # Next the ledger remembers that these lines are there; after a power cut they must be.
         os.fsync(file.fileno())
 
 

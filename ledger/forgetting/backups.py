@@ -120,6 +120,8 @@ async def restore(
             # It knows its deletions by other numbers; one that is noted twice is done once.
             await ledger.note_backup_folder(BackupFolder(folder, 0, 0))
     try:
+        # The mark comes first: killed behind the take-over and without it, nobody would ever look for
+        # versions and runs that the restored record does not know.
         Path(f"{database}{RESTORED}").write_text(str(adapters_dir.resolve()), encoding="utf-8")
         await asyncio.to_thread(_take_over, fresh, database)
     except (OSError, sqlite3.Error) as error:
@@ -159,6 +161,7 @@ def _take_over(fresh: Path, database: Path) -> None:
     """
     if database.exists() and not _is_sound(database):
         _remove(database)
+    # SQLite would make it with mode 0644.
     database.touch(mode=0o600)
     with _alone(database) as target, closing(sqlite3.connect(fresh)) as source:
         source.backup(target)
@@ -197,6 +200,7 @@ async def _replay(ledger: Ledger, forgetting: Forgetting, deletions: Iterable[No
     for each in sorted(deletions, key=lambda deletion: deletion.asked_at):
         if each.key in known:
             continue
+        # The notes beside the backup and the replaced database usually both tell of it.
         known.add(each.key)
         await forgetting.again(
             each.guild_id, each.kind, each.subject, asked_by=each.asked_by, asked_at=each.asked_at

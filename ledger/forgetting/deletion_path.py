@@ -93,6 +93,7 @@ class Forgetting:
             guild_id, kind, subject, asked_by=asked_by, keep_ms=self._keep_ms, asked_at=asked_at
         )
         await self._tried(deletion)
+        # Read again: finishing it wrote when it was complete, and which versions went.
         found = await self._ledger.deletions.since(deletion.id - 1)
         return next(each for each in found if each.id == deletion.id)
 
@@ -142,6 +143,7 @@ class Forgetting:
         gone = self.remove(
             *(parent / run for run in touched for parent in (self._datasets_dir, self._runs_dir))
         )
+        # Not `and`, here and below: what can be removed goes, although something else stays.
         gone &= await self._remove_unknown(deletion.guild_id)
         if deletion.kind == "guild":
             gone &= await self._remove_versions(deletion.guild_id)
@@ -159,6 +161,7 @@ class Forgetting:
             await self._ledger.adapters.serve_base(guild_id, by="forgetting")
         versions = await self._ledger.adapters.of_guild(guild_id)
         left = [adapter for adapter in versions if adapter.state != "deleted"]
+        # A list, since `all` would stop at the first version that cannot be deleted.
         return all([await self.delete_version(adapter) for adapter in left])
 
     async def _remove_unknown(self, guild_id: int) -> bool:
@@ -204,6 +207,7 @@ class Forgetting:
         for tainted in await self._ledger.deletions.tainted():
             if tainted.may_wait(now):
                 continue
+            # The switch first: nothing whose files are gone may be on record as serving.
             if tainted.adapter.state == "champion":
                 await self._fall_back(tainted.adapter)
             if await self.delete_version(tainted.adapter):

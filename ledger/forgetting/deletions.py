@@ -107,6 +107,7 @@ class Deletions:
                 names,
             )
             deletion_id = int(cursor.lastrowid or 0)
+            # Counted from when it was asked: what a restore repeats keeps its date.
             await mark_runs(connection, kind, {**names, "id": deletion_id, "until": now + keep_ms})
             if kind == "person":
                 await connection.executemany(
@@ -114,6 +115,7 @@ class Deletions:
                     " VALUES (?, ?, 0, ?, ?)",
                     [(guild_id, user_id, WORDING_VERSION, now) for user_id in sorted(subject)],
                 )
+            # In the same transaction as the opt-out: whatever is heard later looks consent up and stays out.
             counts = await delete_rows(connection, kind, names)
             await connection.execute(
                 "UPDATE deletions SET counts = ? WHERE id = ?", (json.dumps(counts), deletion_id)
@@ -207,6 +209,7 @@ class Deletions:
         """Return each adapter version of such a run whose files still exist."""
         async with self._reader.execute(
             "SELECT a.*, min(t.delete_by) AS delete_by, max(d.kind <> 'messages') AS wide"
+            # The earliest promise holds, and one wide deletion among several counts.
             " FROM tainted_runs t JOIN adapters a USING (run_id) JOIN deletions d ON d.id = t.deletion_id"
             " WHERE a.state <> 'deleted' GROUP BY a.version"
         ) as cursor:
@@ -220,6 +223,7 @@ class Deletions:
         """
         async with self._reader.execute(
             "SELECT r.id, json_group_array(a.path) FILTER (WHERE a.state = 'deleted') AS paths"
+            # A night under way heeds the deletion by itself; what it still writes goes when it has ended.
             " FROM runs r LEFT JOIN adapters a ON a.run_id = r.id WHERE r.finished_at IS NOT NULL"
             " AND r.id IN (SELECT run_id FROM tainted_runs) GROUP BY r.id"
         ) as cursor:

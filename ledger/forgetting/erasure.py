@@ -17,6 +17,7 @@ from ledger.people.policy import taught_by_any
 Kind = Literal["person", "messages", "channel", "guild"]
 
 _SCOPE: Mapping[str, str] = {
+    # The question of a taught pair has nobody as its author; its basis names the admin who wrote it.
     "person": f"(author_id IN (SELECT value FROM json_each(:subject)) OR {taught_by_any(':subject')})",
     "messages": "id IN (SELECT value FROM json_each(:subject))",
     "channel": "channel_id IN (SELECT value FROM json_each(:subject))",
@@ -25,6 +26,7 @@ _SCOPE: Mapping[str, str] = {
 """Which of a guild's messages a deletion reaches."""
 _REPLY_SCOPE: Mapping[str, str] = {
     "person": "asked_by IN (SELECT value FROM json_each(:subject))",
+    # The bot's own messages may be deleted in Discord; and the answer goes with a deleted question.
     "messages": "message_id IN (SELECT value FROM json_each(:subject))"
     " OR in_reply_to IN (SELECT value FROM json_each(:subject))",
     "channel": "channel_id IN (SELECT value FROM json_each(:subject))",
@@ -41,6 +43,7 @@ async def mark_runs(connection: aiosqlite.Connection, kind: Kind, names: dict[st
         "guild": "1",
     }[kind]
     await connection.execute(
+        # By what the run had noted, not by messages: retention may have deleted those since.
         "INSERT INTO tainted_runs (run_id, deletion_id, delete_by)"
         " SELECT DISTINCT m.run_id, :id, :until FROM run_messages m JOIN runs r ON r.id = m.run_id"
         f" WHERE r.guild_id = :guild AND {seen}",
@@ -60,12 +63,14 @@ async def delete_rows(
     quotes = await _blank_quotes(connection, kind, names) if kind != "guild" else 0
     counts = {
         "messages": await delete(f"DELETE FROM messages WHERE guild_id = :guild AND {_SCOPE[kind]}"),
+        # Before the answers: with them they would go uncounted, by ON DELETE CASCADE.
         "reactions": await delete(
             f"DELETE FROM reactions WHERE message_id IN (SELECT message_id FROM replies WHERE {replies})"
         ),
         "replies": await delete(f"DELETE FROM replies WHERE {replies}"),
     }
     if kind == "person":
+        # Reactions know no guild; only those to this guild's answers go, since forgetting is for one guild.
         counts["reactions"] += await delete(
             "DELETE FROM reactions WHERE user_id IN (SELECT value FROM json_each(:subject)) AND message_id IN"
             " (SELECT message_id FROM replies WHERE guild_id = :guild)"
@@ -76,7 +81,9 @@ async def delete_rows(
         )
     if kind == "guild":
         await delete("DELETE FROM people WHERE guild_id = :guild")
+        # An error's sentence may name the server ("Lantern Yard has 3 usable conversations").
         await delete("UPDATE runs SET reasons = '[]', error = NULL WHERE guild_id = :guild")
+        # Else each new session would find the bot removed from it, and delete everything once more.
         await delete("UPDATE guilds SET joined_as = NULL WHERE id = :guild")
     return {**counts, "quotes": quotes} if quotes else counts
 

@@ -78,9 +78,11 @@ class Retention:
         before = now - self._days * DAY_MS
         messages = await self._ledger.messages.delete_older(before)
         replies = await self._ledger.answers.delete_older(before)
+        # After the rows: it asks which messages are not stored any more.
         datasets = self._old_datasets(before) + await self._datasets_beyond_the_ledger()
         versions = [*await self._forgetting.sweep(), *await self._old_versions(now)]
         await self._forgetting.note_beside_backups()
+        # Only then: it may rewrite the file, which takes seconds in a large ledger.
         if messages or replies:
             await self._ledger.scour()
         return Swept(messages, replies, datasets, tuple(versions), await self._ended_work(now, before))
@@ -158,7 +160,7 @@ def _messages_in(dataset: Path) -> set[int]:
     """
     found: set[int] = set()
     for file in dataset.glob("*.jsonl"):
-        # As bytes: text mode would also end a line at U+2028, which a message may contain.
+        # As bytes: str.splitlines also ends a line at U+2028, which a message may contain.
         lines = file.read_bytes().split(b"\n")
         for line in lines[:-1]:
             try:

@@ -107,6 +107,7 @@ class Adapters:
                 row = await cursor.fetchone()
             if row is not None:
                 return str(row["version"])
+            # Deleted versions keep their rows, so no number is ever used again.
             async with connection.execute(
                 "SELECT coalesce(max(number), 0) + 1 AS next FROM adapters WHERE guild_id = ?", (guild_id,)
             ) as cursor:
@@ -166,6 +167,7 @@ class Adapters:
         Raises:
             AdapterError: the guild has no such version.
         """
+        # With whatever follows, so that "v2, 4 January" can be copied from a list.
         short = re.fullmatch(r"v(\d{1,9})\b.*", version.strip())
         name = version_name(guild_id, int(short[1])) if short else version
         adapter = await self.get(guild_id, name)
@@ -216,8 +218,10 @@ class Adapters:
             raise AdapterError(f"{version} {reason}, so nobody can promote it.")
 
         async def job(connection: aiosqlite.Connection) -> None:
+            # In this job, so that a refusal below undoes it, too, and leaves the run open.
             if run:
                 await close_promoted(connection, run, version, to_ms(self._clock.now()))
+            # A second row of the same version would make it what a rollback from it returns to.
             if await _champion_version(connection, guild_id) == version:
                 return
             if await _saw_what_is_deleted(connection, version):
@@ -225,6 +229,7 @@ class Adapters:
                     f"{version} learned from something that was deleted since, so it is not promoted; "
                     "the next night trains without it."
                 )
+            # Nights alone: an opt-out ends learning, and takes nothing back that was learned before it.
             if by.startswith("night ") and await _saw_who_refuses(connection, guild_id, version):
                 raise AdapterError(
                     f"{version} learned from somebody who opted out meanwhile, so it is not promoted; "
@@ -261,6 +266,7 @@ class Adapters:
         """Return the versions that served at some time and still can, the latest promoted first."""
         async with self._reader.execute(
             "SELECT p.version FROM promotions p JOIN adapters a ON a.version = p.version"
+            # By promotion, not by number: an admin may have gone back to an older one on purpose.
             " WHERE p.guild_id = ? AND a.state <> 'deleted' GROUP BY p.version ORDER BY max(p.id) DESC",
             (guild_id,),
         ) as cursor:
@@ -273,11 +279,13 @@ class Adapters:
         await connection.execute(
             "UPDATE adapters SET state = 'retired' WHERE guild_id = ? AND state = 'previous'", (guild_id,)
         )
+        # What was rolled back from is nothing to roll back to.
         left = "retired" if kind == "rollback" else "previous"
         await connection.execute(
             "UPDATE adapters SET state = ? WHERE guild_id = ? AND state = 'champion'", (left, guild_id)
         )
         await connection.execute(
+            # Before _below_champion, which replays these rows.
             "INSERT INTO promotions (guild_id, kind, version, replaced, by, at) VALUES (?, ?, ?, ?, ?, ?)",
             (guild_id, kind, version, current, by, to_ms(self._clock.now())),
         )

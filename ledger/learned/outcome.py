@@ -12,12 +12,12 @@ from dataclasses import dataclass, field
 from typing import (
     Any,
     Literal,
-    NotRequired,  # pydantic reads these before Python 3.12 alone
+    NotRequired,
     Self,
 )
 
 from pydantic import TypeAdapter, ValidationError
-from typing_extensions import TypedDict
+from typing_extensions import TypedDict  # pydantic refuses typing's own before Python 3.12
 
 from ledger.records import Run
 
@@ -159,9 +159,10 @@ class Outcome:
             OutcomeUnreadable: it is no outcome.
         """
         try:
+            # Without None: a night that ended early has no figures, and what is missing gets its default.
             return TypeAdapter(cls).validate_python({k: v for k, v in value.items() if v is not None})
         except ValidationError as error:
-            # Without the error itself, whose text holds the values.
+            # from None: pydantic's own text quotes what it was given, and samples are members' words.
             faults = error.errors(include_input=False)
             raise OutcomeUnreadable({str(fault["loc"][0]) for fault in faults}) from None
 

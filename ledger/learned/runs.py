@@ -40,9 +40,11 @@ class Runs:
             stem = f"g{guild_id}-{now:%Y%m%dT%H%M%S}"
             async with connection.execute(
                 "SELECT count(*) FROM runs WHERE guild_id = ? AND id >= ? AND id < ?",
+                # "~" sorts behind "-2", so the range holds the runs of the same second and no others.
                 (guild_id, stem, stem + "~"),
             ) as cursor:
                 row = await cursor.fetchone()
+            # A night that begins again may do so within the same second.
             run_id = stem if row is None or row[0] == 0 else f"{stem}-{row[0] + 1}"
             await connection.execute(
                 "INSERT INTO runs (id, guild_id, stage, trigger, created_at) VALUES (?, ?, 'planned', ?, ?)",
@@ -117,13 +119,16 @@ class Runs:
         rows = [(run_id, message_id, author_id, message_id) for message_id, author_id in messages]
 
         async def job(connection: aiosqlite.Connection) -> int:
+            # A night whose words were deleted while it prepared writes its dataset again, without them.
             await connection.execute("DELETE FROM run_messages WHERE run_id = ?", (run_id,))
             await connection.executemany(
+                # With its channel: retention may take the message before somebody deletes the channel.
                 "INSERT INTO run_messages (run_id, message_id, author_id, channel_id)"
                 " VALUES (?, ?, ?, (SELECT channel_id FROM messages WHERE id = ?)) ON CONFLICT DO NOTHING",
                 rows,
             )
             async with connection.execute(
+                # In the transaction that lists them: whatever is deleted later finds the list.
                 "SELECT count(*) FROM run_messages WHERE run_id = ?"
                 " AND message_id NOT IN (SELECT id FROM messages)",
                 (run_id,),
@@ -160,6 +165,7 @@ class Runs:
         """Return the ids of all messages seen by a night that reached its verdict."""
         async with self._reader.execute(
             "SELECT DISTINCT message_id FROM run_messages JOIN runs ON runs.id = run_id"
+            # What a night had that failed or was cancelled is still new to the next one.
             " WHERE guild_id = ? AND stage IN ('promoted', 'kept')",
             (guild_id,),
         ) as cursor:
@@ -247,6 +253,7 @@ class Runs:
 
     async def steps(self, run_id: str) -> list[tuple[str, int]]:
         """Return each step's stage and time, in order."""
+        # By rowid: steps may share a millisecond.
         async with self._reader.execute(
             "SELECT stage, at FROM run_steps WHERE run_id = ? ORDER BY rowid", (run_id,)
         ) as cursor:

@@ -105,6 +105,7 @@ class Consent:
         rows = [(e.guild_id, e.user_id, e.granted, json.dumps(e.channels), e.wording, e.at) for e in events]
 
         async def job(connection: aiosqlite.Connection) -> None:
+            # The backup may be older than the guild, and an event needs its row.
             for row in rows:
                 await connection.execute(
                     "INSERT INTO guilds (id, name, first_seen_at) VALUES (?, '', ?) ON CONFLICT DO NOTHING",

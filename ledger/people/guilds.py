@@ -28,6 +28,7 @@ class Guilds:
 
     async def ensure(self, guild_id: int, name: str) -> None:
         """Add the guild, or note its new name."""
+        # Comes before every message that is stored; where the name is the same, no row is written.
         await self._writer.execute(
             "INSERT INTO guilds (id, name, first_seen_at) VALUES (?, ?, ?)"
             " ON CONFLICT (id) DO UPDATE SET name = excluded.name WHERE name <> excluded.name",
@@ -39,18 +40,21 @@ class Guilds:
         """Note that the bot is a member, under the account ``account``."""
         await self.ensure(guild_id, name)
         await self._writer.execute(
+            # IS NOT, because <> finds no guild whose account is NULL.
             "UPDATE guilds SET joined_as = ? WHERE id = ? AND joined_as IS NOT ?",
             (account, guild_id, account),
         )
 
     async def joined_by(self, account: int) -> set[int]:
         """Return the guilds that this account was last seen as a member of."""
+        # By account: guilds of another bot's, or imported ones, have not removed this one.
         async with self._reader.execute("SELECT id FROM guilds WHERE joined_as = ?", (account,)) as cursor:
             return {int(row["id"]) async for row in cursor}
 
     async def heard(self, guild_ids: Collection[int], until: int) -> None:
         """Note that everything was heard that was said in these guilds up to ``until`` (milliseconds)."""
         await self._writer.execute(
+            # Not synced before the talk that it speaks of: a power cut takes both, and Discord is read again.
             "UPDATE guilds SET heard_at = ? WHERE id IN (SELECT value FROM json_each(?))",
             (until, json.dumps(list(guild_ids))),
             durable=False,
@@ -164,6 +168,7 @@ class Channels:
     ) -> None:
         """Note what an admin wants the bot to do in the channel, adding it if it is new."""
         await self.ensure(channel_id, guild_id, name, mode=mode, parent_id=parent_id)
+        # Where no admin chose, who may read the channel decides anew each time: it may become private.
         await self._writer.execute(
             "UPDATE channels SET mode = ?, chosen = 1 WHERE id = ?", (mode, channel_id)
         )
@@ -205,6 +210,7 @@ class People:
 
         async def job(connection: aiosqlite.Connection) -> int | None:
             await connection.execute(
+                # The first look that missed them counts, from which the days until they are forgotten run.
                 "UPDATE people SET left_at = CASE WHEN ? THEN NULL ELSE coalesce(left_at, ?) END"
                 " WHERE guild_id = ? AND user_id = ?",
                 (here, now, guild_id, user_id),
@@ -227,6 +233,7 @@ class People:
     async def kept(self, guild_id: int) -> list[int]:
         """Return the people who answered about consent and of whom a name is stored, whatever they said."""
         async with self._reader.execute(
+            # Those who said no as well: words from before may still be stored, and go when they leave.
             "SELECT user_id FROM people WHERE guild_id = ? AND NOT is_bot AND user_id IN"
             " (SELECT user_id FROM consent_events c WHERE c.guild_id = people.guild_id) ORDER BY user_id",
             (guild_id,),

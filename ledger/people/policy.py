@@ -52,6 +52,7 @@ def agrees_sql(user: str, *, guild: str = ":guild_id", channel: str = ":channel_
 def refuses_sql(user: str, *, guild: str = ":guild_id", channel: str = ":channel_id") -> str:
     """Return the SQL condition of :func:`refuses`."""
     scope = f"channels <> '[]' AND {channel} NOT IN (SELECT value FROM json_each(channels))"
+    # coalesce: who never answered has no row, and NOT of that NULL, as writers ask, would be NULL again.
     return f"coalesce((SELECT NOT granted OR ({scope}) {_newest(user, guild)}), 0)"
 
 
@@ -61,6 +62,7 @@ def opted_out_sql(user: str, *, guild: str = ":guild_id") -> str:
 
 
 def _newest(user: str, guild: str) -> str:
+    # By id, not by time: an opt-out counts although the clock was set back before it.
     return f"FROM consent_events WHERE guild_id = {guild} AND user_id = {user} ORDER BY id DESC LIMIT 1"
 
 

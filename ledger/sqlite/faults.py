@@ -9,6 +9,7 @@ from ledger.errors import LedgerError
 
 def explained(error: sqlite3.Error, done: str) -> LedgerError:
     """Return a sentence for what SQLite says, with what to do about it; ``done`` is what could not be."""
+    # The lowest byte is the kind; extended codes such as BUSY_SNAPSHOT say more above it.
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     return LedgerError(f"The database could not be {done} ({error}); {_CURES.get(code, _LOOK)}.")
 

@@ -66,14 +66,17 @@ def _gaps(data: mmap.mmap, root: int, size: int) -> Iterator[bytes]:
         page = data[(number - 1) * size : number * size]
         if len(page) < size:
             continue  # written meanwhile; the next look sees it
+        # The first page begins with the file's own header.
         head = 100 if number == 1 else 0
         interior = page[head] in _INTERIOR
         cells = int.from_bytes(page[head + 3 : head + 5], "big")
+        # Two bytes cannot hold 65,536, so SQLite writes 0 for it.
         content = int.from_bytes(page[head + 5 : head + 7], "big") or 65536
         pointers = head + (12 if interior else 8)
         if page[head] != _KEYS_ALONE:
             yield page[pointers + 2 * cells : content]
         if interior:
+            # The last child stands in the page's header, each other one in front of its cell.
             waiting.append(int.from_bytes(page[head + 8 : head + 12], "big"))
             for offset in range(pointers, pointers + 2 * cells, 2):
                 cell = int.from_bytes(page[offset : offset + 2], "big")

@@ -90,6 +90,7 @@ class Writer:
             while len(batch) < MAX_JOBS_A_COMMIT and not self._jobs.empty():
                 batch.append(self._jobs.get_nowait())
             open_ended = None not in batch
+            # Nobody was promised what a caller gave up before its turn, so that is not written at all.
             jobs = [item for item in batch if item is not None and not item.future.cancelled()]
             if jobs:
                 await self._commit(jobs)
@@ -132,17 +133,22 @@ class Writer:
         overdue = self._unsynced_since is not None and now - self._unsynced_since >= SYNC_SECONDS
         durable = overdue or any(waiting.durable for waiting in jobs)
         try:
+            # Before BEGIN: within a transaction SQLite refuses to change it.
             await self._set_syncs(durable)
+            # IMMEDIATE: a deferred transaction that has read cannot write once another process has; SQLite
+            # refuses that at once (BUSY_SNAPSHOT), however long the busy timeout is.
             await self._connection.execute("BEGIN IMMEDIATE")
             for waiting in jobs:
                 outcomes.append((waiting.future, *await self._attempt(waiting.job)))
             await self._connection.execute("COMMIT")
+            # A synced commit takes everything before it along; otherwise the oldest unsynced one counts.
             self._unsynced_since = None if durable else self._unsynced_since or now
         except sqlite3.Error as error:
             if self._connection.in_transaction:
                 await self._connection.execute("ROLLBACK")
             outcomes = [(waiting.future, None, explained(error, "written")) for waiting in jobs]
         for future, result, failure in outcomes:
+            # Cancelled while its job ran: that is committed all the same.
             if future.done():
                 continue
             if failure is None:

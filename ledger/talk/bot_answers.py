@@ -18,6 +18,7 @@ from ledger.sqlite.writer import Writer
 _ALL_KEPT = (
     "NOT EXISTS (SELECT 1 FROM json_each(:read) WHERE value NOT IN"
     " (SELECT id FROM messages WHERE guild_id = :guild_id) AND value NOT IN"
+    # A long answer's later messages hold no text of their own: the first one's is the answer's.
     " (SELECT r.message_id FROM replies r LEFT JOIN replies first ON first.message_id = r.part_of"
     " WHERE r.guild_id = :guild_id AND coalesce(first.content, r.content) <> ''))"
 )
@@ -47,6 +48,7 @@ class BotAnswers:
             "INSERT INTO replies (message_id, guild_id, channel_id, asked_by, in_reply_to, content,"
             " adapter_version, created_at, part_of) SELECT :message_id, :guild_id, :channel_id, :asked_by,"
             f" :in_reply_to, iif({agrees_sql(':asked_by')} AND {_ALL_KEPT}, :content, ''), :adapter_version,"
+            # SQLite's manual wants a WHERE before ON CONFLICT, which could else be the ON of a join.
             " :created_at, :part_of WHERE true ON CONFLICT DO NOTHING",
             {**asdict(answer), "content": self._as_stored(answer.content), "read": json.dumps(list(read))},
             durable=False,

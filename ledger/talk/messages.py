@@ -51,6 +51,7 @@ class DeletedOnce:
         return (
             (guild, row["id"]) in self.messages
             or (guild, row["channel_id"]) in self.channels
+            # Up to then alone: somebody who was forgotten may have agreed again, and written more.
             or written < self.people.get((guild, row["author_id"]), 0)
         )
 
@@ -145,6 +146,7 @@ class Messages:
 
         async def job(connection: aiosqlite.Connection) -> Counter[int]:
             async with connection.execute(
+                # By its own date an archive of two years was deleted unlearned by the next daily round.
                 "DELETE FROM messages WHERE coalesce(imported_at, created_at) < ?"
                 " OR created_at NOT BETWEEN ? AND ? RETURNING guild_id",
                 (before, FIRST_MS, LAST_MS),
@@ -160,6 +162,7 @@ class Messages:
         and no window or split can compute with them.
         """
         async with self._reader.execute(
+            # One line of the year 9999 used to end every night of its server.
             f"{_SELECT} WHERE m.guild_id = ? AND m.created_at BETWEEN ? AND ?"
             " ORDER BY m.channel_id, m.created_at, m.id",
             (guild_id, max(since, FIRST_MS), LAST_MS),

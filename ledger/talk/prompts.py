@@ -43,6 +43,7 @@ class Turn(TypedDict):
 
 def system_prompt(*, bot_name: str, guild_name: str) -> str:
     """Return the first turn's text; short, since every example pays for it."""
+    # Of nine forms of the prompt, one of the two with 95 sane answers of 100, and the shorter one.
     return harmless(
         f"You are {bot_name}, a helpful and friendly member of the chat {guild_name}. Keep answers short."
     )
@@ -105,6 +106,7 @@ def to_chat(
         else:
             writers.add(message.author_id)
             named = len(writers) > 1 or message.author_id == chair
+            # A line break in a message could begin a line that speaks for somebody else.
             line = _line(speaker(message.author_name), _BREAKS.sub(" ", text), named=named)
         if turns[-1]["role"] == role:
             turns[-1]["content"] += f"\n{line}"
@@ -129,10 +131,12 @@ def shortened(turns: Sequence[Turn], *, max_characters: int) -> list[Turn]:
     room = max_characters - sum(len(turn["content"]) for turn in system)
     while len(rest) > 1 and sum(len(turn["content"]) for turn in rest) > room:
         rest.pop(0)
+    # Chat templates want the user to begin.
     while len(rest) > 1 and rest[0]["role"] == "assistant":
         rest.pop(0)
     if rest and len(rest[-1]["content"]) > room:
         last = rest[-1].copy()
+        # At least one character: [-0:] would be the whole text.
         last["content"] = last["content"][-max(room, 1) :]
         rest[-1] = last
     return system + rest

@@ -103,6 +103,7 @@ def evaluate(
         + len(sampled) * len(contexts)
         + len(_TEMPERATURES) * len(tried)
     )
+    # Before the replies, whose sampling switches packed attention off for good.
     scores = session.score(names, test, general)
     replies = session.sample(sampled, contexts, max_new_tokens, seed)
     recitals = None

@@ -44,6 +44,7 @@ def sample_replies(
     replies: list[str] = []
     for start in range(0, len(contexts), batch):
         prompts = [
+            # The end counts: it holds what is answered, or the beginning that has to be continued.
             (encode_prompt(tokenizer, turns) + _ids(tokenizer, beginning))[-max_prompt_tokens:]
             for turns, beginning in zip(
                 contexts[start : start + batch], begun[start : start + batch], strict=True
@@ -63,7 +64,9 @@ def sample_replies(
             )
         new = written[:, ids.shape[1] :]
         replies += [
-            _cut_at_marks(text, marks) for text in tokenizer.batch_decode(new, skip_special_tokens=True)
+            # Some templates end a turn with a text of several tokens, at which generation does not stop.
+            _cut_at_marks(text, marks)
+            for text in tokenizer.batch_decode(new, skip_special_tokens=True)
         ]
         if on_batch is not None:
             on_batch(len(replies), len(contexts))
@@ -90,6 +93,7 @@ def _left_padded(prompts: Sequence[Sequence[int]], pad_id: int) -> tuple[torch.T
 
 
 def _devices(model: PreTrainedModel) -> list[torch.device]:
+    # This one alone: without a list, torch saves the state of every GPU there is.
     return [model.device] if model.device.type == "cuda" else []
 
 

@@ -66,6 +66,7 @@ class Corpus:
             for window in runs(words(text), WINDOW):
                 authors[window].add(author)
         self._personal = {window for window, people in authors.items() if len(people) < CROWD}
+        # Without empty ones: every text holds an empty secret.
         self.secrets = tuple(sorted({secret.strip() for secret in secrets if secret.strip()}))
         """Values that no continuation may hold."""
         self._plain_secrets = tuple(_plain(secret) for secret in self.secrets)
@@ -105,6 +106,7 @@ def probes_of(
 def judge_recitals(corpus: Corpus, continuations: Sequence[Sequence[str]]) -> Recitals:
     """Count the probes that any continuation recites from; ``continuations`` hold one list a probe."""
     values = sum(any(map(corpus.reveals, texts)) for texts in continuations)
+    # A probe counts once, however many of its continuations recite.
     recited = sum(
         any(corpus.reveals(text) or corpus.recites(text) for text in texts) for texts in continuations
     )

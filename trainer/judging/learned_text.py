@@ -21,6 +21,7 @@ async def corpus_of(ledger: Ledger, run: Run, *, data_dir: Path) -> Corpus:
     """
     seen = await ledger.runs.messages_of(run.id)
     learned = [
+        # As the dataset holds it: what today's scrubbing takes out was not learned.
         (message.author_id, ledger.messages.as_stored(message.content))
         for message in await ledger.messages.of_guild(run.guild_id)
         if message.id in seen

@@ -78,6 +78,7 @@ def paired_bootstrap(
         estimate=float(gaps.sum() / tokens.sum()),
         low=float(low),
         high=float(high),
+        # Strictly below: a candidate that is the champion itself is better in no resample.
         better=float((draws < 0).mean()),
         confidence=confidence,
     )

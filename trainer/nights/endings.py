@@ -65,6 +65,7 @@ def finish_version(
             "reasons": list(decision.reasons),
         },
     )
+    # Last: what is published never changes again.
     publish(folders.fitted, final)
 
 

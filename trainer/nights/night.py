@@ -122,6 +122,7 @@ class Night:
         try:
             await self._stages(run, folders, outcome)
         except RunCancelled as stopped:
+            # A cancel or a withdrawal at the same moment wins: such a run must not be resumed.
             if self._leaving() and not self._cancelled() and not self._withdrawn:
                 outcome.stage, outcome.error = "paused", LEFT
                 return outcome  # its checkpoints stay, for the next start
@@ -164,6 +165,7 @@ class Night:
     async def _ended(self, outcome: Outcome) -> Outcome:
         # A deletion may have come while the night wrote files: what it wrote since is deleted now.
         await self._forgetting.sweep()
+        # After the sweep, which may have let another version serve.
         await note_who_serves(self._ledger, outcome)
         drop_old_datasets(self._plan.datasets_dir, self._guild)
         return outcome
@@ -218,6 +220,7 @@ class Night:
         without: set[int] = set()
         for writing in count():
             self._stop_if_ending()
+            # Before the messages are read: a deletion that comes meanwhile is found below.
             known = self._known_deletion = await self._ledger.deletions.newest(self._guild)
             try:
                 prepared = await self._write_dataset(run, folders, self._without | without)
@@ -267,6 +270,7 @@ class Night:
         self, run: Run, folders: NightFolders, candidate: Adapter, champion: Adapter | None, outcome: Outcome
     ) -> list[dict[str, float]]:
         """Train, or resume training, and return what was logged."""
+        # The folder is there where a run was cut off behind its publishing, which moved the adapter away.
         if not is_fitted(folders) and not Path(candidate.path).is_dir():
             self._report("fit", 0, 1)  # before the model is loaded, which may take minutes
             fields = {
@@ -295,6 +299,7 @@ class Night:
         figures = cast("dict[str, Any]", json.loads(folders.metrics.read_text(encoding="utf-8")))
         history = figures.pop("history")
         outcome.fit = figures
+        # Else a second kill would lose the verdict, which was written down before the first.
         if run.stage != "evaluated":
             await self._ledger.runs.advance(
                 run.id, "fitted", candidate=candidate.version, metrics={"fit": figures}
@@ -323,6 +328,7 @@ class Night:
                 probes=self._plan.probes,
                 seed=self._plan.recipe.seed,
                 reporter=self._reporter,
+                # Unlike a fit, an evaluation has no checkpoint: a night that is left ends it at once.
                 cancelled=self._ending,
             )
         )
@@ -336,6 +342,7 @@ class Night:
         await self._ledger.runs.advance(
             run.id,
             "evaluated",
+            # A resumed run keeps this verdict only while the same version serves.
             champion=champion.version if champion else None,
             verdict=decision.verdict,
             reasons=list(decision.reasons),
@@ -348,6 +355,7 @@ class Night:
         self._stop_if_ending()
         self._report("promote", 0, 1)
         if decision.verdict == "promote":
+            # By "night …" the ledger knows to ask for later opt-outs, which no promotion by hand does.
             await self._ledger.adapters.promote(
                 self._guild, candidate.version, by=f"night {run.id}", run=run.id
             )

@@ -65,6 +65,7 @@ def publish(fitted: Path, final: Path) -> None:
         raise AdapterError(f"{final} is there already; a version is never written twice.")
     try:
         final.parent.mkdir(parents=True, exist_ok=True)
+        # One rename, so that a version's folder appears whole.
         fitted.rename(final)
     except OSError as error:
         raise AdapterError(f"The adapter cannot be moved to {final}: {error.strerror or error}.") from error

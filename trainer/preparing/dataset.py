@@ -102,6 +102,7 @@ async def gather(
         guild_name=(await ledger.guilds.all()).get(guild_id, "this server"),
         # Scrubbing takes a second for 20,000 messages on one core; the event loop stays free.
         messages=await in_thread(as_stored_today, cancelled=stop),
+        # Read behind the scrubbing, which takes its time: an opt-out that comes meanwhile counts.
         rules=Rules(
             consent=await ledger.consent.in_force(guild_id),
             bots=await ledger.people.bots(guild_id),
@@ -163,6 +164,7 @@ def _talks(
 ) -> Iterable[Talk]:
     """Yield every conversation in which somebody answers somebody."""
     number = 0
+    # groupby joins neighbours alone; the ledger returns messages by channel.
     for channel_id, group in groupby(messages, key=lambda message: message.channel_id):
         name = material.channels.get(channel_id, "channel")
         for found in disentangle(group, gap_ms=round(limits.gap_minutes * MINUTE_MS)):
@@ -215,6 +217,7 @@ async def prepare(
         on_progress=on_progress,
     )
     parts, counts = await in_thread(partial(arrange, material, limits, bot_name=bot_name), cancelled=stop)
+    # First: the night of a quiet server is skipped, and has not failed.
     _check_new(counts, min_new_replies)
     _check_usable(parts, counts, material)
     manifest = {

@@ -74,8 +74,10 @@ def _checked(line: str, path: Path, number: int) -> dict[str, Any]:
         numbers = [*value.get("message_ids", ()), value.get("conversation", 0)]
         if not whole or not targets or not all(0 <= target < len(turns) for target in targets):
             raise ValueError("no example")
+        # isinstance would let True pass; SQLite's numbers have 63 bits and a sign.
         if not all(type(number) is int and abs(number) < 2**63 for number in (*targets, *numbers)):
             raise ValueError("no numbers")
+    # RecursionError: a line nested beyond all depth used to be a traceback in export and fit.
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise DatasetError(
             f"Line {number} of {path} is no training example; make the dataset anew with `prepare`."

@@ -154,6 +154,7 @@ class _Seen:
         for triple in triples:
             shared.update(self._holders.get(triple, ()))
         return any(
+            # What both have, against what either has: Jaccard without building a union.
             common >= SIMILAR * (len(triples) + self._sizes[holder] - common)
             for holder, common in shared.items()
         )
@@ -171,6 +172,7 @@ def shingles(text: str) -> set[int]:
     words = _WORDS.findall(text.casefold())
     if len(words) < MIN_WORDS:
         return set()
+    # Python salts hashes of strings anew in each process; these are compared within one alone.
     return set(map(hash, runs(words, SHINGLE_WORDS)))
 
 

@@ -67,6 +67,7 @@ class Rules:
 
     def _is_command(self, message: Message, text: str) -> bool:
         """Tell whether a bot was spoken to: "!roll", "/roll", "dicebot: roll", or a mention in front."""
+        # The written text as well: in the readable one a mention has lost its number.
         called = (calls_a_bot(each, self._bot_names, self.bots) for each in (text, message.content.lstrip()))
         return has_prefix(text) or any(called)
 

@@ -66,6 +66,7 @@ def windows_of(
             turns, parts = to_chat(
                 [*context, *new], chair=chair, bot_name=bot_name, guild_name=guild_name, names=names
             )
+            # A turn that reaches back into the context began as a target before, and would be learned twice.
             targets = tuple(
                 index
                 for index, (turn, part) in enumerate(zip(turns, parts, strict=True))
