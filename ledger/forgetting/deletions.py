@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import aiosqlite
 
 from ledger.clock import Clock, to_ms
-from ledger.forgetting.erasure import Kind, delete_rows, mark_runs
+from ledger.forgetting.erasure import Kind, delete_rows, taint_runs
 from ledger.learned.adapter_versions import adapter_of
 from ledger.people.consent_history import WORDING_VERSION
 from ledger.records import Adapter
@@ -108,7 +108,7 @@ class Deletions:
             )
             deletion_id = int(cursor.lastrowid or 0)
             # Counted from when it was asked: what a restore repeats keeps its date.
-            await mark_runs(connection, kind, {**names, "id": deletion_id, "until": now + keep_ms})
+            await taint_runs(connection, kind, {**names, "id": deletion_id, "until": now + keep_ms})
             if kind == "person":
                 await connection.executemany(
                     "INSERT INTO consent_events (guild_id, user_id, granted, wording, at)"

@@ -34,8 +34,8 @@ _REPLY_SCOPE: Mapping[str, str] = {
 }
 
 
-async def mark_runs(connection: aiosqlite.Connection, kind: Kind, names: dict[str, object]) -> None:
-    """Mark each run that saw a message, as a target or as context, that goes now."""
+async def taint_runs(connection: aiosqlite.Connection, kind: Kind, names: dict[str, object]) -> None:
+    """Taint each run that saw a message, as a target or as context, that goes now."""
     seen = {
         "person": "m.author_id IN (SELECT value FROM json_each(:subject))",
         "messages": "m.message_id IN (SELECT value FROM json_each(:subject))",
