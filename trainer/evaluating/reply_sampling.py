@@ -63,9 +63,10 @@ def sample_replies(
                 pad_token_id=tokenizer.pad_token_id,
             )
         new = written[:, ids.shape[1] :]
-        # Some templates end a turn with a text of several tokens, at which generation does not stop.
         replies += [
-            _cut_at_marks(text, marks) for text in tokenizer.batch_decode(new, skip_special_tokens=True)
+            # Some templates end a turn with a text of several tokens, at which generation does not stop.
+            _cut_at_marks(text, marks)
+            for text in tokenizer.batch_decode(new, skip_special_tokens=True)
         ]
         if on_batch is not None:
             on_batch(len(replies), len(contexts))
