@@ -131,6 +131,7 @@ class Backlog:
                     # Not its text, which may hold the message.
                     log.error("a message cannot be stored at all: %s", type(error).__name__)
                     self._lost[self._waiting[0].message.guild_id] += 1
+                # Only now: what could not be written stays the first in line.
                 self._waiting.popleft()
 
     def _complain(self) -> None:

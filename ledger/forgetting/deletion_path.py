@@ -223,6 +223,7 @@ class Forgetting:
         A deletion that came while such a night was reading could not know of them.
         """
         for folder in self._datasets_dir.glob("g*"):
+            # Not fullmatch: a night that was killed while it wrote leaves "<run>.unfinished".
             run = RUN.match(folder.name)
             if run is None or await self._ledger.deletions.knows_words_of(run[0]):
                 continue

@@ -211,6 +211,7 @@ class Adapters:
                 secrets or recites people, or it learned from something that somebody had deleted since.
         """
         adapter = await self.require(guild_id, version)
+        # It may have been asked for as "v2".
         version = adapter.version
         if adapter.state == "deleted":
             raise AdapterError(f"The files of {version} were deleted; choose another version.")
@@ -291,6 +292,7 @@ class Adapters:
         )
         if version is None:
             return
+        # Behind the others: an index of the schema allows one champion a guild.
         await connection.execute("UPDATE adapters SET state = 'champion' WHERE version = ?", (version,))
         previous = await _below_champion(connection, guild_id)
         if previous is not None:
@@ -339,6 +341,7 @@ async def _below_champion(connection: aiosqlite.Connection, guild_id: int) -> st
         async for row in cursor:
             if row["kind"] == "promote":
                 stack.append((row["version"], bool(row["gone"])))
+            # A rollback takes away what is above its version; to the bare base (NULL) that is everything.
             while stack and stack[-1][0] != row["version"]:
                 stack.pop()
     return next((version for version, gone in reversed(stack[:-1]) if not gone), None)

@@ -79,8 +79,10 @@ class Guilds:
             " OR EXISTS (SELECT 1 FROM people WHERE guild_id = g.id AND user_id = :user)"
             " OR EXISTS (SELECT 1 FROM messages WHERE guild_id = g.id AND author_id = :user)"
             " OR EXISTS (SELECT 1 FROM replies WHERE guild_id = g.id AND asked_by = :user)"
+            # The two share one column, message_id.
             " OR EXISTS (SELECT 1 FROM reactions NATURAL JOIN replies"
             " WHERE guild_id = g.id AND user_id = :user)"
+            # Who was forgotten has the receipt there, and perhaps nothing else.
             " OR EXISTS (SELECT 1 FROM deletions, json_each(subject) WHERE guild_id = g.id"
             " AND kind = 'person' AND value = :user) ORDER BY id",
             {"user": user_id},

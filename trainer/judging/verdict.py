@@ -69,6 +69,7 @@ def paired_bootstrap(
         ValueError: there is no conversation, or the two were not scored on the same tokens.
     """
     tokens = np.array([tally.tokens for tally in candidate], dtype=np.float64)
+    # Without tokens a resample would divide by zero.
     if not len(tokens) or tokens.tolist() != [tally.tokens for tally in reference] or tokens.min() <= 0:
         raise ValueError("candidate and reference must be scored on the same tokens, at least one each")
     gaps = np.array([mine.nll - theirs.nll for mine, theirs in zip(candidate, reference, strict=True)])

@@ -72,6 +72,7 @@ def is_fitted(folders: NightFolders) -> bool:
     """Tell whether the fit of this run is complete on disk, its figures included."""
     try:
         manifest = read_adapter_manifest(folders.fitted)
+        # Its own fingerprint, so that its hashes alone decide; evaluate holds it against the base.
         verify(folders.fitted, base_fingerprint=str(manifest.fields["base_fingerprint"]))
         json.loads(folders.metrics.read_text(encoding="utf-8"))
     except (AdapterError, OSError, ValueError, KeyError):

@@ -125,6 +125,7 @@ class _Seen:
     """The word triples of replies to learn from, by which a held-out reply that repeats one is found."""
 
     def __init__(self, talks: Iterable[Talk]) -> None:
+        # By triple: a reply is compared only with those that share one, not with all.
         self._holders: dict[int, list[int]] = {}
         self._sizes: list[int] = []
         self.add(talks)
