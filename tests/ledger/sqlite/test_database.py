@@ -8,14 +8,12 @@ import shutil
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import aiosqlite
 import pytest
 
 from ledger.errors import LedgerError
-from ledger.records import Message
 from ledger.sqlite.database import migrations, open_database
 from ledger.store import Ledger
 
@@ -191,31 +189,6 @@ async def test_an_older_database_learns_on_what_basis_and_where_its_words_were_k
         assert {m.id: m.basis for m in await ledger.messages.of_guild(1)} == {5: "opt-in", 6: "ours"}
         async with ledger.reader.execute("SELECT message_id, channel_id FROM run_messages") as cursor:
             assert [tuple(row) async for row in cursor] == [(5, 100), (9, None)]
-
-
-async def test_deleted_text_is_in_no_byte_of_the_file_after_a_checkpoint(
-    tmp_path: Path, message: Callable[..., Message]
-) -> None:
-    path = tmp_path / "data" / "ledger.db"
-    async with Ledger.open(path) as ledger:
-        await ledger.guilds.ensure(1, "Lantern Yard")
-        await ledger.channels.ensure(100, 1, "lounge")
-        texts = [message(n, f"zanzibar-{n} " + "lantern " * 40) for n in range(1, 120)]
-        await ledger.messages.add_many(texts)
-        assert await ledger.checkpoint()
-        assert any(b"zanzibar" in content for content in contents(path.parent).values())
-        await ledger.writer.execute("UPDATE messages SET content = 'changed' WHERE id = 3")
-        await ledger.writer.execute("DELETE FROM messages WHERE id < 110")
-        assert await ledger.checkpoint()
-        remaining = b"".join(contents(path.parent).values())
-        assert b"zanzibar-115" in remaining
-        assert not [n for n in range(1, 110) if b"zanzibar-%d " % n in remaining]
-        assert len(await ledger.messages.of_guild(1)) == 10
-
-
-async def test_a_checkpoint_while_writes_are_waiting_loses_none(ledger: Ledger) -> None:
-    await asyncio.gather(*(ledger.guilds.ensure(n, "a server") for n in range(100)), ledger.checkpoint())
-    assert len(await ledger.guilds.all()) == 100
 
 
 async def test_one_process_reads_while_another_is_in_the_middle_of_writing(tmp_path: Path) -> None:
