@@ -13,8 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from ledger.errors import ExtraMissing
-from ledger.process.extras import EXTRAS, require
+from ledger.process.extras import EXTRAS
 from tests.test_house import ROOT, code_of, imports, module_name
 
 ROOMS = ("ledger", "bot", "engine", "trainer")
@@ -202,14 +201,3 @@ def test_a_command_without_its_extra_names_what_to_install(command: tuple[str, .
     assert done.returncode == 1, done.stderr
     assert f'pip install -e ".[{extra}]"' in done.stderr
     assert "Traceback" not in done.stderr
-
-
-def test_what_is_installed_is_not_refused() -> None:
-    require(*EXTRAS)
-
-
-def test_several_missing_extras_are_named_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(EXTRAS, "demo", ("no_such_module",))
-    monkeypatch.setitem(EXTRAS, "engine", ("torch", "no_such_module_either"))
-    with pytest.raises(ExtraMissing, match=r"no_such_module, no_such_module_either.*\.\[demo,engine\]"):
-        require("demo", "engine", "trainer")

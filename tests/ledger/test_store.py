@@ -129,11 +129,11 @@ async def test_scouring_rewrites_a_file_that_holds_what_was_deleted(
         await ledger.guilds.ensure(1, "Lantern Yard")
         await ledger.channels.ensure(100, 1, "lounge")
         await ledger.messages.add_many(message(n, f"zanzibar-{n} " + "lamp " * 60) for n in range(1, 300))
-        await ledger.writer.execute("DELETE FROM messages WHERE id % 10 <> 0")
+        await ledger.writer.execute("UPDATE messages SET content = 'short' WHERE id % 2 = 0")
         assert await ledger.checkpoint()
         # secure_delete overwrites cells, not the copies that balancing left in pages that are in use.
         assert has_residue(path)
         assert await ledger.scour()
         assert not has_residue(path)
         left = b"".join(contents(path.parent).values())
-        assert [n for n in range(1, 300) if b"zanzibar-%d " % n in left] == list(range(10, 300, 10))
+        assert [n for n in range(1, 300) if b"zanzibar-%d " % n in left] == list(range(1, 300, 2))

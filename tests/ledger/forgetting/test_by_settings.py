@@ -69,3 +69,14 @@ async def test_retired_versions_are_kept_as_many_and_as_long_as_the_settings_say
     house.clock.advance(days=31)  # type: ignore[attr-defined]
     await sweeper.sweep()
     assert await state(house, versions[2]) == "deleted"
+
+
+async def test_what_forgets_looks_into_the_folders_of_the_settings(settings: Settings) -> None:
+    async with Ledger.open(settings.database) as ledger:
+        await ledger.guilds.ensure(1, "Shed")
+        run = await ledger.runs.create(1, "test")
+        await ledger.runs.learned_from(run.id, [(1, 11)])
+        folder = settings.datasets_dir / run.id
+        folder.mkdir(parents=True)
+        await forgetting_of(settings, ledger).person(1, 11, asked_by="member")
+        assert not folder.exists()
