@@ -13,8 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from ledger.errors import ExtraMissing
-from ledger.process.extras import EXTRAS, require
+from ledger.process.extras import EXTRAS
 from tests.test_house import ROOT, code_of, imports, module_name
 
 ROOMS = ("ledger", "bot", "engine", "trainer")
@@ -203,6 +202,7 @@ def test_a_command_without_its_extra_names_what_to_install(command: tuple[str, .
     assert done.returncode == 1, done.stderr
     assert f'pip install -e ".[{extra}]"' in done.stderr
     assert "Traceback" not in done.stderr
+<<<<<<< HEAD
 
 
 @pytest.mark.parametrize("command", ["prepare", "adapters", "runs", "rollback"])
@@ -231,3 +231,5 @@ def test_several_missing_extras_are_named_at_once(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setitem(EXTRAS, "engine", ("torch", "no_such_module_either"))
     with pytest.raises(ExtraMissing, match=r"no_such_module, no_such_module_either.*\.\[demo,engine\]"):
         require("demo", "engine", "trainer")
+=======
+>>>>>>> tests-ledger

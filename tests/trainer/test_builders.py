@@ -8,10 +8,7 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
-from ledger.forgetting.by_settings import forgetting_of
 from ledger.settings import LeakageSection, ModelSection, Settings, TrainingSection, VerdictSection
-from ledger.store import Ledger
-from tests.trainer.conftest import GUILD
 from trainer.builders import (
     base_of,
     dataset_limits_of,
@@ -56,14 +53,3 @@ def test_a_nights_plan_holds_plain_values_alone(settings: Settings) -> None:
     assert (plan.datasets_dir, plan.runs_dir) == (settings.datasets_dir, settings.runs_dir)
     assert plan.probes == settings.leakage.probes
     assert plan.recipe == recipe_of(settings)
-
-
-async def test_what_forgets_looks_into_the_folders_of_the_settings(settings: Settings) -> None:
-    async with Ledger.open(settings.database) as ledger:
-        await ledger.guilds.ensure(GUILD, "Shed")
-        run = await ledger.runs.create(GUILD, "test")
-        await ledger.runs.learned_from(run.id, [(1, 11)])
-        folder = settings.datasets_dir / run.id
-        folder.mkdir(parents=True)
-        await forgetting_of(settings, ledger).person(GUILD, 11, asked_by="member")
-        assert not folder.exists()

@@ -13,44 +13,13 @@ from typing import Any
 import pytest
 
 from ledger.errors import LedgerError
-from ledger.forgetting import backup_notes as notes
 from ledger.forgetting import backups
-from ledger.forgetting.backup_notes import NOTES
-from ledger.forgetting.backups import back_up, restore
-from ledger.forgetting.deletion_path import Forgetting
+from ledger.forgetting.backups import back_up
 from ledger.records import Message
 from ledger.store import Ledger
-from tests.conftest import ROOT, FakeClock
+from tests.conftest import FakeClock
+from tests.ledger.forgetting.restoring import MARK, filled, forgetting_of, put_back
 from tests.searching import holding
-
-MARK = "xylophone"
-
-
-async def filled(path: Path, clock: FakeClock, message: Callable[..., Message]) -> Path:
-    """A ledger with words of two people, backed up once; return the backup."""
-    async with Ledger.open(path, clock=clock) as ledger:
-        await ledger.guilds.ensure(1, "Lantern Yard")
-        await ledger.channels.ensure(100, 1, "lounge")
-        await ledger.consent.opt_in(1, 7)
-        await ledger.messages.add_many(
-            [message(1, f"my {MARK}"), message(2, "mine", author_id=8), message(3, "and mine", author_id=8)]
-        )
-        return await back_up(ledger, path.parent / "backups")
-
-
-def forgetting_of(ledger: Ledger, path: Path) -> Forgetting:
-    return Forgetting(ledger, datasets_dir=path.parent / "datasets", runs_dir=path.parent / "runs")
-
-
-async def put_back(backup: Path, database: Path, clock: FakeClock) -> int:
-    folder = database.parent
-    return await restore(
-        backup,
-        database,
-        adapters_dir=folder / "adapters",
-        forgets=lambda ledger: forgetting_of(ledger, database),
-        clock=clock,
-    )
 
 
 def bytes_below(folder: Path, *, without: Path) -> bytes:
@@ -82,21 +51,6 @@ async def test_a_restored_backup_does_not_hold_who_was_forgotten_since(
         assert await ledger.consent.refusing(1) == {7}
         assert len(await ledger.deletions.of_person(1, 7)) == 1
     assert MARK.encode() not in bytes_below(tmp_path, without=backup)
-
-
-async def test_the_notes_beside_a_backup_suffice_when_the_database_is_lost(
-    tmp_path: Path, clock: FakeClock, message: Callable[..., Message]
-) -> None:
-    database = tmp_path / "ledger.db"
-    backup = await filled(database, clock, message)
-    async with Ledger.open(database, clock=clock) as ledger:
-        await forgetting_of(ledger, database).person(1, 7, asked_by="member")
-        await forgetting_of(ledger, database).messages(1, [2], asked_by="Discord")
-    assert MARK not in (backup.parent / NOTES).read_text(encoding="utf-8")
-    fresh = tmp_path / "new machine" / "ledger.db"
-    assert await put_back(backup, fresh, clock) == 2
-    async with Ledger.open(fresh, clock=clock) as ledger:
-        assert [stored.id for stored in await ledger.messages.of_guild(1)] == [3]
 
 
 class Killed(BaseException):
@@ -167,28 +121,6 @@ async def test_a_folder_that_cannot_be_written_is_named(
             await back_up(ledger, tmp_path / "a file")
 
 
-async def test_broken_notes_are_named_instead_of_passed_over(
-    tmp_path: Path, clock: FakeClock, message: Callable[..., Message]
-) -> None:
-    backup = await filled(tmp_path / "ledger.db", clock, message)
-    for broken in (json.dumps({"guild_id": 1})[:-2], json.dumps({"guild_id": 1})):
-        (backup.parent / NOTES).write_text(f"{broken}\n", encoding="utf-8")
-        with pytest.raises(LedgerError, match=NOTES):
-            await put_back(backup, tmp_path / "ledger.db", clock)
-
-
-async def test_a_note_that_a_power_cut_tore_off_keeps_nothing_from_being_restored(
-    tmp_path: Path, clock: FakeClock, message: Callable[..., Message]
-) -> None:
-    database = tmp_path / "ledger.db"
-    backup = await filled(database, clock, message)
-    async with Ledger.open(database, clock=clock) as ledger:
-        await forgetting_of(ledger, database).person(1, 7, asked_by="member")
-    with (backup.parent / NOTES).open("a", encoding="utf-8") as file:
-        file.write('{"guild_id": 1, "kind": "mess')
-    assert await put_back(backup, tmp_path / "new" / "ledger.db", clock) == 1
-
-
 async def test_a_restore_keeps_what_members_answered_since(
     tmp_path: Path, clock: FakeClock, message: Callable[..., Message]
 ) -> None:
@@ -234,40 +166,6 @@ async def test_a_repeated_deletion_keeps_its_date_and_is_not_repeated_twice(
     assert await put_back(later, database, clock) == 0
 
 
-async def test_a_folder_that_was_not_at_hand_is_told_before_the_next_backup_is_written(
-    tmp_path: Path, clock: FakeClock, message: Callable[..., Message]
-) -> None:
-    database, folder, away = tmp_path / "ledger.db", tmp_path / "backups", tmp_path / "unplugged"
-    backup = await filled(database, clock, message)
-    async with Ledger.open(database, clock=clock) as ledger:
-        folder.rename(away)
-        await forgetting_of(ledger, database).person(1, 7, asked_by="member")
-        away.rename(folder)
-        clock.advance(days=1)
-        await back_up(ledger, folder)
-    assert await put_back(backup, tmp_path / "new" / "ledger.db", clock) == 1
-    assert MARK.encode() not in (tmp_path / "new" / "ledger.db").read_bytes()
-
-
-async def test_an_empty_folder_where_the_disk_is_not_mounted_takes_no_note(
-    tmp_path: Path, clock: FakeClock, message: Callable[..., Message], caplog: pytest.LogCaptureFixture
-) -> None:
-    database, folder, disk = tmp_path / "ledger.db", tmp_path / "backups", tmp_path / "disk"
-    backup = await filled(database, clock, message)
-    async with Ledger.open(database, clock=clock) as ledger:
-        folder.rename(disk)
-        folder.mkdir()
-        forgetting = forgetting_of(ledger, database)
-        await forgetting.person(1, 7, asked_by="member")
-        await forgetting.note_beside_backups()
-        assert list(folder.iterdir()) == []
-        assert caplog.text.count("cannot be noted") == 1, "it is asked every minute, and said once"
-        folder.rmdir()
-        disk.rename(folder)
-        await forgetting.note_beside_backups()
-    assert await put_back(backup, tmp_path / "new" / "ledger.db", clock) == 1
-
-
 async def test_a_broken_database_is_replaced_and_the_notes_are_replayed(
     tmp_path: Path, clock: FakeClock, message: Callable[..., Message]
 ) -> None:
@@ -279,45 +177,6 @@ async def test_a_broken_database_is_replaced_and_the_notes_are_replayed(
     assert await put_back(backup, database, clock) == 1
     async with Ledger.open(database, clock=clock) as ledger:
         assert [stored.id for stored in await ledger.messages.of_guild(1)] == [2, 3]
-
-
-async def test_an_opt_out_reaches_a_backup_though_the_database_is_lost(
-    tmp_path: Path, clock: FakeClock, message: Callable[..., Message]
-) -> None:
-    database = tmp_path / "ledger.db"
-    backup = await filled(database, clock, message)
-    async with Ledger.open(database, clock=clock) as ledger:
-        clock.advance(days=1)
-        await ledger.consent.opt_out(1, 7)
-        await ledger.consent.opt_in(1, 8, channels=[100])
-        for _ in range(2):
-            await forgetting_of(ledger, database).note_beside_backups()
-    assert len((backup.parent / NOTES).read_text(encoding="utf-8").splitlines()) == 2
-    fresh = tmp_path / "new machine" / "ledger.db"
-    assert await put_back(backup, fresh, clock) == 0
-    async with Ledger.open(fresh, clock=clock) as ledger:
-        assert await ledger.consent.refusing(1) == {7}
-        assert (await ledger.consent.in_force(1))[8].channels == (100,)
-        assert len(await ledger.messages.of_author(1, 7)) == 1, "an opt-out alone deletes nothing"
-
-
-async def test_a_yes_after_forgetting_is_in_force_after_a_restore(
-    tmp_path: Path, clock: FakeClock, message: Callable[..., Message]
-) -> None:
-    database = tmp_path / "ledger.db"
-    backup = await filled(database, clock, message)
-    async with Ledger.open(database, clock=clock) as ledger:
-        clock.advance(days=1)
-        await forgetting_of(ledger, database).person(1, 7, asked_by="member")
-        clock.advance(days=1)
-        await ledger.consent.opt_in(1, 7)
-        before = await ledger.consent.history(1, 7)
-        await forgetting_of(ledger, database).note_beside_backups()
-    for target in (database, tmp_path / "new machine" / "ledger.db"):
-        assert await put_back(backup, target, clock) == 1
-        async with Ledger.open(target, clock=clock) as ledger:
-            assert await ledger.consent.history(1, 7) == before
-            assert await ledger.messages.of_author(1, 7) == []
 
 
 async def test_nothing_is_restored_under_a_process_that_has_the_database_open(
@@ -387,41 +246,6 @@ async def test_another_runs_files_go_though_the_backup_knows_a_version_of_that_n
     (Path(version.path) / "manifest.json").write_text('{"run": "g1-20270101T000000"}', encoding="utf-8")
     await put_back(backup, database, clock)
     assert not Path(version.path).exists()
-
-
-async def test_an_opt_out_counts_though_the_clock_was_set_back(
-    tmp_path: Path, clock: FakeClock, message: Callable[..., Message]
-) -> None:
-    database = tmp_path / "ledger.db"
-    async with Ledger.open(database, clock=clock) as ledger:
-        await ledger.guilds.ensure(1, "Lantern Yard")
-        await ledger.consent.opt_in(1, 7)
-        clock.advance(minutes=10)
-        await ledger.consent.opt_in(1, 8)
-        backup = await back_up(ledger, tmp_path / "backups")
-        clock.advance(minutes=-15)
-        await ledger.consent.opt_out(1, 7)
-        await forgetting_of(ledger, database).note_beside_backups()
-    for target in (database, tmp_path / "new" / "ledger.db"):
-        await put_back(backup, target, clock)
-        async with Ledger.open(target, clock=clock) as ledger:
-            assert await ledger.consent.refusing(1) == {7}
-
-
-async def test_folders_that_hold_other_backups_are_told_after_a_restore_as_before(
-    tmp_path: Path, clock: FakeClock, message: Callable[..., Message]
-) -> None:
-    database = tmp_path / "ledger.db"
-    first = await filled(database, clock, message)
-    async with Ledger.open(database, clock=clock) as ledger:
-        other = await back_up(ledger, tmp_path / "elsewhere")
-    await put_back(first, database, clock)
-    async with Ledger.open(database, clock=clock) as ledger:
-        await forgetting_of(ledger, database).person(1, 7, asked_by="member")
-    database.unlink()
-    assert await put_back(other, database, clock) == 1
-    async with Ledger.open(database, clock=clock) as ledger:
-        assert await ledger.messages.of_author(1, 7) == []
 
 
 async def test_a_restore_that_was_killed_leaves_no_version_that_nobody_knows(
@@ -496,27 +320,6 @@ async def test_who_has_just_opened_the_database_finds_the_restored_one(
         assert sorted(await ledger.guilds.all()) == [1, 3]
         async with ledger.reader.execute("PRAGMA integrity_check") as cursor:
             assert [row[0] async for row in cursor] == ["ok"]
-
-
-def test_two_processes_lose_no_note_of_each_others(tmp_path: Path) -> None:
-    (tmp_path / "ledger-x.db").touch()
-    program = (
-        "import sys\nfrom pathlib import Path\n"
-        "from ledger.forgetting import backup_notes as notes\n"
-        "for number in range(60):\n"
-        "    deletion = notes.NotedDeletion(int(sys.argv[2]), 'person', (number,) * 50, 'x', number)\n"
-        "    notes._append(Path(sys.argv[1]), [deletion], [])\n"
-    )
-    writers = [
-        subprocess.Popen([sys.executable, "-c", program, str(tmp_path), str(number)], cwd=ROOT)
-        for number in (1, 2)
-    ]
-    assert [writer.wait() for writer in writers] == [0, 0]
-    deletions, answers = notes.read(tmp_path / NOTES)
-    assert answers == []
-    assert sorted((each.guild_id, each.asked_at) for each in deletions) == [
-        (guild, number) for guild in (1, 2) for number in range(60)
-    ]
 
 
 async def test_a_disk_that_is_full_leaves_the_database_as_it_was(

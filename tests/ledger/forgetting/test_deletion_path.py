@@ -9,66 +9,13 @@ from pathlib import Path
 import pytest
 
 from ledger.clock import to_ms
-from ledger.errors import AdapterError
 from ledger.forgetting import deletion_path as forgetting_module
 from ledger.forgetting.backup_notes import NOTES
 from ledger.forgetting.deletion_path import DAY_MS, Forgetting
 from ledger.process.locks import hold, night_lock_path
-from ledger.records import Adapter, BackupFolder, BotAnswer, Message
+from ledger.records import BackupFolder, Message
 from ledger.store import Ledger
-from tests.looking import answers_of, deletions_of
-
-
-def reply(number: int, asked_by: int) -> BotAnswer:
-    return BotAnswer(number, 1, 100, asked_by, None, "an answer to xylophone", "g1-v000001", number)
-
-
-@pytest.fixture
-def forgetting(house: Ledger, tmp_path: Path) -> Forgetting:
-    return Forgetting(house, datasets_dir=tmp_path / "datasets", runs_dir=tmp_path / "runs")
-
-
-async def learned(house: Ledger, tmp_path: Path, *seen: tuple[int, int], promote: bool = True) -> Adapter:
-    """One night that saw (message id, author id) pairs, with files where a night leaves them."""
-    run = await house.runs.create(1, "night")
-    await house.runs.learned_from(run.id, seen)
-    adapter = await house.adapters.reserve(1, run.id, adapters_dir=str(tmp_path / "a"), base_model="tiny")
-    for folder in (Path(adapter.path), tmp_path / "datasets" / run.id, tmp_path / "runs" / run.id):
-        folder.mkdir(parents=True)
-        (folder / "manifest.json").write_text("{}", encoding="utf-8")
-    if promote:
-        await house.adapters.promote(1, adapter.version, by="night")
-    return await house.adapters.require(1, adapter.version)
-
-
-async def state(house: Ledger, adapter: Adapter) -> str:
-    return (await house.adapters.require(1, adapter.version)).state
-
-
-async def test_a_person_is_forgotten_and_nobody_else(
-    house: Ledger, forgetting: Forgetting, message: Callable[..., Message]
-) -> None:
-    await house.people.ensure(1, 7, "Wren")
-    await house.consent.opt_in(1, 7)
-    await house.messages.add_many(
-        [
-            message(1, "my xylophone"),
-            message(2, "mine", author_id=8),
-            message(3, guild_id=11, channel_id=200),
-        ]
-    )
-    await house.answers.add(reply(50, asked_by=7))
-    await house.answers.add(reply(51, asked_by=8))
-    await house.answers.react(51, 7, "👍")
-    receipt = await forgetting.person(1, 7, asked_by="member")
-    assert receipt.counts == {"messages": 1, "replies": 1, "reactions": 1}
-    assert receipt.versions == ()
-    assert receipt.completed_at is not None
-    assert [stored.id for stored in await house.messages.of_guild(1)] == [2]
-    assert [stored.id for stored in await house.messages.of_guild(11)] == [3]
-    assert [kept.message_id for kept in await answers_of(house, 1)] == [51]
-    assert await house.people.names(1) == {}
-    assert not await house.consent.allows(1, 7, 100)
+from tests.ledger.forgetting.learned_nights import learned, state
 
 
 async def test_no_byte_of_the_files_holds_their_words(
@@ -166,18 +113,6 @@ async def test_strict_forgetting_falls_back_to_the_bare_base_at_once(house: Ledg
     assert await state(house, champion) == "deleted"
 
 
-async def test_a_night_under_way_does_not_promote_what_it_learned_from_the_forgotten(
-    house: Ledger, forgetting: Forgetting, tmp_path: Path
-) -> None:
-    run = await house.runs.create(1, "night")
-    await house.runs.learned_from(run.id, [(70, 7)])
-    await forgetting.person(1, 7, asked_by="member")
-    late = await house.adapters.reserve(1, run.id, adapters_dir=str(tmp_path), base_model="tiny")
-    assert await house.deletions.is_tainted(run.id)
-    with pytest.raises(AdapterError, match="deleted since"):
-        await house.adapters.promote(1, late.version, by="night")
-
-
 async def test_datasets_of_runs_that_saw_it_go_and_others_stay(
     house: Ledger, forgetting: Forgetting, tmp_path: Path
 ) -> None:
@@ -187,11 +122,6 @@ async def test_datasets_of_runs_that_saw_it_go_and_others_stay(
     assert not (tmp_path / "datasets" / seen.run_id).exists()
     assert not (tmp_path / "runs" / seen.run_id).exists()
     assert (tmp_path / "datasets" / other.run_id).exists()
-
-
-async def test_a_message_that_nobody_kept_leaves_no_record(house: Ledger, forgetting: Forgetting) -> None:
-    assert await forgetting.messages(1, [404], asked_by="Discord") is None
-    assert await deletions_of(house, 1) == []
 
 
 async def test_a_deletion_that_was_cut_off_is_completed(
@@ -232,28 +162,6 @@ async def test_a_removed_guild_takes_everything_of_its_own_along(
     assert await state(house, adapter) == "deleted"
     assert await house.messages.of_guild(1) == []
     assert len(await house.messages.of_guild(11)) == 1
-
-
-async def test_forgetting_somebody_unknown_stores_their_wish_and_nothing_else(
-    house: Ledger, forgetting: Forgetting
-) -> None:
-    receipt = await forgetting.person(1, 404, asked_by="member")
-    assert receipt.counts == {"messages": 0, "replies": 0, "reactions": 0}
-    assert await house.consent.refusing(1) == {404}
-
-
-async def test_a_deleted_channel_reaches_versions_whose_messages_were_too_old_to_be_kept(
-    house: Ledger, forgetting: Forgetting, message: Callable[..., Message], tmp_path: Path
-) -> None:
-    await house.channels.ensure(101, 1, "elsewhere")
-    await house.messages.add_many([message(1), message(2, channel_id=101)])
-    elsewhere = await learned(house, tmp_path, (2, 7))
-    there = await learned(house, tmp_path, (1, 7), (2, 7))
-    await house.messages.delete_older(10**13)
-    receipt = await forgetting.channel(1, 100, asked_by="Discord")
-    assert receipt.counts["messages"] == 0
-    assert [version.version for version in receipt.versions] == [there.version]
-    assert not await house.deletions.is_tainted(elsewhere.run_id)
 
 
 async def test_a_folder_that_cannot_be_removed_keeps_nothing_else_from_being_forgotten(

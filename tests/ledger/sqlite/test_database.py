@@ -1,4 +1,4 @@
-"""The SQLite file: group commit, migrations, refusals, and what is left in its bytes."""
+"""The SQLite file: migrations, refusals, reads beside writes, and what is left in its bytes."""
 
 from __future__ import annotations
 
@@ -8,16 +8,13 @@ import shutil
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import aiosqlite
 import pytest
 
 from ledger.errors import LedgerError
-from ledger.records import Message
 from ledger.sqlite.database import migrations, open_database
-from ledger.sqlite.writer import MAX_JOBS_A_COMMIT
 from ledger.store import Ledger
 
 OF_VERSION_5 = (
@@ -83,87 +80,6 @@ async def test_the_file_and_its_folders_are_made_with_wal_and_foreign_keys(tmp_p
 
 def test_migrations_are_numbered_without_gaps() -> None:
     assert [number for number, _ in migrations()] == list(range(1, len(migrations()) + 1))
-
-
-async def test_many_writes_at_once_share_few_transactions(ledger: Ledger) -> None:
-    statements: list[str] = []
-    connection: aiosqlite.Connection = ledger.writer._connection
-    await connection.set_trace_callback(statements.append)
-    await asyncio.gather(*(ledger.guilds.ensure(number, "a server") for number in range(1000)))
-    await connection.set_trace_callback(None)
-    commits = statements.count("COMMIT")
-    assert 1 <= commits <= 1000 // MAX_JOBS_A_COMMIT + 2
-    assert len(await ledger.guilds.all()) == 1000
-
-
-async def test_writes_happen_in_the_order_in_which_they_were_asked_for(ledger: Ledger) -> None:
-    await asyncio.gather(*(ledger.guilds.ensure(1, f"name {number}") for number in range(200)))
-    assert await ledger.guilds.all() == {1: "name 199"}
-
-
-async def test_a_job_that_fails_takes_nothing_else_of_its_batch_with_it(ledger: Ledger) -> None:
-    async def half_done(connection: aiosqlite.Connection) -> None:
-        await connection.execute("INSERT INTO guilds (id, name, first_seen_at) VALUES (50, 'half', 0)")
-        raise RuntimeError("stopped in the middle")
-
-    outcomes = await asyncio.gather(
-        ledger.guilds.ensure(1, "before"),
-        ledger.writer.run(half_done),
-        ledger.channels.ensure(5, 404, "of no guild"),
-        ledger.guilds.ensure(2, "after"),
-        return_exceptions=True,
-    )
-    assert isinstance(outcomes[1], RuntimeError)
-    assert isinstance(outcomes[2], sqlite3.IntegrityError)
-    assert outcomes[0] is outcomes[3] is None
-    assert await ledger.guilds.all() == {1: "before", 2: "after"}
-
-
-async def test_a_caller_that_gave_up_waiting_stops_nobody_else(ledger: Ledger) -> None:
-    given_up = asyncio.create_task(ledger.guilds.ensure(1, "given up"))
-    kept = asyncio.create_task(ledger.guilds.ensure(2, "kept"))
-    await asyncio.sleep(0)
-    given_up.cancel()
-    await kept
-    assert 2 in await ledger.guilds.all()
-
-
-async def test_closing_writes_what_still_waits(tmp_path: Path) -> None:
-    path = tmp_path / "ledger.db"
-    async with Ledger.open(path) as ledger:
-        waiting = [asyncio.create_task(ledger.guilds.ensure(n, "a server")) for n in range(1500)]
-        await asyncio.sleep(0)
-    await asyncio.gather(*waiting)
-    async with Ledger.open(path) as ledger:
-        assert len(await ledger.guilds.all()) == 1500
-
-
-async def test_a_closed_ledger_refuses_to_write(tmp_path: Path) -> None:
-    async with Ledger.open(tmp_path / "ledger.db") as ledger:
-        pass
-    with pytest.raises(LedgerError, match="closed"):
-        await ledger.guilds.ensure(1, "too late")
-
-
-async def test_a_full_disk_is_one_sentence_and_loses_nothing_stored_before(
-    house: Ledger, message: Callable[..., Message]
-) -> None:
-    await house.messages.add(message(1, "safe"))
-    await house.writer.run(_limit_pages)
-    large = [message(number, "x" * 4000) for number in range(2, 400)]
-    beside, failed = await asyncio.gather(
-        house.guilds.ensure(2, "in the same batch"), house.messages.add_many(large), return_exceptions=True
-    )
-    assert isinstance(failed, LedgerError)
-    assert beside is None or str(beside) == str(failed)
-    assert (2 in await house.guilds.all()) == (beside is None)
-    assert "the disk is full: make room" in str(failed)
-    assert [stored.content for stored in await house.messages.of_guild(1)] == ["safe"]
-
-
-async def _limit_pages(connection: aiosqlite.Connection) -> None:
-    # The smallest limit that SQLite accepts is the file's present size.
-    await connection.execute("PRAGMA max_page_count = 1")
 
 
 @pytest.mark.parametrize("journal", ["DELETE", "WAL"])
@@ -275,31 +191,6 @@ async def test_an_older_database_learns_on_what_basis_and_where_its_words_were_k
             assert [tuple(row) async for row in cursor] == [(5, 100), (9, None)]
 
 
-async def test_deleted_text_is_in_no_byte_of_the_file_after_a_checkpoint(
-    tmp_path: Path, message: Callable[..., Message]
-) -> None:
-    path = tmp_path / "data" / "ledger.db"
-    async with Ledger.open(path) as ledger:
-        await ledger.guilds.ensure(1, "Lantern Yard")
-        await ledger.channels.ensure(100, 1, "lounge")
-        texts = [message(n, f"zanzibar-{n} " + "lantern " * 40) for n in range(1, 120)]
-        await ledger.messages.add_many(texts)
-        assert await ledger.checkpoint()
-        assert any(b"zanzibar" in content for content in contents(path.parent).values())
-        await ledger.writer.execute("UPDATE messages SET content = 'changed' WHERE id = 3")
-        await ledger.writer.execute("DELETE FROM messages WHERE id < 110")
-        assert await ledger.checkpoint()
-        remaining = b"".join(contents(path.parent).values())
-        assert b"zanzibar-115" in remaining
-        assert not [n for n in range(1, 110) if b"zanzibar-%d " % n in remaining]
-        assert len(await ledger.messages.of_guild(1)) == 10
-
-
-async def test_a_checkpoint_while_writes_are_waiting_loses_none(ledger: Ledger) -> None:
-    await asyncio.gather(*(ledger.guilds.ensure(n, "a server") for n in range(100)), ledger.checkpoint())
-    assert len(await ledger.guilds.all()) == 100
-
-
 async def test_one_process_reads_while_another_is_in_the_middle_of_writing(tmp_path: Path) -> None:
     path = tmp_path / "ledger.db"
     async with Ledger.open(path) as one, Ledger.open(path) as other:
@@ -324,52 +215,3 @@ async def test_a_read_beside_other_reads_sees_what_was_just_written(ledger: Ledg
 
     found = await asyncio.gather(*(write_and_read(n) for n in range(1, 200)), read(), read(), read())
     assert all(found[:-3])
-
-
-async def test_a_damaged_page_is_told_with_the_way_out(tmp_path: Path) -> None:
-    path = tmp_path / "ledger.db"
-    async with Ledger.open(path) as ledger:
-        await ledger.guilds.ensure(1, "yard")
-        await ledger.channels.ensure(5, 1, "lounge")
-        await ledger.consent.opt_in(1, 7)
-        for number in range(1, 400):
-            await ledger.messages.hear(Message(number, 1, 5, 7, "ann", "word " * 40, number))
-    data = bytearray(path.read_bytes())
-    for page in range(len(data) // 4096 // 2, len(data) // 4096):
-        data[page * 4096 : page * 4096 + 200] = b"\xff" * 200
-    path.write_bytes(data)
-    async with Ledger.open(path) as ledger:
-        with pytest.raises(LedgerError, match="it is damaged: stop the bot and restore a backup"):
-            await ledger.messages.of_guild(1)
-
-
-async def test_a_locked_database_is_not_blamed_on_the_disk(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("ledger.sqlite.database.BUSY_TIMEOUT_MS", 20)
-    path = tmp_path / "ledger.db"
-    async with Ledger.open(path) as ledger:
-        other = sqlite3.connect(path, isolation_level=None)
-        other.execute("BEGIN IMMEDIATE")
-        with pytest.raises(LedgerError, match="another process holds it") as error:
-            await ledger.guilds.ensure(1, "yard")
-        other.close()
-    assert "disk space" not in str(error.value)
-
-
-async def test_a_sync_does_not_pass_over_a_migration_that_an_update_brought(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("ledger.sqlite.writer.SYNC_SECONDS", 0.01)
-    path = tmp_path / "ledger.db"
-    async with Ledger.open(path) as ledger:
-        await ledger.guilds.ensure(1, "yard")
-        version = migrations()[-1][0]
-        monkeypatch.setattr("ledger.sqlite.database.migrations", lambda: [(version + 1, path)])
-        for _ in range(200):
-            await asyncio.sleep(0.005)
-            if ledger.writer._unsynced_since is None:
-                break
-        assert ledger.writer._unsynced_since is None
-    with sqlite3.connect(path) as connection:
-        assert connection.execute("PRAGMA user_version").fetchone()[0] == version
