@@ -202,7 +202,6 @@ def test_a_command_without_its_extra_names_what_to_install(command: tuple[str, .
     assert done.returncode == 1, done.stderr
     assert f'pip install -e ".[{extra}]"' in done.stderr
     assert "Traceback" not in done.stderr
-<<<<<<< HEAD
 
 
 @pytest.mark.parametrize("command", ["prepare", "adapters", "runs", "rollback"])
@@ -220,16 +219,3 @@ def test_a_command_that_needs_no_extra_says_what_it_has_to_say_without_one(
         "trainer: The ledger knows no server yet: run the bot in one, or import an export with "
         "`python -m trainer import`.\n"
     )
-
-
-def test_what_is_installed_is_not_refused() -> None:
-    require(*EXTRAS)
-
-
-def test_several_missing_extras_are_named_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(EXTRAS, "demo", ("no_such_module",))
-    monkeypatch.setitem(EXTRAS, "engine", ("torch", "no_such_module_either"))
-    with pytest.raises(ExtraMissing, match=r"no_such_module, no_such_module_either.*\.\[demo,engine\]"):
-        require("demo", "engine", "trainer")
-=======
->>>>>>> tests-ledger

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ledger.clock import to_ms
-from ledger.learned.teaching import ASKER, ASKER_NAME, add_example
+from ledger.learned.teaching import ASKER, ASKER_NAME, teach_pair
 from ledger.people.policy import is_locked, taught_by
 from ledger.store import Ledger
 
@@ -14,7 +14,7 @@ TEXTS = ("who feeds the lamp?", "Otto does, at dusk")
 
 
 async def teach(house: Ledger, number: int = NUMBER, *, guild_id: int = 1, author_id: int = 7) -> None:
-    await add_example(house, guild_id, author_id, "Wren", number=number, texts=TEXTS)
+    await teach_pair(house, guild_id, author_id, "Wren", number=number, texts=TEXTS)
 
 
 async def test_a_pair_is_a_question_of_nobodys_and_the_admins_reply_to_it(house: Ledger) -> None:
