@@ -10,7 +10,7 @@ import pytest
 
 from ledger.forgetting.deletion_path import Forgetting
 from ledger.forgetting.erasure import Kind
-from ledger.learned.teaching import add_example
+from ledger.learned.teaching import teach_pair
 from ledger.records import BotAnswer, Message
 from ledger.store import Ledger
 from tests.ledger.forgetting.learned_nights import learned
@@ -135,7 +135,7 @@ async def test_a_guild_that_goes_takes_the_reasons_of_its_nights_along(full: Led
 
 async def test_a_taught_pair_goes_with_the_admin_who_taught_it_question_and_all(full: Ledger) -> None:
     for admin, number in ((7, 900), (8, 910), (77, 920)):
-        await add_example(full, 1, admin, "an admin", number=number, texts=("who feeds it?", "nobody does"))
+        await teach_pair(full, 1, admin, "an admin", number=number, texts=("who feeds it?", "nobody does"))
     await full.deletions.begin(1, "person", [7], asked_by="member", keep_ms=0)
     assert [number for number in await ids_left(full, "messages", "id") if number >= 900] == [
         910,
