@@ -142,6 +142,7 @@ def test_the_picture_is_attached_where_it_exists_and_not_promised_where_not(tmp_
     shown = outcome_with(loss_curve=str(picture))
     file = report_file(shown)
     assert file is not None
+    file.close()
     assert report_embeds(shown)[0].image.url == f"attachment://{file.filename}"
     for missing in (outcome_with(loss_curve=str(tmp_path / "gone.png")), outcome_with(loss_curve=None)):
         assert report_file(missing) is None

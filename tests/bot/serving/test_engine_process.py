@@ -177,14 +177,15 @@ asyncio.run(main())
 
 
 def test_the_real_engine_answers_its_bot_and_ends_when_the_bot_is_killed(config_file: Path) -> None:
-    bot = subprocess.Popen(
+    with subprocess.Popen(
         [sys.executable, "-c", PARENT, str(config_file)], stdout=subprocess.PIPE, cwd=ROOT, text=True
-    )
-    assert bot.stdout is not None
-    number = int(bot.stdout.readline())
-    assert alive(number)
-    bot.kill()
-    bot.wait()
+    ) as bot:
+        try:
+            assert bot.stdout is not None
+            number = int(bot.stdout.readline())
+            assert alive(number)
+        finally:
+            bot.kill()
     deadline = time.monotonic() + 10
     while alive(number):
         assert time.monotonic() < deadline, "the engine outlives its bot"

@@ -57,6 +57,7 @@ async def test_headers_that_drip_get_no_more_time_than_others(serve: Serve) -> N
             writer.write(b"G")
             await asyncio.wait([closed], timeout=0.02)
     assert closed.done()
+    writer.close()
 
 
 async def test_a_second_request_on_a_kept_connection_has_its_own_time(serve: Serve) -> None:

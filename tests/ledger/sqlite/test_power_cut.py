@@ -81,13 +81,12 @@ class Cut:
 
     def __init__(self, root: Path, shim: Path, seconds: float) -> None:
         self.left = root / "left"
-        process = begin(root, shim, messages=10**9)
-        time.sleep(seconds)
-        process.send_signal(signal.SIGKILL)
-        at = time.monotonic()
-        assert process.stdout is not None
-        lines = [line.split() for line in process.stdout.read().split("\n")[:-1]]
-        process.wait()
+        with begin(root, shim, messages=10**9) as process:
+            time.sleep(seconds)
+            process.send_signal(signal.SIGKILL)
+            at = time.monotonic()
+            assert process.stdout is not None
+            lines = [line.split() for line in process.stdout.read().split("\n")[:-1]]
         self.agreed = {int(line[1]) for line in lines if line[0] == "yes"}
         self.gone = {int(line[1]) for line in lines if line[0] == "gone"}
         heard = {int(line[1]): at - float(line[2]) for line in lines if line[0] == "heard"}
@@ -123,19 +122,18 @@ def test_a_power_cut_undoes_nothing_but_the_last_seconds_of_talk(tmp_path: Path,
 
 @pytest.mark.slow
 def test_what_was_said_last_is_synced_although_nobody_says_more(tmp_path: Path, shim: Path) -> None:
-    process = begin(tmp_path, shim, messages=29)
-    try:
-        assert process.stdout is not None
-        for line in process.stdout:
-            if line.startswith("heard 29"):
-                break
-        deadline = time.monotonic() + 20
-        while stored_now(tmp_path) < 29:
-            assert time.monotonic() < deadline, "what was said last never reached the disk"
-            time.sleep(0.1)
-    finally:
-        process.kill()
-        process.wait()
+    with begin(tmp_path, shim, messages=29) as process:
+        try:
+            assert process.stdout is not None
+            for line in process.stdout:
+                if line.startswith("heard 29"):
+                    break
+            deadline = time.monotonic() + 20
+            while stored_now(tmp_path) < 29:
+                assert time.monotonic() < deadline, "what was said last never reached the disk"
+                time.sleep(0.1)
+        finally:
+            process.kill()
 
 
 def stored_now(root: Path) -> int:
