@@ -297,7 +297,7 @@ async def test_a_bot_that_is_killed_leaves_no_trainer_and_the_next_one_resumes_i
         async with Background() as background:
             nights = Nights(config_file, background=background, clock=SystemClock(), ledger=ledger)
             night = nights.start(LEARNING, trigger="schedule, taken up again")
-            await until(lambda: night.run and night.stage == "fit" and night.step, seconds=60)
+            await until(lambda: night.run and night.stage == "fit" and night.step, seconds=120)
             with pytest.raises(ProcessLookupError):
                 os.kill(trainer, 0)
             assert night.run == cut_off.id

@@ -223,7 +223,8 @@ async def test_files_of_blanks_cost_little_however_well_they_are_packed(
         file.write(begin.encode() + filling.encode() * MAX_BLANKS + b"]}")
     began = time.process_time()
     report = await import_paths(ledger, [path], basis=BASIS)
-    assert time.process_time() - began < 3  # 0.7 s at most on two slow cores; it used to be 45 s
+    # 0.7 s at most on two slow cores, and four times that while coverage is measured; it used to be 45 s.
+    assert time.process_time() - began < 8
     assert len(report.problems) == 1
 
 
