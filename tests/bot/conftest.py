@@ -57,20 +57,19 @@ def real_engine(tmp_path_factory: pytest.TempPathFactory, tiny_base: Path) -> It
     config = folder / "config.toml"
     config.write_text(f"[model]\nbase = '{tiny_base}'\ndevice = 'cpu'\ndtype = 'float32'\n")
     environment = {**os.environ, "NIGHTSCHOOL_ENGINE_TOKEN": "night-owl", "OMP_NUM_THREADS": "1"}
-    process = subprocess.Popen(
+    with subprocess.Popen(
         [sys.executable, "-m", "engine", "--config", str(config), "--json", "--port", "0"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         env=environment,
-    )
-    assert process.stdout is not None
-    try:
-        ready = json.loads(process.stdout.readline())
-        adapters = folder / "models" / "adapters"
-        yield RealEngine(ready["url"], "night-owl", tiny_base, adapters, _adapter_writer(tiny_base))
-    finally:
-        process.kill()
-        process.wait()
+    ) as process:
+        assert process.stdout is not None
+        try:
+            ready = json.loads(process.stdout.readline())
+            adapters = folder / "models" / "adapters"
+            yield RealEngine(ready["url"], "night-owl", tiny_base, adapters, _adapter_writer(tiny_base))
+        finally:
+            process.kill()
 
 
 def _adapter_writer(base: Path) -> Callable[..., Path]:
