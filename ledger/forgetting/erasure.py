@@ -27,8 +27,9 @@ _SCOPE: Mapping[str, str] = {
 _REPLY_SCOPE: Mapping[str, str] = {
     "person": "asked_by IN (SELECT value FROM json_each(:subject))",
     # The bot's own messages may be deleted in Discord; and the answer goes with a deleted question.
+    # coalesce: an answer to /ask replies to nothing, and NULL would make the NOT of this, too, untrue for it.
     "messages": "message_id IN (SELECT value FROM json_each(:subject))"
-    " OR in_reply_to IN (SELECT value FROM json_each(:subject))",
+    " OR coalesce(in_reply_to IN (SELECT value FROM json_each(:subject)), 0)",
     "channel": "channel_id IN (SELECT value FROM json_each(:subject))",
     "guild": "1",
 }

@@ -168,14 +168,15 @@ async def test_runs_that_saw_any_of_it_are_marked_and_no_other_guilds(
     assert await full.deletions.runs_touched(receipt.id) == sorted(runs[name].run_id for name in marked)
 
 
+@pytest.mark.parametrize("in_reply_to", [2, None], ids=["a mention", "an answer to /ask"])
 async def test_an_answer_that_quotes_the_deleted_is_blanked_unless_it_is_older(
-    full: Ledger, message: Callable[..., Message]
+    full: Ledger, message: Callable[..., Message], in_reply_to: int | None
 ) -> None:
     said = "the spare key lies under the third pot by the shed"
     spoken = message(20, said)
     await full.messages.add(spoken)
     for number, at in ((60, spoken.created_at - 1), (61, spoken.created_at)):
-        await full.answers.add(BotAnswer(number, 1, 100, 8, 2, f"Wren says {said}.", None, at))
+        await full.answers.add(BotAnswer(number, 1, 100, 8, in_reply_to, f"Wren says {said}.", None, at))
     receipt = await full.deletions.begin(1, "messages", [20], asked_by="Discord", keep_ms=0)
     assert receipt.counts["quotes"] == 1
     kept = {answer.message_id: answer.content for answer in await answers_of(full, 1)}
