@@ -124,7 +124,7 @@ class NightReports:
             content["file"] = file
         refusal = self._serving.refusal(outcome.candidate) if outcome.candidate else None
         if refusal is not None:
-            content["content"] = clipped(f"⚠️ What served before goes on serving. {refusal}", 2000)
+            content["content"] = clipped(f"⚠️ What served before keeps serving. {refusal}", 2000)
         view = _buttons(outcome)
         if view is not None:
             content["view"] = view

@@ -30,8 +30,8 @@ STOP_SECONDS = 10.0
 """How long a cancelled trainer may take to write down that it was, before it is killed."""
 LEAVE_SECONDS = 15.0
 """How long one that is left may take to write its resume point; it gives itself ten."""
-STOPPED = "The night was stopped before it had begun; what serves goes on serving."
-KILLED = "The night was stopped; it did not end by itself and was killed. What serves goes on serving."
+STOPPED = "The night was stopped before it had begun; what serves keeps serving."
+KILLED = "The night was stopped; it did not end by itself and was killed. What serves keeps serving."
 
 
 @dataclass(slots=True)

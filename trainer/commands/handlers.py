@@ -20,8 +20,7 @@ from ledger.errors import AdapterError, DatasetError
 from ledger.learned.adapter_versions import VERSION, version_folder
 from ledger.process.extras import require
 from ledger.settings import Settings, load_settings
-from trainer.commands import lines as telling
-from trainer.commands import record_commands as record
+from trainer.commands import lines, record_commands
 from trainer.commands.console import finish, ledger_of
 from trainer.fitting.processes import Processes
 from trainer.progress import Bars, JsonLines, Reporter, nobody, silent
@@ -98,7 +97,7 @@ def _night(settings: Settings, options: argparse.Namespace) -> int:
     with stoppable(parent=options.parent) as stop, _reporter(options) as reporter:
         outcome = asyncio.run(work(stop, reporter))
         try:
-            finish(options, outcome.as_json(), telling.outcome(outcome), outcome.exit_code)
+            finish(options, outcome.as_json(), lines.outcome(outcome), outcome.exit_code)
         except BrokenPipeError:
             sys.stdout = nobody()  # whoever watched was killed; the ledger has the record
         return leave_process(outcome.exit_code)
@@ -129,7 +128,7 @@ def _prepare(settings: Settings, options: argparse.Namespace) -> int:
 
     prepared = asyncio.run(work())
     result = {"dataset": str(prepared.directory), "counts": prepared.counts}
-    return finish(options, result, [f"Wrote {prepared.directory}.", *telling.counts(prepared.counts)])
+    return finish(options, result, [f"Wrote {prepared.directory}.", *lines.counts(prepared.counts)])
 
 
 def _fit(settings: Settings, options: argparse.Namespace) -> int:
@@ -165,7 +164,7 @@ def _fit(settings: Settings, options: argparse.Namespace) -> int:
     if not Processes.from_environment().is_main:
         return 0  # of several processes that fitted together, one says what came of it
     figures = {"adapter": str(out), **result.figures()}
-    return finish(options, figures, [f"Wrote {out}.", *telling.figures(result.figures())])
+    return finish(options, figures, [f"Wrote {out}.", *lines.figures(result.figures())])
 
 
 def _evaluate(settings: Settings, options: argparse.Namespace) -> int:
@@ -204,7 +203,7 @@ def _evaluate(settings: Settings, options: argparse.Namespace) -> int:
         "forgetting": decision.forgetting,
         "samples": list(found.samples),
     }
-    return finish(options, result, [*telling.scores(scores), *reasons])
+    return finish(options, result, [*lines.scores(scores), *reasons])
 
 
 def _adapter_dir(settings: Settings, named: str) -> Path:
@@ -220,13 +219,13 @@ _HANDLERS: dict[str, Callable[[Settings, argparse.Namespace], int]] = {
     "prepare": _prepare,
     "fit": _fit,
     "evaluate": _evaluate,
-    "import": record.import_command,
-    "export": record.export_command,
-    "adapters": record.adapters_command,
-    "promote": record.promote_command,
-    "rollback": record.rollback_command,
-    "runs": record.runs_command,
-    "report": record.report_command,
+    "import": record_commands.import_command,
+    "export": record_commands.export_command,
+    "adapters": record_commands.adapters_command,
+    "promote": record_commands.promote_command,
+    "rollback": record_commands.rollback_command,
+    "runs": record_commands.runs_command,
+    "report": record_commands.report_command,
 }
 
 __all__ = ["handle"]

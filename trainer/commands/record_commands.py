@@ -12,7 +12,7 @@ from typing import Any
 
 from ledger.process.extras import require
 from ledger.settings import Settings
-from trainer.commands import lines as telling
+from trainer.commands import lines
 from trainer.commands.console import finish, ledger_of
 
 
@@ -38,8 +38,8 @@ def export_command(settings: Settings, options: argparse.Namespace) -> int:
     from trainer.export import export_dataset
 
     written = export_dataset(options.dataset, options.out, form=options.form)
-    lines = [f"Wrote {options.out}.", *(f"  {part}: {count:,} examples" for part, count in written.items())]
-    return finish(options, {"out": str(options.out), "form": options.form, "examples": written}, lines)
+    told = [f"Wrote {options.out}.", *(f"  {part}: {count:,} examples" for part, count in written.items())]
+    return finish(options, {"out": str(options.out), "form": options.form, "examples": written}, told)
 
 
 def adapters_command(settings: Settings, options: argparse.Namespace) -> int:
@@ -49,7 +49,7 @@ def adapters_command(settings: Settings, options: argparse.Namespace) -> int:
 
     versions = asyncio.run(work())
     return finish(
-        options, {"adapters": [telling.adapter_fields(v) for v in versions]}, telling.adapters(versions)
+        options, {"adapters": [lines.adapter_fields(v) for v in versions]}, lines.adapters(versions)
     )
 
 
@@ -96,7 +96,7 @@ def runs_command(settings: Settings, options: argparse.Namespace) -> int:
             return await ledger.runs.of_guild(guild, limit=options.limit)
 
     runs = asyncio.run(work())
-    return finish(options, {"runs": [telling.run_fields(run) for run in runs]}, telling.runs(runs))
+    return finish(options, {"runs": [lines.run_fields(run) for run in runs]}, lines.runs(runs))
 
 
 def report_command(settings: Settings, options: argparse.Namespace) -> int:
@@ -109,5 +109,5 @@ def report_command(settings: Settings, options: argparse.Namespace) -> int:
     run, adapter, steps = asyncio.run(work())
     page = Path(adapter.path) / "report.md" if adapter else None
     text = page.read_text(encoding="utf-8") if page and page.is_file() else ""
-    lines = [text.rstrip()] if text else telling.one_run(run, steps)
-    return finish(options, {**telling.run_fields(run), "report": str(page) if text else None}, lines)
+    told = [text.rstrip()] if text else lines.one_run(run, steps)
+    return finish(options, {**lines.run_fields(run), "report": str(page) if text else None}, told)
