@@ -61,6 +61,10 @@ class AdapterError(NightschoolError):
     """An adapter version that must not be served: unknown, altered, or made for another base."""
 
 
+class ParentTainted(AdapterError):
+    """A version that a fit must not start from any more: it learned something that was deleted since."""
+
+
 class EngineError(NightschoolError):
     """The model server refused the request or cannot be reached."""
 

@@ -15,6 +15,11 @@ Stage = Literal[
     "planned", "prepared", "fitted", "evaluated", "promoted", "kept", "skipped", "failed", "cancelled"
 ]
 AdapterState = Literal["candidate", "champion", "previous", "retired", "deleted"]
+Role = Literal["target", "context", "validation", "exam", "fresh"]
+"""How a run used a message: as a target, beside one, to choose the epoch, or to score alone."""
+ROLES: tuple[Role, ...] = ("target", "context", "validation", "exam", "fresh")
+"""From learned most to least; the first three had a part in what a version became."""
+LEARNED = ROLES[:3]
 Source = Literal["discord", "local", "import", "jsonl", "package", "example"]
 """How a message came here: heard in Discord or in the demo's Discord, from an export, from JSON lines,
 out of its author's own data package, or taught by an admin."""
@@ -172,3 +177,5 @@ class Adapter:
     created_at: int
     state: AdapterState
     metrics: Mapping[str, Any] = field(default_factory=dict)
+    parent: str | None = None
+    """The version that its fit started from; None for the bare base."""

@@ -13,6 +13,8 @@ from pathlib import Path
 from ledger.clock import Clock, SystemClock
 from ledger.forgetting.deletions import Deletions
 from ledger.learned.adapter_versions import Adapters
+from ledger.learned.conversation_scores import ConversationScores
+from ledger.learned.lineage import Lineage
 from ledger.learned.runs import Runs
 from ledger.people.consent_history import Consent
 from ledger.people.guilds import Channels, Guilds, People
@@ -52,6 +54,8 @@ class Ledger:
         self.answers = BotAnswers(reader, writer, clock, as_stored=self.messages.as_stored)
         self.runs = Runs(reader, writer, clock)
         self.adapters = Adapters(reader, writer, clock)
+        self.lineage = Lineage(reader)
+        self.scores = ConversationScores(reader, writer)
         self.deletions = Deletions(reader, writer, clock)
 
     @classmethod

@@ -188,7 +188,10 @@ class Deletions:
             return [str(row["run_id"]) async for row in cursor]
 
     async def is_tainted(self, run_id: str) -> bool:
-        """Tell whether the run saw something that was deleted since: it must not be promoted."""
+        """Tell whether the run, or a version that it started from, saw something that was deleted since.
+
+        The night that works on it has to begin again.
+        """
         async with self._reader.execute(
             "SELECT EXISTS (SELECT 1 FROM tainted_runs WHERE run_id = ?)", (run_id,)
         ) as cursor:
@@ -199,7 +202,7 @@ class Deletions:
         """Tell whether a version that the engine holds may go on answering: its files and time are not up."""
         async with self._reader.execute(
             "SELECT EXISTS (SELECT 1 FROM adapters WHERE version = :version AND state <> 'deleted' AND"
-            " run_id NOT IN (SELECT run_id FROM tainted_runs WHERE delete_by <= :now))",
+            " run_id NOT IN (SELECT run_id FROM tainted_runs WHERE learned AND delete_by <= :now))",
             {"version": version, "now": to_ms(self._clock.now())},
         ) as cursor:
             row = await cursor.fetchone()
@@ -211,7 +214,7 @@ class Deletions:
             "SELECT a.*, min(t.delete_by) AS delete_by, max(d.kind <> 'messages') AS wide"
             # The earliest promise holds, and one wide deletion among several counts.
             " FROM tainted_runs t JOIN adapters a USING (run_id) JOIN deletions d ON d.id = t.deletion_id"
-            " WHERE a.state <> 'deleted' GROUP BY a.version"
+            " WHERE a.state <> 'deleted' AND t.learned GROUP BY a.version"
         ) as cursor:
             rows = [row async for row in cursor]
         return [Tainted(adapter_of(row), int(row["delete_by"]), bool(row["wide"])) for row in rows]
@@ -246,7 +249,11 @@ class Deletions:
             return [str(row["run_id"]) async for row in cursor]
 
     async def version_deleted(self, adapter: Adapter) -> None:
-        """Note that a version's files are gone, and drop the list of what it had learned from."""
+        """Note that a version's files are gone, and drop lists of what was learned that nobody needs.
+
+        A version's list stays while another lives whose fit started from it: what the parent learned, the
+        child knows.
+        """
         now = to_ms(self._clock.now())
 
         async def job(connection: aiosqlite.Connection) -> None:
@@ -257,7 +264,14 @@ class Deletions:
                 "UPDATE tainted_runs SET deleted_at = ? WHERE run_id = ? AND deleted_at IS NULL",
                 (now, adapter.run_id),
             )
-            await connection.execute("DELETE FROM run_messages WHERE run_id = ?", (adapter.run_id,))
+            await connection.execute(
+                "WITH RECURSIVE needed (version) AS ("
+                " SELECT version FROM adapters WHERE guild_id = :guild AND state <> 'deleted'"
+                " UNION SELECT a.parent FROM needed JOIN adapters a USING (version)"
+                " WHERE a.parent IS NOT NULL) DELETE FROM run_messages WHERE run_id IN"
+                " (SELECT run_id FROM adapters WHERE guild_id = :guild AND state = 'deleted' AND version NOT IN (SELECT version FROM needed))",
+                {"guild": adapter.guild_id},
+            )
 
         await self._writer.run(job)
 
@@ -275,7 +289,7 @@ class Deletions:
     async def _deletion(self, row: aiosqlite.Row) -> Deletion:
         async with self._reader.execute(
             "SELECT version, delete_by, deleted_at FROM tainted_runs JOIN adapters USING (run_id)"
-            " WHERE deletion_id = ? ORDER BY version",
+            " WHERE deletion_id = ? AND learned ORDER BY version",
             (row["id"],),
         ) as cursor:
             versions = tuple([TaintedVersion(*version) async for version in cursor])

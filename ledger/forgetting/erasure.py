@@ -12,6 +12,7 @@ from typing import Literal
 import aiosqlite
 
 from ledger.forgetting.quotes import Quotes
+from ledger.learned.lineage import learned_sql
 from ledger.people.policy import taught_by_any
 
 Kind = Literal["person", "messages", "channel", "guild"]
@@ -36,7 +37,10 @@ _REPLY_SCOPE: Mapping[str, str] = {
 
 
 async def taint_runs(connection: aiosqlite.Connection, kind: Kind, names: dict[str, object]) -> None:
-    """Taint each run that saw a message, as a target or as context, that goes now."""
+    """Taint each run that saw a message that goes now, and every run whose fit started from its version.
+
+    A run that only scored the message has nothing of it in its version: its files go, its version stays.
+    """
     seen = {
         "person": "m.author_id IN (SELECT value FROM json_each(:subject))",
         "messages": "m.message_id IN (SELECT value FROM json_each(:subject))",
@@ -44,10 +48,23 @@ async def taint_runs(connection: aiosqlite.Connection, kind: Kind, names: dict[s
         "guild": "1",
     }[kind]
     await connection.execute(
+        "INSERT INTO tainted_runs (run_id, deletion_id, delete_by, learned)"
         # By what the run had noted, not by messages: retention may have deleted those since.
-        "INSERT INTO tainted_runs (run_id, deletion_id, delete_by)"
-        " SELECT DISTINCT m.run_id, :id, :until FROM run_messages m JOIN runs r ON r.id = m.run_id"
-        f" WHERE r.guild_id = :guild AND {seen}",
+        " WITH RECURSIVE seen (run_id, learned) AS ("
+        f"   SELECT m.run_id, max({learned_sql('m.role')}) FROM run_messages m JOIN runs r ON r.id = m.run_id"
+        f"   WHERE r.guild_id = :guild AND {seen} GROUP BY m.run_id),"
+        " learned (run_id) AS ("
+        "   SELECT run_id FROM seen WHERE learned"
+        "   UNION SELECT child.run_id FROM learned JOIN adapters made ON made.run_id = learned.run_id"
+        "   JOIN adapters child ON child.parent = made.version)"
+        " SELECT run_id, :id, :until, max(learned) FROM"
+        "   (SELECT run_id, learned FROM seen UNION ALL SELECT run_id, 1 FROM learned) GROUP BY run_id",
+        names,
+    )
+    await connection.execute(
+        # A hash of what is gone is kept no longer than the text; the figures stay.
+        "UPDATE conversation_scores SET fingerprint = NULL WHERE run_id IN"
+        " (SELECT run_id FROM tainted_runs WHERE deletion_id = :id)",
         names,
     )
 

@@ -16,7 +16,7 @@ from typing import Any
 import aiosqlite
 
 from ledger.clock import Clock, from_ms, to_ms
-from ledger.errors import AdapterError
+from ledger.errors import AdapterError, ParentTainted
 from ledger.learned.runs import close_promoted
 from ledger.people.policy import refuses_sql
 from ledger.records import Adapter
@@ -96,8 +96,23 @@ class Adapters:
         self._writer = writer
         self._clock = clock
 
-    async def reserve(self, guild_id: int, run_id: str, *, adapters_dir: str, base_model: str) -> Adapter:
-        """Take the next version number for a run's candidate; a run that has one gets it again."""
+    async def reserve(
+        self,
+        guild_id: int,
+        run_id: str,
+        *,
+        adapters_dir: str,
+        base_model: str,
+        parent: str | None = None,
+    ) -> Adapter:
+        """Take the next version number for a run's candidate; a run that has one gets it again.
+
+        ``parent`` is the version that the fit starts from. From here on a deletion that reaches the parent
+        finds the run, too.
+
+        Raises:
+            ParentTainted: the parent learned something that was deleted since, or its files are gone.
+        """
         now = to_ms(self._clock.now())
 
         async def job(connection: aiosqlite.Connection) -> str:
@@ -107,6 +122,8 @@ class Adapters:
                 row = await cursor.fetchone()
             if row is not None:
                 return str(row["version"])
+            if parent is not None and not await _is_clean(connection, parent):
+                raise ParentTainted(f"{parent} learned from something that was deleted since.")
             # Deleted versions keep their rows, so no number is ever used again.
             async with connection.execute(
                 "SELECT coalesce(max(number), 0) + 1 AS next FROM adapters WHERE guild_id = ?", (guild_id,)
@@ -116,7 +133,7 @@ class Adapters:
             version = version_name(guild_id, number)
             await connection.execute(
                 "INSERT INTO adapters (version, guild_id, number, run_id, path, base_model, created_at,"
-                " state) VALUES (?, ?, ?, ?, ?, ?, ?, 'candidate')",
+                " state, parent) VALUES (?, ?, ?, ?, ?, ?, ?, 'candidate', ?)",
                 (
                     version,
                     guild_id,
@@ -125,6 +142,7 @@ class Adapters:
                     str(version_folder(adapters_dir, version)),
                     base_model,
                     now,
+                    parent,
                 ),
             )
             return version
@@ -273,6 +291,22 @@ class Adapters:
         ) as cursor:
             return [str(row["version"]) async for row in cursor]
 
+    async def clean(self, guild_id: int) -> list[Adapter]:
+        """Return the versions that served at some time, still can, and learned nothing deleted since.
+
+        The champion first, then the latest promoted: any of them may be what tonight's fit starts from.
+        """
+        served = await self.once_served(guild_id)
+        found = [version for version in served if await self._reads_clean(version)]
+        champion = await self.champion(guild_id)
+        if champion is not None and champion.version in found:
+            found = [champion.version, *(version for version in found if version != champion.version)]
+        return [await self.require(guild_id, version) for version in found]
+
+    async def _reads_clean(self, version: str) -> bool:
+        async with self._reader.execute(_CLEAN, {"version": version}) as cursor:
+            return await cursor.fetchone() is not None
+
     async def _switch(
         self, connection: aiosqlite.Connection, guild_id: int, version: str | None, kind: str, by: str
     ) -> None:
@@ -309,9 +343,20 @@ async def _champion_version(connection: aiosqlite.Connection, guild_id: int) -> 
     return str(row["version"]) if row else None
 
 
+_CLEAN = (
+    "SELECT 1 FROM adapters WHERE version = :version AND state <> 'deleted' AND run_id NOT IN"
+    " (SELECT run_id FROM tainted_runs WHERE learned)"
+)
+
+
+async def _is_clean(connection: aiosqlite.Connection, version: str) -> bool:
+    async with connection.execute(_CLEAN, {"version": version}) as cursor:
+        return await cursor.fetchone() is not None
+
+
 async def _saw_what_is_deleted(connection: aiosqlite.Connection, version: str) -> bool:
     async with connection.execute(
-        "SELECT 1 FROM tainted_runs JOIN adapters USING (run_id) WHERE version = ?", (version,)
+        "SELECT 1 FROM tainted_runs JOIN adapters USING (run_id) WHERE version = ? AND learned", (version,)
     ) as cursor:
         return await cursor.fetchone() is not None
 

@@ -11,8 +11,9 @@ import aiosqlite
 
 from ledger.clock import Clock, to_ms
 from ledger.errors import LedgerError
+from ledger.learned.lineage import learned_sql
 from ledger.people.policy import refuses_sql
-from ledger.records import FINAL_STAGES, Run, Stage
+from ledger.records import FINAL_STAGES, Role, Run, Stage
 from ledger.sqlite.database import Reader
 from ledger.sqlite.writer import Writer
 
@@ -110,21 +111,29 @@ class Runs:
             row = await cursor.fetchone()
         return int(row[0]) if row else 0
 
-    async def learned_from(self, run_id: str, messages: Iterable[tuple[int, int]]) -> int:
-        """Keep the (message id, author id) pairs that the run trains on, and where; never their text.
+    async def learned_from(
+        self, run_id: str, messages: Iterable[tuple[int, int]], *, roles: Mapping[int, Role] | None = None
+    ) -> int:
+        """Keep the (message id, author id) pairs that the run sees, where, and in which role; never text.
+
+        ``roles`` are by message id; a message that it does not name is a target.
 
         Return how many of the messages are not stored any more: 0, unless somebody had them deleted
         between reading and this. A deletion that comes later finds the run by these pairs.
         """
-        rows = [(run_id, message_id, author_id, message_id) for message_id, author_id in messages]
+        known = roles or {}
+        rows = [
+            (run_id, message_id, author_id, message_id, known.get(message_id, "target"))
+            for message_id, author_id in messages
+        ]
 
         async def job(connection: aiosqlite.Connection) -> int:
             # A night whose words were deleted while it prepared writes its dataset again, without them.
             await connection.execute("DELETE FROM run_messages WHERE run_id = ?", (run_id,))
             await connection.executemany(
                 # With its channel: retention may take the message before somebody deletes the channel.
-                "INSERT INTO run_messages (run_id, message_id, author_id, channel_id)"
-                " VALUES (?, ?, ?, (SELECT channel_id FROM messages WHERE id = ?)) ON CONFLICT DO NOTHING",
+                "INSERT INTO run_messages (run_id, message_id, author_id, channel_id, role)"
+                " VALUES (?, ?, ?, (SELECT channel_id FROM messages WHERE id = ?), ?) ON CONFLICT DO NOTHING",
                 rows,
             )
             async with connection.execute(
@@ -172,11 +181,15 @@ class Runs:
             return {int(row["message_id"]) async for row in cursor}
 
     async def runs_with_author(self, guild_id: int, user_id: int) -> list[str]:
-        """Return the ids of the runs that learned from this person's words."""
+        """Return the runs that saw this person's words, or started from a version that had learned them."""
         async with self._reader.execute(
-            "SELECT DISTINCT run_id FROM run_messages JOIN runs ON runs.id = run_id"
-            " WHERE guild_id = ? AND author_id = ? ORDER BY run_id",
-            (guild_id, user_id),
+            "WITH RECURSIVE saw (run_id, learned) AS ("
+            f" SELECT run_id, max({learned_sql('role')}) FROM run_messages JOIN runs ON runs.id = run_id"
+            " WHERE guild_id = :guild AND author_id = :user GROUP BY run_id"
+            " UNION SELECT child.run_id, 1 FROM saw JOIN adapters made ON made.run_id = saw.run_id"
+            " JOIN adapters child ON child.parent = made.version WHERE saw.learned)"
+            " SELECT DISTINCT run_id FROM saw ORDER BY run_id",
+            {"guild": guild_id, "user": user_id},
         ) as cursor:
             return [str(row["run_id"]) async for row in cursor]
 

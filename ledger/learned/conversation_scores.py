@@ -1,0 +1,96 @@
+"""What models scored on single conversations: kept for the growth curve, and not to score twice.
+
+Figures alone. A conversation is known by its first message's id; ``fingerprint`` is a keyed hash of what
+was scored, and is deleted with the text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+import aiosqlite
+
+from ledger.sqlite.database import Reader
+from ledger.sqlite.writer import Writer
+
+Exam = Literal["fresh", "test", "old"]
+"""Replies since the last night, the newest held-out conversations, and older ones."""
+
+
+@dataclass(frozen=True, slots=True)
+class ConversationScore:
+    """A model's NLL on one conversation: a sum in nats over ``tokens`` tokens of ``replies`` replies."""
+
+    exam: Exam
+    model: str
+    conversation: int
+    fingerprint: bytes | None
+    nll: float
+    tokens: int
+    correct: int
+    replies: int
+
+
+class ConversationScores:
+    """Writes and reads conversations' scores."""
+
+    def __init__(self, reader: Reader, writer: Writer) -> None:
+        self._reader, self._writer = reader, writer
+
+    async def keep(self, run_id: str, scores: Iterable[ConversationScore]) -> None:
+        """Keep what a run measured; a repeated measurement replaces the earlier one."""
+        rows = [
+            (run_id, s.exam, s.model, s.conversation, s.fingerprint, s.nll, s.tokens, s.correct, s.replies)
+            for s in scores
+        ]
+
+        async def job(connection: aiosqlite.Connection) -> None:
+            await connection.executemany(
+                "INSERT OR REPLACE INTO conversation_scores (run_id, exam, model, conversation, fingerprint,"
+                " nll, tokens, correct, replies) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                rows,
+            )
+
+        await self._writer.run(job)
+
+    async def of_model(self, guild_id: int, model: str) -> dict[bytes, ConversationScore]:
+        """Return what the model scored on this guild's conversations, by fingerprint."""
+        found = await self._select("model = ? AND fingerprint IS NOT NULL", (guild_id, model))
+        return {score.fingerprint: score for _, score in found if score.fingerprint is not None}
+
+    async def of_runs(
+        self, guild_id: int, exam: Exam, models: Collection[str]
+    ) -> list[tuple[str, ConversationScore]]:
+        """Return (run, score) of these models in one exam, by run in the order of time."""
+        marks = ", ".join("?" * len(models))
+        return await self._select(f"exam = ? AND model IN ({marks})", (guild_id, exam, *models))
+
+    async def _select(
+        self, where: str, parameters: tuple[object, ...]
+    ) -> list[tuple[str, ConversationScore]]:
+        async with self._reader.execute(
+            "SELECT s.* FROM conversation_scores s JOIN runs r ON r.id = s.run_id"
+            f" WHERE r.guild_id = ? AND {where} ORDER BY r.created_at, s.run_id, s.conversation",
+            parameters,
+        ) as cursor:
+            return [
+                (
+                    str(row["run_id"]),
+                    ConversationScore(
+                        row["exam"],
+                        str(row["model"]),
+                        int(row["conversation"]),
+                        bytes(row["fingerprint"]) if row["fingerprint"] is not None else None,
+                        float(row["nll"]),
+                        int(row["tokens"]),
+                        int(row["correct"]),
+                        int(row["replies"]),
+                    ),
+                )
+                async for row in cursor
+            ]
+
+
+__all__ = ["ConversationScore", "ConversationScores", "Exam"]
