@@ -65,7 +65,7 @@ def configured(root: Path, options: argparse.Namespace, *, scrub: bool) -> Setti
 base = '{options.base.resolve()}'
 device = "cpu"
 [dataset]
-max_train_replies = {options.replies}
+first_night_tokens = {options.replies * TOKENS_A_REPLY}
 max_heldout_replies = {options.heldout}
 [training]
 epochs = {options.epochs}

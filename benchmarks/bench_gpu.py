@@ -36,7 +36,7 @@ quantization = "4bit"
 [training]
 epochs = 1
 [dataset]
-max_train_replies = {replies}
+first_night_tokens = {replies * 45}
 """
 
 

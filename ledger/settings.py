@@ -146,7 +146,7 @@ class ScheduleSection(Section):
     """Time zone of the cron line, e.g. "Europe/Berlin"."""
     misfire_grace_minutes: int = Field(default=240, ge=1, le=10_080)
     """How late a night may still start; a later one is made up when the bot is next up."""
-    min_new_replies: int = Field(default=50, ge=1)
+    min_new_replies: int = Field(default=20, ge=1)
     """A night with fewer new replies is skipped, and says so."""
 
     @field_validator("timezone")
@@ -180,16 +180,24 @@ class DatasetSection(Section):
     """Longest conversation window, in messages."""
     overlap_messages: int = Field(default=4, ge=0)
     """Messages of context that a window repeats from the one before it."""
-    max_train_replies: int = Field(default=20000, ge=1)
-    """Newest replies that a night learns from; older ones are left out, and counted."""
+    night_tokens: int = Field(default=100_000, ge=1000)
+    """Tokens that a night reads to learn: all of what is new, then older days; 3 passes read them 3 times."""
+    first_night_tokens: int = Field(default=1_000_000, ge=1000)
+    """The same for a night that starts from the bare base, such as the first."""
+    replay_share: float = Field(default=0.2, ge=0, le=1)
+    """Share of a night's tokens for what the version that it starts from has learned before."""
+    half_life_days: float = Field(default=60.0, gt=0, le=36_500)
+    """Age at which an older conversation is half as likely to be read again as one of today."""
+    taught_repeats: int = Field(default=4, ge=1, le=100)
+    """How often a night reads each taught example of the last week."""
     max_heldout_replies: int = Field(default=400, ge=1)
-    """Newest replies each of validation and test."""
-    validation_share: float = Field(default=0.1, gt=0, lt=0.5)
+    """Newest held-out messages that test; a quarter as many of older days, half as many to validate."""
+    max_fresh_replies: int = Field(default=200, ge=0)
+    """Replies since the last night that versions are scored on before anything is learned."""
+    validation_share: float = Field(default=0.05, gt=0, lt=0.5)
     """Share of the conversations that early stopping looks at."""
     test_share: float = Field(default=0.1, gt=0, lt=0.5)
-    """Share of the conversations that the verdict looks at: the newest."""
-    embargo_minutes: float = Field(default=60.0, ge=0, le=525_600)
-    """Time left out between training, validation and test, so that none continues another."""
+    """Share of the conversations, of every age, that no version ever learns: the verdict looks at them."""
 
     @field_validator("overlap_messages")
     @classmethod
@@ -201,8 +209,14 @@ class DatasetSection(Section):
 
 
 class TrainingSection(Section):
+    start: Literal["champion", "base"] = "champion"
+    """What a night's fit starts from: the version that serves, so that nights add up, or the bare base."""
+    warm_rate: float = Field(default=0.67, gt=0, le=2)
+    """Peak learning rate when the fit starts from a version, as a share of learning_rate."""
+    average: float = Field(default=1.0, gt=0, le=1)
+    """How far to go from the version that the fit started from to where it ended; 1: all the way."""
     epochs: int = Field(default=3, ge=1, le=1000)
-    """Passes over the training conversations, at most."""
+    """Passes over what a night reads, at most."""
     learning_rate: float = Field(default=2e-4, gt=0, le=1)
     """Peak learning rate of AdamW."""
     lora_r: int = Field(default=16, ge=1)

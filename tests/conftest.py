@@ -155,7 +155,8 @@ min_new_replies = 5
 [dataset]
 max_messages = 8
 overlap_messages = 2
-max_train_replies = 200
+first_night_tokens = 20000
+night_tokens = 8000
 max_heldout_replies = 60
 [training]
 epochs = 2

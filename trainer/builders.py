@@ -24,7 +24,11 @@ def recipe_of(settings: Settings) -> Recipe:
 
 def dataset_limits_of(settings: Settings) -> DatasetLimits:
     """Return how the settings want conversations cut and split."""
-    return DatasetLimits(**settings.dataset.model_dump())
+    return DatasetLimits(
+        **settings.dataset.model_dump(),
+        max_tokens=settings.training.max_tokens,
+        seed=settings.training.seed,
+    )
 
 
 def verdict_limits_of(settings: Settings) -> VerdictLimits:

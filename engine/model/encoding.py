@@ -53,7 +53,7 @@ def encode_prompt(tokenizer: PreTrainedTokenizerBase, turns: Turns) -> list[int]
     Raises:
         ModelError: the chat template refuses these turns.
     """
-    return _tokenise(tokenizer, _render(tokenizer, _clean(tokenizer, turns), prompt=True))
+    return _tokenise(tokenizer, render(tokenizer, _clean(tokenizer, turns), prompt=True))
 
 
 def encode_example(
@@ -90,8 +90,8 @@ def stop_marks(tokenizer: PreTrainedTokenizerBase) -> tuple[set[int], list[str]]
     """Return what ends an answer: token ids, and texts where the template's mark is not a single token."""
     ids = {tokenizer.eos_token_id} if isinstance(tokenizer.eos_token_id, int) else set()
     turns = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]
-    before = _render(tokenizer, turns[:1], prompt=True)
-    after = _render(tokenizer, turns, prompt=False)[len(before) :].removeprefix("b")
+    before = render(tokenizer, turns[:1], prompt=True)
+    after = render(tokenizer, turns, prompt=False)[len(before) :].removeprefix("b")
     mark = after.strip() or after
     tokens = _tokenise(tokenizer, mark) if mark else []
     if len(tokens) == 1 and tokens[0] in tokenizer.all_special_ids:
@@ -103,13 +103,13 @@ def _encode(
     tokenizer: PreTrainedTokenizerBase, kept: list[tuple[int, dict[str, str]]], wanted: set[int]
 ) -> Encoded:
     turns = [turn for _, turn in kept]
-    text = _render(tokenizer, turns, prompt=False)
-    ids, offsets = _tokenise_with_offsets(tokenizer, text)
+    text = render(tokenizer, turns, prompt=False)
+    ids, offsets = tokenise_with_offsets(tokenizer, text)
     targets: list[int] = []
     spans: list[tuple[int, int]] = []
     for position, (index, _) in enumerate(kept):
         if index in wanted:
-            prompt, end = _target_range(tokenizer, turns, position, text)
+            prompt, end = target_range(tokenizer, turns, position, text)
             span = _token_range(offsets, len(prompt), end)
             if not targets and ids[: span[0]] != _tokenise(tokenizer, prompt):
                 raise ModelError(
@@ -123,12 +123,12 @@ def _encode(
     return Encoded(ids, scored, targets, spans)
 
 
-def _target_range(
+def target_range(
     tokenizer: PreTrainedTokenizerBase, turns: list[dict[str, str]], position: int, text: str
 ) -> tuple[str, int]:
     """Return the prompt before the target at ``position``, and where in ``text`` its end mark ends."""
-    prompt = _render(tokenizer, turns[:position], prompt=True)
-    upto = _render(tokenizer, turns[: position + 1], prompt=False)
+    prompt = render(tokenizer, turns[:position], prompt=True)
+    upto = render(tokenizer, turns[: position + 1], prompt=False)
     if not (text.startswith(prompt) and text.startswith(upto) and len(prompt) <= len(upto)):
         raise ModelError(f"The chat template rewrites earlier turns when later ones follow: {_PLAIN_CHATML}.")
     reply = upto[len(prompt) :]
@@ -195,7 +195,7 @@ def _cut_end(encoded: Encoded, max_tokens: int) -> Encoded:
     )
 
 
-def _render(tokenizer: PreTrainedTokenizerBase, turns: Sequence[dict[str, str]], *, prompt: bool) -> str:
+def render(tokenizer: PreTrainedTokenizerBase, turns: Sequence[dict[str, str]], *, prompt: bool) -> str:
     try:
         text = tokenizer.apply_chat_template(list(turns), tokenize=False, add_generation_prompt=prompt)
     except TemplateError as error:
@@ -207,7 +207,7 @@ def _tokenise(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
     return list(tokenizer(text, add_special_tokens=False)["input_ids"])
 
 
-def _tokenise_with_offsets(
+def tokenise_with_offsets(
     tokenizer: PreTrainedTokenizerBase, text: str
 ) -> tuple[list[int], list[tuple[int, int]]]:
     if not tokenizer.is_fast:
@@ -218,14 +218,16 @@ def _tokenise_with_offsets(
 
 def _clean(tokenizer: PreTrainedTokenizerBase, turns: Turns) -> list[dict[str, str]]:
     """Return role and content alone, stripped, with control tokens broken up."""
-    forged = _markers(tokenizer, str(tokenizer.chat_template))
     return [
-        {
-            "role": str(turn["role"]),
-            "content": forged.sub(lambda hit: f"{hit[0][0]} {hit[0][1:]}", str(turn["content"])).strip(),
-        }
-        for turn in turns
+        {"role": str(turn["role"]), "content": broken_up(tokenizer, str(turn["content"]))} for turn in turns
     ]
+
+
+def broken_up(tokenizer: PreTrainedTokenizerBase, text: str, *, strip: bool = True) -> str:
+    """Return ``text`` with a space inside each control token of this tokenizer that it spells."""
+    forged = _markers(tokenizer, str(tokenizer.chat_template))
+    whole = forged.sub(lambda hit: f"{hit[0][0]} {hit[0][1:]}", text)
+    return whole.strip() if strip else whole
 
 
 @lru_cache(maxsize=8)

@@ -269,7 +269,8 @@ class Deletions:
                 " SELECT version FROM adapters WHERE guild_id = :guild AND state <> 'deleted'"
                 " UNION SELECT a.parent FROM needed JOIN adapters a USING (version)"
                 " WHERE a.parent IS NOT NULL) DELETE FROM run_messages WHERE run_id IN"
-                " (SELECT run_id FROM adapters WHERE guild_id = :guild AND state = 'deleted' AND version NOT IN (SELECT version FROM needed))",
+                " (SELECT run_id FROM adapters WHERE guild_id = :guild AND state = 'deleted'"
+                " AND version NOT IN (SELECT version FROM needed))",
                 {"guild": adapter.guild_id},
             )
 

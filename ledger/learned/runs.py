@@ -170,6 +170,16 @@ class Runs:
         ) as cursor:
             return frozenset([int(row["author_id"]) async for row in cursor])
 
+    async def last_verdict(self, guild_id: int) -> int:
+        """Return when the guild's last night with a verdict began, in milliseconds; 0: none had one."""
+        async with self._reader.execute(
+            "SELECT coalesce(max(created_at), 0) FROM runs WHERE guild_id = ?"
+            " AND stage IN ('promoted', 'kept')",
+            (guild_id,),
+        ) as cursor:
+            row = await cursor.fetchone()
+        return int(row[0]) if row else 0
+
     async def seen_messages(self, guild_id: int) -> set[int]:
         """Return the ids of all messages seen by a night that reached its verdict."""
         async with self._reader.execute(

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Literal, NotRequired, TypedDict
 
 from ledger.records import Message
@@ -31,6 +32,18 @@ _CONTROL = re.compile(
 """What chat templates and tokenizers of the common families take for their own."""
 _NAMED = re.compile(r"[^:]{1,40}:(?:\s|$)")
 _BREAKS = re.compile(r"\s*[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]\s*")
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Where one message's own words stand in a turn: characters ``start`` to ``end`` of its content.
+
+    A name in front is not of its words; the space behind the name is, since tokenizers join it to them.
+    """
+
+    message: int
+    start: int
+    end: int
 
 
 class Turn(TypedDict):
@@ -79,8 +92,8 @@ def to_chat(
     bot_name: str,
     guild_name: str,
     names: Mapping[int, str] | None = None,
-) -> tuple[list[Turn], list[list[int]]]:
-    """Return the turns, and for each turn the ids of the messages that it is made of.
+) -> tuple[list[Turn], list[list[Piece]]]:
+    """Return the turns, and for each turn where the messages that it is made of stand in it.
 
     ``chair`` is the author id that speaks as the assistant. What it says before anybody else becomes
     lines like theirs, because templates want the user to begin. Messages without text are left out.
@@ -91,7 +104,7 @@ def to_chat(
     turns: list[Turn] = [
         {"role": "system", "content": system_prompt(bot_name=bot_name, guild_name=guild_name)}
     ]
-    parts: list[list[int]] = [[]]
+    parts: list[list[Piece]] = [[]]
     others_spoke = False
     writers: set[int] = set()
     for message in messages:
@@ -102,18 +115,22 @@ def to_chat(
         mine = message.author_id == chair and others_spoke
         role: Literal["user", "assistant"] = "assistant" if mine else "user"
         if mine:
-            line = text
+            line, front = text, 0
         else:
             writers.add(message.author_id)
             named = len(writers) > 1 or message.author_id == chair
             # A line break in a message could begin a line that speaks for somebody else.
-            line = _line(speaker(message.author_name), _BREAKS.sub(" ", text), named=named)
-        if turns[-1]["role"] == role:
+            text = _BREAKS.sub(" ", text)
+            line = _line(speaker(message.author_name), text, named=named)
+            front = max(len(line) - len(text) - 1, 0)
+        begin = len(turns[-1]["content"]) + 1 if turns[-1]["role"] == role else 0
+        piece = Piece(message.id, begin + front, begin + len(line))
+        if begin:
             turns[-1]["content"] += f"\n{line}"
-            parts[-1].append(message.id)
+            parts[-1].append(piece)
         else:
             turns.append({"role": role, "content": line})
-            parts.append([message.id])
+            parts.append([piece])
     return turns, parts
 
 

@@ -52,8 +52,7 @@ def permitted(tmp_path: Path) -> Any:
     def make(engine: StandInEngine) -> Settings:
         settings = settings_for(tmp_path, engine.url)
         policy = settings.policy.model_copy(update={"discord_permission": "test"})
-        limits = settings.dataset.model_copy(update={"embargo_minutes": 1.0})
-        return settings.model_copy(update={"policy": policy, "dataset": limits})
+            return settings.model_copy(update={"policy": policy})
 
     return make
 

@@ -41,7 +41,7 @@ def keen(settings: Settings) -> Settings:
             "patience": 12,
         }
     )
-    limits = settings.dataset.model_copy(update={"embargo_minutes": 1.0, "test_share": 0.2})
+    limits = settings.dataset.model_copy(update={"test_share": 0.2})
     # What learns by heart forgets the rest; than random weights it is better still, without any doubt.
     verdict = settings.verdict.model_copy(update={"max_forgetting": 100.0})
     # Of ordinary replies a few come back, which are made of few words: 1 or 2 of 30; of the poem half.

@@ -33,8 +33,7 @@ def quick(settings: Settings) -> Settings:
     """Settings under which a night of the tiny model takes a few seconds."""
     training = settings.training.model_copy(update={"epochs": 1, "batch_size": 8})
     leakage = settings.leakage.model_copy(update={"probes": 2})
-    limits = settings.dataset.model_copy(update={"embargo_minutes": 1.0})
-    return settings.model_copy(update={"training": training, "leakage": leakage, "dataset": limits})
+    return settings.model_copy(update={"training": training, "leakage": leakage})
 
 
 async def fill(ledger: Ledger) -> None:

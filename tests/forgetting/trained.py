@@ -50,7 +50,6 @@ min_new_replies = 1
 [dataset]
 max_messages = 6
 overlap_messages = 1
-embargo_minutes = 1.0
 validation_share = 0.15
 test_share = 0.15
 [training]

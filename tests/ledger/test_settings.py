@@ -202,7 +202,7 @@ def test_the_settings_for_a_cpu_load_and_change_only_what_a_cpu_needs() -> None:
 @pytest.mark.parametrize(
     "line",
     [
-        *("[dataset]\ngap_minutes = inf", "[dataset]\nembargo_minutes = nan", "[bot]\ntop_p = nan"),
+        *("[dataset]\ngap_minutes = inf", "[dataset]\nhalf_life_days = nan", "[bot]\ntop_p = nan"),
         *("[training]\nlearning_rate = inf", '[training]\nepochs = "3"', "[dataset]\nmax_messages = true"),
         *("[retention]\nadapter_days = 99999999999999", '[bot]\nname = " "', '[bot]\nname = "a\\nb"'),
         *('[paths]\ndata = ""', '[engine]\nurl = "localhost:8000"', '[engine]\nurl = "http://box/v1"'),

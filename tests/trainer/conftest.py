@@ -93,7 +93,8 @@ async def fill(ledger: Ledger, conversations: int = 60, *, first: int = 0) -> No
     """Add the server with ``conversations`` conversations that resemble each other."""
     await introduce(ledger)
     for number in range(first, first + conversations):
-        await ledger.messages.add_many(talk(number))
+        now = to_ms(ledger.clock.now())
+        await ledger.messages.add_many([replace(message, imported_at=now) for message in talk(number)])
 
 
 def line(number: int, reply: str, *, question: str = "What is in the shed?") -> dict[str, Any]:

@@ -13,13 +13,16 @@ from trainer.fitting.recipe import Recipe
 
 
 def training_arguments(
-    recipe: Recipe, placement: Placement, *, output_dir: Path, accumulation_steps: int
+    recipe: Recipe, placement: Placement, *, warm: bool, output_dir: Path, accumulation_steps: int
 ) -> TrainingArguments:
-    """Return the Trainer's arguments; ``accumulation_steps`` are this process's share of an update's."""
+    """Return the Trainer's arguments; ``accumulation_steps`` are this process's share of an update's.
+
+    ``warm`` says that the fit goes on from a version: its rate rises and falls anew, to a lower peak.
+    """
     arguments = TrainingArguments(
         output_dir=str(output_dir),
         num_train_epochs=recipe.epochs,
-        learning_rate=recipe.learning_rate,
+        learning_rate=recipe.learning_rate * (recipe.warm_rate if warm else 1.0),
         lr_scheduler_type="cosine",
         warmup_steps=recipe.warmup_share,  # below 1, transformers takes it as a share
         per_device_train_batch_size=recipe.batch_size,

@@ -6,6 +6,7 @@ Callbacks of transformers' Trainer over figures and steps; they see no batch and
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -15,6 +16,10 @@ from trainer.fitting.preflight import check_loss
 from trainer.progress import Reporter, StageProgress, Stopwatch
 
 log = logging.getLogger("trainer")
+
+
+CHECKPOINT_SECONDS = 240.0
+"""With a step of a minute at most, a kill costs five minutes of training."""
 
 
 class ProgressReports(TrainerCallback):
@@ -89,4 +94,30 @@ class LeaveAtStep(TrainerCallback):
             control.should_training_stop = True
 
 
-__all__ = ["LeaveAtStep", "ProgressReports"]
+class SaveByTheClock(TrainerCallback):
+    """Writes a checkpoint every few minutes, so that a kill costs no more than that."""
+
+    def __init__(
+        self, seconds: float = CHECKPOINT_SECONDS, now: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._seconds, self._now = seconds, now
+        self._last = now()
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        self._last = self._now()
+
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        if self._now() - self._last >= self._seconds:
+            control.should_save = True
+
+    def on_save(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        self._last = self._now()
+
+
+__all__ = ["LeaveAtStep", "ProgressReports", "SaveByTheClock"]

@@ -23,16 +23,23 @@ from peft import PeftModel
 from peft.helpers import disable_input_dtype_casting
 from transformers import EarlyStoppingCallback, PreTrainedTokenizerBase, set_seed
 
-from engine.model.adapter_files import write_manifest
+from engine.model.adapter_files import verify, write_manifest
 from engine.model.loading import Placement, base_fingerprint, choose_placement, load_base, load_tokenizer
-from ledger.errors import RunCancelled
+from ledger.errors import AdapterError, RunCancelled
 from ledger.process.extras import missing
 from trainer.fitting.arguments import training_arguments
-from trainer.fitting.callbacks import LeaveAtStep
-from trainer.fitting.checkpoints import checkpoint_to_resume
+from trainer.fitting.callbacks import LeaveAtStep, SaveByTheClock
+from trainer.fitting.checkpoints import WEIGHTS, checkpoint_to_resume
 from trainer.fitting.instruments import library_versions, peak_memory, training_log
 from trainer.fitting.loop import Loop
-from trainer.fitting.lora_training import keep_differentiable, pack_if_possible, trained, with_lora
+from trainer.fitting.lora_training import (
+    averaged,
+    continuable,
+    keep_differentiable,
+    pack_if_possible,
+    trained,
+    with_lora,
+)
 from trainer.fitting.preflight import (
     check_disk,
     check_finite,
@@ -42,7 +49,7 @@ from trainer.fitting.preflight import (
 )
 from trainer.fitting.processes import Processes
 from trainer.fitting.recipe import Base, FitResult, Recipe
-from trainer.preparing.dataset_files import read_manifest
+from trainer.preparing.dataset_files import read_manifest, sha256
 from trainer.progress import Reporter, silent
 from trainer.scoring.batches import EncodedRow, pack, pad
 from trainer.scoring.encoded_rows import load_part, rows_of
@@ -59,6 +66,7 @@ def fit(
     recipe: Recipe,
     work_dir: Path,
     version: str,
+    start: Path | None = None,
     fields: dict[str, Any] | None = None,
     reporter: Reporter = silent,
     cancelled: Callable[[], bool] = lambda: False,
@@ -66,10 +74,13 @@ def fit(
 ) -> FitResult:
     """Train LoRA matrices on ``dataset_dir`` and write them to ``out_dir``, which appears whole.
 
+    They begin as those of the adapter directory ``start``, or fresh where that is None.
+
     ``work_dir`` holds checkpoints, ``training.log``, ``metrics.json`` and TensorBoard files; a run that was
     cut off resumes the last whole checkpoint there. ``fields`` are added to the manifest.
 
     Raises:
+        AdapterError: ``start`` is altered, of another base, or has matrices of another shape.
         DatasetError: the dataset is broken, has no usable reply, or the disk is too full.
         ModelError: the base model cannot be loaded or trained, or what it learned is not finite.
         ConfigurationError: a tracker is not installed.
@@ -79,6 +90,9 @@ def fit(
     manifest = read_manifest(dataset_dir)
     processes = Processes.from_environment()
     processes.share_of(recipe.accumulation_steps)  # refused before the model is loaded
+    began_from = ""
+    if start is not None:
+        began_from = begun_from(start, base, recipe)
     work_dir.mkdir(parents=True, exist_ok=True)
     with training_log(work_dir / "training.log") if processes.is_main else nullcontext():
         placement = choose_placement(base.device, base.quantization, base.dtype)
@@ -97,13 +111,19 @@ def fit(
             work_dir,
             tokenizer,
             processes,
+            start,
             reporter=reporter if processes.is_main else silent,
             cancelled=cancelled,
             leaving=leaving,
         )
         try:
             return fitting.run(
-                model, train, validation, out_dir, version, {"dataset": manifest["files"], **(fields or {})}
+                model,
+                train,
+                validation,
+                out_dir,
+                version,
+                {"dataset": manifest["files"], "started_from": began_from, **(fields or {})},
             )
         finally:
             processes.close()
@@ -120,6 +140,7 @@ class _Fitting:
         work_dir: Path,
         tokenizer: PreTrainedTokenizerBase,
         processes: Processes,
+        start: Path | None,
         *,
         reporter: Reporter,
         cancelled: Callable[[], bool],
@@ -127,6 +148,7 @@ class _Fitting:
     ) -> None:
         self.base, self.recipe, self.placement = base, recipe, placement
         self.work_dir, self.tokenizer, self.processes = work_dir, tokenizer, processes
+        self.start = start
         self.reporter, self.cancelled, self.leaving = reporter, cancelled, leaving
 
     def run(
@@ -142,7 +164,8 @@ class _Fitting:
         packed = pack_if_possible(
             model, rows_of(train.select(range(min(3, len(train))))), wanted=self.recipe.packing
         )
-        adapted = with_lora(model, self.recipe, self.placement)
+        adapted = with_lora(model, self.recipe, self.placement, start=self.start)
+        begun = {name: weight.detach().clone() for name, weight in trained(adapted).items()}
         check_disk(self.work_dir, sum(weight.numel() for weight in trained(adapted).values()))
         if self.placement.device == "cuda":
             torch.cuda.reset_peak_memory_stats()
@@ -153,6 +176,8 @@ class _Fitting:
             self._train(loop, adapted, checkpoint)
         check_gradients([entry["grad_norm"] for entry in loop.state.log_history if "grad_norm" in entry])
         check_finite(trained(adapted))
+        if self.start is not None and self.recipe.average < 1:
+            averaged(adapted, begun, self.recipe.average)
         result = self._result(loop, packed, len(train), time.monotonic() - began, checkpoint)
         if self.processes.is_main:
             self._save(adapted, out_dir, version, result, fields)
@@ -193,6 +218,7 @@ class _Fitting:
         """Return what must match before a checkpoint may be resumed."""
         return {
             "dataset": fields["dataset"],
+            "started_from": fields["started_from"],
             "base": asdict(self.base),
             "recipe": asdict(self.recipe),
             "placement": [self.placement.device, str(self.placement.dtype), self.placement.quantization],
@@ -205,6 +231,7 @@ class _Fitting:
             args=training_arguments(
                 self.recipe,
                 self.placement,
+                warm=self.start is not None,
                 output_dir=self.work_dir / "checkpoints",
                 accumulation_steps=self.processes.share_of(self.recipe.accumulation_steps),
             ),
@@ -223,6 +250,9 @@ class _Fitting:
             # The same seed would drop the same elements in every process's batches.
             torch.manual_seed(self.recipe.seed + self.processes.index)
         loop.add_callback(LeaveAtStep(self._asked_to_leave))
+        # Several processes' clocks differ, and a checkpoint is everybody's work.
+        if self.processes.count == 1:
+            loop.add_callback(SaveByTheClock())
         loop.add_callback(EarlyStoppingCallback(self.recipe.patience))
         return loop
 
@@ -232,7 +262,7 @@ class _Fitting:
 
     def _train(self, loop: Loop, adapted: PeftModel, checkpoint: Path | None) -> None:
         if checkpoint is None:
-            loop.args.eval_on_start = True  # the bare base's figure: fresh LoRA matrices change nothing
+            loop.args.eval_on_start = True  # what the fit starts from: fresh LoRA matrices change nothing
         else:
             log.info("resuming %s", checkpoint.name)
         # Under autocast the matrices are cast to the base's format, which is far less work than casting
@@ -301,6 +331,21 @@ class _Fitting:
         shutil.rmtree(out_dir, ignore_errors=True)
         out_dir.parent.mkdir(parents=True, exist_ok=True)
         unfinished.rename(out_dir)
+
+
+def begun_from(start: Path, base: Base, recipe: Recipe) -> str:
+    """Return the SHA-256 of the weights that the fit starts from.
+
+    Raises:
+        AdapterError: they are altered, of another base, or have matrices of another shape.
+    """
+    verify(start, base_fingerprint=base_fingerprint(base.name, base.revision))
+    if not continuable(start, recipe):
+        raise AdapterError(
+            f"{start} has LoRA matrices of another shape than [training] lora_r and lora_alpha say: start "
+            'from the base, with start = "base".'
+        )
+    return sha256(start / WEIGHTS)
 
 
 def _write_whole(path: Path, text: str) -> None:

@@ -5,8 +5,10 @@ Takes and returns models; reads no dataset and trains nothing.
 
 from __future__ import annotations
 
+import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -28,8 +30,12 @@ AGREEMENT = {torch.float32: 1e-3, torch.bfloat16: 0.05, torch.float16: 0.05}
 """Nats a token by which packed and plain attention may differ: no more than rounding explains."""
 
 
-def with_lora(model: PreTrainedModel, recipe: Recipe, placement: Placement) -> PeftModel:
-    """Put fresh LoRA matrices on all linear layers of ``model``, whose own weights are frozen.
+def with_lora(
+    model: PreTrainedModel, recipe: Recipe, placement: Placement, *, start: Path | None = None
+) -> PeftModel:
+    """Put LoRA matrices on all linear layers of ``model``, whose own weights are frozen.
+
+    They are fresh, or those of the adapter directory ``start``, which :func:`continuable` allows.
 
     LoRA's weights are always float32: updates of 2e-4 would vanish in bf16's eight bits.
     """
@@ -49,7 +55,16 @@ def with_lora(model: PreTrainedModel, recipe: Recipe, placement: Placement) -> P
         target_modules="all-linear",
         task_type="CAUSAL_LM",
     )
-    adapted = get_peft_model(model, config, autocast_adapter_dtype=True)
+    adapted: PeftModel
+    if start is None:
+        adapted = get_peft_model(model, config, autocast_adapter_dtype=True)
+    else:
+        # The config is tonight's: dropout may have changed, and target_modules may be a list by now.
+        saved = LoraConfig.from_pretrained(str(start))
+        saved.lora_dropout, saved.inference_mode = recipe.lora_dropout, False
+        adapted = PeftModel.from_pretrained(
+            model, str(start), is_trainable=True, config=saved, autocast_adapter_dtype=True
+        )
     if placement.device == "cpu":  # a GPU draws random numbers in parallel
         use_byte_dropout(adapted)
     return adapted
@@ -89,9 +104,25 @@ def pack_if_possible(model: PreTrainedModel, rows: Sequence[EncodedRow], *, want
     return False
 
 
+def continuable(start: Path, recipe: Recipe) -> bool:
+    """Tell whether the adapter directory ``start`` has the matrices that ``recipe`` wants."""
+    try:
+        saved = json.loads((start / "adapter_config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return (saved.get("r"), saved.get("lora_alpha")) == (recipe.lora_r, recipe.lora_alpha)
+
+
+def averaged(model: Any, begun: Mapping[str, torch.Tensor], share: float) -> None:
+    """Move the trained weights back towards where they began: ``share`` of the way is kept."""
+    with torch.no_grad():
+        for name, weight in trained(model).items():
+            weight.lerp_(begun[name].to(weight.device), 1 - share)
+
+
 def trained(model: Any) -> dict[str, torch.nn.Parameter]:
     """Return the parameters that training changes, by name."""
     return {name: weight for name, weight in model.named_parameters() if weight.requires_grad}
 
 
-__all__ = ["keep_differentiable", "pack_if_possible", "trained", "with_lora"]
+__all__ = ["averaged", "continuable", "keep_differentiable", "pack_if_possible", "trained", "with_lora"]

@@ -15,6 +15,9 @@ from typing import Any
 class Recipe:
     """How to train; ``ledger.settings.Training`` describes each field."""
 
+    start: str
+    warm_rate: float
+    average: float
     epochs: int
     learning_rate: float
     lora_r: int
@@ -61,7 +64,7 @@ class FitResult:
     """CUDA memory allocated at most; on other devices the process's largest resident size."""
     train_loss: float
     validation: Mapping[str, float]
-    """Validation NLL in nats a token: ``before`` (the bare base) and ``best``."""
+    """Validation NLL in nats a token: ``before`` (what the fit started from) and ``best``."""
     placement: str
     packed: bool
     resumed_from: int

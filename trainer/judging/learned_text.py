@@ -13,13 +13,17 @@ CANARIES = "canaries.txt"
 """Strings that must never come out of a model; a version that recites one cannot be promoted."""
 
 
-async def corpus_of(ledger: Ledger, run: Run, *, data_dir: Path) -> Corpus:
+async def corpus_of(ledger: Ledger, run: Run, *, data_dir: Path, parent: str | None = None) -> Corpus:
     """Return the messages that the run saw, and which values of theirs must never come back.
+
+    What ``parent`` learned, the version that the fit started from, the candidate knows, too.
 
     Those are the secrets that the operator planted in ``data_dir``, and values that scrubbing recognises
     but did not remove, because it is switched off.
     """
     seen = await ledger.runs.messages_of(run.id)
+    if parent is not None:
+        seen |= await ledger.lineage.seen_by(parent)
     learned = [
         # As the dataset holds it: what today's scrubbing takes out was not learned.
         (message.author_id, ledger.messages.as_stored(message.content))

@@ -2,6 +2,7 @@
 
 - night: the order of its stages
 - night_plan: what it knows of the settings
+- starting_point: which version its fit starts from
 - night_folders: its files
 - withdrawals: what members take back meanwhile
 - endings: how it ends

@@ -17,7 +17,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any, Literal, TypeVar, cast
 
-from ledger.errors import DatasetError, NightschoolError, RunCancelled
+from ledger.errors import DatasetError, NightschoolError, ParentTainted, RunCancelled
 from ledger.forgetting.deletion_path import Forgetting
 from ledger.learned.outcome import NightStage, Outcome
 from ledger.process.locks import awaited_night_lock, night_lock_path
@@ -40,9 +40,12 @@ from trainer.nights.endings import (
 from trainer.nights.night_folders import NightFolders, clear_leftovers, drop_old_datasets
 from trainer.nights.night_plan import NightPlan
 from trainer.nights.resuming import is_fitted, recorded_decision, resumable
+from trainer.nights.starting_point import StartingPoint, starting_point, starting_point_again
 from trainer.nights.withdrawals import BEGINNINGS, reaches, withdrawers
 from trainer.preparing import dataset
+from trainer.preparing.dataset_files import read_manifest
 from trainer.progress import Reporter, StageProgress, silent
+from trainer.scoring.encoded_rows import token_lengths
 from trainer.stopping import LEFT, STOPPED, in_thread
 
 log = logging.getLogger("trainer")
@@ -127,6 +130,10 @@ class Night:
                 outcome.stage, outcome.error = "paused", LEFT
                 return outcome  # its checkpoints stay, for the next start
             await self._close(run, outcome, "cancelled", str(stopped))
+        except ParentTainted as error:
+            # Before the run's version was on record, so that no deletion could find it: it begins again.
+            outcome.withdrawn = True
+            await close(self._ledger, outcome, "cancelled", str(error))
         except NightschoolError as error:
             await self._close(run, outcome, "failed", str(error))
         except asyncio.CancelledError:
@@ -172,20 +179,27 @@ class Night:
 
     async def _stages(self, run: Run, folders: NightFolders, outcome: Outcome) -> None:
         if run.stage == "planned":
-            if await self._prepare(run, folders, outcome):
+            origin = await starting_point(self._ledger, self._plan, self._guild)
+            if await self._prepare(run, folders, outcome, origin):
                 return
         else:
+            named = read_manifest(folders.dataset).get("start")
+            origin = await starting_point_again(self._ledger, self._guild, named)
             outcome.counts = dict(run.counts)
             self._known_deletion = await self._ledger.deletions.newest(self._guild)
             # A resumed run has no dataset in memory to ask whose words it learns from.
             self._authors = await self._ledger.runs.authors_of(run.id)
         champion = await self._ledger.adapters.champion(self._guild)
         candidate = await self._ledger.adapters.reserve(
-            self._guild, run.id, adapters_dir=str(self._plan.adapters_dir), base_model=self._plan.base.name
+            self._guild,
+            run.id,
+            adapters_dir=str(self._plan.adapters_dir),
+            base_model=self._plan.base.name,
+            parent=origin.start.version,
         )
         outcome.candidate = candidate.version
         clear_leftovers(Path(candidate.path), run.id)  # may be there where a backup was restored
-        history = await self._fit(run, folders, candidate, champion, outcome)
+        history = await self._fit(run, folders, candidate, origin, outcome)
         await stop_if_withdrawn(self._ledger, run.id)
         # A run that was cut off after its verdict keeps it while the same version serves.
         decision = recorded_decision(run, champion, candidate, outcome)
@@ -210,7 +224,9 @@ class Night:
     def _ending(self) -> bool:
         return self._given_up() or self._leaving()
 
-    async def _prepare(self, run: Run, folders: NightFolders, outcome: Outcome) -> bool:
+    async def _prepare(
+        self, run: Run, folders: NightFolders, outcome: Outcome, origin: StartingPoint
+    ) -> bool:
         """Write the dataset; True when too little is new and the night is over.
 
         After a deletion of something in it, it is written again. From the second time on whoever took
@@ -223,7 +239,7 @@ class Night:
             # Before the messages are read: a deletion that comes meanwhile is found below.
             known = self._known_deletion = await self._ledger.deletions.newest(self._guild)
             try:
-                prepared = await self._write_dataset(run, folders, self._without | without)
+                prepared = await self._write_dataset(run, folders, origin, self._without | without)
             except dataset.TooFewNew as few:
                 outcome.stage, outcome.verdict = "skipped", "skip"
                 outcome.reasons, outcome.counts = (str(few),), few.counts
@@ -239,7 +255,7 @@ class Night:
             outcome.counts, self._authors = prepared.counts, dict(prepared.learned_from)
             # Listing what the run learns from tells which of it is gone already. What goes afterwards
             # finds the list and taints the run, so there is no moment in between.
-            gone = await self._ledger.runs.learned_from(run.id, prepared.learned_from)
+            gone = await self._ledger.runs.learned_from(run.id, prepared.learned_from, roles=prepared.roles)
             since = [d for d in await self._ledger.deletions.since(known) if d.guild_id == self._guild]
             if not gone and not any(reaches(deletion, self._authors) for deletion in since):
                 break
@@ -250,7 +266,7 @@ class Night:
         return False
 
     async def _write_dataset(
-        self, run: Run, folders: NightFolders, without: Collection[int]
+        self, run: Run, folders: NightFolders, origin: StartingPoint, without: Collection[int]
     ) -> dataset.Prepared:
         return await dataset.prepare(
             self._ledger,
@@ -261,13 +277,15 @@ class Night:
             discord_permission=self._plan.discord_permission,
             min_new_replies=self._plan.min_new_replies,
             run=run.id,
+            start=origin.start,
+            measure=partial(token_lengths, self._plan.base),
             without=without,
             stop=self._ending,
             on_progress=lambda done, of: self._report("prepare", done, of),
         )
 
     async def _fit(
-        self, run: Run, folders: NightFolders, candidate: Adapter, champion: Adapter | None, outcome: Outcome
+        self, run: Run, folders: NightFolders, candidate: Adapter, origin: StartingPoint, outcome: Outcome
     ) -> list[dict[str, float]]:
         """Train, or resume training, and return what was logged."""
         # The folder is there where a run was cut off behind its publishing, which moved the adapter away.
@@ -276,7 +294,7 @@ class Night:
             fields = {
                 "guild": self._guild,
                 "run": run.id,
-                "parent": champion.version if champion else None,
+                "parent": origin.start.version,
                 "created_at": self._ledger.clock.now().isoformat(),
                 "counts": outcome.counts,
             }
@@ -289,6 +307,7 @@ class Night:
                     recipe=self._plan.recipe,
                     work_dir=folders.work,
                     version=candidate.version,
+                    start=origin.path,
                     fields=fields,
                     reporter=self._reporter,
                     cancelled=self._given_up,
@@ -313,7 +332,7 @@ class Night:
         self._report("evaluate", 0, 1)
         corpus = None  # without probes nothing would be compared with it
         if self._plan.probes:
-            corpus = await corpus_of(self._ledger, run, data_dir=self._plan.data_dir)
+            corpus = await corpus_of(self._ledger, run, data_dir=self._plan.data_dir, parent=candidate.parent)
         found = await self._work(
             partial(
                 evaluate,

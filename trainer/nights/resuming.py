@@ -22,7 +22,7 @@ from trainer.judging.verdict import Decision
 from trainer.nights.night_folders import NightFolders
 from trainer.nights.night_plan import NightPlan
 from trainer.preparing import dataset
-from trainer.preparing.dataset_files import PARTS, read_lines, read_manifest
+from trainer.preparing.dataset_files import MORE_PARTS, PARTS, read_lines, read_manifest
 
 log = logging.getLogger("trainer")
 
@@ -56,7 +56,7 @@ async def _can_resume(ledger: Ledger, plan: NightPlan, run: Run, folders: NightF
         read_manifest(folders.dataset)
         used = {
             number
-            for part in PARTS
+            for part in (*PARTS, *MORE_PARTS)
             for line in read_lines(folders.dataset, part)
             for number in line["message_ids"]
         }

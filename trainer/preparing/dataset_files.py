@@ -1,4 +1,4 @@
-"""A dataset directory: its three parts, its manifest and their hashes, written and read.
+"""A dataset directory: its parts, its manifest and their hashes, written and read.
 
 Knows files and lines; no ledger, no tokenizer, no model. Reading checks every hash and every line,
 because a dataset may come from another machine.
@@ -17,8 +17,11 @@ from typing import Any, Literal, cast
 from ledger.errors import DatasetError
 from trainer.preparing.dataset_split import Split, Talk
 
-Part = Literal["train", "val", "test"]
+Part = Literal["train", "val", "test", "old", "fresh"]
 PARTS: tuple[Part, ...] = ("train", "val", "test")
+"""What every dataset has."""
+MORE_PARTS: tuple[Part, ...] = ("old", "fresh")
+"""What a night's has beside them, perhaps empty: older days, and what was said since the last night."""
 
 
 def read_manifest(directory: Path) -> dict[str, Any]:
@@ -69,14 +72,18 @@ def read_lines(directory: Path, part: Part) -> Iterator[dict[str, Any]]:
 def _checked(line: str, path: Path, number: int) -> dict[str, Any]:
     try:
         value = cast("dict[str, Any]", json.loads(line))
-        turns, targets = value["messages"], value["targets"]
+        turns, targets, spans = value["messages"], value["targets"], value.get("lines", [])
         whole = all(isinstance(turn["role"], str) and isinstance(turn["content"], str) for turn in turns)
-        numbers = [*value.get("message_ids", ()), value.get("conversation", 0)]
-        if not whole or not targets or not all(0 <= target < len(turns) for target in targets):
-            raise ValueError("no example")
+        numbers = [*value.get("message_ids", ()), *value.get("authors", ()), value.get("conversation", 0)]
         # isinstance would let True pass; SQLite's numbers have 63 bits and a sign.
-        if not all(type(number) is int and abs(number) < 2**63 for number in (*targets, *numbers)):
+        given = (*targets, *numbers, *(number for span in spans for number in span))
+        if not all(type(number) is int and abs(number) < 2**63 for number in given):
             raise ValueError("no numbers")
+        learned = [*targets, *(turn for turn, _, _ in spans)]
+        if not whole or not learned or not all(0 <= turn < len(turns) for turn in learned):
+            raise ValueError("no example")
+        if not all(0 <= start < end <= len(turns[turn]["content"]) for turn, start, end in spans):
+            raise ValueError("no words")
     # RecursionError: a line nested beyond all depth used to be a traceback in export and fit.
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise DatasetError(
@@ -86,7 +93,7 @@ def _checked(line: str, path: Path, number: int) -> dict[str, Any]:
 
 
 def write_dataset(directory: Path, parts: Split, manifest: dict[str, Any]) -> None:
-    """Write the three parts and their manifest, replacing an older dataset.
+    """Write the parts and their manifest, replacing an older dataset.
 
     Written beside ``directory`` and renamed: a directory of that name is always whole.
 
@@ -99,7 +106,13 @@ def write_dataset(directory: Path, parts: Split, manifest: dict[str, Any]) -> No
         unfinished.mkdir(parents=True, mode=0o700)  # members' words: for this user alone
         files = {
             f"{name}.jsonl": _write_part(unfinished / f"{name}.jsonl", talks)
-            for name, talks in (("train", parts.train), ("val", parts.val), ("test", parts.test))
+            for name, talks in (
+                ("train", parts.train),
+                ("val", parts.val),
+                ("test", parts.test),
+                ("old", parts.old),
+                ("fresh", parts.fresh),
+            )
         }
         text = json.dumps({**manifest, "files": files}, indent=2, ensure_ascii=False, default=str)
         (unfinished / "manifest.json").write_text(text + "\n", encoding="utf-8")
@@ -127,4 +140,4 @@ def _write_part(path: Path, talks: Sequence[Talk]) -> dict[str, Any]:
     return {"sha256": sha256(path), "lines": lines, "targets": replies}
 
 
-__all__ = ["PARTS", "Part", "read_lines", "read_manifest", "write_dataset"]
+__all__ = ["MORE_PARTS", "PARTS", "Part", "read_lines", "read_manifest", "write_dataset"]

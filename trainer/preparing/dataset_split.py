@@ -1,23 +1,22 @@
-"""Training, validation and test: split by time and by conversation, with an embargo in between.
+"""The parts of a dataset, and the rule that nothing held out repeats what may be learned.
 
-Pure functions over windows. The newest conversations test, those before them validate, the rest
-trains: the figure that decides is about days that the adapter has not seen. Replies of one
-conversation never end up in two parts, nor do replies that say nearly the same.
+Pure functions over windows. Which conversation belongs to which part,
+:mod:`trainer.preparing.conversation_parts` decides; replies that say nearly the same as one to learn are
+context only, since recognising them proves nothing.
 """
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 
+from ledger.records import ROLES, Role
 from ledger.shingles import runs
 from trainer.preparing.windows import Window
 
-EMBARGO = "too close to the next part (embargo)"
 DUPLICATE = "nearly the same as a reply to learn from"
-TOO_OLD = "older than the newest that fit into a night"
 
 MIN_WORDS = 6
 """Shorter replies ("yes, thanks") recur among people who never read each other; they stay."""
@@ -45,93 +44,70 @@ class Talk:
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """The three parts, oldest first, and what was left out, in replies, by reason."""
+    """The parts of a night's dataset, each oldest first."""
 
     train: tuple[Talk, ...]
     val: tuple[Talk, ...]
     test: tuple[Talk, ...]
-    left_out: Counter[str] = field(default_factory=Counter)
+    """The exam: the newest held-out conversations."""
+    old: tuple[Talk, ...] = ()
+    """Held-out conversations of older days."""
+    fresh: tuple[Talk, ...] = ()
+    """Replies since the last night, which nobody has learned yet."""
+
+    def all_talks(self) -> Iterator[Talk]:
+        for part in (self.train, self.val, self.test, self.old, self.fresh):
+            yield from part
+
+    def roles(self) -> dict[int, Role]:
+        """Return how each message is used; in several ways: the one that learns most."""
+        found: dict[int, Role] = {}
+        uses: tuple[tuple[Iterable[Talk], Role, Role], ...] = (
+            (self.train, "target", "context"),
+            (self.val, "validation", "validation"),
+            ((*self.test, *self.old), "exam", "exam"),
+            (self.fresh, "fresh", "fresh"),
+        )
+        for talks, target, other in uses:
+            for window in (window for talk in talks for window in talk.windows):
+                learned = window.target_messages
+                for number in window.authors:
+                    role = target if number in learned else other
+                    found[number] = min(role, found.get(number, role), key=ROLES.index)
+        return found
 
 
-def split(
-    talks: Iterable[Talk],
-    *,
-    validation_share: float,
-    test_share: float,
-    embargo_ms: int,
-    max_heldout_replies: int,
-    max_train_replies: int,
-) -> Split:
-    """Split conversations by time; shares are of conversations, limits of replies a part."""
-    ordered = sorted(talks, key=lambda talk: (talk.started_at, talk.ended_at))
-    left_out: Counter[str] = Counter()
-    rest, test = _newest(ordered, round(len(ordered) * test_share), max_heldout_replies)
-    rest = _ended_before(rest, test, embargo_ms, left_out)
-    rest, val = _newest(rest, round(len(ordered) * validation_share), max_heldout_replies)
-    rest = _ended_before(rest, val, embargo_ms, left_out)
-    train = _capped(rest, max_train_replies, left_out)
-    seen = _Seen(train)
-    # What validation holds counts as seen, too: it chooses the epoch that is tested.
-    val = [seen.unseen(talk, left_out) for talk in val]
-    seen.add(val)
-    test = [seen.unseen(talk, left_out) for talk in test]
-    return Split(
-        tuple(train),
-        tuple(talk for talk in val if talk.replies),
-        tuple(talk for talk in test if talk.replies),
-        left_out,
-    )
+def without_repeats(split: Split, *, learnable: Iterable[str]) -> tuple[Split, int]:
+    """Return the split without held-out replies that repeat a text of ``learnable``, and how many those were.
 
-
-def _newest(talks: Sequence[Talk], count: int, max_replies: int) -> tuple[list[Talk], list[Talk]]:
-    """Split off the newest ``count`` conversations (at least one), fewer when they hold too many replies."""
-    cut, replies = len(talks), 0
-    for index in range(len(talks) - 1, max(len(talks) - max(count, 1), 0) - 1, -1):
-        replies += talks[index].replies
-        if replies > max_replies and cut < len(talks):  # one conversation is taken, however long
-            break
-        cut = index
-    return list(talks[:cut]), list(talks[cut:])
-
-
-def _ended_before(
-    talks: Sequence[Talk], later: Sequence[Talk], embargo_ms: int, left_out: Counter[str]
-) -> list[Talk]:
-    """Leave out what had not ended ``embargo_ms`` before the first of ``later`` began.
-
-    Otherwise one part could continue what the other holds: people return to a topic within the hour.
+    What validation holds counts as seen for the exam, too: it chooses the epoch that is tested.
     """
-    if not later:
-        return list(talks)
-    limit = later[0].started_at - embargo_ms
-    left_out[EMBARGO] += sum(talk.replies for talk in talks if talk.ended_at > limit)
-    return [talk for talk in talks if talk.ended_at <= limit]
+    left_out: Counter[str] = Counter()
+    seen = _Seen(learnable)
+    # In the order of the parts: what validates is seen by what tests.
+    val = [seen.unseen(talk, left_out) for talk in split.val]
+    seen.add(text for talk in val for text in _texts(talk))
+    test = [seen.unseen(talk, left_out) for talk in split.test]
+    old = [seen.unseen(talk, left_out) for talk in split.old]
+    found = Split(split.train, _usable(val), _usable(test), _usable(old), split.fresh)
+    return found, left_out[DUPLICATE]
 
 
-def _capped(talks: Sequence[Talk], max_replies: int, left_out: Counter[str]) -> list[Talk]:
-    kept: list[Talk] = []
-    replies = 0
-    for talk in reversed(talks):
-        replies += talk.replies
-        if replies > max_replies and kept:
-            left_out[TOO_OLD] += talk.replies
-            replies = max_replies  # a shorter, older conversation must not fill the gap
-        else:
-            kept.append(talk)
-    return kept[::-1]
+def _usable(talks: Iterable[Talk]) -> tuple[Talk, ...]:
+    return tuple(talk for talk in talks if talk.replies)
 
 
 class _Seen:
     """The word triples of replies to learn from, by which a held-out reply that repeats one is found."""
 
-    def __init__(self, talks: Iterable[Talk]) -> None:
+    def __init__(self, texts: Iterable[str]) -> None:
         # By triple: a reply is compared only with those that share one, not with all.
         self._holders: dict[int, list[int]] = {}
         self._sizes: list[int] = []
-        self.add(talks)
+        self.add(texts)
 
-    def add(self, talks: Iterable[Talk]) -> None:
-        for text in (text for talk in talks for text in _texts(talk)):
+    def add(self, texts: Iterable[str]) -> None:
+        for text in texts:
             triples = shingles(text)
             for triple in triples:
                 self._holders.setdefault(triple, []).append(len(self._sizes))
@@ -177,4 +153,4 @@ def shingles(text: str) -> set[int]:
     return set(map(hash, runs(words, SHINGLE_WORDS)))
 
 
-__all__ = ["Split", "Talk", "shingles", "split"]
+__all__ = ["Split", "Talk", "shingles", "without_repeats"]

@@ -7,17 +7,21 @@ words in a cache outside the data folder, where no deletion would find them.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, cast
 
 from datasets.arrow_dataset import Dataset
-from datasets.features import Features, Sequence, Value
+from datasets.features import Features, Value
+from datasets.features import Sequence as SequenceOf
 from datasets.utils.tqdm import disable_progress_bars
 from transformers import PreTrainedTokenizerBase
 
 from engine.model.encoding import encode_example
+from engine.model.loading import load_tokenizer
+from engine.model.span_encoding import Span, encode_spans
 from ledger.errors import DatasetError
+from trainer.fitting.recipe import Base
 from trainer.preparing.dataset_files import Part, read_lines
 from trainer.scoring.batches import EncodedRow
 
@@ -34,13 +38,14 @@ def load_part(directory: Path, part: Part, tokenizer: PreTrainedTokenizerBase, *
         {
             "turns": value["messages"],
             "targets": value["targets"],
+            "lines": value.get("lines", []),
             "conversation": value.get("conversation", at),
         }
         for at, value in enumerate(read_lines(directory, part))
     ]
     features = Features(
-        ids=Sequence(Value("int32")),
-        scored=Sequence(Value("bool")),
+        ids=SequenceOf(Value("int32")),
+        scored=SequenceOf(Value("bool")),
         conversation=Value("int64"),
         replies=Value("int64"),
     )
@@ -73,10 +78,17 @@ def encode_window(
 ) -> Iterator[EncodedRow]:
     """Yield the rows of one line, several where it is too long for one.
 
-    A row that is too long loses its oldest turns; replies to learn among those get a row of their own, so
-    that each is scored exactly once.
+    With ``lines`` in it, the whole is one row. Else a row that is too long loses its oldest turns; replies
+    to learn among those get a row of their own, so that each is scored exactly once.
     """
     turns, targets = line["turns"], list(line["targets"])
+    if lines := line.get("lines"):
+        spans = [Span(target, 0, len(turns[target]["content"])) for target in targets]
+        spans += [Span(*each) for each in lines]
+        ids, scored = encode_spans(tokenizer, turns, spans, max_tokens)
+        if any(scored[1:]):
+            yield EncodedRow(ids=ids, scored=scored, conversation=line["conversation"], replies=len(spans))
+        return
     while targets:
         encoded = encode_example(tokenizer, turns, targets, max_tokens)
         if any(encoded.scored[1:]):  # nothing predicts a first token
@@ -88,6 +100,19 @@ def encode_window(
             )
         # The newest reply always fits, so that each round leaves fewer.
         targets = [target for target in targets if target not in encoded.targets and target != max(targets)]
+
+
+def token_lengths(base: Base, texts: Sequence[str]) -> list[int]:
+    """Return how many tokens of ``base`` each text has, without a template around it.
+
+    Raises:
+        ModelError: there is no such base model.
+    """
+    tokenizer = load_tokenizer(base.name, revision=base.revision, chat_template=base.chat_template)
+    found: list[int] = []
+    for start in range(0, len(texts), 1000):
+        found += map(len, tokenizer(list(texts[start : start + 1000]), add_special_tokens=False)["input_ids"])
+    return found
 
 
 def _nothing(directory: Path, part: Part) -> DatasetError:
@@ -103,4 +128,4 @@ def rows_of(dataset: Dataset) -> list[EncodedRow]:
     return [cast("EncodedRow", row) for row in dataset]
 
 
-__all__ = ["encode_window", "load_part", "rows_of"]
+__all__ = ["encode_window", "load_part", "rows_of", "token_lengths"]

@@ -73,7 +73,7 @@ def test_what_the_chair_says_before_anybody_else_is_context() -> None:
 def test_each_turn_knows_its_messages_and_empty_ones_are_left_out() -> None:
     messages = [said(1, ANN, "a"), said(2, BEA, " \n "), said(3, BEA, "b"), said(4, BOT, "c")]
     _, parts = to_chat(messages, chair=BOT, bot_name="N", guild_name="G")
-    assert parts == [[], [1, 3], [4]]
+    assert [[piece.message for piece in part] for part in parts] == [[], [1, 3], [4]]
 
 
 @given(conversations(), st.sampled_from([BOT, ANN, BEA]))
@@ -82,7 +82,7 @@ def test_roles_alternate_strictly_whatever_is_said(messages: list[Message], chai
     roles = [turn["role"] for turn in turns]
     assert roles == ["system", *(["user", "assistant"] * len(roles))[: len(roles) - 1]]
     assert all(turn["content"].strip() for turn in turns)
-    told = [number for part in parts for number in part]
+    told = [piece.message for part in parts for piece in part]
     assert told == [message.id for message in messages if message.content.strip()]
     assert len(parts) == len(turns)
 
@@ -97,7 +97,7 @@ def test_a_user_turn_has_one_line_a_message_whatever_the_lines_hold(
         if turn["role"] == "user":
             lines = turn["content"].splitlines()
             assert len(lines) == len(part)
-            for line, number in zip(lines, part, strict=True):
+            for line, number in zip(lines, (piece.message for piece in part), strict=True):
                 lead = re.match(r"([^:]{1,40}):(?:\s|$)", line)
                 assert lead is None or line.startswith(speaker(by_id[number].author_name) + ":")
 

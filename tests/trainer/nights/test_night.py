@@ -183,7 +183,7 @@ async def test_the_small_real_model_learns_a_sample_days_talk(
     await fill(ledger, 60)
     real = changed(settings, "model", base=str(small_real_model), dtype="auto")
     real = changed(real, "training", epochs=1, learning_rate=5e-4, lora_r=8, accumulation_steps=2)
-    real = changed(real, "dataset", max_train_replies=70, max_heldout_replies=16)
+    real = changed(real, "dataset", first_night_tokens=6000, max_heldout_replies=16)
     # Talks of one pattern are completed word by word without being known by heart: the gate's own tests
     # judge recitals, this one whether a real model learns.
     real = changed(changed(real, "verdict", max_forgetting=0.5), "leakage", probes=4, max_rate=0.5)

@@ -90,7 +90,7 @@ async def test_what_came_through_discord_is_locked_until_the_policy_permits_it(
 
 async def test_the_limits_keep_the_newest_and_count_what_is_older(ledger: Ledger, tmp_path: Path) -> None:
     await fill(ledger, 60)
-    limits = replace(LIMITS, max_train_replies=20, max_heldout_replies=4)
+    limits = replace(LIMITS, first_night_tokens=1000, max_heldout_replies=8)
     done = await prepared(ledger, tmp_path / "set", limits)
     assert done.counts["train_replies"] <= 20
     assert 0 < done.counts["test_replies"] <= 4

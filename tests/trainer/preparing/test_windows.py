@@ -41,7 +41,7 @@ async def test_every_message_is_a_target_at_most_once(ledger: Ledger, tmp_path: 
     await ledger.messages.add_many(long)
     for number in range(1, 25):
         await ledger.messages.add_many(talk(number))
-    await prepared(ledger, tmp_path / "set", replace(LIMITS, max_train_replies=5000))
+    await prepared(ledger, tmp_path / "set", replace(LIMITS, first_night_tokens=50_000))
     found: Counter[str] = Counter()
     for value in lines(tmp_path / "set")["train"]:
         for target in value["targets"]:

@@ -1,0 +1,69 @@
+"""Which version tonight's fit starts from, so that nights add up and forgetting still holds.
+
+Reads the ledger and manifests; trains nothing. A version that learned something deleted since, or grew
+from one that did, is passed over: the night then starts from the newest that never saw it, else from the
+base, and learns the days after it again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+from ledger.errors import AdapterError
+from ledger.records import Adapter
+from ledger.store import Ledger
+from trainer.fitting.finetune import begun_from
+from trainer.nights.night_plan import NightPlan
+from trainer.preparing.dataset import Start
+
+log = logging.getLogger("trainer")
+
+
+@dataclass(frozen=True, slots=True)
+class StartingPoint:
+    """A version and its files; both None for the bare base."""
+
+    start: Start
+    path: Path | None
+
+
+async def starting_point(ledger: Ledger, plan: NightPlan, guild_id: int) -> StartingPoint:
+    """Return what tonight's fit starts from."""
+    if plan.recipe.start == "champion":
+        for adapter in await ledger.adapters.clean(guild_id):
+            if await _can_start(plan, adapter):
+                return await _known_start(ledger, guild_id, adapter)
+    return await _known_start(ledger, guild_id, None)
+
+
+async def starting_point_again(ledger: Ledger, guild_id: int, version: str | None) -> StartingPoint:
+    """Return the starting point of a night that is resumed, as its dataset's manifest names it."""
+    adapter = await ledger.adapters.require(guild_id, version) if version else None
+    return await _known_start(ledger, guild_id, adapter)
+
+
+async def _can_start(plan: NightPlan, adapter: Adapter) -> bool:
+    try:
+        await asyncio.to_thread(begun_from, Path(adapter.path), plan.base, plan.recipe)
+    except AdapterError as error:
+        log.warning("tonight cannot start from %s: %s", adapter.version, error)
+        return False
+    return True
+
+
+async def _known_start(ledger: Ledger, guild_id: int, adapter: Adapter | None) -> StartingPoint:
+    champion = await ledger.adapters.champion(guild_id)
+    seen = await ledger.lineage.seen_by(champion.version) if champion else set()
+    if adapter is None:
+        return StartingPoint(Start(None, frozenset(), frozenset(seen)), None)
+    known = await ledger.lineage.targets_of(adapter.version)
+    seen |= await ledger.lineage.seen_by(adapter.version)
+    night = await ledger.runs.require(adapter.run_id)
+    start = Start(adapter.version, frozenset(known), frozenset(seen), night.created_at)
+    return StartingPoint(start, Path(adapter.path))
+
+
+__all__ = ["StartingPoint", "starting_point", "starting_point_again"]

@@ -1,0 +1,143 @@
+"""What tonight's fit reads, within its budget of tokens: what is new first, then older days.
+
+Pure functions. In order: what was taught; every message since the last night; then, of older days and with
+the newer ones likelier, what no version in the line has learned yet, and a share of what it has, so that
+what was known stays known.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from trainer.preparing.conversation_parts import is_taught
+from trainer.preparing.windows import Passage
+
+DAY_MS = 86_400_000
+REHEARSED_MS = 7 * DAY_MS
+"""How long a taught pair is part of every night; after that it is replayed like anything else."""
+Kind = Literal["taught", "new", "backlog", "replay"]
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """How many tokens the night may read, and how they are shared out."""
+
+    tokens: int
+    replay_share: float
+    """Share for what the version that the fit starts from has learned before."""
+    half_life_days: float
+    """Age at which an older stretch is half as likely to be taken as one of today."""
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """A stretch that could be read tonight: what in it may be learned, and what it costs."""
+
+    passage: Passage
+    wanted: frozenset[int]
+    kind: Kind
+    tokens: int
+    age_days: float
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What is read tonight, and how much of what is new found no room."""
+
+    taken: tuple[Offer, ...]
+    crowded_out: int
+    """New messages that the budget did not hold."""
+
+
+def offers_of(
+    passages: Iterable[Passage],
+    size: Callable[[Passage], int],
+    *,
+    may_learn: Collection[int],
+    known: Collection[int],
+    since: int,
+    now: int,
+) -> list[Offer]:
+    """Return what each stretch offers: ``known`` was learned before, ``since`` is the last night's time.
+
+    A stretch with anything new teaches its older messages once more: they are read anyway.
+    """
+    found: list[Offer] = []
+    for passage in passages:
+        wanted = frozenset(message.id for message in passage.new if message.id in may_learn)
+        if not wanted:
+            continue
+        unknown = wanted.difference(known)
+        kind: Kind = "replay"
+        if is_taught(passage.conversation) and (unknown or now - passage.new[-1].created_at < REHEARSED_MS):
+            kind = "taught"
+        elif any(message.id in unknown and message.created_at > since for message in passage.new):
+            kind = "new"
+        elif unknown:
+            kind = "backlog"
+        age = max(now - passage.new[-1].created_at, 0) / DAY_MS
+        found.append(Offer(passage, wanted, kind, size(passage), age))
+    return found
+
+
+def choose(offers: Sequence[Offer], budget: Budget, *, known: Collection[int], seed: int) -> Choice:
+    """Choose what is read tonight; the same seed chooses the same.
+
+    Taught pairs always fit: they are few and somebody waits for them.
+    """
+    order = random.Random(seed)  # noqa: S311 - a sample, not a secret
+    by_kind: dict[Kind, list[Offer]] = {"taught": [], "new": [], "backlog": [], "replay": []}
+    for offer in offers:
+        by_kind[offer.kind].append(offer)
+    taken = list(by_kind["taught"])
+    left = budget.tokens - sum(offer.tokens for offer in taken)
+    new, crowded = _even(by_kind["new"], left, order)
+    left -= sum(offer.tokens for offer in new)
+    replayed = _weighted(by_kind["replay"], min(budget.replay_share * budget.tokens, left), budget, order)
+    left -= sum(offer.tokens for offer in replayed)
+    backlog = _weighted(by_kind["backlog"], left, budget, order)
+    taken += [*new, *backlog, *replayed]
+    lost = sum(len(offer.wanted.difference(known)) for offer in crowded)
+    return Choice(tuple(sorted(taken, key=lambda offer: offer.passage.new[0].id)), lost)
+
+
+def _even(offers: Sequence[Offer], tokens: float, order: random.Random) -> tuple[list[Offer], list[Offer]]:
+    """Return what fits, a conversation's first stretch before any one's second, and what does not."""
+    seen: dict[int, int] = {}
+    ranked: list[tuple[int, float, Offer]] = []
+    for offer in offers:
+        first = offer.passage.conversation.messages[0].id
+        seen[first] = seen.get(first, -1) + 1
+        ranked.append((seen[first], order.random(), offer))
+    ranked.sort(key=lambda each: each[:2])
+    kept: list[Offer] = []
+    rest: list[Offer] = []
+    for _, _, offer in ranked:
+        if offer.tokens <= tokens:
+            tokens -= offer.tokens
+            kept.append(offer)
+        else:
+            rest.append(offer)
+    return kept, rest
+
+
+def _weighted(offers: Sequence[Offer], tokens: float, budget: Budget, order: random.Random) -> list[Offer]:
+    """Draw without replacement, newer stretches likelier (Efraimidis and Spirakis 2006)."""
+    # An exponential race: the first to arrive is taken, and age slows down. 2 ** 500 is still a float.
+    keyed = sorted(
+        (order.expovariate(1.0) * 2 ** min(offer.age_days / budget.half_life_days, 500), at, offer)
+        for at, offer in enumerate(offers)
+    )
+    kept: list[Offer] = []
+    for *_, offer in keyed:
+        if offer.tokens > tokens:
+            break
+        tokens -= offer.tokens
+        kept.append(offer)
+    return kept
+
+
+__all__ = ["Budget", "Choice", "Offer", "choose", "offers_of"]
