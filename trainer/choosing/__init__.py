@@ -1,0 +1,6 @@
+"""Which of the permitted messages are worth learning, how much of whom, and whom to wait for.
+
+- near_duplicates: whether a text says nearly what an earlier one said
+- language: whether a text is language at all, or mash, code, a log, a wall
+- quality: messages that are no target tonight, by reason
+"""
