@@ -23,7 +23,6 @@ DAY_MS = 86_400_000
 
 SLOGAN = "slogan"
 ABUSE = "abuse"
-FLOODING = "flooding"
 ONE_CLAIM = "one-claim"
 STRANGE = "strange"
 UNLIKELY = "unlikely"
@@ -31,7 +30,6 @@ UNLIKELY = "unlikely"
 WORDS: Mapping[str, str] = {
     SLOGAN: "several new accounts wrote nearly the same",
     ABUSE: "far more abuse than is usual here, or from this person before",
-    FLOODING: "a new account that wrote a large part of the day",
     ONE_CLAIM: "a new account that said the same thing in many lines",
     STRANGE: "a new account whose words are none of this server's",
     UNLIKELY: "a new account whose messages are unlike all others to the version that serves",
@@ -143,7 +141,7 @@ class Quarantine:
         return (await self.of_guild(guild_id)).get(user_id)
 
     async def delete_older(self, before: int) -> None:
-        """Delete what ended before ``before`` (milliseconds): by then the messages that it covers are gone."""
+        """Delete what ended before ``before`` (milliseconds): by then its messages are gone."""
         await self._writer.execute("DELETE FROM quarantine WHERE until < ?", (before,))
 
 

@@ -38,6 +38,7 @@ _LATIN = re.compile(r"[A-Za-z]+")
 _NO_VOWEL = re.compile(r"[bcdfghjklmnpqrstvwxz]{6,}")
 """Six consonants in a row; y is a vowel here."""
 _ROWS = re.compile(r"[asdfghjkl]{7,}|[zxcvbnm]{7,}")
+"""A row of keys; with five of them in a word, since "ahahaha" is laughter and "alfalfa" grows."""
 _LOG_LINE = re.compile(
     r"\s*(?:[\[(]?\d{1,4}[-:/.]\d{1,2}[-:/.]\d{1,4}|(?:TRACE|DEBUG|INFO|WARN(?:ING)?|ERROR|FATAL)\b"
     r"|at \S+[(:]|File \"|in (?:block|sub|method|code|any)\b|0x[0-9a-f]{6,}|\$ \S|[#>]{1,3} )"
@@ -98,8 +99,11 @@ def is_mash(text: str) -> bool:
 
 
 def _is_mashed(word: str) -> bool:
-    found = _NO_VOWEL.search(word) or _ROWS.search(word)
-    if found is None or len(set(found[0])) < 4:  # "ahahahaha" and "ohhhhhhh" are laughter and surprise
+    row = _ROWS.fullmatch(word)
+    if row and len(set(word)) >= 5:
+        return True
+    found = _NO_VOWEL.search(word)
+    if found is None or len(set(found[0])) < 4:  # "ohhhhhhh" is surprise
         return False
     return sum(map(word.count, "aeiouy")) < MASH_VOWELS * len(word)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Sequence
 
 from ledger.shingles import runs
 
@@ -27,10 +28,20 @@ _WORDS = re.compile(rf"[{_UNSPACED}]|[^\W{_UNSPACED}]+")
 _HALF = re.compile(rf"[{_UNSPACED}]")
 
 
+def words_of(text: str) -> list[str]:
+    """Return the text's words without case; in scripts that write no spaces, its characters."""
+    return _WORDS.findall(text.casefold())
+
+
+def weight(words: Sequence[str]) -> float:
+    """Return how many words these are; a character of an unspaced script is half of one."""
+    return len(words) - sum(map(bool, map(_HALF.match, words))) / 2
+
+
 def shingles(text: str) -> frozenset[int]:
     """Return the hashes of the text's word triples; none for a short text, which recurs by chance."""
-    words = _WORDS.findall(text.casefold())
-    if len(words) - sum(map(bool, map(_HALF.match, words))) / 2 < MIN_WORDS:
+    words = words_of(text)
+    if weight(words) < MIN_WORDS:
         return frozenset()
     # Python salts hashes of strings anew in each process; these are compared within one alone.
     return frozenset(map(hash, runs(words, SHINGLE_WORDS)))
@@ -91,4 +102,4 @@ class NearDuplicates:
         return None
 
 
-__all__ = ["MIN_WORDS", "SIMILAR", "NearDuplicates", "shingles"]
+__all__ = ["MIN_WORDS", "SIMILAR", "NearDuplicates", "shingles", "weight", "words_of"]
