@@ -201,11 +201,11 @@ def insults_by_a_regular(day: Sequence[Message], draw: random.Random) -> list[Me
 
 @_attack("verdict", "cap")
 def insults_spread_thin(day: Sequence[Message], draw: random.Random) -> list[Message]:
-    """Five new accounts write two insults each: too few to hold anybody for."""
+    """Ten new accounts write one insult each: too few to hold anybody for."""
     words = (_YOU, _INSULTS, _WHY)
     you, insults, why = ([each[n % len(each)] for n in range(10)] for each in words)
     return _written(
-        day, draw, _new(5), [f"{a} are {b} {c}" for a, b, c in zip(you, insults, why, strict=True)]
+        day, draw, _new(10), [f"{a} are {b} {c}" for a, b, c in zip(you, insults, why, strict=True)]
     )
 
 

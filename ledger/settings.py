@@ -190,6 +190,10 @@ class DatasetSection(Section):
     """Share of the conversations that the verdict looks at: the newest."""
     embargo_minutes: float = Field(default=60.0, ge=0, le=525_600)
     """Time left out between training, validation and test, so that none continues another."""
+    person_share: float = Field(default=0.12, gt=0, le=1)
+    """Share of a night's target tokens that one person may have; new accounts have one share together."""
+    quarantine_days: float = Field(default=14.0, gt=0, le=365)
+    """How long nights leave out who may be trying to spoil what is learned, unless an admin lets them in."""
 
     @field_validator("overlap_messages")
     @classmethod

@@ -24,7 +24,8 @@ def recipe_of(settings: Settings) -> Recipe:
 
 def dataset_limits_of(settings: Settings) -> DatasetLimits:
     """Return how the settings want conversations cut and split."""
-    return DatasetLimits(**settings.dataset.model_dump())
+    # How much of whom, and whom to wait for, is chosen beside the cutting.
+    return DatasetLimits(**settings.dataset.model_dump(exclude={"person_share", "quarantine_days"}))
 
 
 def verdict_limits_of(settings: Settings) -> VerdictLimits:
