@@ -48,6 +48,8 @@ from ledger.scrubbing import found_values
 from ledger.settings import Settings, load_settings
 from ledger.store import Ledger
 
+TOKENS_A_REPLY = 45
+"""What a reply costs in a sequence in which each is learned once, its turn's marks included."""
 BASIS = "benchmark"
 CONTROLS = range(101, 109)
 """Seeds of secrets that nobody ever writes."""

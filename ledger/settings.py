@@ -198,6 +198,10 @@ class DatasetSection(Section):
     """Share of the conversations that early stopping looks at."""
     test_share: float = Field(default=0.1, gt=0, lt=0.5)
     """Share of the conversations, of every age, that no version ever learns: the verdict looks at them."""
+    person_share: float = Field(default=0.12, gt=0, le=1)
+    """Share of a night's target tokens that one person may have; new accounts have one share together."""
+    quarantine_days: float = Field(default=14.0, gt=0, le=365)
+    """How long nights leave out who may be trying to spoil what is learned, unless an admin lets them in."""
 
     @field_validator("overlap_messages")
     @classmethod

@@ -18,6 +18,7 @@ from ledger.learned.lineage import Lineage
 from ledger.learned.runs import Runs
 from ledger.people.consent_history import Consent
 from ledger.people.guilds import Channels, Guilds, People
+from ledger.people.quarantine import Quarantine
 from ledger.records import BackupFolder
 from ledger.sqlite.database import Reader, checkpoint, open_database, rewrite
 from ledger.sqlite.residue import has_residue
@@ -48,6 +49,7 @@ class Ledger:
         self._checkpointing = asyncio.Lock()
         self.guilds = Guilds(reader, writer, clock)
         self.consent = Consent(reader, writer, clock)
+        self.quarantine = Quarantine(reader, writer, clock)
         self.messages = Messages(reader, writer, scrubbing=scrubbing)
         self.channels = Channels(reader, writer, as_stored=self.messages.as_stored)
         self.people = People(reader, writer, as_stored=self.messages.as_stored)

@@ -134,7 +134,9 @@ def test_the_engine_and_the_trainer_load_no_discord() -> None:
 
 def test_preparing_judging_importing_and_the_record_load_no_model_library() -> None:
     """Torch costs 1.7 seconds, which a list of nights or an import of exports need not wait for."""
-    rooms = [f"trainer/{chamber}" for chamber in ("preparing", "judging", "importing", "commands")]
+    rooms = [
+        f"trainer/{chamber}" for chamber in ("preparing", "choosing", "judging", "importing", "commands")
+    ]
     assert not loaded_by(rooms) & HEAVY
 
 
@@ -167,7 +169,9 @@ def test_imports_only_go_down(room: str) -> None:
 
 
 def test_preparing_judging_and_the_record_load_no_torch() -> None:
-    rooms = ["trainer/preparing", "trainer/judging", "trainer/importing", "trainer/commands"]
+    rooms = [
+        f"trainer/{chamber}" for chamber in ("preparing", "choosing", "judging", "importing", "commands")
+    ]
     assert not loaded_by(rooms) & HEAVY
 
 

@@ -5,6 +5,7 @@ Of the engine it imports the model part alone. Its chambers follow the stages th
 - commands/: what each command does, and what it prints
 - importing/: exports into the ledger
 - preparing/: whose messages, which conversations, which part; the dataset's directory
+- choosing/: what of it is worth learning, how much of whom, and whom to wait for
 - scoring/: encoded rows, batches, and the negative log-likelihood of their tokens
 - fitting/: a fit: recipe, LoRA, the loop, checkpoints, the processes that share it
 - evaluating/: three models on the same held-out replies; sampled replies
@@ -15,5 +16,5 @@ Of the engine it imports the model part alone. Its chambers follow the stages th
 - progress: how far a night is
 - stopping: how a night is cancelled or left
 
-Importing commands, importing, preparing or judging loads no model library.
+Importing commands, importing, preparing, choosing or judging loads no model library.
 """

@@ -123,6 +123,12 @@ def _add_record(commands: argparse._SubParsersAction[Parser]) -> None:
     runs = _command(commands, "runs", "list nights")
     _guild(runs)
     runs.add_argument("--limit", type=int, default=20)
+    held = commands.add_parser("quarantine", help="whose words nights leave out, and let somebody in")
+    actions = held.add_subparsers(dest="action", metavar="ACTION", required=True)
+    _guild(_command(actions, "list", "list whose words nights leave out, since when and why"))
+    allow = _command(actions, "allow", "learn from somebody again, what they wrote meanwhile included")
+    allow.add_argument("member", type=_number, help="number of the account")
+    _guild(allow)
     report = _command(commands, "report", "show a night's report")
     report.add_argument("run")
 

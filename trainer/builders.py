@@ -25,7 +25,7 @@ def recipe_of(settings: Settings) -> Recipe:
 def dataset_limits_of(settings: Settings) -> DatasetLimits:
     """Return how the settings want conversations cut and split."""
     return DatasetLimits(
-        **settings.dataset.model_dump(),
+        **settings.dataset.model_dump(exclude={"quarantine_days"}),
         max_tokens=settings.training.max_tokens,
         seed=settings.training.seed,
     )

@@ -16,7 +16,14 @@ from discord import app_commands
 from discord.ext import commands
 
 from bot.members.forget_buttons import ForgetButton, asks_to_forget
-from bot.members.holdings import FIELD, consent_text, everything_about, kept_text, versions_with
+from bot.members.holdings import (
+    FIELD,
+    consent_text,
+    everything_about,
+    kept_text,
+    quarantine_text,
+    versions_with,
+)
 from bot.members.homes import home_of, offered_homes
 from bot.members.notice import NO, WORDS, YES, ConsentNotice, opt_in, opt_out
 from bot.members.receipts import day, receipt_text
@@ -78,6 +85,8 @@ class PrivacyCog(
             value=clipped("\n".join(versions) or "none", FIELD),
             inline=False,
         )
+        if held := await self.ledger.quarantine.of_person(guild.id, user_id):
+            embed.add_field(name="Quarantine", value=quarantine_text(held), inline=False)
         await interaction.response.send_message(embed=embed, ephemeral=True)
 
     @app_commands.command(name="opt-in", description="Let the bot learn from what you write here.")

@@ -1,4 +1,4 @@
-"""/train: start a night now, watch it, cancel it, look back."""
+"""/train: start a night now, watch it, cancel it, look back; teach, and let people in from quarantine."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from ledger.clock import from_ms
 from ledger.learned.adapter_versions import short_name
 from ledger.learned.outcome import STAGES, candidate_score
 from ledger.learned.teaching import teach_pair
+from ledger.people.quarantine import Held
 from ledger.records import Adapter, Run
 from ledger.store import Ledger
 
@@ -34,6 +35,8 @@ NO_LONGER_LIVE = (
 @app_commands.default_permissions(manage_guild=True)
 class TrainCog(commands.GroupCog, group_name="train", group_description="Train the server's own model."):
     """Training by hand."""
+
+    quarantine = app_commands.Group(name="quarantine", description="Whose words nights leave out, and why.")
 
     def __init__(self, *, nights: Nights, ledger: Ledger, background: Background) -> None:
         self.nights = nights
@@ -102,6 +105,24 @@ class TrainCog(commands.GroupCog, group_name="train", group_description="Train t
         )
         await interaction.response.send_message("Noted for the next night.", ephemeral=True)
 
+    @quarantine.command(name="list", description="Whose words nights leave out, since when and why.")
+    async def held(self, interaction: discord.Interaction) -> None:
+        held = (await self.ledger.quarantine.in_force(guild_of(interaction).id)).values()
+        text = "\n".join(map(_held_line, held)) or "Nights leave nobody's words out."
+        await interaction.response.send_message(
+            clipped(text, 2000), ephemeral=True, allowed_mentions=discord.AllowedMentions.none()
+        )
+
+    @quarantine.command(description="Learn from somebody again, what they wrote meanwhile included.")
+    @app_commands.describe(user="Whom to let in; the number of an account works, too")
+    async def allow(self, interaction: discord.Interaction, user: discord.User) -> None:
+        await self.ledger.quarantine.allow(guild_of(interaction).id, user.id, by=str(interaction.user.id))
+        await interaction.response.send_message(
+            f"Nights learn from {user.mention} again.",
+            ephemeral=True,
+            allowed_mentions=discord.AllowedMentions.none(),
+        )
+
     def _keep_live(self, interaction: discord.Interaction, night: WatchedNight) -> None:
         self.background.run(_live(interaction, night), name="train-status")
 
@@ -143,6 +164,14 @@ def _last(run: Run) -> str:
             f"The one that began {_when(run.created_at)} was {how_it_ended(run)}; the next start takes it up."
         )
     return f"The last one ended {_when(run.finished_at or run.created_at)}: {run.stage}."
+
+
+def _held_line(held: Held) -> str:
+    """Tell who is in quarantine, from when to when, and why; quotes nobody."""
+    return (
+        f"<@{held.user_id}> from {_when(held.since)}, ends {_when(held.until)}: {held.told}. "
+        "`/train quarantine allow` lets them in now."
+    )
 
 
 def _line(run: Run, made: Adapter | None) -> str:

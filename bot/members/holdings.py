@@ -17,6 +17,7 @@ from bot.members.receipts import day
 from bot.plain_text import clipped, plain
 from ledger.clock import from_ms
 from ledger.forgetting.deletion_path import DAY_MS
+from ledger.people.quarantine import Held
 from ledger.records import OPT_IN, PACKAGE_BASIS, Adapter, ConsentEvent, Message
 from ledger.store import Ledger
 
@@ -75,6 +76,18 @@ def _origins(messages: Sequence[Message]) -> list[str]:
     return lines
 
 
+def quarantine_text(held: Held) -> str:
+    """Return which of somebody's words nights leave out, why, and how that ends."""
+    since, until = (discord.utils.format_dt(from_ms(at), "D") for at in (held.since, held.until))
+    if held.allowed_by is not None:
+        return f"Nights left out what you wrote from {since} on ({held.told}); an admin let you in again."
+    return clipped(
+        f"Nights leave out what you wrote from {since} until {until}: {held.told}. "
+        "What you write after that is learned again; an admin can end it earlier, and let in the rest.",
+        FIELD,
+    )
+
+
 async def versions_with(ledger: Ledger, guild_id: int, user_id: int, *, adapter_days: int) -> list[str]:
     """Return a line for each version that learned from this person, with its last date where it has one."""
     runs = set(await ledger.runs.runs_with_author(guild_id, user_id))
@@ -98,6 +111,7 @@ def _until(adapter: Adapter, due: Mapping[str, int], adapter_days: int) -> str:
 
 async def everything_about(ledger: Ledger, guild_id: int, user_id: int) -> dict[str, Any]:
     """Return everything that the ledger holds about a person in a guild, for their export."""
+    held = await ledger.quarantine.of_person(guild_id, user_id)
     return {
         "guild": guild_id,
         "user": user_id,
@@ -106,5 +120,6 @@ async def everything_about(ledger: Ledger, guild_id: int, user_id: int) -> dict[
         "replies_to_you": [asdict(r) for r in await ledger.answers.asked_by(guild_id, user_id)],
         "reactions": [asdict(r) for r in await ledger.answers.reactions_of(guild_id, user_id)],
         "forgotten": [asdict(d) for d in await ledger.deletions.of_person(guild_id, user_id)],
+        "quarantine": asdict(held) if held else None,
         "runs": await ledger.runs.runs_with_author(guild_id, user_id),
     }

@@ -93,12 +93,14 @@ async def delete_rows(
             "DELETE FROM reactions WHERE user_id IN (SELECT value FROM json_each(:subject)) AND message_id IN"
             " (SELECT message_id FROM replies WHERE guild_id = :guild)"
         )
-        await delete(
-            "DELETE FROM people WHERE guild_id = :guild"
-            " AND user_id IN (SELECT value FROM json_each(:subject))"
-        )
+        for table in ("people", "quarantine"):
+            await delete(
+                f"DELETE FROM {table} WHERE guild_id = :guild"
+                " AND user_id IN (SELECT value FROM json_each(:subject))"
+            )
     if kind == "guild":
         await delete("DELETE FROM people WHERE guild_id = :guild")
+        await delete("DELETE FROM quarantine WHERE guild_id = :guild")
         # An error's sentence may name the server ("Lantern Yard has 3 usable conversations").
         await delete("UPDATE runs SET reasons = '[]', error = NULL WHERE guild_id = :guild")
         # Else each new session would find the bot removed from it, and delete everything once more.

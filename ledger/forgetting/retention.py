@@ -78,6 +78,7 @@ class Retention:
         before = now - self._days * DAY_MS
         messages = await self._ledger.messages.delete_older(before)
         replies = await self._ledger.answers.delete_older(before)
+        await self._ledger.quarantine.delete_older(before)
         # After the rows: it asks which messages are not stored any more.
         datasets = self._old_datasets(before) + await self._datasets_beyond_the_ledger()
         versions = [*await self._forgetting.sweep(), *await self._old_versions(now)]

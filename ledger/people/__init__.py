@@ -3,4 +3,5 @@
 - consent_history: what each member answered, and when
 - guilds: servers, their channels, and people's names
 - policy: who may be learned from, in SQL and in Python
+- quarantine: whose words nights leave out for a while, and who let them in
 """

@@ -79,6 +79,7 @@ class Guilds:
             " OR EXISTS (SELECT 1 FROM people WHERE guild_id = g.id AND user_id = :user)"
             " OR EXISTS (SELECT 1 FROM messages WHERE guild_id = g.id AND author_id = :user)"
             " OR EXISTS (SELECT 1 FROM replies WHERE guild_id = g.id AND asked_by = :user)"
+            " OR EXISTS (SELECT 1 FROM quarantine WHERE guild_id = g.id AND user_id = :user)"
             # The two share one column, message_id.
             " OR EXISTS (SELECT 1 FROM reactions NATURAL JOIN replies"
             " WHERE guild_id = g.id AND user_id = :user)"

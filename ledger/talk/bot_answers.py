@@ -69,6 +69,13 @@ class BotAnswers:
         ) as cursor:
             return [_answer(row) async for row in cursor]
 
+    async def texts(self, guild_id: int) -> list[str]:
+        """Return the texts of the guild's answers that are kept, by which quotations are known."""
+        async with self._reader.execute(
+            "SELECT content FROM replies WHERE guild_id = ? AND content <> ''", (guild_id,)
+        ) as cursor:
+            return [str(row["content"]) async for row in cursor]
+
     async def delete_older(self, before: int) -> Counter[int]:
         """Delete what was written before ``before`` (milliseconds); return how many, by guild."""
         return await self._writer.run(lambda connection: older_deleted(connection, "replies", before))

@@ -18,6 +18,7 @@ from discord import app_commands
 
 from bot.interactions import ADMINS_ONLY
 from bot.nights.schedule import MADE_UP
+from ledger.people.quarantine import ABUSE
 from ledger.records import Message
 from ledger.settings import ScheduleSection
 from ledger.store import Ledger
@@ -57,6 +58,8 @@ CASES = {
     "train cancel": Case("night"),
     "train history": Case("Nights"),
     "train teach": Case("next night", {"question": "what is it?", "answer": "a lamp"}),
+    "train quarantine list": Case("far more abuse"),
+    "train quarantine allow": Case("Nights learn from", {"user": SOMEBODY}),
     "adapter list": Case("v1, "),
     "adapter show": Case("v000001", {"version": VERSION}),
     "adapter promote": Case("serves now", {"version": VERSION}),
@@ -76,6 +79,8 @@ async def house(tmp_path: Path, engine: StandInEngine) -> AsyncIterator[House]:
     trainer.write_text(TRAINER)
     async with open_house(settings_for(tmp_path, engine.url), trainer=trainer) as opened:
         await opened.candidate()
+        held = {opened.ben.id: [ABUSE]}
+        await opened.services.ledger.quarantine.hold(opened.guild.id, held, since=0, days=14)
         yield opened
 
 

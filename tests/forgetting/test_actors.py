@@ -52,7 +52,7 @@ def permitted(tmp_path: Path) -> Any:
     def make(engine: StandInEngine) -> Settings:
         settings = settings_for(tmp_path, engine.url)
         policy = settings.policy.model_copy(update={"discord_permission": "test"})
-            return settings.model_copy(update={"policy": policy})
+        return settings.model_copy(update={"policy": policy})
 
     return make
 

@@ -224,6 +224,7 @@ _HANDLERS: dict[str, Callable[[Settings, argparse.Namespace], int]] = {
     "adapters": record_commands.adapters_command,
     "promote": record_commands.promote_command,
     "rollback": record_commands.rollback_command,
+    "quarantine": record_commands.quarantine_command,
     "runs": record_commands.runs_command,
     "report": record_commands.report_command,
 }

@@ -10,6 +10,7 @@ from typing import Any
 from ledger.clock import from_ms
 from ledger.learned.outcome import Counts, Outcome, Score
 from ledger.learned.wording import HEADLINES, SCORE_COLUMNS, counted, left_out, score_rows, words
+from ledger.people.quarantine import Held
 from ledger.records import Adapter, Run
 
 
@@ -63,6 +64,25 @@ def adapters(versions: Sequence[Adapter]) -> list[str]:
 def adapter_fields(adapter: Adapter) -> dict[str, Any]:
     """Return a version for scripts."""
     return {**asdict(adapter), "created_at": from_ms(adapter.created_at).isoformat()}
+
+
+def held(people: Sequence[Held]) -> list[str]:
+    """Return who is in quarantine, by number."""
+    if not people:
+        return ["Nights leave nobody's words out."]
+    rows = [("account", "from", "until", "why")]
+    return _columns(
+        [
+            *rows,
+            *((str(p.user_id), _time(from_ms(p.since)), _time(from_ms(p.until)), p.told) for p in people),
+        ]
+    )
+
+
+def held_fields(person: Held) -> dict[str, Any]:
+    """Return a person in quarantine for scripts."""
+    times = {"since": from_ms(person.since).isoformat(), "until": from_ms(person.until).isoformat()}
+    return {**asdict(person), **times}
 
 
 def runs(nights: Sequence[Run]) -> list[str]:

@@ -99,6 +99,19 @@ def runs_command(settings: Settings, options: argparse.Namespace) -> int:
     return finish(options, {"runs": [lines.run_fields(run) for run in runs]}, lines.runs(runs))
 
 
+def quarantine_command(settings: Settings, options: argparse.Namespace) -> int:
+    async def work() -> Any:
+        async with ledger_of(settings, options) as ledger:
+            guild = await ledger.guilds.the_only(options.guild)
+            if options.action == "allow":
+                await ledger.quarantine.allow(guild, options.member, by="command line")
+            return list((await ledger.quarantine.in_force(guild)).values())
+
+    held = asyncio.run(work())
+    told = [f"Nights learn from {options.member} again."] if options.action == "allow" else lines.held(held)
+    return finish(options, {"quarantine": [lines.held_fields(each) for each in held]}, told)
+
+
 def report_command(settings: Settings, options: argparse.Namespace) -> int:
     async def work() -> Any:
         async with ledger_of(settings, options) as ledger:

@@ -13,7 +13,9 @@ from bot.cogs import train
 from bot.cogs.train import night_embed
 from bot.nights.night_embeds import COLOURS
 from bot.nights.trainer_process import WatchedNight
+from ledger.clock import to_ms
 from ledger.learned.outcome import Ending, Outcome
+from ledger.people.quarantine import ABUSE, WORDS
 from tests.bot.house import MARK, NOON, House, StandInEngine, open_house, settings_for, text_of, there, until
 
 TRAINER = """
@@ -227,3 +229,25 @@ async def test_an_admin_who_said_no_teaches_nothing(house: House) -> None:
     told = await house.boss.slash(house.general, "train teach", question="who?", answer=MARK)
     assert "I shall not learn from you" in text_of(told)
     assert not house.on_disk(MARK)
+
+
+async def test_admins_see_who_is_in_quarantine_and_why_and_let_them_in(house: House) -> None:
+    ledger, guild_id = house.services.ledger, house.guild.id
+    empty = await house.boss.slash(house.general, "train quarantine list")
+    assert text_of(empty) == "Nights leave nobody's words out."
+    await house.opt_in(house.ann)
+    await house.ann.send(house.general, MARK)
+    await ledger.quarantine.hold(guild_id, {house.ann.id: [ABUSE]}, since=to_ms(NOON), days=14)
+    listed = await house.boss.slash(house.general, "train quarantine list")
+    assert listed.ephemeral
+    assert house.ann.mention in text_of(listed)
+    assert WORDS[ABUSE] in text_of(listed)
+    assert MARK not in text_of(listed)
+    allowed = await house.boss.slash(house.general, "train quarantine allow", user=house.ann)
+    assert allowed.ephemeral
+    assert house.ann.mention in text_of(allowed)
+    held = await ledger.quarantine.of_person(guild_id, house.ann.id)
+    assert held is not None
+    assert held.allowed_by == str(house.boss.id)
+    refused = await house.boss.slash(house.general, "train quarantine allow", user=house.ben)
+    assert "is in quarantine; list shows who is" in text_of(refused)

@@ -6,6 +6,7 @@ import simcord
 
 from ledger.clock import to_ms
 from ledger.people.policy import declared
+from ledger.people.quarantine import SLOGAN, WORDS
 from ledger.records import Message, Source
 from tests.bot.house import MARK, NOON, House, text_of, there
 
@@ -113,3 +114,21 @@ async def test_many_long_grounds_fit_and_what_is_left_out_is_counted(house: Hous
     assert "• 6 that the operator imported on other grounds" in text
     assert "*bold*" not in text.replace("\\*", "")
     assert "erases all of them" in text
+
+
+async def test_who_is_in_quarantine_is_told_so_and_why_and_what_ends_it(house: House) -> None:
+    await house.opt_in(house.ann, house.ben)
+    ledger, guild = house.services.ledger, house.guild.id
+    assert "Quarantine" not in text_of(await house.ann.slash(house.general, "privacy status"))
+    await ledger.quarantine.hold(guild, {house.ann.id: [SLOGAN]}, since=to_ms(NOON), days=14)
+    told = text_of(await house.ann.slash(house.general, "privacy status"))
+    assert WORDS[SLOGAN] in told
+    assert "an admin can end it earlier" in told
+    assert "Quarantine" not in text_of(await house.ben.slash(house.general, "privacy status"))
+    assert (await house.exported(house.ann))["quarantine"]["reasons"] == [SLOGAN]
+    assert (await house.exported(house.ben))["quarantine"] is None
+    await ledger.quarantine.allow(guild, house.ann.id, by=str(house.boss.id))
+    assert "an admin let you in again" in text_of(await house.ann.slash(house.general, "privacy status"))
+    asked = await house.ann.slash(house.general, "privacy forget-me")
+    await house.ann.click(asked.response, label="Erase it all")
+    assert await ledger.quarantine.of_guild(guild) == {}

@@ -181,3 +181,17 @@ async def test_an_answer_that_quotes_the_deleted_is_blanked_unless_it_is_older(
     assert receipt.counts["quotes"] == 1
     kept = {answer.message_id: answer.content for answer in await answers_of(full, 1)}
     assert (kept[60], kept[61], kept[51]) == (f"Wren says {said}.", "", "to ida")
+
+
+@pytest.mark.parametrize(
+    ("kind", "subject", "left"),
+    [("person", [7], [8]), ("guild", [], []), ("channel", [100], [7, 8]), ("messages", [1], [7, 8])],
+)
+async def test_a_quarantine_goes_with_its_person_or_guild_and_no_other(
+    full: Ledger, kind: Kind, subject: list[int], left: list[int]
+) -> None:
+    for guild in (1, 11):
+        await full.quarantine.hold(guild, {7: ["abuse"], 8: ["slogan"]}, since=0, days=14)
+    await full.deletions.begin(1, kind, subject, asked_by="test", keep_ms=0)
+    assert sorted(await full.quarantine.of_guild(1)) == left
+    assert sorted(await full.quarantine.of_guild(11)) == [7, 8]

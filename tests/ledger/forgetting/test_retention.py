@@ -225,3 +225,16 @@ async def test_what_was_imported_counts_from_its_import(
     await house.messages.add(replace(archive, imported_at=to_ms(house.clock.now())))  # prolongs nothing
     house.clock.advance(days=2)  # type: ignore[attr-defined]
     assert (await retention.sweep()).messages == {1: 1}
+
+
+async def test_a_quarantine_is_kept_as_long_as_the_messages_that_it_covers(
+    house: Ledger, retention: Retention
+) -> None:
+    now = to_ms(house.clock.now())
+    await house.quarantine.hold(1, {7: ["abuse"]}, since=now, days=14)
+    house.clock.advance(days=194)  # type: ignore[attr-defined]
+    await retention.sweep()
+    assert set(await house.quarantine.of_guild(1)) == {7}
+    house.clock.advance(days=1)  # type: ignore[attr-defined]
+    await retention.sweep()
+    assert await house.quarantine.of_guild(1) == {}

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from ledger.people.quarantine import ABUSE
 from ledger.settings import load_settings
 from ledger.store import Ledger
 from tests.trainer.conftest import GUILD, introduce
@@ -65,3 +66,17 @@ def test_rolling_back_from_the_bare_base_is_refused_in_one_sentence(config: Path
 def test_a_dataset_that_is_none_is_not_exported(config: Path, tmp_path: Path) -> None:
     told_so = told(config, "export", str(tmp_path), "--out", str(tmp_path / "out"), code=1)
     assert "is no dataset: it has no manifest.json" in told_so["error"]
+
+
+async def test_whose_words_are_left_out_is_listed_and_the_command_line_lets_them_in(config: Path) -> None:
+    assert told(config, "quarantine", "list")["quarantine"] == []
+    async with Ledger.open(load_settings(config).database) as ledger:
+        await ledger.quarantine.hold(GUILD, {11: [ABUSE], 12: [ABUSE]}, since=0, days=14)
+    listed = told(config, "quarantine", "list")["quarantine"]
+    assert [(each["user_id"], each["reasons"], each["since"][:10]) for each in listed] == [
+        (11, [ABUSE], "1970-01-01"),
+        (12, [ABUSE], "1970-01-01"),
+    ]
+    [left] = told(config, "quarantine", "allow", "11")["quarantine"]
+    assert left["user_id"] == 12
+    assert "Nobody with the number 13" in told(config, "quarantine", "allow", "13", code=1)["error"]

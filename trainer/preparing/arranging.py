@@ -1,0 +1,143 @@
+"""A night's dataset, from what the ledger holds: who may be learned from, what is held out, what is read.
+
+Pure functions over :class:`trainer.preparing.material.Material`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ledger.records import Conversation, Message
+from trainer.choosing.suspicion import Toxicity
+from trainer.preparing.conversation_parts import Parts, assign, conversations_of
+from trainer.preparing.dataset_split import DUPLICATE, Split, Talk, without_repeats
+from trainer.preparing.held_out import HeldOut
+from trainer.preparing.material import DatasetLimits, Material, Start
+from trainer.preparing.selection import select
+from trainer.preparing.tonight import (
+    OVER_SHARE,
+    Measure,
+    Tonight,
+    counted,
+    estimated,
+    tonight,
+    worth_of,
+)
+from trainer.preparing.windows import Frame, sequence
+
+MINUTE_MS = 60_000
+GOING_ON = "in conversations that are still going on"
+HELD_OUT = "held out: no version ever learns them"
+NO_ROOM = "beyond the night's budget"
+
+
+@dataclass(frozen=True, slots=True)
+class Arranged:
+    """The parts of a night's dataset, counts of what is in them, and who is to be quarantined."""
+
+    split: Split
+    counts: dict[str, Any]
+    suspects: Mapping[int, tuple[str, ...]]
+
+
+def unjudged(texts: Sequence[str]) -> list[float]:
+    """Score every text as harmless, where nobody asks for more."""
+    return [0.0] * len(texts)
+
+
+def arrange(
+    material: Material,
+    limits: DatasetLimits,
+    *,
+    bot_name: str,
+    start: Start,
+    measure: Measure = estimated,
+    toxicity: Toxicity = unjudged,
+) -> Arranged:
+    """Return tonight's dataset."""
+    allowed, left_out = select(material.messages, material.rules)
+    worth = worth_of(allowed, material, start, toxicity=toxicity)
+    kept = [message for message in allowed if message.id not in worth.without]
+    left_out += counted(worth, allowed)
+    frame = Frame(bot_name, material.guild_name, material.names)
+    gap_ms = round(limits.gap_minutes * MINUTE_MS)
+    conversations = conversations_of(kept, material.channels, gap_ms=gap_ms)
+    parts = assign(
+        conversations,
+        guild_id=material.guild_id,
+        key=material.split_key,
+        roles=material.roles,
+        validation_share=limits.validation_share,
+        test_share=limits.test_share,
+        now=material.now,
+        gap_ms=gap_ms,
+    )
+    held_out = HeldOut(parts, material, limits, frame, start)
+    chosen = tonight(parts, worth, material, limits, start, measure=measure)
+    split, repeated = without_repeats(
+        Split(_train(chosen, limits, frame), held_out.val, held_out.test, held_out.old, held_out.fresh),
+        learnable=(message.content for message in parts.train_messages()),
+    )
+    left_out[DUPLICATE] += repeated
+    left_out[GOING_ON] += _messages(parts.going_on)
+    left_out[HELD_OUT] += _messages(parts.val) + _messages(parts.test)
+    left_out[NO_ROOM] += len(chosen.waiting)
+    left_out[OVER_SHARE] += chosen.over_share
+    counts = {
+        "messages": len(material.messages),
+        "people": len({message.author_id for message in kept}),
+        "conversations": len(conversations),
+        **_learned(chosen, parts, material, start),
+        "validation_replies": sum(talk.replies for talk in split.val),
+        "test_replies": sum(talk.replies for talk in split.test),
+        "old_replies": sum(talk.replies for talk in split.old),
+        "fresh_replies": sum(talk.replies for talk in split.fresh),
+        "quarantined_people": len(worth.suspects),
+        "left_out": dict((+left_out).most_common()),
+    }
+    return Arranged(split, counts, worth.suspects)
+
+
+def _train(chosen: Tonight, limits: DatasetLimits, frame: Frame) -> tuple[Talk, ...]:
+    found: list[Talk] = []
+    for offer in chosen.taken:
+        window = sequence(offer.passage, offer.wanted, frame)
+        conversation = offer.passage.conversation
+        repeats = limits.taught_repeats if offer.kind == "taught" else 1
+        if window is not None:
+            found += [Talk((window,), conversation.started_at, conversation.ended_at)] * repeats
+    return tuple(found)
+
+
+def _messages(conversations: Iterable[Conversation]) -> int:
+    return sum(len(conversation.messages) for conversation in conversations)
+
+
+def _learned(chosen: Tonight, parts: Parts, material: Material, start: Start) -> dict[str, int]:
+    """Count what is learned, and what of it is new."""
+    by_id: dict[int, Message] = {message.id: message for message in parts.train_messages()}
+    learned = chosen.learned
+    since = material.since(start)
+    new = {number for number in learned - start.known if by_id[number].created_at > since}
+    # What an import brought since the last night is new as well, however old it is.
+    arrived = sum(
+        max(message.created_at, message.imported_at or 0) >= material.last_night
+        and message.id not in material.roles
+        for message in by_id.values()
+    )
+    counts = {
+        "new_replies": arrived,
+        "new_replies_learned": len(new),
+        "replayed_replies": len(learned & start.known),
+        "taught": sum(offer.kind == "taught" for offer in chosen.taken),
+        "train_replies": len(learned),
+        "train_tokens_planned": sum(offer.tokens for offer in chosen.taken),
+    }
+    if learned:
+        counts["newest_learned_at"] = max(by_id[number].created_at for number in learned)
+    return counts
+
+
+__all__ = ["GOING_ON", "HELD_OUT", "NO_ROOM", "Arranged", "arrange", "unjudged"]
