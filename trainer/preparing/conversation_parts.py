@@ -140,22 +140,6 @@ def _started(conversation: Conversation) -> tuple[int, int]:
     return conversation.started_at, conversation.messages[0].id
 
 
-def newest(
-    conversations: Sequence[Conversation], *, most_messages: int, before: int | None = None
-) -> list[Conversation]:
-    """Return the newest conversations that ended before a time, with at most so many messages in all."""
-    kept: list[Conversation] = []
-    messages = 0
-    for conversation in reversed(conversations):
-        if before is not None and conversation.ended_at >= before:
-            continue
-        messages += len(conversation.messages)
-        if messages > most_messages and kept:  # one conversation is taken, however long
-            break
-        kept.append(conversation)
-    return kept[::-1]
-
-
 def unseen(conversations: Iterable[Conversation], seen: Collection[int]) -> list[Conversation]:
     """Return the conversations of which no message is among ``seen``."""
     return [each for each in conversations if not any(message.id in seen for message in each.messages)]
@@ -167,7 +151,6 @@ __all__ = [
     "assign",
     "conversations_of",
     "is_taught",
-    "newest",
     "position",
     "unseen",
 ]

@@ -41,6 +41,11 @@ class Talk:
     def replies(self) -> int:
         return sum(window.replies for window in self.windows)
 
+    @property
+    def conversation(self) -> int:
+        """The id of the conversation's first message; 0 without a window."""
+        return self.windows[0].conversation if self.windows else 0
+
 
 @dataclass(frozen=True, slots=True)
 class Split:

@@ -5,11 +5,11 @@ Pure. Each stands where the bot's answers will: in the assistant's turn, with it
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 from ledger.records import Conversation
-from trainer.preparing.conversation_parts import Parts, newest, unseen
+from trainer.preparing.conversation_parts import Parts, unseen
 from trainer.preparing.dataset_split import Talk
 from trainer.preparing.material import DAY_MS, DatasetLimits, Material, Start
 from trainer.preparing.windows import Frame, windows_of
@@ -29,36 +29,42 @@ class HeldOut:
         # Checked, and not assumed: what any version in use has seen tests nothing.
         clean = unseen(parts.test, start.seen)
         most = limits.max_heldout_replies
-        exam = newest(clean, most_messages=most)
-        taken = {conversation.messages[0].id for conversation in exam}
-        older: dict[int, Conversation] = {}
+        self.test = self._newest(clean, most)
+        taken = {talk.conversation for talk in self.test}
+        older: dict[int, Talk] = {}
         for days in OLD_DAYS:
-            before = material.now - days * DAY_MS
-            for conversation in newest(clean, most_messages=most // 4, before=before):
-                if conversation.messages[0].id not in taken:
-                    older[conversation.messages[0].id] = conversation
-        self.test = self._talks(exam)
-        self.old = self._talks(older[first] for first in sorted(older))
-        self.val = self._talks(newest(parts.val, most_messages=max(most // 2, 20)))
+            for talk in self._newest(clean, most // 4, before=material.now - days * DAY_MS):
+                if talk.conversation not in taken:
+                    older[talk.conversation] = talk
+        self.old = tuple(sorted(older.values(), key=lambda talk: talk.started_at))
+        self.val = self._newest(parts.val, max(most // 2, 20))
         self.fresh = self._fresh(parts, material, start) if material.last_night else ()
 
-    def _talks(self, conversations: Iterable[Conversation]) -> tuple[Talk, ...]:
-        talks = (
-            Talk(
-                tuple(
-                    windows_of(
-                        conversation,
-                        self._frame,
-                        max_messages=self._limits.max_messages,
-                        overlap_messages=self._limits.overlap_messages,
-                    )
-                ),
-                conversation.started_at,
-                conversation.ended_at,
-            )
-            for conversation in conversations
+    def _newest(
+        self, conversations: Sequence[Conversation], most: int, *, before: int | None = None
+    ) -> tuple[Talk, ...]:
+        """Return the newest conversations that ended before a time, with at most so many replies in all."""
+        kept: list[Talk] = []
+        replies = 0
+        for conversation in reversed(conversations):
+            if before is not None and conversation.ended_at >= before:
+                continue
+            talk = self._talk(conversation)
+            replies += talk.replies
+            if replies > most and kept:  # one conversation is taken, however long
+                break
+            if talk.replies:
+                kept.append(talk)
+        return tuple(reversed(kept))
+
+    def _talk(self, conversation: Conversation) -> Talk:
+        windows = windows_of(
+            conversation,
+            self._frame,
+            max_messages=self._limits.max_messages,
+            overlap_messages=self._limits.overlap_messages,
         )
-        return tuple(talk for talk in talks if talk.replies)
+        return Talk(tuple(windows), conversation.started_at, conversation.ended_at)
 
     def _fresh(self, parts: Parts, material: Material, start: Start) -> tuple[Talk, ...]:
         """Return replies since the last night that no version has learned, drawn evenly."""
@@ -86,7 +92,7 @@ class HeldOut:
                     for window in talk.windows
                 ),
             )
-            for talk in self._talks(new)
+            for talk in map(self._talk, new)
         ]
         return evenly(talks, self._limits.max_fresh_replies)
 
