@@ -4,5 +4,6 @@
 - verdict_limits: what a candidate has to reach
 - leakage: what it recites of what it learned
 - learned_text: what it learned, read back for that
+- reply_faults: what is wrong with a reply, by rules
 - comparison: what was measured, and the decision on it
 """
