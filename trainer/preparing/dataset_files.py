@@ -17,8 +17,10 @@ from typing import Any, Literal, cast
 from ledger.errors import DatasetError
 from trainer.preparing.dataset_split import Split, Talk
 
-Part = Literal["train", "val", "test"]
+Part = Literal["train", "val", "test", "old", "fresh"]
 PARTS: tuple[Part, ...] = ("train", "val", "test")
+"""What every dataset has. ``old`` (held-out conversations of older days) and ``fresh`` (replies since the
+last night, which nobody has learned) may be missing."""
 
 
 def read_manifest(directory: Path) -> dict[str, Any]:
@@ -43,6 +45,12 @@ def read_manifest(directory: Path) -> dict[str, Any]:
                 f"{directory / name} is missing or not what its manifest says; make the dataset anew."
             )
     return manifest
+
+
+def has_part(directory: Path, part: Part) -> bool:
+    """Tell whether the dataset has this part, with at least one line."""
+    path = directory / f"{part}.jsonl"
+    return path.is_file() and path.stat().st_size > 0
 
 
 def sha256(path: Path) -> str:
@@ -127,4 +135,4 @@ def _write_part(path: Path, talks: Sequence[Talk]) -> dict[str, Any]:
     return {"sha256": sha256(path), "lines": lines, "targets": replies}
 
 
-__all__ = ["PARTS", "Part", "read_lines", "read_manifest", "write_dataset"]
+__all__ = ["PARTS", "Part", "has_part", "read_lines", "read_manifest", "write_dataset"]
