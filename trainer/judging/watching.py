@@ -9,8 +9,8 @@ bounded random variables by betting", arXiv 2010.09686). So it may be read every
 What it assumes: whatever came before, a fresh conversation's expected difference is within the margin while
 the champion is. A day on which everybody talks about what only the predecessor knew counts against the
 champion as if it were typical; such days are the rule's false alarms, and the margin pays for some of them.
-Differences are clipped, so that one conversation can cost no more than half of the capital; where clipping
-cuts off many large gains and few large losses, the bet is a little unfair to the champion.
+Differences are clipped, so that no conversation can take all of the capital; where clipping cuts off
+more gains than losses, the bet is a little unfair to the champion.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ import numpy as np
 from trainer.judging.verdict_limits import VerdictLimits
 from trainer.scoring.tally import Tally
 
-CLIP = 0.5
-"""Nats a token; a conversation's difference counts as no more than this."""
-FULL_TOKENS = 200
-"""Tokens from which on a conversation counts fully; of shorter ones chance decides more."""
-STAKES = tuple(round(0.05 * step, 2) for step in range(1, 11))
-"""Shares of the capital that are bet beside each other, 5% to 50%; the evidence is their mean, so that none
-has to be chosen beforehand."""
+CLIP_NATS = 80.0
+"""A conversation's difference counts as no more than this. On real differences, 20 nats cut the long
+conversations off that decide the mean, and sent 23% of the equal versions back; with 160 a version that is
+worse by 0.05 stays half as long again."""
+STAKES = (0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.9)
+"""Shares of the capital that are bet beside each other; the evidence is their mean, so that none has to be
+chosen beforehand: small ones find small differences, large ones find large ones soon."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,13 +95,12 @@ def watch(nights: Sequence[Sequence[Gap]], limits: VerdictLimits) -> Watch:
 
 def _payoff(gap: Gap, margin: float) -> float:
     """Return what one conversation pays a stake of 1: above zero where the champion was worse."""
-    clipped = min(max(gap.nats / gap.tokens - margin, -CLIP), CLIP) / CLIP
-    # Known before the scores are: how long a conversation is says nothing about who scores better on it.
-    return clipped * min(gap.tokens / FULL_TOKENS, 1.0)
+    # In nats, not nats a token: what is judged is total nats over total tokens, as in the verdict.
+    return min(max(gap.nats - margin * gap.tokens, -CLIP_NATS), CLIP_NATS) / CLIP_NATS
 
 
 def _odds(evidence: float) -> str:
     return f"{evidence:.1f}" if evidence < 100 else f"{evidence:,.0f}"
 
 
-__all__ = ["CLIP", "FULL_TOKENS", "STAKES", "Gap", "Watch", "gaps_between", "watch"]
+__all__ = ["CLIP_NATS", "STAKES", "Gap", "Watch", "gaps_between", "watch"]

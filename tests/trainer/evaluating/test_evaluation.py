@@ -126,7 +126,9 @@ def test_a_candidate_is_tried_at_smaller_scales_until_it_needs_no_less(
 
         return weaken
 
-    options: dict[str, Any] = {"base": base, "max_tokens": 256, "sampled_replies": 1, "max_new_tokens": 2}
+    general = {GENERAL: Tally(1.0, 1)}  # not to be scored in each of five measurings
+    known = {"base": general, "candidate": general}
+    options: dict[str, Any] = {"base": base, "max_tokens": 256, "sampled_replies": 0, "known": known}
     assert evaluate(parts, adapter, weaken=weaken_until(0.75), **options).scale == 0.75
     assert [found.scale for found in tried] == [1.0, 0.75]
     exams = [found.scores["candidate"].exam for found in tried]

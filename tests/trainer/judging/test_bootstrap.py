@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trainer.judging.bootstrap import conversations_needed, paired_bootstrap
+from trainer.judging.bootstrap import _student, _widening, conversations_needed, paired_bootstrap
 from trainer.scoring.tally import Tally
 
 
@@ -60,6 +60,20 @@ def test_the_spread_is_that_of_a_ratio_and_foretells_the_interval() -> None:
     assert (found.high - found.low) / (2 * 1.96) == pytest.approx(found.spread / math.sqrt(300), rel=0.05)
 
 
+@pytest.mark.parametrize(
+    ("freedom", "quantile"), [(2, 2.920), (4, 2.132), (9, 1.833), (29, 1.699), (1000, 1.646)]
+)
+def test_few_conversations_ask_for_more_as_students_table_does(freedom: float, quantile: float) -> None:
+    assert _student(0.95, freedom) == pytest.approx(quantile, rel=0.015)
+
+
+def test_conversations_of_which_one_is_huge_count_as_few() -> None:
+    alike = _widening(np.array([100.0] * 30), 0.95)
+    unlike = _widening(np.array([10_000.0] + [100.0] * 29), 0.95)
+    assert 1.0 < alike < 1.06
+    assert unlike > 2
+
+
 def test_the_number_needed_is_what_the_formula_says() -> None:
     assert conversations_needed(0.05, 0.005, confidence=0.95) == math.ceil(6.1826 * 100)
     assert conversations_needed(0.05, 0.005, confidence=0.99) > conversations_needed(
@@ -81,6 +95,9 @@ def test_the_interval_holds_the_estimate_and_the_order_of_conversations_does_not
         for tally, gap in zip(reference, gaps, strict=True)
     ]
     interval = paired_bootstrap(candidate, reference, confidence=0.95, resamples=400)
-    assert min(gaps) - 1e-9 <= interval.low <= interval.high <= max(gaps) + 1e-9
+    # Widened for few conversations, it may reach beyond the outermost of them.
+    reach = 3 * (max(gaps) - min(gaps)) + 1e-9
+    assert min(gaps) - reach <= interval.low <= interval.high <= max(gaps) + reach
+    assert min(gaps) - 1e-9 <= interval.estimate <= max(gaps) + 1e-9
     turned = paired_bootstrap(candidate[::-1], reference[::-1], confidence=0.95, resamples=400)
     assert turned.estimate == pytest.approx(interval.estimate, abs=1e-9)
