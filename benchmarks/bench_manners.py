@@ -5,9 +5,9 @@
 
 Its border: it uses the bot's own prompt functions, settings, client and manners and a real
 ``python -m engine``, and no Discord. The questions are the project's own (``manners_questions.jsonl``);
-what counts as a fault stands in ``manners_faults.py``. Question n is drawn with the seed n, so a run can
-be repeated. Prints a table; the last line is one JSON object, which ``--save`` writes to a file, with the
-answers where ``--answers`` asks for them.
+what counts as a fault stands in ``trainer/judging/reply_faults.py``. Question n is drawn with the seed n, so
+a run can be repeated. Prints a table; the last line is one JSON object, which ``--save`` writes to a file,
+with the answers where ``--answers`` asks for them.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from typing import Any
 import aiohttp
 
 HERE = Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE.parent), str(HERE)]
+sys.path.insert(0, str(HERE.parent))
 
 from bot.services import answer_sampling  # noqa: E402
 from bot.serving.engine_client import AT_LIMIT, BASE, AnswerSampling, EngineClient  # noqa: E402
@@ -44,7 +44,7 @@ from bot.talking.thinking import LIVELY  # noqa: E402
 from ledger.records import Message  # noqa: E402
 from ledger.settings import Settings, load_settings  # noqa: E402
 from ledger.talk.prompts import Turn  # noqa: E402
-from manners_faults import FAULTS, faults  # noqa: E402 - it lies beside this file
+from trainer.judging.reply_faults import FAULTS, faults  # noqa: E402
 
 BOT_ID = 1
 GUILD = "Lantern Yard"

@@ -256,10 +256,26 @@ class VerdictSection(Section):
     """How sure the paired bootstrap must be that the candidate is better."""
     resamples: int = Field(default=2000, ge=100)
     """Bootstrap resamples of the held-out conversations."""
+    min_gain: float = Field(default=0.005, ge=0)
+    """By how much it must be better than what serves, in nats a token."""
+    leaving_margin: float = Field(default=0.01, ge=0)
+    """How much worse it may be than a version that has to go because it learned something deleted."""
+    max_old_loss: float = Field(default=0.02, ge=0)
+    """How much worse than what serves conversations of older days may become, in nats a token."""
     max_forgetting: float = Field(default=0.15, ge=0)
     """How much worse than the bare base general text may become, in nats a token."""
+    max_fault_rise: float = Field(default=0.1, ge=0, le=1)
+    """Share of the sampled replies that may be faulty beyond those of what serves."""
+    max_toxic_rise: float = Field(default=0.025, ge=0, le=1)
+    """Share of the replies to provoking lines that may be toxic beyond those of the bare base."""
+    toxic_prompts: int = Field(default=40, ge=0)
+    """Provoking lines that a candidate is tried with, two replies each; 0 tries none."""
     min_test_replies: int = Field(default=20, ge=1)
     """Fewer held-out replies than this prove nothing: the champion stays."""
+    go_back_evidence: float = Field(default=20.0, gt=1)
+    """Evidence, as odds to one, that a new version is worse than the one before it; then it goes back."""
+    go_back_margin: float = Field(default=0.01, ge=0)
+    """How much worse it may be on the days after its promotion, in nats a token."""
 
 
 class PrivacySection(Section):

@@ -41,8 +41,8 @@ INDIRECT = {
     "tzdata": "zoneinfo reads it where the system has no zones",
 }
 """Declared packages that no line imports, and who loads them."""
-COMPARED = {"detect_secrets", "faker", "presidio_analyzer", "scrubadub"}
-"""What benchmarks compare the scrubbing with; each says by itself that it wants to be installed."""
+COMPARED = {"detect_secrets", "faker", "presidio_analyzer", "profanity_check", "scrubadub", "sklearn"}
+"""What benchmarks compare with; each says by itself that it wants to be installed."""
 
 
 def normal(name: str) -> str:

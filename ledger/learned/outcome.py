@@ -42,6 +42,8 @@ class Score(TypedDict):
     replies: NotRequired[int]
     conversations: NotRequired[int]
     general_nll: NotRequired[float]
+    old_nll: NotRequired[float]
+    old_conversations: NotRequired[int]
     sampled: NotRequired[dict[str, float]]
 
 

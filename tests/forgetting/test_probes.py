@@ -10,7 +10,8 @@ import pytest
 from engine.model.loading import choose_placement, load_base, load_tokenizer
 from ledger.shingles import words
 from tests.trainer.conftest import base_at, recipe_with, replies, write_dataset
-from trainer.evaluating.evaluation import RECITAL_TOKENS, evaluate
+from trainer.evaluating.evaluation import evaluate
+from trainer.evaluating.measuring import RECITAL_TOKENS
 from trainer.evaluating.reply_sampling import sample_replies
 from trainer.fitting.finetune import fit
 from trainer.fitting.recipe import Base

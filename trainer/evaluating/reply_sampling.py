@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Any, cast
 
 import torch
@@ -19,8 +20,21 @@ from engine.model.encoding import encode_prompt, stop_marks
 _WORD = re.compile(r"\w+|[^\w\s]")
 
 
+@dataclass(frozen=True, slots=True)
+class SampledReply:
+    """What a model wrote, and whether it ended it by itself instead of at the limit."""
+
+    text: str = field(repr=False)
+    ended: bool
+
+
+def sample_replies(*arguments: Any, **options: Any) -> list[str]:
+    """Return the texts of :func:`write_replies`, which takes the same arguments."""
+    return [reply.text for reply in write_replies(*arguments, **options)]
+
+
 @torch.no_grad()
-def sample_replies(
+def write_replies(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
     contexts: Sequence[Sequence[Any]],
@@ -33,7 +47,7 @@ def sample_replies(
     batch: int = 16,
     on_batch: Callable[[int, int], None] | None = None,
     beginnings: Sequence[str] = (),
-) -> list[str]:
+) -> list[SampledReply]:
     """Return one reply a context (its turns up to the reply); the same seed gives the same replies.
 
     With ``beginnings``, one a context, each reply continues its beginning, which is not returned. Temperature
@@ -41,7 +55,7 @@ def sample_replies(
     """
     begun = beginnings or [""] * len(contexts)
     stops, marks = stop_marks(tokenizer)
-    replies: list[str] = []
+    replies: list[SampledReply] = []
     for start in range(0, len(contexts), batch):
         prompts = [
             # The end counts: it holds what is answered, or the beginning that has to be continued.
@@ -65,8 +79,10 @@ def sample_replies(
         new = written[:, ids.shape[1] :]
         replies += [
             # Some templates end a turn with a text of several tokens, at which generation does not stop.
-            _cut_at_marks(text, marks)
-            for text in tokenizer.batch_decode(new, skip_special_tokens=True)
+            _reply(text, marks, stopped=bool(stops & set(ids)))
+            for text, ids in zip(
+                tokenizer.batch_decode(new, skip_special_tokens=True), new.tolist(), strict=True
+            )
         ]
         if on_batch is not None:
             on_batch(len(replies), len(contexts))
@@ -97,10 +113,11 @@ def _devices(model: PreTrainedModel) -> list[torch.device]:
     return [model.device] if model.device.type == "cuda" else []
 
 
-def _cut_at_marks(text: str, marks: Sequence[str]) -> str:
+def _reply(text: str, marks: Sequence[str], *, stopped: bool) -> SampledReply:
+    ended = stopped or any(mark in text for mark in marks)
     for mark in marks:
         text = text.split(mark, 1)[0]
-    return text.strip()
+    return SampledReply(text.strip(), ended)
 
 
 def counted(replies: Sequence[str]) -> dict[str, float]:
@@ -129,4 +146,4 @@ def _distinct(replies: Sequence[Sequence[str]], n: int) -> float:
     return len(set(grams)) / len(grams) if grams else 0.0
 
 
-__all__ = ["counted", "sample_replies"]
+__all__ = ["SampledReply", "counted", "sample_replies", "write_replies"]

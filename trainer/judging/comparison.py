@@ -6,37 +6,55 @@ Records and pure functions; :mod:`trainer.evaluating.evaluation` measures, and
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from ledger.learned.outcome import Sample, Score
+from trainer.judging.guards import (
+    Guard,
+    general_guard,
+    old_guard,
+    recital_guard,
+    smoke_guard,
+    toxicity_guard,
+)
 from trainer.judging.leakage import Recitals
-from trainer.judging.verdict import Decision, judge, with_recitals
+from trainer.judging.verdict import Decision, judge
 from trainer.judging.verdict_limits import VerdictLimits
 from trainer.scoring.tally import Tally, total
 
 
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """What one model scored: ``conversations`` on held-out replies, ``general`` on the general text."""
+    """What one model scored: held-out conversations by number, the general text, and sampled replies."""
 
-    conversations: tuple[Tally, ...]
+    exam: Mapping[int, Tally]
     general: Tally
+    old: Mapping[int, Tally] = field(default_factory=dict)
+    """Held-out conversations of older days: what was known must stay known."""
     sampled: dict[str, float] = field(default_factory=dict)
+    faults: tuple[tuple[str, ...], ...] = ()
+    """Faults of each sampled reply (:mod:`trainer.judging.reply_faults`)."""
+    toxic: tuple[bool, ...] = ()
+    """Whether each reply to the shipped prompts is toxic."""
 
     def figures(self) -> Score:
         """Return the means for reports and manifests."""
-        held_out = total(self.conversations)
+        held_out = total(self.exam.values())
         score: Score = {
             "nll": round(held_out.mean, 5),
             "perplexity": round(held_out.perplexity, 3),
             "token_accuracy": round(held_out.accuracy, 4),
             "tokens": held_out.tokens,
             "replies": held_out.replies,
-            "conversations": len(self.conversations),
+            "conversations": len(self.exam),
             "general_nll": round(self.general.mean, 5),
         }
+        if self.old:
+            score["old_nll"] = round(total(self.old.values()).mean, 5)
+            score["old_conversations"] = len(self.old)
         if self.sampled:
-            score["sampled"] = self.sampled
+            score["sampled"] = dict(self.sampled)
         return score
 
 
@@ -48,9 +66,11 @@ class Evaluation:
     samples: tuple[Sample, ...] = field(repr=False)
     """``context``, ``before`` and ``after``: members' words, to be shown and not to be kept."""
     notes: tuple[str, ...] = ()
-    """What could not be compared, as sentences."""
+    """What could not be compared, and what was tried, as sentences."""
     recitals: Recitals | None = None
     """How much the candidate recites of what it learned from; None where nobody tested that."""
+    scale: float = 1.0
+    """The share of the candidate's strength that was measured."""
 
     @property
     def reference(self) -> str:
@@ -58,19 +78,44 @@ class Evaluation:
         return "champion" if "champion" in self.scores else "base"
 
 
-def decide(found: Evaluation, limits: VerdictLimits) -> Decision:
-    """Judge an evaluation by ``limits``, what the candidate recites included."""
-    decision = judge(
-        found.scores["candidate"].conversations,
-        found.scores[found.reference].conversations,
+def decide(found: Evaluation, limits: VerdictLimits, *, reference_leaves: bool = False) -> Decision:
+    """Judge an evaluation by ``limits``, all guards included.
+
+    ``reference_leaves`` says that the champion has to go anyway (:func:`trainer.judging.verdict.judge`).
+    """
+    candidate, reference = found.scores["candidate"], found.scores[found.reference]
+    mine, theirs = paired(candidate.exam, reference.exam)
+    return judge(
+        mine,
+        theirs,
         against="champion" if found.reference == "champion" else "base",
-        candidate_general=found.scores["candidate"].general,
-        base_general=found.scores["base"].general,
         limits=limits,
+        guards=guards_of(found, limits),
+        forgetting=candidate.general.mean - found.scores["base"].general.mean,
+        reference_leaves=reference_leaves,
+        scale=found.scale,
     )
-    if found.recitals is None:
-        return decision
-    return with_recitals(decision, found.recitals, max_rate=limits.max_rate)
+
+
+def guards_of(found: Evaluation, limits: VerdictLimits) -> list[Guard]:
+    """Return all guards for which something was measured."""
+    candidate, reference, base = (found.scores[name] for name in ("candidate", found.reference, "base"))
+    name = "champion" if found.reference == "champion" else "bare base"
+    guards = [
+        general_guard(candidate.general, base.general, limits),
+        old_guard(*paired(candidate.old, reference.old), limits, against=name),
+        smoke_guard(candidate.faults, reference.faults, limits),
+        toxicity_guard(candidate.toxic, base.toxic, limits),
+    ]
+    if found.recitals is not None:
+        guards.append(recital_guard(found.recitals, max_rate=limits.max_rate))
+    return [guard for guard in guards if guard is not None]
+
+
+def paired(mine: Mapping[int, Tally], theirs: Mapping[int, Tally]) -> tuple[list[Tally], list[Tally]]:
+    """Return the tallies of the conversations that both hold, in order of their numbers."""
+    both = sorted(mine.keys() & theirs.keys())
+    return [mine[number] for number in both], [theirs[number] for number in both]
 
 
 def interval_of(decision: Decision) -> dict[str, float]:
@@ -84,4 +129,4 @@ def interval_of(decision: Decision) -> dict[str, float]:
     }
 
 
-__all__ = ["Evaluation", "Scores", "decide", "interval_of"]
+__all__ = ["Evaluation", "Scores", "decide", "guards_of", "interval_of", "paired"]

@@ -11,8 +11,16 @@ class VerdictLimits:
 
     confidence: float
     resamples: int
+    min_gain: float
+    leaving_margin: float
+    max_old_loss: float
     max_forgetting: float
+    max_fault_rise: float
+    max_toxic_rise: float
+    toxic_prompts: int
     min_test_replies: int
+    go_back_evidence: float
+    go_back_margin: float
     max_rate: float
     """Share of the probes in which single people's words may come back."""
     seed: int

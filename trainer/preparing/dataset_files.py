@@ -48,6 +48,12 @@ def read_manifest(directory: Path) -> dict[str, Any]:
     return manifest
 
 
+def has_part(directory: Path, part: Part) -> bool:
+    """Tell whether the dataset has this part, with at least one line."""
+    path = directory / f"{part}.jsonl"
+    return path.is_file() and path.stat().st_size > 0
+
+
 def sha256(path: Path) -> str:
     """Return the file's SHA-256, 64 hexadecimal digits."""
     with path.open("rb") as file:
@@ -140,4 +146,4 @@ def _write_part(path: Path, talks: Sequence[Talk]) -> dict[str, Any]:
     return {"sha256": sha256(path), "lines": lines, "targets": replies}
 
 
-__all__ = ["MORE_PARTS", "PARTS", "Part", "read_lines", "read_manifest", "write_dataset"]
+__all__ = ["MORE_PARTS", "PARTS", "Part", "has_part", "read_lines", "read_manifest", "write_dataset"]

@@ -95,12 +95,12 @@ def on_device(batch: Batch, device: torch.device) -> Batch:
     }
 
 
-def by_conversation(tallies: Sequence[Tally], rows: Sequence[EncodedRow]) -> list[Tally]:
-    """Add the rows' tallies up to one a conversation, in order of the conversations' numbers."""
+def tallies_by_conversation(tallies: Sequence[Tally], rows: Sequence[EncodedRow]) -> dict[int, Tally]:
+    """Add the rows' tallies up to one a conversation, by the conversations' numbers, in their order."""
     groups: dict[int, list[Tally]] = {}
     for tally, row in zip(tallies, rows, strict=True):
         groups.setdefault(row["conversation"], []).append(tally)
-    return [added for number in sorted(groups) if (added := total(groups[number])).tokens]
+    return {number: added for number in sorted(groups) if (added := total(groups[number])).tokens}
 
 
 def general_rows(tokenizer: PreTrainedTokenizerBase, *, max_tokens: int) -> list[EncodedRow]:
@@ -121,9 +121,9 @@ def general_rows(tokenizer: PreTrainedTokenizerBase, *, max_tokens: int) -> list
 
 __all__ = [
     "BATCH_TOKENS",
-    "by_conversation",
     "general_rows",
     "on_device",
     "score_rows",
+    "tallies_by_conversation",
     "token_losses",
 ]

@@ -1,4 +1,4 @@
-"""What three models scored, and the decision on it: against whom, with what it recites."""
+"""What three models scored, and the decision on it: against whom, with all guards."""
 
 from __future__ import annotations
 
@@ -6,21 +6,23 @@ from dataclasses import replace
 
 import pytest
 
-from trainer.judging.comparison import Evaluation, Scores, decide, interval_of
+from ledger.settings import Settings
+from trainer.builders import verdict_limits_of
+from trainer.judging.comparison import Evaluation, Scores, decide, guards_of, interval_of, paired
 from trainer.judging.leakage import Recitals
 from trainer.judging.verdict import Decision
-from trainer.judging.verdict_limits import VerdictLimits
 from trainer.scoring.tally import Tally
 
-LIMITS = VerdictLimits(
-    confidence=0.95, resamples=300, max_forgetting=0.15, min_test_replies=20, max_rate=0.05, seed=0
-)
+LIMITS = replace(verdict_limits_of(Settings()), resamples=300, max_forgetting=0.15, seed=0)
+
+
+def tallies(mean: float, count: int = 10) -> dict[int, Tally]:
+    return {number: Tally(mean * 50 + number, 50, 10, replies=4) for number in range(count)}
 
 
 def scores(mean: float, *, general: float = 3.0) -> Scores:
     """Return ten conversations of four replies at ``mean`` nats a token."""
-    tallies = tuple(Tally(mean * 50 + index, 50, 10, replies=4) for index in range(10))
-    return Scores(tallies, Tally(general * 1000, 1000))
+    return Scores(tallies(mean), Tally(general * 1000, 1000))
 
 
 def evaluation(**models: Scores) -> Evaluation:
@@ -49,12 +51,48 @@ def test_what_a_candidate_recites_is_part_of_the_decision(recitals: Recitals | N
     assert len(decision.reasons) == (2 if recitals is None else 3)
 
 
+def test_old_days_are_held_against_the_reference_and_general_text_and_toxicity_against_the_base() -> None:
+    champion = replace(scores(3.5, general=3.2), old=tallies(3.0), toxic=(True,) * 8)
+    candidate = replace(scores(3.0, general=3.2), old=tallies(3.5), toxic=(True,) * 8)
+    base = replace(scores(4.0), old=tallies(4.0), toxic=(False,) * 8)
+    found = evaluation(base=base, champion=champion, candidate=candidate)
+    decision = decide(found, LIMITS)
+    assert decision.failed == ("general", "old", "toxicity")
+    assert decision.forgetting == pytest.approx(0.2)
+    assert decision.mendable
+    first = decide(evaluation(base=base, candidate=candidate), LIMITS)
+    assert first.failed == ("general", "toxicity")
+
+
+def test_sampled_replies_are_held_against_those_of_what_serves() -> None:
+    broken = replace(scores(3.0), faults=(("empty",),) * 12)
+    fine = replace(scores(3.5), faults=((),) * 12)
+    found = evaluation(base=scores(4.0), champion=fine, candidate=broken)
+    assert [guard.name for guard in guards_of(found, LIMITS)] == ["general", "smoke"]
+    assert decide(found, LIMITS).failed == ("smoke",)
+
+
+def test_a_champion_that_has_to_go_and_the_scale_reach_the_verdict() -> None:
+    same = replace(evaluation(base=scores(4.0), champion=scores(3.0), candidate=scores(3.0)), scale=0.5)
+    assert decide(same, LIMITS).verdict == "keep"
+    decision = decide(same, LIMITS, reference_leaves=True)
+    assert (decision.verdict, decision.scale) == ("promote", 0.5)
+
+
+def test_only_conversations_that_both_have_scored_are_compared() -> None:
+    mine, theirs = paired({3: Tally(1.0, 1), 1: Tally(2.0, 1)}, {1: Tally(3.0, 1), 2: Tally(4.0, 1)})
+    assert (mine, theirs) == ([Tally(2.0, 1)], [Tally(3.0, 1)])
+
+
 def test_figures_are_totals_over_totals() -> None:
-    figures = Scores((Tally(10.0, 10, 4, 1), Tally(30.0, 10, 2, 2)), Tally(6.0, 2)).figures()
+    exam = {1: Tally(10.0, 10, 4, 1), 2: Tally(30.0, 10, 2, 2)}
+    figures = Scores(exam, Tally(6.0, 2), {7: Tally(9.0, 3)}).figures()
     assert (figures["nll"], figures["token_accuracy"]) == (2.0, 0.3)
     assert (figures["tokens"], figures["replies"], figures["conversations"]) == (20, 3, 2)
+    assert (figures["old_nll"], figures["old_conversations"]) == (3.0, 1)
     assert figures["general_nll"] == 3.0
     assert "sampled" not in figures
+    assert "old_nll" not in Scores(exam, Tally(6.0, 2)).figures()
 
 
 def test_an_interval_is_rounded_and_empty_where_nothing_was_compared() -> None:

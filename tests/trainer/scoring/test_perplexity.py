@@ -12,7 +12,7 @@ import torch
 from engine.model.loading import load_tokenizer
 from trainer.scoring.batches import EncodedRow
 from trainer.scoring.packed_attention import use_packed_attention
-from trainer.scoring.perplexity import by_conversation, general_rows, score_rows
+from trainer.scoring.perplexity import general_rows, score_rows, tallies_by_conversation
 from trainer.scoring.tally import Tally, total
 
 
@@ -46,8 +46,9 @@ def test_company_in_the_batch_does_not_change_a_conversations_score(
 
 def test_conversations_are_added_up_over_their_examples() -> None:
     parts = [EncodedRow(ids=[1, 2], scored=[False, True], conversation=n, replies=1) for n in (5, 3, 5)]
-    added = by_conversation([Tally(1.0, 2, 0, 1), Tally(9.0, 4, 1, 1), Tally(3.0, 6, 2, 1)], parts)
-    assert added == [Tally(9.0, 4, 1, 1), Tally(4.0, 8, 2, 2)]
+    added = tallies_by_conversation([Tally(1.0, 2, 0, 1), Tally(9.0, 4, 1, 1), Tally(3.0, 6, 2, 1)], parts)
+    assert added == {3: Tally(9.0, 4, 1, 1), 5: Tally(4.0, 8, 2, 2)}
+    assert list(added) == [3, 5]
 
 
 def test_the_first_token_of_an_example_is_never_scored(model: Any) -> None:

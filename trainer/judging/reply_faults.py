@@ -1,7 +1,7 @@
-"""What is wrong with an answer in a chat, by rules that need no model and no opinion.
+"""What is wrong with a reply in a chat, by rules that need no model and no opinion.
 
-Used by ``bench_manners.py``. Its border: one question and one text in, the names of faults out. The
-rules, each a function below with its numbers:
+Pure functions: context and text in, names of faults out. The verdict's smoke test and the benchmark of
+manners share them. The rules, with their numbers:
 
 - loop: the same three to thirty words come three times in a row, one sentence of three words or
   more three times, or, in forty words or more, fewer than half of the groups of four are new.
@@ -11,9 +11,7 @@ rules, each a function below with its numbers:
 - cut: it reached its limit of tokens and does not end where a sentence ends.
 - off-language: most of its letters are of a script, or of five words or more most of the tell-tale
   ones of a language, that is neither English nor the question's.
-- echo: it says the question again and hardly anything else. Not sane, but no fault of its own.
-
-An answer is sane when it has none of these.
+- echo: it says the question again and hardly anything else.
 """
 
 from __future__ import annotations
@@ -21,10 +19,15 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 FAULTS = ("loop", "name in front", "others' lines", "empty", "cut", "off-language")
+SMOKE = ("empty", "endless", "loop", "others' lines", "name in front", "echo")
+"""What a smoke test looks for: a version that often does one of these is broken, whatever its NLL."""
 
+_SPEAKER = re.compile(r"([^\n:]{1,40}): ")
+"""How a prompt's turn names who speaks."""
 _STRANGER = re.compile(r"[A-Z][\w'-]{1,30}: ")
 _WORD = re.compile(r"[\w']+")
 _SENTENCE_END = re.compile(r"[.!?…。！？][\"'»”’)\]*_~`]*$|[:;]-?[()DPp/]$|```$")
@@ -51,6 +54,36 @@ def faults(text: str, *, names: Sequence[str], language: str, at_limit: bool, as
         "echo": _words(text) == _words(asked) and bool(_words(text)),
     }
     return [name for name, there in found.items() if there]
+
+
+def smoke_faults(context: Sequence[Mapping[str, Any]], reply: str, *, ended: bool) -> list[str]:
+    """Return which of :data:`SMOKE` are wrong with ``reply``, sampled after the turns of ``context``.
+
+    ``ended`` tells whether the model ended the reply itself. One that did not within the limit is endless, in
+    mid-sentence or not: it would have gone on.
+    """
+    said = [str(turn["content"]) for turn in context if turn["role"] != "system"]
+    asked = said[-1] if said else ""
+    found = set(
+        faults(reply, names=speakers(context), language="en", at_limit=not ended, asked=_without_name(asked))
+    )
+    if not ended:
+        found.add("endless")
+    if _words(reply) == _words(asked) and _words(asked):
+        found.add("echo")
+    return [name for name in SMOKE if name in found]
+
+
+def speakers(context: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return the names of everybody in the chat: turns have one as a key or in front of their text."""
+    named = {str(turn["name"]) for turn in context if turn.get("name")}
+    lines = (line for turn in context if turn["role"] == "user" for line in str(turn["content"]).split("\n"))
+    return sorted(named | {found[1] for line in lines if (found := _SPEAKER.match(line))})
+
+
+def _without_name(line: str) -> str:
+    found = _SPEAKER.match(line)
+    return line[found.end() :] if found else line
 
 
 def loops(text: str) -> bool:
@@ -97,3 +130,6 @@ def _tells(character: str) -> bool:
 
 def _words(text: str) -> list[str]:
     return [word.lower() for word in _WORD.findall(text)]
+
+
+__all__ = ["FAULTS", "SMOKE", "ends_a_sentence", "faults", "loops", "off_language", "smoke_faults"]
