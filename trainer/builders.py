@@ -52,6 +52,7 @@ def plan_of(settings: Settings) -> NightPlan:
         bot_name=settings.bot.name,
         discord_permission=settings.policy.discord_permission,
         min_new_replies=settings.schedule.min_new_replies,
+        quarantine_days=settings.dataset.quarantine_days,
         probes=settings.leakage.probes,
     )
 

@@ -11,6 +11,7 @@ from ledger.learned.outcome import NightStage
 STAGES: Mapping[NightStage | Literal["waiting"], str] = {
     "waiting": "The night begins",
     "prepare": "Choosing what to learn from",
+    "score": "What it would have guessed of yesterday",
     "fit": "Learning",
     "evaluate": "The exam, on talks that it never read",
     "verdict": "Judging whether it is better",

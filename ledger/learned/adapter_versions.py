@@ -297,13 +297,14 @@ class Adapters:
         The champion first, then the latest promoted: any of them may be what tonight's fit starts from.
         """
         served = await self.once_served(guild_id)
-        found = [version for version in served if await self._reads_clean(version)]
+        found = [version for version in served if await self.is_clean(version)]
         champion = await self.champion(guild_id)
         if champion is not None and champion.version in found:
             found = [champion.version, *(version for version in found if version != champion.version)]
         return [await self.require(guild_id, version) for version in found]
 
-    async def _reads_clean(self, version: str) -> bool:
+    async def is_clean(self, version: str) -> bool:
+        """Tell whether the version's files exist and it learned nothing that was deleted since."""
         async with self._reader.execute(_CLEAN, {"version": version}) as cursor:
             return await cursor.fetchone() is not None
 

@@ -21,8 +21,8 @@ from typing_extensions import TypedDict  # pydantic refuses typing's own before 
 
 from ledger.records import Run
 
-NightStage = Literal["prepare", "fit", "evaluate", "verdict", "promote"]
-STAGES: tuple[NightStage, ...] = ("prepare", "fit", "evaluate", "verdict", "promote")
+NightStage = Literal["prepare", "score", "fit", "evaluate", "verdict", "promote"]
+STAGES: tuple[NightStage, ...] = ("prepare", "score", "fit", "evaluate", "verdict", "promote")
 """What a night does, in order."""
 Ending = Literal["promoted", "kept", "skipped", "failed", "cancelled", "paused"]
 """How a night ended; ``paused``: its process was asked to leave, and the next start resumes it."""
@@ -45,6 +45,16 @@ class Score(TypedDict):
     old_nll: NotRequired[float]
     old_conversations: NotRequired[int]
     sampled: NotRequired[dict[str, float]]
+
+
+class NextDay(TypedDict):
+    """What serves, and the bare base, on replies since the last night, before anything learned them."""
+
+    base_nll: float
+    served_nll: float
+    tokens: int
+    replies: int
+    conversations: int
 
 
 class Sample(TypedDict):
@@ -90,6 +100,9 @@ class Outcome:
     """Candidate minus reference in nats a token: estimate, low, high."""
     forgetting: float | None = None
     recitals: dict[str, float] = field(default_factory=dict)
+    next_day: NextDay | None = None
+    scale: float = 1.0
+    """The share of the candidate's strength that was judged, and that it serves at."""
     seconds: float = 0.0
     report: str | None = None
     report_json: str | None = None
@@ -130,6 +143,8 @@ class Outcome:
             "interval": self.interval,
             "forgetting": self.forgetting,
             "recitals": self.recitals,
+            "next_day": self.next_day,
+            "scale": self.scale,
             "counts": self.counts,
             "fit": self.fit,
             "seconds": round(self.seconds, 1),
@@ -146,6 +161,8 @@ class Outcome:
             "interval": self.interval,
             "forgetting": self.forgetting,
             "recitals": self.recitals,
+            "next_day": self.next_day,
+            "scale": self.scale,
             "fit": self.fit,
         }
 
@@ -175,7 +192,8 @@ class Outcome:
         Rows live for years, and one that another version wrote must not keep all later reports back.
         """
         measured = {
-            name: run.metrics.get(name) for name in ("scores", "interval", "recitals", "fit", "forgetting")
+            name: run.metrics.get(name)
+            for name in ("scores", "interval", "recitals", "fit", "forgetting", "next_day", "scale")
         }
         facts = {
             **measured,
@@ -212,6 +230,7 @@ __all__ = [
     "STAGES",
     "Counts",
     "Ending",
+    "NextDay",
     "NightStage",
     "Outcome",
     "OutcomeUnreadable",

@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
@@ -57,4 +58,9 @@ def is_toxic(text: str) -> bool:
     return toxicity_model().probability(text) >= TOXIC
 
 
-__all__ = ["TOXIC", "ToxicityModel", "is_toxic", "toxicity_model"]
+def toxicity_of(texts: Sequence[str]) -> list[float]:
+    """Return how likely people would call each text toxic, 0 to 1."""
+    return [toxicity_model().probability(text) for text in texts]
+
+
+__all__ = ["TOXIC", "ToxicityModel", "is_toxic", "toxicity_model", "toxicity_of"]

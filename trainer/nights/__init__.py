@@ -5,6 +5,7 @@
 - starting_point: which version its fit starts from
 - night_folders: its files
 - withdrawals: what members take back meanwhile
+- looking_back: what versions are worth on what was said since, and what they scored before
 - endings: how it ends
 - resuming: nights that were cut off
 - night_report: the report

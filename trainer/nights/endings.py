@@ -15,6 +15,7 @@ from ledger.errors import RunCancelled
 from ledger.learned.cut_off import discard_candidate
 from ledger.learned.outcome import Outcome
 from ledger.store import Ledger
+from trainer.evaluating.scaling import bake_scale
 from trainer.judging.comparison import Evaluation, interval_of
 from trainer.judging.verdict import Decision
 from trainer.nights.night_folders import NightFolders, publish
@@ -35,6 +36,7 @@ def note_verdict(outcome: Outcome, found: Evaluation, decision: Decision, *, max
     """Record what was measured and decided; ``max_rate`` is how much the candidate may recite."""
     outcome.scores = {name: score.figures() for name, score in found.scores.items()}
     outcome.verdict, outcome.reasons = decision.verdict, decision.reasons
+    outcome.scale = decision.scale
     outcome.forgetting, outcome.samples = round(decision.forgetting, 5), found.samples
     outcome.recitals = {**found.recitals.figures(), "limit": max_rate} if found.recitals else {}
     if decision.difference is not None:
@@ -53,6 +55,8 @@ def finish_version(
     outcome.loss_curve = str(final / "loss_curve.png")
     if final.is_dir():  # the run was cut off right after this step
         return
+    if decision.verdict == "promote" and decision.scale < 1:
+        bake_scale(folders.fitted, decision.scale)  # so that every engine serves it at that strength
     # The report says how the night ends, although the promotion itself comes last.
     outcome.stage = "promoted" if decision.verdict == "promote" else "kept"
     write_report(folders.fitted, outcome.facts(), history)

@@ -23,7 +23,8 @@ from ledger.learned.outcome import NightStage, Outcome
 from ledger.process.locks import awaited_night_lock, night_lock_path
 from ledger.records import Adapter, Run
 from ledger.store import Ledger
-from trainer.evaluating.evaluation import evaluate
+from trainer.evaluating.evaluation import evaluate, score_first
+from trainer.evaluating.toxicity import toxicity_of
 from trainer.fitting.finetune import fit
 from trainer.judging.comparison import decide
 from trainer.judging.learned_text import corpus_of
@@ -37,13 +38,14 @@ from trainer.nights.endings import (
     stop_if_withdrawn,
     withdrawal_reason,
 )
+from trainer.nights.looking_back import ScoreMemory, WentBack, next_day, watched
 from trainer.nights.night_folders import NightFolders, clear_leftovers, drop_old_datasets
 from trainer.nights.night_plan import NightPlan
 from trainer.nights.resuming import is_fitted, recorded_decision, resumable
 from trainer.nights.starting_point import StartingPoint, starting_point, starting_point_again
 from trainer.nights.withdrawals import BEGINNINGS, reaches, withdrawers
 from trainer.preparing import dataset
-from trainer.preparing.dataset_files import read_manifest
+from trainer.preparing.dataset_files import has_part, read_manifest
 from trainer.progress import Reporter, StageProgress, silent
 from trainer.scoring.encoded_rows import token_lengths
 from trainer.stopping import LEFT, STOPPED, in_thread
@@ -130,6 +132,9 @@ class Night:
                 outcome.stage, outcome.error = "paused", LEFT
                 return outcome  # its checkpoints stay, for the next start
             await self._close(run, outcome, "cancelled", str(stopped))
+        except WentBack as error:
+            outcome.withdrawn = True
+            await close(self._ledger, outcome, "cancelled", str(error))
         except ParentTainted as error:
             # Before the run's version was on record, so that no deletion could find it: it begins again.
             outcome.withdrawn = True
@@ -190,6 +195,11 @@ class Night:
             # A resumed run has no dataset in memory to ask whose words it learns from.
             self._authors = await self._ledger.runs.authors_of(run.id)
         champion = await self._ledger.adapters.champion(self._guild)
+        memory = ScoreMemory(
+            self._ledger, self._guild, self._plan.base, max_tokens=self._plan.recipe.max_tokens
+        )
+        await memory.read(folders.dataset)
+        await self._look_back(run, folders, champion, memory, outcome)
         candidate = await self._ledger.adapters.reserve(
             self._guild,
             run.id,
@@ -204,7 +214,7 @@ class Night:
         # A run that was cut off after its verdict keeps it while the same version serves.
         decision = recorded_decision(run, champion, candidate, outcome)
         if decision is None:
-            decision = await self._evaluate(run, folders, candidate, champion, outcome)
+            decision = await self._evaluate(run, folders, candidate, champion, memory, outcome)
         await self._work(partial(finish_version, folders, Path(candidate.path), outcome, decision, history))
         await self._settle(run, candidate, decision, outcome)
 
@@ -261,6 +271,10 @@ class Night:
                 break
             if writing:
                 without |= withdrawers(since, self._authors)
+        if prepared.suspects:
+            await self._ledger.quarantine.hold(
+                self._guild, prepared.suspects, since=prepared.since, days=self._plan.quarantine_days
+            )
         await self._ledger.runs.advance(run.id, "prepared", counts=prepared.counts)
         self._report("prepare", 1, 1)
         return False
@@ -279,10 +293,54 @@ class Night:
             run=run.id,
             start=origin.start,
             measure=partial(token_lengths, self._plan.base),
+            toxicity=toxicity_of,
             without=without,
             stop=self._ending,
             on_progress=lambda done, of: self._report("prepare", done, of),
         )
+
+    async def _look_back(
+        self,
+        run: Run,
+        folders: NightFolders,
+        champion: Adapter | None,
+        memory: ScoreMemory,
+        outcome: Outcome,
+    ) -> None:
+        """Score what serves on what was said since, before it is learned; go back where that was better.
+
+        Raises:
+            WentBack: the version before the champion serves again, so that this night begins anew.
+        """
+        if not has_part(folders.dataset, "fresh") or run.stage in ("fitted", "evaluated"):
+            return
+        versions = await self._ledger.adapters.of_guild(self._guild)
+        previous = next((version for version in versions if version.state == "previous"), None)
+        told = [version for version in (champion, previous) if version is not None]
+        self._report("score", 0, 1)
+        scores = await self._work(
+            partial(
+                score_first,
+                folders.dataset,
+                base=self._plan.base,
+                versions={version.version: Path(version.path) for version in told},
+                max_tokens=self._plan.recipe.max_tokens,
+                packing=self._plan.recipe.packing,
+                reporter=lambda done: self._report("score", done.step, done.steps),
+                cancelled=self._ending,
+            )
+        )
+        for name, tallies in scores.items():
+            await memory.keep(run.id, "fresh", None if name == "base" else name, tallies)
+        outcome.next_day = next_day(scores, champion.version if champion else None)
+        if champion is None or champion.version not in scores:
+            return
+        # Against what a rollback would return to, on the same conversations.
+        against = memory.model_key(previous.version if previous else None)
+        found = await watched(self._ledger, self._guild, champion.version, against, self._plan.verdict)
+        if found.go_back:
+            await self._ledger.adapters.rollback(self._guild, by=f"watch {run.id}")
+            raise WentBack(found.reason)
 
     async def _fit(
         self, run: Run, folders: NightFolders, candidate: Adapter, origin: StartingPoint, outcome: Outcome
@@ -326,13 +384,22 @@ class Night:
         return cast("list[dict[str, float]]", history)
 
     async def _evaluate(
-        self, run: Run, folders: NightFolders, candidate: Adapter, champion: Adapter | None, outcome: Outcome
+        self,
+        run: Run,
+        folders: NightFolders,
+        candidate: Adapter,
+        champion: Adapter | None,
+        memory: ScoreMemory,
+        outcome: Outcome,
     ) -> Decision:
         final = Path(candidate.path)
         self._report("evaluate", 0, 1)
         corpus = None  # without probes nothing would be compared with it
         if self._plan.probes:
             corpus = await corpus_of(self._ledger, run, data_dir=self._plan.data_dir, parent=candidate.parent)
+        leaves = champion is not None and not await self._ledger.adapters.is_clean(champion.version)
+        judged = partial(decide, limits=self._plan.verdict, reference_leaves=leaves)
+        names = {"base": None, **({"champion": champion.version} if champion else {})}
         found = await self._work(
             partial(
                 evaluate,
@@ -345,6 +412,9 @@ class Night:
                 sampled_replies=self._sampled,
                 corpus=corpus,
                 probes=self._plan.probes,
+                toxic_prompts=self._plan.verdict.toxic_prompts,
+                known=await memory.known(names),
+                weaken=lambda tried: judged(tried).mendable,
                 seed=self._plan.recipe.seed,
                 reporter=self._reporter,
                 # Unlike a fit, an evaluation has no checkpoint: a night that is left ends it at once.
@@ -353,9 +423,15 @@ class Night:
         )
         await stop_if_withdrawn(self._ledger, run.id)
         self._report("verdict", 0, 1)
-        decision = await self._work(partial(decide, found, self._plan.verdict))
+        decision = await self._work(partial(judged, found))
         decision = replace(decision, reasons=(*decision.reasons, *found.notes))
         note_verdict(outcome, found, decision, max_rate=self._plan.verdict.max_rate)
+        await memory.keep_evaluation(
+            run.id,
+            found.scores,
+            candidate=candidate.version,
+            champion=champion.version if champion else None,
+        )
         # Before the version is published: wherever the night is cut off, nobody can promote it without them.
         await self._ledger.adapters.set_metrics(candidate.version, outcome.metrics())
         await self._ledger.runs.advance(

@@ -26,6 +26,8 @@ class NightPlan:
     discord_permission: str
     """Discord's permission to train on what came through its API; empty keeps that locked."""
     min_new_replies: int
+    quarantine_days: float
+    """How long nights leave out who may be trying to spoil what is learned."""
     probes: int
     """Beginnings of training replies that the candidate is tried with; 0 tries none."""
 

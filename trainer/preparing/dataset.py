@@ -45,6 +45,8 @@ class Prepared:
     """How each of them is used."""
     suspects: Mapping[int, tuple[str, ...]] = field(default_factory=dict, repr=False)
     """Who is to be quarantined, with codes of the reasons."""
+    since: int = 0
+    """From when on messages counted as new, in milliseconds."""
 
 
 async def prepare(
@@ -103,7 +105,14 @@ async def prepare(
     for talk in parts.all_talks():
         for window in talk.windows:
             authors |= window.authors
-    return Prepared(directory, counts, tuple(sorted(authors.items())), parts.roles(), arranged.suspects)
+    return Prepared(
+        directory,
+        counts,
+        tuple(sorted(authors.items())),
+        parts.roles(),
+        arranged.suspects,
+        material.since(start),
+    )
 
 
 def _check_new(counts: dict[str, Any], least: int) -> None:
