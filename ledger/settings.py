@@ -186,6 +186,8 @@ class DatasetSection(Section):
     """The same for a night that starts from the bare base, such as the first."""
     replay_share: float = Field(default=0.2, ge=0, le=1)
     """Share of a night's tokens for what the version that it starts from has learned before."""
+    backlog_share: float = Field(default=1.0, ge=0, le=1)
+    """Share of a night's tokens, at most, for older days that it has not learned: they get what is left."""
     half_life_days: float = Field(default=60.0, gt=0, le=36_500)
     """Age at which an older conversation is half as likely to be read again as one of today."""
     taught_repeats: int = Field(default=4, ge=1, le=100)

@@ -71,7 +71,7 @@ class SwitchedModel:
         """Return one tally a row, as the named model at ``scale`` of its strength."""
         if self._packed and not self._attends_packed:
             self._attends_packed = use_packed_attention(self._base)
-        with self._speaking_as(name, scale):
+        with self.speaking_as(name, scale):
             tallies = score_rows(
                 self._model,
                 rows,
@@ -91,7 +91,7 @@ class SwitchedModel:
         # Generation keeps a cache of the context, which packed attention does not know.
         use_plain_attention(self._base)
         self._attends_packed = False
-        with self._speaking_as(name, scale):
+        with self.speaking_as(name, scale):
             replies = write_replies(
                 self._model,
                 self.tokenizer,
@@ -104,16 +104,17 @@ class SwitchedModel:
         return replies
 
     @contextmanager
-    def _speaking_as(self, name: str, scale: float) -> Iterator[None]:
+    def speaking_as(self, name: str, scale: float = 1.0) -> Iterator[Any]:
+        """Give the model while it speaks as the named one."""
         self._check()
         if name == BASE:
             with self._model.disable_adapter() if self._adapted else nullcontext():
-                yield
+                yield self._model
             return
         self._model.set_adapter(name)
         # Rescales all adapters of the model, of which one speaks.
         with rescale_adapter_scale(self._model, scale) if scale != 1.0 else nullcontext():
-            yield
+            yield self._model
 
     def _report(self, done: int, of: int) -> None:
         """Report progress through everything expected, not through this part alone."""

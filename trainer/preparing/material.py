@@ -29,6 +29,7 @@ class DatasetLimits:
     night_tokens: int
     first_night_tokens: int
     replay_share: float
+    backlog_share: float
     half_life_days: float
     taught_repeats: int
     person_share: float

@@ -28,6 +28,8 @@ class Budget:
     tokens: int
     replay_share: float
     """Share for what the version that the fit starts from has learned before."""
+    backlog_share: float
+    """Share, at most, for older days that it has not learned."""
     half_life_days: float
     """Age at which an older stretch is half as likely to be taken as one of today."""
 
@@ -98,7 +100,7 @@ def choose(offers: Sequence[Offer], budget: Budget, *, known: Collection[int], s
     left -= sum(offer.tokens for offer in new)
     replayed = _weighted(by_kind["replay"], min(budget.replay_share * budget.tokens, left), budget, order)
     left -= sum(offer.tokens for offer in replayed)
-    backlog = _weighted(by_kind["backlog"], left, budget, order)
+    backlog = _weighted(by_kind["backlog"], min(budget.backlog_share * budget.tokens, left), budget, order)
     taken += [*new, *backlog, *replayed]
     lost = sum(len(offer.wanted.difference(known)) for offer in crowded)
     return Choice(tuple(sorted(taken, key=lambda offer: offer.passage.new[0].id)), lost)

@@ -128,6 +128,7 @@ def tonight(
     budget = Budget(
         limits.night_tokens if start.version else limits.first_night_tokens,
         limits.replay_share,
+        limits.backlog_share,
         limits.half_life_days,
     )
     seed = limits.seed + material.last_night % 2**31

@@ -1,0 +1,278 @@
+"""Many nights on a server's logged past: what was served, how well it guessed the next day, and what it cost.
+
+    python -m benchmarks.nights PATHS --from 2023-03-01 --nights 30 --recipe grow --recipe window --json OUT
+
+Chat is told again day by day, with deletions on the way, and each night is the product's own, on a clock that
+the replay moves. A replay that was killed goes on where it was: its state is below ``--work``. The next-day
+figures are those that the night itself measures before it learns anything; quiz, general text and the table
+of days are measured beside it. ``--json`` gets all figures and no text; a table goes to stdout.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import logging
+import platform
+import resource
+import shutil
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE.parent), str(HERE)]
+
+from ledger.clock import to_ms  # noqa: E402
+from ledger.forgetting.by_settings import forgetting_of  # noqa: E402
+from ledger.settings import Settings  # noqa: E402
+from ledger.store import Ledger  # noqa: E402
+from night_measures import Measures  # noqa: E402
+from night_page import summary, table  # noqa: E402
+from night_recipes import RECIPES, NightRecipe, settings_of  # noqa: E402
+from replayed_chat import FACTS_A_DAY, ReplayedChat, facts  # noqa: E402
+from trainer.builders import base_of, plan_of  # noqa: E402
+from trainer.fitting.instruments import library_versions  # noqa: E402
+from trainer.nights.night import Night  # noqa: E402
+
+FORGOTTEN_AFTER = 10
+"""Nights after which the quiz asks again."""
+ANCHORS = 4
+"""How many versions, spread over the nights, are measured on general text and on each other's days."""
+log = logging.getLogger("nights")
+
+
+class ReplayClock:
+    """The clock of the replay."""
+
+    def __init__(self, moment: datetime) -> None:
+        self.moment = moment
+
+    def now(self) -> datetime:
+        """Return the replayed time."""
+        return self.moment
+
+
+class Replay:
+    """One recipe's nights."""
+
+    def __init__(
+        self, name: str, recipe: NightRecipe, chat: ReplayedChat, options: argparse.Namespace
+    ) -> None:
+        self.name, self._recipe, self._chat, self._options = name, recipe, chat, options
+        self.root = options.work / name
+        self._log = self.root / "nights.jsonl"
+
+    def _settings(self, night: int) -> Settings:
+        return settings_of(
+            self._recipe, self._options.config, self.root, night=night, quick=not self._options.whole
+        )
+
+    def done(self) -> list[dict[str, Any]]:
+        """Return the nights that are over."""
+        if not self._log.is_file():
+            return []
+        return [json.loads(line) for line in self._log.read_text(encoding="utf-8").splitlines()]
+
+    async def run(self, nights: int) -> None:
+        """Run the nights that are missing."""
+        self.root.mkdir(parents=True, exist_ok=True)
+        for night in range(len(self.done()), nights):
+            clock = ReplayClock(self._chat.morning(night))
+            settings = self._settings(night)
+            async with Ledger.open(settings.database, clock=clock) as ledger:
+                await self._tell(ledger, settings, night)
+                facts_of_night = await self._night(ledger, settings, night)
+            with self._log.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(facts_of_night) + "\n")
+            log.info("%s, night %d: %s", self.name, night, _line(facts_of_night))
+
+    async def _tell(self, ledger: Ledger, settings: Settings, night: int) -> None:
+        """Let the day happen: what was said, and what was taken back. A second time it changes nothing."""
+        chat = self._chat
+        await ledger.guilds.ensure(chat.guild_id, chat.guild_name)
+        for channel in chat.channels:
+            await ledger.channels.ensure(channel.id, chat.guild_id, channel.name)
+        people = [(number, name, False) for number, name in chat.names.items()]
+        await ledger.people.ensure_many(chat.guild_id, people)
+        bots = [(number, name, True) for number, name in chat.bots.items()]
+        await ledger.people.ensure_many(chat.guild_id, bots)
+        said = chat.day(night)
+        for start in range(0, len(said), 2000):
+            await ledger.messages.add_many(said[start : start + 2000])
+        forgetting = forgetting_of(settings, ledger)
+        for message in chat.taken_back(night):
+            await forgetting.messages(chat.guild_id, [message], asked_by="discord")
+        if (leaver := chat.leaver(night)) is not None:
+            await forgetting.person(chat.guild_id, leaver, asked_by="member")
+
+    async def _night(self, ledger: Ledger, settings: Settings, night: int) -> dict[str, Any]:
+        chat = self._chat
+        forgetting = forgetting_of(settings, ledger)
+        began = time.monotonic()
+        outcome = await Night(
+            ledger,
+            plan_of(settings),
+            chat.guild_id,
+            forgetting=forgetting,
+            trigger="benchmark",
+            sampled_replies=12 if self._options.whole else 4,
+        ).run()
+        await forgetting.sweep()
+        champion = await ledger.adapters.champion(chat.guild_id)
+        served = {champion.version: self._keep(Path(champion.path), night)} if champion else {}
+        measures = Measures(
+            base_of(settings), chat, bot_name=settings.bot.name, general=self._options.general
+        )
+        asked = {
+            "next_morning": chat.facts_of(night),
+            "ten_nights_later": chat.facts_of(night - FORGOTTEN_AFTER) if night > FORGOTTEN_AFTER else [],
+        }
+        return {
+            "night": night,
+            "date": chat.morning(night).date().isoformat(),
+            "stage": outcome.stage,
+            "error": outcome.error,
+            "served": champion.version if champion else None,
+            "candidate": outcome.candidate,
+            "parent": await _parent(ledger, outcome.candidate),
+            "next_day": outcome.next_day,
+            "per_conversation": await _conversations(ledger, outcome.run, outcome.next_day is not None),
+            "scores": outcome.scores,
+            "interval": outcome.interval,
+            "forgetting": outcome.forgetting,
+            "scale": outcome.scale,
+            "counts": outcome.counts,
+            "tokens": outcome.fit.get("train_tokens", 0),
+            "fit_seconds": outcome.fit.get("seconds", 0.0),
+            "seconds": round(time.monotonic() - began, 1),
+            "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+            "age_hours": _age(outcome.counts, chat.morning(night)),
+            "quiz": {when: _served(measures.quiz(served, known)) for when, known in asked.items() if known},
+        }
+
+    def _keep(self, path: Path, night: int) -> Path:
+        """Copy a version that a later measure needs: retention and forgetting may delete the original."""
+        if night in self.anchors(self._options.nights):
+            shutil.copytree(path, self.root / "anchors" / str(night), dirs_exist_ok=True)
+        return path
+
+    @staticmethod
+    def anchors(nights: int) -> list[int]:
+        """Return the nights whose versions are measured on each other's days."""
+        return sorted({round(at * (nights - 1) / (ANCHORS - 1)) for at in range(ANCHORS)})
+
+    def measure(self, nights: int) -> dict[str, Any]:
+        """Measure the anchors on general text."""
+        kept = {
+            f"night {night}": self.root / "anchors" / str(night)
+            for night in self.anchors(nights)
+            if (self.root / "anchors" / str(night)).is_dir()
+        }
+        file = self.root / "forgetting.json"
+        if kept and not file.is_file():
+            settings = self._settings(0)
+            measures = Measures(
+                base_of(settings), self._chat, bot_name=settings.bot.name, general=self._options.general
+            )
+            file.write_text(json.dumps(measures.forgetting(kept)), encoding="utf-8")
+        found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+        return found
+
+
+async def _parent(ledger: Ledger, version: str | None) -> str | None:
+    if version is None:
+        return None
+    lineage = await ledger.lineage.versions(version)
+    return lineage[1] if len(lineage) > 1 else None
+
+
+async def _conversations(ledger: Ledger, run: str, any_fresh: bool) -> list[list[float]]:
+    """Return [base nats, served nats, tokens] of each fresh conversation, for intervals."""
+    if not any_fresh:
+        return []
+    async with ledger.reader.execute(
+        "SELECT b.nll AS base, c.nll AS served, b.tokens AS tokens FROM conversation_scores b"
+        " JOIN conversation_scores c USING (run_id, exam, conversation)"
+        " JOIN adapters a ON a.version = c.model AND a.state IN ('champion', 'previous', 'retired')"
+        " WHERE b.run_id = ? AND b.exam = 'fresh' AND b.model LIKE 'base %'"
+        " AND a.number = (SELECT max(number) FROM adapters JOIN conversation_scores ON model = version"
+        "   WHERE run_id = b.run_id AND exam = 'fresh')",
+        (run,),
+    ) as cursor:
+        return [[round(row[0], 4), round(row[1], 4), row[2]] async for row in cursor]
+
+
+def _age(counts: Mapping[str, Any], morning: datetime) -> float | None:
+    """Return how many hours before the night the newest learned message was written."""
+    newest = counts.get("newest_learned_at")
+    return None if newest is None else round((to_ms(morning) - int(newest)) / 3_600_000, 2)
+
+
+def _served(quiz: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, Any]:
+    return {("base" if name == "base" else "served"): list(asked) for name, asked in quiz.items()}
+
+
+def _line(night: Mapping[str, Any]) -> str:
+    told = night["next_day"]
+    gain = f"{told['served_nll'] - told['base_nll']:+.3f}" if told else "-"
+    return f"{night['stage']}, next day {gain}, {night['tokens']} tokens, {night['seconds']:.0f} s"
+
+
+def _parsed() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("paths", nargs="+", type=Path)
+    parser.add_argument("--from", dest="first", required=True, help="date of the first night")
+    parser.add_argument("--nights", type=int, default=30)
+    parser.add_argument("--recipe", action="append", choices=sorted(RECIPES), dest="recipes")
+    parser.add_argument("--config", type=Path, default=Path("config.cpu.toml"))
+    parser.add_argument("--work", type=Path, default=Path("nights"))
+    parser.add_argument("--general", type=Path, help="a text of general English")
+    parser.add_argument("--seed", type=int, default=20)
+    parser.add_argument("--whole", action="store_true", help="all samples and probes of a real night")
+    parser.add_argument("--json", type=Path)
+    return parser.parse_args()
+
+
+def main() -> int:
+    """Run what is missing; print the table."""
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(message)s")
+    log.setLevel(logging.INFO)
+    options = _parsed()
+    first = datetime.fromisoformat(f"{options.first}T03:00:00").replace(tzinfo=UTC)
+    chat = asyncio.run(
+        ReplayedChat.read(options.paths, options.work / "source", first=first, seed=options.seed)
+    )
+    if options.nights > chat.last_night:
+        print(f"The log ends {chat.last_night} nights after {options.first}.", file=sys.stderr)
+        return 1
+    found: dict[str, Any] = {}
+    for name in options.recipes or ["grow"]:
+        replay = Replay(name, RECIPES[name], chat, options)
+        if RECIPES[name].runs:
+            asyncio.run(replay.run(options.nights))
+        found[name] = {"nights": replay.done(), "general": replay.measure(options.nights)}
+    report = {
+        "made": datetime.now(UTC).isoformat(timespec="seconds"),
+        "machine": f"{platform.machine()}, {platform.python_version()}",
+        "libraries": library_versions(),
+        "from": options.first,
+        "facts": len(facts()),
+        "facts_a_day": FACTS_A_DAY,
+        "recipes": {name: {"what": RECIPES[name].what, **summary(found[name])} for name in found},
+        "nights": found,
+    }
+    if options.json:
+        options.json.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    print(table(report))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
