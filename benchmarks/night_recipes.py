@@ -1,4 +1,4 @@
-"""The recipes that ``benchmarks.nights`` compares: each is the product's own night with a few other settings."""
+"""The recipes that ``benchmarks.nights`` compares: the product's own night with a few other settings."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def settings_of(recipe: NightRecipe, config: Path, root: Path, *, night: int, qu
     dataset = dict(recipe.changes.get("dataset", {}))
     if night:
         dataset["first_night_tokens"] = settings.dataset.night_tokens
-    changes: dict[str, dict[str, Any]] = {**recipe.changes, "dataset": dataset}
+    changes: dict[str, Mapping[str, Any]] = {**recipe.changes, "dataset": dataset}
     # Generation is most of a night's time on a CPU, and tells little about what is compared here.
     if quick:
         changes["leakage"] = {"probes": 8}

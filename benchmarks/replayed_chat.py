@@ -129,7 +129,7 @@ class ReplayedChat:
         return found
 
     def taken_back(self, night: int) -> list[int]:
-        """Return the messages that are deleted before ``night``: of the day, and of the thirty days before."""
+        """Return the messages that are deleted before ``night``: of its day and the thirty days before."""
         order = self._random("deleted", night)
         if not night:
             return []

@@ -82,7 +82,8 @@ def _log_probabilities(model: Any, batch: dict[str, Any]) -> torch.Tensor:
         use_cache=False,
     ).logits
     # bf16's 8 bits would round the sum over 49,000 words.
-    return logits.reshape(-1, logits.shape[-1]).float().log_softmax(-1)
+    found: torch.Tensor = logits.reshape(-1, logits.shape[-1]).float().log_softmax(-1)
+    return found
 
 
 __all__ = ["generic_prompts", "kl_to_base"]

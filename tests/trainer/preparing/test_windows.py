@@ -1,62 +1,129 @@
-"""From conversations to examples: every reply is learned once, with its writer in the assistant's chair."""
+"""Conversations as examples: each message learned once, each reply scored where the bot's answers stand."""
 
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
-from ledger.settings import Settings
-from ledger.store import Ledger
-from tests.trainer.conftest import GUILD, PEOPLE, START, fill, introduce, talk
-from trainer.builders import dataset_limits_of
-from trainer.preparing.dataset import DatasetLimits, Prepared, prepare
-from trainer.preparing.dataset_files import PARTS, read_lines
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-LIMITS = replace(dataset_limits_of(Settings()), max_messages=8, overlap_messages=2)
+from ledger.records import Conversation, Message
+from trainer.preparing.windows import Frame, Passage, Window, passages_of, sequence, windows_of
 
-
-async def prepared(ledger: Ledger, folder: Path, limits: DatasetLimits = LIMITS, **options: Any) -> Prepared:
-    return await prepare(ledger, GUILD, folder, limits, bot_name="Nightschool", **options)
+FRAME = Frame("Nightschool", "Shed", {})
+NAMES = {11: "Ada", 12: "Bo", 13: "Cleo"}
 
 
-def lines(folder: Path) -> dict[str, list[dict[str, Any]]]:
-    return {part: list(read_lines(folder, part)) for part in PARTS}
+def said(number: int, author: int, text: str = "") -> Message:
+    return Message(number, 7, 70, author, NAMES[author], text or f"words of {number}", number * 1000)
 
 
-async def test_every_message_is_a_target_at_most_once(ledger: Ledger, tmp_path: Path) -> None:
-    await introduce(ledger)
-    people = [11, 12, 13]
-    long = [
-        replace(
-            talk(0)[0],
-            id=500 + n,
-            author_id=people[(n // 2) % 3],
-            content=f"line {n} of a long chat",
-            created_at=START + n * 60_000,
-        )
-        for n in range(70)
+def conversation(*authors: int) -> Conversation:
+    return Conversation(70, "lounge", tuple(said(n, author) for n, author in enumerate(authors, start=1)))
+
+
+def read(talk: Conversation, wanted: set[int] | None = None) -> Window | None:
+    everything = {message.id for message in talk.messages}
+    return sequence(Passage(talk, (), talk.messages), everything if wanted is None else wanted, FRAME)
+
+
+def words(window: Window) -> list[str]:
+    """Return what is learned, span by span."""
+    whole = [(turn, 0, len(window.turns[turn]["content"])) for turn in window.targets]
+    return [window.turns[turn]["content"][a:b].strip() for turn, a, b in sorted([*whole, *window.lines])]
+
+
+def test_every_message_of_a_stretch_is_learned_once_in_one_sequence() -> None:
+    window = read(conversation(11, 12, 11, 13, 12))
+    assert window is not None
+    assert words(window) == [f"words of {n}" for n in range(1, 6)]
+    assert window.target_messages == {1, 2, 3, 4, 5}
+
+
+def test_the_name_in_front_of_a_line_is_not_learned() -> None:
+    window = read(conversation(11, 12, 13, 12))
+    assert window is not None
+    assert "Cleo: words of 3" in window.turns[3]["content"]
+    assert not any("Cleo" in each for each in words(window))
+
+
+def test_in_the_chair_sits_who_says_most_of_what_is_learned() -> None:
+    talk = Conversation(
+        70, "lounge", (said(1, 11, "hm?"), said(2, 12, "a long answer to it"), said(3, 11, "oh"), said(4, 13))
+    )
+    window = read(talk)
+    assert window is not None
+    assert window.turns[2] == {"role": "assistant", "content": "a long answer to it"}
+    wanted = read(talk, {3})
+    assert wanted is not None
+    assert [wanted.turns[target]["content"] for target in wanted.targets] == ["oh"]
+
+
+def test_who_talks_alone_is_learned_in_the_users_turn() -> None:
+    window = read(conversation(11, 11, 11))
+    assert window is not None
+    assert [turn["role"] for turn in window.turns] == ["system", "user"]
+    assert (window.targets, len(window.lines)) == ((), 3)
+
+
+def test_nothing_wanted_is_no_sequence() -> None:
+    assert read(conversation(11, 12), set()) is None
+
+
+def test_a_line_of_the_dataset_says_who_wrote_what() -> None:
+    window = read(conversation(11, 12, 13))
+    assert window is not None
+    line = window.as_line()
+    assert line["message_ids"] == [1, 2, 3]
+    assert line["authors"] == [11, 12, 13]
+    assert line["conversation"] == 1
+    assert all(0 <= a < b <= len(line["messages"][turn]["content"]) for turn, a, b in line["lines"])
+
+
+def test_to_score_each_speaker_who_answers_gets_the_chair() -> None:
+    found = windows_of(conversation(11, 12, 11, 13), FRAME, max_messages=16, overlap_messages=4)
+    replies = Counter(window.turns[target]["content"] for window in found for target in window.targets)
+    assert replies == Counter(["words of 2", "words of 3", "words of 4"])
+    assert all(not window.lines for window in found)
+    for window in found:
+        assert all(window.turns[target]["role"] == "assistant" for target in window.targets)
+
+
+def test_a_stretch_that_is_too_long_loses_context_before_it_is_split() -> None:
+    talk = conversation(*[11, 12] * 4)
+    sizes = {message.id: 10 for message in talk.messages}
+    found = passages_of(talk, sizes, max_messages=5, overlap_messages=2, max_tokens=40)
+    assert [[m.id for m in each.new] for each in found] == [[1, 2, 3, 4], [5], [6, 7, 8]]
+    assert [len(each.context) for each in found] == [0, 1, 1]
+
+
+def test_a_message_that_is_too_long_by_itself_is_a_stretch_of_its_own() -> None:
+    talk = conversation(11, 12, 13)
+    found = passages_of(talk, {1: 5, 2: 500, 3: 5}, max_messages=16, overlap_messages=4, max_tokens=100)
+    assert [[m.id for m in each.new] for each in found] == [[1], [2], [3]]
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    authors=st.lists(st.sampled_from([11, 12, 13]), min_size=1, max_size=60),
+    size=st.integers(1, 80),
+    limits=st.sampled_from([(16, 4), (8, 2), (3, 0)]),
+    data=st.data(),
+)
+def test_each_message_is_new_in_one_stretch_and_each_wanted_one_learned_once(
+    authors: list[int], size: int, limits: tuple[int, int], data: Any
+) -> None:
+    talk = conversation(*authors)
+    sizes = {message.id: size for message in talk.messages}
+    found = passages_of(talk, sizes, max_messages=limits[0], overlap_messages=limits[1], max_tokens=100)
+    assert [m.id for each in found for m in each.new] == [m.id for m in talk.messages]
+    for each in found:
+        total = sum(sizes[m.id] for m in (*each.context, *each.new))
+        assert total <= 100 or len(each.new) == 1 or limits[0] * size <= 100
+    wanted = data.draw(st.sets(st.sampled_from([m.id for m in talk.messages])))
+    windows = [
+        window for each in found if (window := sequence(each, wanted & {m.id for m in each.new}, FRAME))
     ]
-    await ledger.messages.add_many(long)
-    for number in range(1, 25):
-        await ledger.messages.add_many(talk(number))
-    await prepared(ledger, tmp_path / "set", replace(LIMITS, first_night_tokens=50_000))
-    found: Counter[str] = Counter()
-    for value in lines(tmp_path / "set")["train"]:
-        for target in value["targets"]:
-            found.update(text for text in value["messages"][target]["content"].split("\n") if "long" in text)
-    assert set(found.values()) == {1}
-    assert len(found) >= 60
-
-
-async def test_the_assistant_is_the_speaker_whose_replies_are_learned(ledger: Ledger, tmp_path: Path) -> None:
-    await fill(ledger, 30)
-    await prepared(ledger, tmp_path / "set")
-    for value in lines(tmp_path / "set")["train"]:
-        roles = [turn["role"] for turn in value["messages"]]
-        assert roles[0] == "system"
-        assert all(roles[target] == "assistant" for target in value["targets"])
-        for turn in value["messages"]:
-            named = any(turn["content"].startswith(f"{name}: ") for name in PEOPLE.values())
-            assert not named or turn["role"] == "user"
+    learned = Counter(text for window in windows for text in "\n".join(words(window)).split("\n"))
+    assert learned == Counter(f"words of {number}" for number in wanted)
