@@ -20,6 +20,7 @@ from trainer.preparing.tonight import (
     OVER_SHARE,
     Measure,
     Tonight,
+    Worth,
     counted,
     estimated,
     tonight,
@@ -89,7 +90,7 @@ def arrange(
         "messages": len(material.messages),
         "people": len({message.author_id for message in kept}),
         "conversations": len(conversations),
-        **_learned(chosen, parts, material, start),
+        **_learned(chosen, worth, parts, material, start),
         "validation_replies": sum(talk.replies for talk in split.val),
         "test_replies": sum(talk.replies for talk in split.test),
         "old_replies": sum(talk.replies for talk in split.old),
@@ -115,7 +116,7 @@ def _messages(conversations: Iterable[Conversation]) -> int:
     return sum(len(conversation.messages) for conversation in conversations)
 
 
-def _learned(chosen: Tonight, parts: Parts, material: Material, start: Start) -> dict[str, int]:
+def _learned(chosen: Tonight, worth: Worth, parts: Parts, material: Material, start: Start) -> dict[str, int]:
     """Count what is learned, and what of it is new."""
     by_id: dict[int, Message] = {message.id: message for message in parts.train_messages()}
     learned = chosen.learned
@@ -125,6 +126,7 @@ def _learned(chosen: Tonight, parts: Parts, material: Material, start: Start) ->
     arrived = sum(
         max(message.created_at, message.imported_at or 0) >= material.last_night
         and message.id not in material.roles
+        and message.id not in worth.left_out
         for message in by_id.values()
     )
     counts = {

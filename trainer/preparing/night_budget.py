@@ -70,6 +70,8 @@ def offers_of(
     found: list[Offer] = []
     for passage in passages:
         wanted = frozenset(message.id for message in passage.new if message.id in may_learn)
+        if is_taught(passage.conversation):
+            wanted &= {passage.conversation.messages[-1].id}  # the question was invented to be answered
         if not wanted:
             continue
         unknown = wanted.difference(known)

@@ -117,7 +117,10 @@ async def test_a_message_used_twice_has_the_role_in_which_it_was_learned_most(
     assert await house.lineage.roles(999) == {}
 
 
-async def test_the_key_of_the_split_is_the_ledgers_own(house: Ledger) -> None:
-    key = await house.lineage.split_key()
-    assert len(key) == 32
-    assert key == await house.lineage.split_key()
+async def test_each_ledger_has_a_key_of_its_own(tmp_path: Path) -> None:
+    keys = []
+    for name in ("one.db", "two.db", "one.db"):
+        async with Ledger.open(tmp_path / name) as ledger:
+            keys.append(await ledger.lineage.split_key())
+    assert len(keys[0]) == 32
+    assert keys[0] == keys[2] != keys[1]

@@ -1,7 +1,8 @@
-"""Preparing: whose words, which replies, which part; and a directory that is whole or not there."""
+"""Preparing: whose words, which part, and a directory that is whole or not there."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,12 @@ from ledger.errors import DatasetError
 from ledger.records import OPT_IN
 from ledger.settings import Settings
 from ledger.store import Ledger
+from tests.conftest import FakeClock
 from tests.trainer.conftest import GUILD, PEOPLE, fill, introduce, talk
 from trainer.builders import dataset_limits_of
 from trainer.preparing import selection
-from trainer.preparing.dataset import DatasetLimits, Prepared, TooFewNew, prepare
-from trainer.preparing.dataset_files import PARTS, read_lines, read_manifest
+from trainer.preparing.dataset import DatasetLimits, Prepared, Start, TooFewNew, prepare
+from trainer.preparing.dataset_files import MORE_PARTS, PARTS, read_lines, read_manifest
 
 LIMITS = replace(dataset_limits_of(Settings()), max_messages=8, overlap_messages=2)
 
@@ -26,23 +28,77 @@ async def prepared(ledger: Ledger, folder: Path, limits: DatasetLimits = LIMITS,
 
 
 def lines(folder: Path) -> dict[str, list[dict[str, Any]]]:
-    return {part: list(read_lines(folder, part)) for part in PARTS}
+    return {part: list(read_lines(folder, part)) for part in (*PARTS, *MORE_PARTS)}
 
 
-async def test_the_newest_conversations_test_and_none_stands_on_two_sides(
+async def night_of(ledger: Ledger, done: Prepared) -> None:
+    """Note that a night reached its verdict with this dataset."""
+    run = await ledger.runs.create(GUILD, "test")
+    await ledger.runs.learned_from(run.id, done.learned_from, roles=done.roles)
+    await ledger.runs.advance(run.id, "kept")
+
+
+async def test_no_conversation_stands_on_two_sides_and_every_age_is_held_out(
     ledger: Ledger, tmp_path: Path
 ) -> None:
-    await fill(ledger, 60)
+    await fill(ledger, 200)
     done = await prepared(ledger, tmp_path / "set")
     parts = lines(tmp_path / "set")
     conversations = {part: {value["conversation"] for value in found} for part, found in parts.items()}
     assert sum(map(len, conversations.values())) == len(set().union(*conversations.values()))
-    times = {part: [value["started_at"] for value in found] for part, found in parts.items()}
-    assert max(times["train"]) < min(times["val"]) <= max(times["val"]) < min(times["test"])
-    assert len(conversations["test"]) <= 6
-    assert done.counts["train_replies"] == sum(len(value["targets"]) for value in parts["train"])
-    assert done.counts["messages"] == 240
+    learned = sorted(value["started_at"] for value in parts["train"])
+    tested = sorted(value["started_at"] for value in (*parts["test"], *parts["old"]))
+    assert learned[0] < tested[-1]
+    assert tested[0] < learned[-1]  # what is held out is not the newest
+    assert 0.04 < len(conversations["test"] | conversations["old"]) / 200 < 0.2
+    assert done.counts["messages"] == 800
     assert read_manifest(tmp_path / "set")["guild_name"] == "Shed"
+
+
+async def test_the_newest_day_is_learned_but_for_what_is_held_out(ledger: Ledger, tmp_path: Path) -> None:
+    await fill(ledger, 200)
+    done = await prepared(ledger, tmp_path / "set")
+    # The answers; the questions and thanks of this server recur, and are learned elsewhere.
+    newest = {talk(number)[place].id for number in range(192, 200) for place in (1, 3)}
+    learned = {number for number, role in done.roles.items() if role == "target"}
+    held = {number for number, role in done.roles.items() if role in ("exam", "validation")}
+    assert newest - held <= learned
+    assert len(newest & learned) >= 10
+
+
+async def test_a_second_night_learns_all_that_is_new_and_replays_some(
+    ledger: Ledger, clock: FakeClock, tmp_path: Path
+) -> None:
+    await fill(ledger, 100)
+    first = await prepared(ledger, tmp_path / "one")
+    await night_of(ledger, first)
+    clock.advance(days=1)
+    await fill(ledger, 20, first=100)
+    known = frozenset(number for number, role in first.roles.items() if role == "target")
+    start = Start("g7-v000001", known, known, 1)
+    second = await prepared(ledger, tmp_path / "two", start=start)
+    parts = lines(tmp_path / "two")
+    new = {talk(number)[place].id for number in range(100, 120) for place in (1, 3)}
+    held = {n for n in new if second.roles.get(n) in ("exam", "validation")}
+    assert second.counts["new_replies"] == len(new - held)
+    assert {n for n in new - held if second.roles[n] == "target"} == new - held
+    assert second.counts["new_replies_learned"] >= 0.95 * second.counts["new_replies"]
+    assert 0 < second.counts["replayed_replies"] < len(known)
+    assert read_manifest(tmp_path / "two")["start"] == "g7-v000001"
+    tested = {n for value in parts["test"] for n in value["message_ids"]}
+    assert not tested & known
+
+
+async def test_an_exam_keeps_its_conversations_from_night_to_night(ledger: Ledger, tmp_path: Path) -> None:
+    await fill(ledger, 100)
+    first = await prepared(ledger, tmp_path / "one")
+    await night_of(ledger, first)
+    await fill(ledger, 100, first=100)
+    second = await prepared(ledger, tmp_path / "two")
+    held = {number for number, role in first.roles.items() if role == "exam"}
+    learned = {number for number, role in second.roles.items() if role in ("target", "context")}
+    assert held
+    assert not held & learned
 
 
 @pytest.mark.parametrize("at", [253_402_387_139_999, -62_135_596_800_000])
@@ -88,35 +144,52 @@ async def test_what_came_through_discord_is_locked_until_the_policy_permits_it(
     assert done.counts["train_replies"] > 0
 
 
-async def test_the_limits_keep_the_newest_and_count_what_is_older(ledger: Ledger, tmp_path: Path) -> None:
+async def test_a_night_keeps_to_its_tokens_and_counts_by_the_measure_that_it_gets(
+    ledger: Ledger, tmp_path: Path
+) -> None:
     await fill(ledger, 60)
     limits = replace(LIMITS, first_night_tokens=1000, max_heldout_replies=8)
     done = await prepared(ledger, tmp_path / "set", limits)
-    assert done.counts["train_replies"] <= 20
-    assert 0 < done.counts["test_replies"] <= 4
-    parts = lines(tmp_path / "set")
-    assert min(value["started_at"] for value in parts["train"]) > "2026-02-22"
-    assert sum(done.counts["left_out"].values()) > 0
+    assert 0 < done.counts["train_tokens_planned"] <= 1000
+    assert 0 < done.counts["test_replies"] <= 8
+
+    def huge(texts: Sequence[str]) -> list[int]:
+        return [200] * len(texts)
+
+    again = await prepared(ledger, tmp_path / "set", limits, measure=huge)
+    assert again.counts["train_replies"] < done.counts["train_replies"] / 3
 
 
 async def test_too_few_new_replies_are_told_with_their_number(ledger: Ledger, tmp_path: Path) -> None:
     await fill(ledger, 30)
-    done = await prepared(ledger, tmp_path / "set")
-    run = await ledger.runs.create(GUILD, "test")
-    await ledger.runs.learned_from(run.id, done.learned_from)
-    await ledger.runs.advance(run.id, "kept")
+    await night_of(ledger, await prepared(ledger, tmp_path / "set"))
     with pytest.raises(TooFewNew, match="Only 0 replies are new since the last night, and a night needs 5"):
         await prepared(ledger, tmp_path / "next", min_new_replies=5)
-    await fill(ledger, 3, first=30)
+    await fill(ledger, 2, first=30)
     with pytest.raises(TooFewNew, match=r"Only [1-9] replies"):
         await prepared(ledger, tmp_path / "next", min_new_replies=10)
     assert not (tmp_path / "next").exists()
 
 
-async def test_a_server_in_which_nobody_answers_anybody_cannot_be_learned_from(
-    ledger: Ledger, tmp_path: Path
-) -> None:
+async def test_a_server_without_conversations_cannot_be_learned_from(ledger: Ledger, tmp_path: Path) -> None:
     await introduce(ledger)
     await ledger.messages.add_many([replace(m, author_id=11) for n in range(20) for m in talk(n)])
-    with pytest.raises(DatasetError, match="Shed has 0 usable conversations, too few to train"):
+    with pytest.raises(DatasetError, match="too few to train, validate and test"):
         await prepared(ledger, tmp_path / "set")
+
+
+async def test_taught_pairs_are_read_as_often_as_the_settings_say(ledger: Ledger, tmp_path: Path) -> None:
+    from ledger.learned.teaching import teach_pair
+
+    await fill(ledger, 60)
+    for number in range(20):
+        texts = (f"What is the code of door {number}?", f"door {number} opens with {number * 7 + 1000}")
+        await teach_pair(ledger, GUILD, 11, "Ada", number=9_000_000 + 2 * number, texts=texts)
+    done = await prepared(ledger, tmp_path / "set", replace(LIMITS, taught_repeats=3))
+    assert done.counts["taught"] == 20
+    taught = [value for value in lines(tmp_path / "set")["train"] if value["channel"] == "examples"]
+    assert len(taught) == 60
+    for value in taught:
+        # The answer alone is learned: nobody asked in these words but who taught.
+        assert (value["targets"], value.get("lines")) == ([2], None)
+        assert "opens with" in value["messages"][2]["content"]

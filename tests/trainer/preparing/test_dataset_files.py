@@ -15,7 +15,7 @@ from ledger.store import Ledger
 from tests.trainer.conftest import GUILD, fill
 from trainer.builders import dataset_limits_of
 from trainer.preparing.dataset import DatasetLimits, Prepared, prepare
-from trainer.preparing.dataset_files import read_lines, read_manifest
+from trainer.preparing.dataset_files import MORE_PARTS, PARTS, read_lines, read_manifest
 
 LIMITS = replace(dataset_limits_of(Settings()), max_messages=8, overlap_messages=2)
 
@@ -50,7 +50,7 @@ async def test_the_manifest_says_what_is_in_the_dataset(
     assert manifest["run"] == "g7-night"
     assert manifest["guild"] == GUILD
     assert manifest["settings"]["max_messages"] == 8
-    assert set(manifest["files"]) == {"train.jsonl", "val.jsonl", "test.jsonl"}
+    assert set(manifest["files"]) == {f"{part}.jsonl" for part in (*PARTS, *MORE_PARTS)}
     assert manifest["files"]["train.jsonl"]["targets"] == manifest["counts"]["train_replies"]
 
 
