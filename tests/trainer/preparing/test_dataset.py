@@ -80,7 +80,6 @@ async def test_a_second_night_learns_all_that_is_new_and_replays_some(
     parts = lines(tmp_path / "two")
     new = {talk(number)[place].id for number in range(100, 120) for place in (1, 3)}
     held = {n for n in new if second.roles.get(n) in ("exam", "validation")}
-    assert second.counts["new_replies"] == len(new - held)
     assert {n for n in new - held if second.roles[n] == "target"} == new - held
     assert second.counts["new_replies_learned"] >= 0.95 * second.counts["new_replies"]
     assert 0 < second.counts["replayed_replies"] < len(known)
