@@ -90,6 +90,10 @@ class Outcome:
     """Candidate minus reference in nats a token: estimate, low, high."""
     forgetting: float | None = None
     recitals: dict[str, float] = field(default_factory=dict)
+    failed_guards: tuple[str, ...] = ()
+    """Guards that kept the candidate out: general, old, smoke, toxicity, recitals."""
+    scale: float = 1.0
+    """The share of the candidate's strength that was judged, and that serves where it was promoted."""
     seconds: float = 0.0
     report: str | None = None
     report_json: str | None = None
@@ -130,6 +134,8 @@ class Outcome:
             "interval": self.interval,
             "forgetting": self.forgetting,
             "recitals": self.recitals,
+            "failed_guards": list(self.failed_guards),
+            "scale": self.scale,
             "counts": self.counts,
             "fit": self.fit,
             "seconds": round(self.seconds, 1),
@@ -146,6 +152,8 @@ class Outcome:
             "interval": self.interval,
             "forgetting": self.forgetting,
             "recitals": self.recitals,
+            "failed_guards": list(self.failed_guards),
+            "scale": self.scale,
             "fit": self.fit,
         }
 
@@ -175,7 +183,8 @@ class Outcome:
         Rows live for years, and one that another version wrote must not keep all later reports back.
         """
         measured = {
-            name: run.metrics.get(name) for name in ("scores", "interval", "recitals", "fit", "forgetting")
+            name: run.metrics.get(name)
+            for name in ("scores", "interval", "recitals", "failed_guards", "scale", "fit", "forgetting")
         }
         facts = {
             **measured,
