@@ -126,13 +126,12 @@ def _why(outcome: Outcome) -> str:
 def _compared(outcome: Outcome) -> str:
     """Say how it did on the held-out replies, as a share of perplexity: nats tell an admin nothing."""
     estimate = outcome.interval.get("estimate")
-    candidate = outcome.scores.get("candidate", {})
     if estimate is None:
         return "there were too few held-out replies to compare it on"
     than = "the version before it" if "champion" in outcome.scores else "the untaught model"
     change = 1 - math.exp(estimate)
     how = f"{abs(change):.1%} {'better' if change > 0 else 'worse'} than {than}"
-    replies = candidate.get("replies")
+    replies = outcome.scores["candidate"].get("replies") if "candidate" in outcome.scores else None
     return f"it foresees {f'{replies:,} ' if replies else ''}replies that it never saw {how}"
 
 
