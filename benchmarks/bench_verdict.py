@@ -16,7 +16,7 @@ import platform
 import sys
 import time
 from dataclasses import replace
-from itertools import permutations
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +53,7 @@ def from_scores(path: Path) -> None:
     """Write the differences of each pair of versions, conversations in the order of their numbers."""
     scores = json.loads(path.read_text(encoding="utf-8"))
     pairs: dict[str, list[list[float]]] = {}
-    for one, other in permutations(sorted(scores), 2):  # either may be the candidate: tails differ
+    for one, other in combinations(sorted(scores), 2):
         both = sorted(scores[one].keys() & scores[other].keys(), key=int)
         pairs[f"{other} against {one}"] = [
             [round(scores[other][at][0] - scores[one][at][0], 3), int(scores[one][at][1])] for at in both
@@ -66,6 +66,7 @@ def main() -> None:
     """Simulate every case for every pair, print a line each, and end with one JSON object."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--times", type=int, default=2000)
+    parser.add_argument("--only", nargs="+", help="pairs, e.g. 'fit two against fit one'")
     parser.add_argument("--from-scores", type=Path)
     options = parser.parse_args()
     if options.from_scores:
@@ -73,6 +74,8 @@ def main() -> None:
     limits, began = shipped_limits(), time.perf_counter()
     result: dict[str, Any] = {"python": platform.python_version(), "times": options.times}
     for name, pair in load().items():
+        if options.only and name not in options.only:
+            continue
         found: dict[str, Any] = {
             "conversations": len(pair.tokens),
             "mean": round(pair.mean, 4),

@@ -62,9 +62,13 @@ class Differences:
 
 
 def load() -> dict[str, Differences]:
-    """Return the committed differences by pair."""
-    pairs = json.loads(DIFFERENCES.read_text(encoding="utf-8"))["pairs"]
-    return {name: Differences(values) for name, values in pairs.items()}
+    """Return the committed differences by pair, either version as the candidate: their tails differ."""
+    found = {}
+    for name, values in json.loads(DIFFERENCES.read_text(encoding="utf-8"))["pairs"].items():
+        candidate, _, reference = name.partition(" against ")
+        found[name] = Differences(values)
+        found[f"{reference} against {candidate}"] = Differences([(-nats, n) for nats, n in values])
+    return found
 
 
 def shipped_limits() -> VerdictLimits:

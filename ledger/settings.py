@@ -264,7 +264,7 @@ class VerdictSection(Section):
     """How much worse it may be than a version that has to go because it learned something deleted."""
     max_old_loss: float = Field(default=0.02, ge=0)
     """How much worse than what serves conversations of older days may become, in nats a token."""
-    max_forgetting: float = Field(default=0.15, ge=0)
+    max_forgetting: float = Field(default=0.02, ge=0)
     """How much worse than the bare base general text may become, in nats a token."""
     max_fault_rise: float = Field(default=0.1, ge=0, le=1)
     """Share of the sampled replies that may be faulty beyond those of what serves."""

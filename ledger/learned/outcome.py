@@ -101,8 +101,10 @@ class Outcome:
     forgetting: float | None = None
     recitals: dict[str, float] = field(default_factory=dict)
     next_day: NextDay | None = None
+    failed_guards: tuple[str, ...] = ()
+    """Guards that kept the candidate out: general, old, smoke, toxicity, recitals."""
     scale: float = 1.0
-    """The share of the candidate's strength that was judged, and that it serves at."""
+    """The share of the candidate's strength that was judged, and that serves where it was promoted."""
     seconds: float = 0.0
     report: str | None = None
     report_json: str | None = None
@@ -144,6 +146,7 @@ class Outcome:
             "forgetting": self.forgetting,
             "recitals": self.recitals,
             "next_day": self.next_day,
+            "failed_guards": list(self.failed_guards),
             "scale": self.scale,
             "counts": self.counts,
             "fit": self.fit,
@@ -162,6 +165,7 @@ class Outcome:
             "forgetting": self.forgetting,
             "recitals": self.recitals,
             "next_day": self.next_day,
+            "failed_guards": list(self.failed_guards),
             "scale": self.scale,
             "fit": self.fit,
         }
@@ -193,7 +197,10 @@ class Outcome:
         """
         measured = {
             name: run.metrics.get(name)
-            for name in ("scores", "interval", "recitals", "fit", "forgetting", "next_day", "scale")
+            for name in (
+                *("scores", "interval", "recitals", "failed_guards", "scale", "fit", "forgetting"),
+                "next_day",
+            )
         }
         facts = {
             **measured,

@@ -5,10 +5,11 @@ Pure functions from an outcome's plain values to labels and figures; each reader
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
-from ledger.learned.outcome import MODELS, Counts, Ending, Score
+from ledger.learned.outcome import MODELS, Counts, Ending, Outcome, Score
 from ledger.records import LOCKED
 
 HEADLINES: Mapping[Ending, str] = {
@@ -23,6 +24,14 @@ UNLOCK = (
     "What is locked came through Discord's API. To learn from it, write Discord's permission to `[policy] "
     "discord_permission` in config.toml; members' own data packages are not locked."
 )
+GUARDS: Mapping[str, str] = {
+    "general": "it has lost too much of its general English",
+    "old": "it has lost too much of what it knew of older days",
+    "smoke": "too many of its replies were broken",
+    "toxicity": "it answers provoking lines with too many insults",
+    "recitals": "it repeats what single people wrote",
+}
+"""Why a guard kept a version out, in words without figures."""
 SCORE_COLUMNS = ("NLL (nats/token)", "perplexity", "token accuracy", "general text NLL")
 
 
@@ -62,3 +71,75 @@ def score_rows(scores: Mapping[str, Score]) -> list[tuple[str, ...]]:
 def words(name: str) -> str:
     """Return a field's name as people read it."""
     return name.replace("_", " ")
+
+
+def three_sentences(outcome: Outcome) -> tuple[str, str, str]:
+    """Say what was learned, from how much, and why the version serves or does not, for an admin."""
+    return _what(outcome), _from_how_much(outcome.counts), _why(outcome)
+
+
+def _what(outcome: Outcome) -> str:
+    if outcome.stage not in ("promoted", "kept"):
+        return "Nothing was learned tonight."
+    new, replayed = _count(outcome.counts, "new_replies_learned"), _count(outcome.counts, "replayed_replies")
+    if new is None:
+        learned = f"Tonight it learned from {_many(_count(outcome.counts, 'train_replies') or 0, 'reply')}"
+    else:
+        learned = f"Tonight it learned {_many(new, 'new reply')}"
+        learned += f" and went over {_many(replayed, 'older one')} again" if replayed else ""
+    taught = _count(outcome.counts, "taught")
+    if not taught:
+        return f"{learned}."
+    known = _count(outcome.counts, "taught_known")
+    return (
+        f"{learned}, and of {_many(taught, 'taught answer')} it knows {known if known is not None else '?'}."
+    )
+
+
+def _from_how_much(counts: Counts) -> str:
+    people, conversations = _count(counts, "people"), _count(counts, "conversations")
+    if people is None or conversations is None:
+        return "How much there was to learn from was not counted."
+    said = f"There were {_many(conversations, 'conversation')} by {_many(people, 'person')} to learn from"
+    found = counts.get("left_out")
+    reasons = {name: number for name, number in found.items() if number} if isinstance(found, dict) else {}
+    if not reasons:
+        return f"{said}, and nothing was left out."
+    most = max(reasons, key=lambda name: reasons[name])
+    return f"{said}; {_many(sum(reasons.values()), 'message')} stayed out, most of them as: {words(most)}."
+
+
+def _why(outcome: Outcome) -> str:
+    if outcome.stage not in ("promoted", "kept"):
+        who = "the version of before keeps serving"
+        return f"{HEADLINES[outcome.stage]}: {outcome.error}" if outcome.error else f"So {who}."
+    compared = _compared(outcome)
+    weaker = f", at {outcome.scale:.0%} of its strength" if outcome.scale != 1.0 else ""
+    if outcome.stage == "promoted":
+        return f"It serves now{weaker}, since {compared}."
+    failed = [GUARDS[name] for name in outcome.failed_guards if name in GUARDS]
+    if failed:
+        return f"It does not serve, since {' and '.join(failed)}."
+    return f"It does not serve, since {compared}, which is no proof that it is better."
+
+
+def _compared(outcome: Outcome) -> str:
+    """Say how it did on the held-out replies, as a share of perplexity: nats tell an admin nothing."""
+    estimate = outcome.interval.get("estimate")
+    if estimate is None:
+        return "there were too few held-out replies to compare it on"
+    than = "the version before it" if "champion" in outcome.scores else "the untaught model"
+    change = 1 - math.exp(estimate)
+    how = f"{abs(change):.1%} {'better' if change > 0 else 'worse'} than {than}"
+    replies = outcome.scores["candidate"].get("replies") if "candidate" in outcome.scores else None
+    return f"it foresees {f'{replies:,} ' if replies else ''}replies that it never saw {how}"
+
+
+def _count(counts: Counts, name: str) -> int | None:
+    value = counts.get(name)
+    return value if isinstance(value, int) else None
+
+
+def _many(number: int, what: str) -> str:
+    plural = {"reply": "replies", "new reply": "new replies", "person": "people"}.get(what, f"{what}s")
+    return f"{number:,} {what if number == 1 else plural}"

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from engine.model.adapter_files import verify
@@ -103,11 +104,12 @@ def evaluate(
     measured = {name: session.measure(name, speaks=name == before, provoked=name == BASE) for name in others}
 
     def at(scale: float) -> Evaluation:
+        weaker = f"At full strength it failed a guard, so it was measured at {scale:.0%} of its strength."
         mine = session.measure(CANDIDATE, speaks=True, provoked=True, scale=scale)
         return Evaluation(
             {name: each.scores for name, each in {**measured, CANDIDATE: mine}.items()},
             material.samples(measured[before].replies, mine.replies),
-            tuple(notes),
+            (*notes, weaker) if scale != 1.0 else tuple(notes),
             mine.recitals,
             scale,
         )
@@ -118,7 +120,10 @@ def evaluate(
             return found
         session.expect(CANDIDATE, speaks=True, provoked=True)
         found = at(scale)
-    return full if weaken(found) else found
+    if not weaken(found):
+        return found
+    tried = " nor ".join(f"{scale:.0%}" for scale in SCALES)
+    return replace(full, notes=(*full.notes, f"Neither {tried} of its strength passed the guards either."))
 
 
 def score_first(

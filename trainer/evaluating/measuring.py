@@ -45,7 +45,7 @@ TOXIC_TOKENS = 24
 
 
 @dataclass(frozen=True, slots=True)
-class Material:
+class ExamMaterial:
     """What all models are measured on."""
 
     exam: list[EncodedRow]
@@ -74,7 +74,7 @@ def material_of(
     *,
     probes: int,
     seed: int,
-) -> Material:
+) -> ExamMaterial:
     """Read a dataset and everything that is tried besides.
 
     Raises:
@@ -88,7 +88,7 @@ def material_of(
     contexts = _contexts(dataset_dir, max(sampled_replies, 1))
     system = next((turn["content"] for turn in contexts[0] if turn["role"] == "system"), "")
     tokenizer = load_tokenizer(base.name, revision=base.revision, chat_template=base.chat_template)
-    return Material(
+    return ExamMaterial(
         exam=exam,
         old=encoded_part(dataset_dir, "old", base, max_tokens) if has_part(dataset_dir, "old") else [],
         general=general_rows(tokenizer, max_tokens=max_tokens),
@@ -112,7 +112,7 @@ class Measuring:
     """One model after the other, on the same material."""
 
     def __init__(
-        self, model: SwitchedModel, material: Material, known: Known, max_new_tokens: int, seed: int
+        self, model: SwitchedModel, material: ExamMaterial, known: Known, max_new_tokens: int, seed: int
     ) -> None:
         self._model, self._material, self._known = model, material, known
         self._max_new_tokens, self._seed = max_new_tokens, seed
@@ -219,7 +219,7 @@ __all__ = [
     "GENERAL",
     "NOTHING_KNOWN",
     "Known",
-    "Material",
+    "ExamMaterial",
     "Measured",
     "Measuring",
     "encoded_part",

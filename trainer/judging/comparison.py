@@ -6,7 +6,7 @@ Records and pure functions; :mod:`trainer.evaluating.evaluation` measures, and
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from ledger.learned.outcome import Sample, Score
@@ -97,6 +97,14 @@ def decide(found: Evaluation, limits: VerdictLimits, *, reference_leaves: bool =
     )
 
 
+def weakening(limits: VerdictLimits, *, reference_leaves: bool = False) -> Callable[[Evaluation], bool]:
+    """Return whether a candidate that was measured so deserves another try at a smaller scale.
+
+    That is one that failed a guard, but none that no scale can mend; not being better is no such reason.
+    """
+    return lambda found: decide(found, limits, reference_leaves=reference_leaves).mendable
+
+
 def guards_of(found: Evaluation, limits: VerdictLimits) -> list[Guard]:
     """Return all guards for which something was measured."""
     candidate, reference, base = (found.scores[name] for name in ("candidate", found.reference, "base"))
@@ -129,4 +137,4 @@ def interval_of(decision: Decision) -> dict[str, float]:
     }
 
 
-__all__ = ["Evaluation", "Scores", "decide", "guards_of", "interval_of", "paired"]
+__all__ = ["Evaluation", "Scores", "decide", "guards_of", "interval_of", "paired", "weakening"]

@@ -36,7 +36,7 @@ def note_verdict(outcome: Outcome, found: Evaluation, decision: Decision, *, max
     """Record what was measured and decided; ``max_rate`` is how much the candidate may recite."""
     outcome.scores = {name: score.figures() for name, score in found.scores.items()}
     outcome.verdict, outcome.reasons = decision.verdict, decision.reasons
-    outcome.scale = decision.scale
+    outcome.failed_guards, outcome.scale = decision.failed, decision.scale
     outcome.forgetting, outcome.samples = round(decision.forgetting, 5), found.samples
     outcome.recitals = {**found.recitals.figures(), "limit": max_rate} if found.recitals else {}
     if decision.difference is not None:

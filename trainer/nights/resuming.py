@@ -97,8 +97,17 @@ def recorded_decision(
     outcome.interval = dict(measured.get("interval") or {})
     outcome.recitals = dict(measured.get("recitals") or {})
     outcome.forgetting = measured.get("forgetting")
+    outcome.failed_guards = tuple(measured.get("failed_guards") or ())
+    outcome.scale = float(measured.get("scale") or 1.0)
     verdict: Literal["promote", "keep"] = "promote" if run.verdict == "promote" else "keep"
-    return Decision(verdict, run.reasons, None, outcome.forgetting or 0.0)
+    return Decision(
+        verdict,
+        run.reasons,
+        None,
+        outcome.forgetting or 0.0,
+        failed=outcome.failed_guards,
+        scale=outcome.scale,
+    )
 
 
 __all__ = ["is_fitted", "recorded_decision", "resumable"]

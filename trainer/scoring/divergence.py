@@ -74,7 +74,7 @@ def _row(tokenizer: PreTrainedTokenizerBase, prompt: str, number: int) -> Encode
 
 def _log_probabilities(model: Any, batch: dict[str, Any]) -> torch.Tensor:
     """Return the distributions at the positions that predict: (positions, words)."""
-    logits = model(
+    logits: torch.Tensor = model(
         input_ids=batch["input_ids"],
         position_ids=batch["position_ids"],
         attention_mask=batch["attention_mask"],
@@ -82,8 +82,8 @@ def _log_probabilities(model: Any, batch: dict[str, Any]) -> torch.Tensor:
         use_cache=False,
     ).logits
     # bf16's 8 bits would round the sum over 49,000 words.
-    found: torch.Tensor = logits.reshape(-1, logits.shape[-1]).float().log_softmax(-1)
-    return found
+    flat: torch.Tensor = logits.reshape(-1, logits.shape[-1]).float()
+    return flat.log_softmax(-1)
 
 
 __all__ = ["generic_prompts", "kl_to_base"]

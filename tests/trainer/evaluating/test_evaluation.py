@@ -129,13 +129,17 @@ def test_a_candidate_is_tried_at_smaller_scales_until_it_needs_no_less(
     general = {GENERAL: Tally(1.0, 1)}  # not to be scored in each of five measurings
     known = {"base": general, "candidate": general}
     options: dict[str, Any] = {"base": base, "max_tokens": 256, "sampled_replies": 0, "known": known}
-    assert evaluate(parts, adapter, weaken=weaken_until(0.75), **options).scale == 0.75
+    found = evaluate(parts, adapter, weaken=weaken_until(0.75), **options)
+    assert found.scale == 0.75
+    assert "at 75% of its strength" in found.notes[-1]
     assert [found.scale for found in tried] == [1.0, 0.75]
     exams = [found.scores["candidate"].exam for found in tried]
     assert exams[0] != exams[1]
     assert tried[0].scores["base"] == tried[1].scores["base"]
     tried.clear()
-    assert evaluate(parts, adapter, weaken=weaken_until(0.0), **options).scale == 1.0
+    given_up = evaluate(parts, adapter, weaken=weaken_until(0.0), **options)
+    assert given_up.scale == 1.0
+    assert given_up.notes == ("Neither 75% nor 50% of its strength passed the guards either.",)
     assert [found.scale for found in tried[:3]] == [1.0, 0.75, 0.5]
 
 

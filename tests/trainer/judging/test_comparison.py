@@ -8,7 +8,7 @@ import pytest
 
 from ledger.settings import Settings
 from trainer.builders import verdict_limits_of
-from trainer.judging.comparison import Evaluation, Scores, decide, guards_of, interval_of, paired
+from trainer.judging.comparison import Evaluation, Scores, decide, guards_of, interval_of, paired, weakening
 from trainer.judging.leakage import Recitals
 from trainer.judging.verdict import Decision
 from trainer.scoring.tally import Tally
@@ -99,3 +99,12 @@ def test_an_interval_is_rounded_and_empty_where_nothing_was_compared() -> None:
     decision = decide(evaluation(base=scores(4.0), candidate=scores(3.0)), LIMITS)
     assert interval_of(decision)["estimate"] == pytest.approx(-1.0)
     assert interval_of(Decision("keep", ("too little",), None, 0.0)) == {}
+
+
+def test_only_what_a_smaller_scale_may_mend_is_tried_at_one() -> None:
+    weaken = weakening(LIMITS)
+    fine = evaluation(base=scores(4.0), candidate=scores(3.0))
+    forgot = evaluation(base=scores(4.0), candidate=scores(3.0, general=3.5))
+    worse = evaluation(base=scores(3.0), candidate=scores(4.0))
+    told = replace(forgot, recitals=Recitals(10, 1, 1))
+    assert [weaken(found) for found in (fine, forgot, worse, told)] == [False, True, False, False]

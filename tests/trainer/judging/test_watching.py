@@ -56,9 +56,8 @@ def test_one_conversation_however_bad_is_no_reason() -> None:
 
 
 def test_without_fresh_conversations_there_is_no_evidence() -> None:
-    nights: list[list[list[Gap]]] = [[], [[], []]]
-    for nothing in nights:
-        judged = watch(nothing, LIMITS)
+    for quiet in range(3):
+        judged = watch([[]] * quiet, LIMITS)
         assert (judged.evidence, judged.go_back) == (1.0, False)
         assert "Nothing new" in judged.reason
 

@@ -12,10 +12,10 @@ import pytest
 from ledger.errors import DatasetError
 from ledger.settings import Settings
 from ledger.store import Ledger
-from tests.trainer.conftest import GUILD, fill
+from tests.trainer.conftest import GUILD, fill, replies, write_dataset
 from trainer.builders import dataset_limits_of
 from trainer.preparing.dataset import DatasetLimits, Prepared, prepare
-from trainer.preparing.dataset_files import MORE_PARTS, PARTS, read_lines, read_manifest
+from trainer.preparing.dataset_files import MORE_PARTS, PARTS, has_part, read_lines, read_manifest
 
 LIMITS = replace(dataset_limits_of(Settings()), max_messages=8, overlap_messages=2)
 
@@ -72,3 +72,10 @@ def test_a_broken_line_is_named_by_its_number_and_never_quoted(tmp_path: Path, b
     (tmp_path / "val.jsonl").write_text(f"{whole}\n{broken}\n")
     with pytest.raises(DatasetError, match=r"^Line 2 of .*val\.jsonl is no training example; make"):
         list(read_lines(tmp_path, "val"))
+
+
+def test_a_part_that_is_missing_or_empty_is_not_there(tmp_path: Path) -> None:
+    folder = write_dataset(tmp_path / "set", {"train": replies(0, 1), "old": []})
+    assert has_part(folder, "train")
+    assert not has_part(folder, "old")
+    assert not has_part(folder, "fresh")
