@@ -36,7 +36,10 @@ _REPLY_SCOPE: Mapping[str, str] = {
 
 
 async def taint_runs(connection: aiosqlite.Connection, kind: Kind, names: dict[str, object]) -> None:
-    """Taint each run that saw a message, as a target or as context, that goes now."""
+    """Taint each run that saw a message, as a target or as context, or learned an answer, that goes now.
+
+    Comes before the rows go: which answers go along with a message is read off them.
+    """
     seen = {
         "person": "m.author_id IN (SELECT value FROM json_each(:subject))",
         "messages": "m.message_id IN (SELECT value FROM json_each(:subject))",
@@ -47,7 +50,9 @@ async def taint_runs(connection: aiosqlite.Connection, kind: Kind, names: dict[s
         # By what the run had noted, not by messages: retention may have deleted those since.
         "INSERT INTO tainted_runs (run_id, deletion_id, delete_by)"
         " SELECT DISTINCT m.run_id, :id, :until FROM run_messages m JOIN runs r ON r.id = m.run_id"
-        f" WHERE r.guild_id = :guild AND {seen}",
+        f" WHERE r.guild_id = :guild AND ({seen} OR m.message_id IN"
+        f" (SELECT message_id FROM replies WHERE guild_id = :guild AND ({_REPLY_SCOPE[kind]})))"
+        " ON CONFLICT DO NOTHING",
         names,
     )
 
@@ -55,7 +60,10 @@ async def taint_runs(connection: aiosqlite.Connection, kind: Kind, names: dict[s
 async def delete_rows(
     connection: aiosqlite.Connection, kind: Kind, names: dict[str, object]
 ) -> dict[str, int]:
-    """Delete from every table that holds anything of the subject; return counts by table."""
+    """Delete from every table that holds anything of the subject; return counts by table.
+
+    ``names`` are those of :func:`taint_runs`, for what goes along with it.
+    """
 
     async def delete(sql: str) -> int:
         return (await connection.execute(sql, names)).rowcount
@@ -113,4 +121,6 @@ async def _blank_quotes(connection: aiosqlite.Connection, kind: Kind, names: dic
         "UPDATE replies SET content = '' WHERE message_id IN (SELECT value FROM json_each(?))",
         (json.dumps(found),),
     )
+    # What a run learned from such an answer repeats the deleted as the answer did.
+    await taint_runs(connection, "messages", {**names, "subject": json.dumps(found)})
     return len(found)

@@ -15,6 +15,7 @@ from ledger.people.policy import refuses_sql
 from ledger.records import FINAL_STAGES, Run, Stage
 from ledger.sqlite.database import Reader
 from ledger.sqlite.writer import Writer
+from ledger.talk.bot_answers import WITH_TEXT
 
 RUN = re.compile(r"g(?P<guild>\d+)-(?P<day>\d{8})T\d{6}(?:-\d+)?")
 """Names of runs, and so of their folders; what was made by hand has others."""
@@ -113,10 +114,11 @@ class Runs:
     async def learned_from(self, run_id: str, messages: Iterable[tuple[int, int]]) -> int:
         """Keep the (message id, author id) pairs that the run trains on, and where; never their text.
 
+        An answer of the bot's that people liked counts as its asker's, with the numbers of all its messages.
         Return how many of the messages are not stored any more: 0, unless somebody had them deleted
         between reading and this. A deletion that comes later finds the run by these pairs.
         """
-        rows = [(run_id, message_id, author_id, message_id) for message_id, author_id in messages]
+        rows = [(run_id, number, author_id, number, number) for number, author_id in messages]
 
         async def job(connection: aiosqlite.Connection) -> int:
             # A night whose words were deleted while it prepared writes its dataset again, without them.
@@ -124,13 +126,14 @@ class Runs:
             await connection.executemany(
                 # With its channel: retention may take the message before somebody deletes the channel.
                 "INSERT INTO run_messages (run_id, message_id, author_id, channel_id)"
-                " VALUES (?, ?, ?, (SELECT channel_id FROM messages WHERE id = ?)) ON CONFLICT DO NOTHING",
+                " VALUES (?, ?, ?, coalesce((SELECT channel_id FROM messages WHERE id = ?),"
+                " (SELECT channel_id FROM replies WHERE message_id = ?))) ON CONFLICT DO NOTHING",
                 rows,
             )
             async with connection.execute(
                 # In the transaction that lists them: whatever is deleted later finds the list.
                 "SELECT count(*) FROM run_messages WHERE run_id = ?"
-                " AND message_id NOT IN (SELECT id FROM messages)",
+                f" AND message_id NOT IN (SELECT id FROM messages) AND message_id NOT IN ({WITH_TEXT})",
                 (run_id,),
             ) as cursor:
                 row = await cursor.fetchone()
