@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from ledger.people.quarantine import Held
+from ledger.people.quarantine import Detained
 from ledger.records import BotAnswer, Message
 from ledger.store import Ledger
 from ledger.talk.conversations import around
@@ -52,7 +52,7 @@ async def liked_answers(
     *,
     gap_ms: int,
     limit: int,
-    held: Mapping[int, Held] | None = None,
+    held: Mapping[int, Detained] | None = None,
 ) -> list[LikedAnswer]:
     """Return the liked answers to permitted questions, oldest first.
 

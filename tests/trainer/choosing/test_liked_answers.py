@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from ledger.clock import to_ms
-from ledger.people.quarantine import Held
+from ledger.people.quarantine import Detained
 from ledger.records import BotAnswer, Message
 from ledger.store import Ledger
 from trainer.choosing.liked_answers import LikedAnswer, liked_answers
@@ -48,7 +48,7 @@ async def talk(ledger: Ledger) -> Ledger:
 
 
 async def found(
-    ledger: Ledger, *, limit: int = 16, held: Held | None = None, **rules: object
+    ledger: Ledger, *, limit: int = 16, held: Detained | None = None, **rules: object
 ) -> list[LikedAnswer]:
     return await liked_answers(
         ledger,
@@ -94,8 +94,8 @@ async def test_what_the_rules_refuse_is_neither_question_nor_context(talk: Ledge
 
 
 async def test_whose_words_wait_teaches_nothing_by_asking(talk: Ledger) -> None:
-    assert await found(talk, held=Held(GUILD, ANN, 0, to_ms(talk.clock.now()), ("abuse",))) == []
-    [pair] = await found(talk, held=Held(GUILD, BEN, 0, 2**62, ("abuse",)))
+    assert await found(talk, held=Detained(GUILD, ANN, 0, to_ms(talk.clock.now()), ("abuse",))) == []
+    [pair] = await found(talk, held=Detained(GUILD, BEN, 0, 2**62, ("abuse",)))
     assert [message.id for message in pair.context] == [3, 4]
 
 
