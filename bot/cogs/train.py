@@ -18,7 +18,7 @@ from ledger.clock import from_ms
 from ledger.learned.adapter_versions import short_name
 from ledger.learned.outcome import STAGES, candidate_score
 from ledger.learned.teaching import teach_pair
-from ledger.people.quarantine import Held
+from ledger.people.quarantine import Detained
 from ledger.records import Adapter, Run
 from ledger.store import Ledger
 
@@ -166,7 +166,7 @@ def _last(run: Run) -> str:
     return f"The last one ended {_when(run.finished_at or run.created_at)}: {run.stage}."
 
 
-def _held_line(held: Held) -> str:
+def _held_line(held: Detained) -> str:
     """Tell who is in quarantine, from when to when, and why; quotes nobody."""
     return (
         f"<@{held.user_id}> from {_when(held.since)}, ends {_when(held.until)}: {held.told}. "

@@ -17,7 +17,7 @@ from bot.members.receipts import day
 from bot.plain_text import clipped, plain
 from ledger.clock import from_ms
 from ledger.forgetting.deletion_path import DAY_MS
-from ledger.people.quarantine import Held
+from ledger.people.quarantine import Detained
 from ledger.records import OPT_IN, PACKAGE_BASIS, Adapter, ConsentEvent, Message
 from ledger.store import Ledger
 
@@ -76,7 +76,7 @@ def _origins(messages: Sequence[Message]) -> list[str]:
     return lines
 
 
-def quarantine_text(held: Held) -> str:
+def quarantine_text(held: Detained) -> str:
     """Return which of somebody's words nights leave out, why, and how that ends."""
     since, until = (discord.utils.format_dt(from_ms(at), "D") for at in (held.since, held.until))
     if held.allowed_by is not None:

@@ -19,6 +19,7 @@ from ledger.people.consent_history import WORDING_VERSION
 from ledger.records import Adapter
 from ledger.sqlite.database import Reader
 from ledger.sqlite.writer import Writer
+from ledger.talk.bot_answers import WITH_TEXT
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +109,8 @@ class Deletions:
             )
             deletion_id = int(cursor.lastrowid or 0)
             # Counted from when it was asked: what a restore repeats keeps its date.
-            await taint_runs(connection, kind, {**names, "id": deletion_id, "until": now + keep_ms})
+            marks = {**names, "id": deletion_id, "until": now + keep_ms}
+            await taint_runs(connection, kind, marks)
             if kind == "person":
                 await connection.executemany(
                     "INSERT INTO consent_events (guild_id, user_id, granted, wording, at)"
@@ -116,7 +118,7 @@ class Deletions:
                     [(guild_id, user_id, WORDING_VERSION, now) for user_id in sorted(subject)],
                 )
             # In the same transaction as the opt-out: whatever is heard later looks consent up and stays out.
-            counts = await delete_rows(connection, kind, names)
+            counts = await delete_rows(connection, kind, marks)
             await connection.execute(
                 "UPDATE deletions SET counts = ? WHERE id = ?", (json.dumps(counts), deletion_id)
             )
@@ -245,6 +247,7 @@ class Deletions:
         async with self._reader.execute(
             "SELECT DISTINCT run_id FROM run_messages JOIN runs ON runs.id = run_id"
             " WHERE finished_at IS NOT NULL AND message_id NOT IN (SELECT id FROM messages)"
+            f" AND message_id NOT IN ({WITH_TEXT})"
         ) as cursor:
             return [str(row["run_id"]) async for row in cursor]
 

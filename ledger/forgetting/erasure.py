@@ -37,9 +37,11 @@ _REPLY_SCOPE: Mapping[str, str] = {
 
 
 async def taint_runs(connection: aiosqlite.Connection, kind: Kind, names: dict[str, object]) -> None:
-    """Taint each run that saw a message that goes now, and every run whose fit started from its version.
+    """Taint each run that saw a message or an answer that goes now, and every run whose fit started from its
+    version.
 
     A run that only scored the message has nothing of it in its version: its files go, its version stays.
+    Comes before the rows go: which answers go along with a message is read off them.
     """
     seen = {
         "person": "m.author_id IN (SELECT value FROM json_each(:subject))",
@@ -52,13 +54,16 @@ async def taint_runs(connection: aiosqlite.Connection, kind: Kind, names: dict[s
         # By what the run had noted, not by messages: retention may have deleted those since.
         " WITH RECURSIVE seen (run_id, learned) AS ("
         f"   SELECT m.run_id, max({learned_sql('m.role')}) FROM run_messages m JOIN runs r ON r.id = m.run_id"
-        f"   WHERE r.guild_id = :guild AND {seen} GROUP BY m.run_id),"
+        f"   WHERE r.guild_id = :guild AND ({seen} OR m.message_id IN"
+        f"   (SELECT message_id FROM replies WHERE guild_id = :guild AND ({_REPLY_SCOPE[kind]})))"
+        "   GROUP BY m.run_id),"
         " learned (run_id) AS ("
         "   SELECT run_id FROM seen WHERE learned"
         "   UNION SELECT child.run_id FROM learned JOIN adapters made ON made.run_id = learned.run_id"
         "   JOIN adapters child ON child.parent = made.version)"
         " SELECT run_id, :id, :until, max(learned) FROM"
-        "   (SELECT run_id, learned FROM seen UNION ALL SELECT run_id, 1 FROM learned) GROUP BY run_id",
+        "   (SELECT run_id, learned FROM seen UNION ALL SELECT run_id, 1 FROM learned) WHERE true"
+        " GROUP BY run_id ON CONFLICT DO UPDATE SET learned = max(learned, excluded.learned)",
         names,
     )
     await connection.execute(
@@ -72,7 +77,10 @@ async def taint_runs(connection: aiosqlite.Connection, kind: Kind, names: dict[s
 async def delete_rows(
     connection: aiosqlite.Connection, kind: Kind, names: dict[str, object]
 ) -> dict[str, int]:
-    """Delete from every table that holds anything of the subject; return counts by table."""
+    """Delete from every table that holds anything of the subject; return counts by table.
+
+    ``names`` are those of :func:`taint_runs`, for what goes along with it.
+    """
 
     async def delete(sql: str) -> int:
         return (await connection.execute(sql, names)).rowcount
@@ -130,4 +138,6 @@ async def _blank_quotes(connection: aiosqlite.Connection, kind: Kind, names: dic
         "UPDATE replies SET content = '' WHERE message_id IN (SELECT value FROM json_each(?))",
         (json.dumps(found),),
     )
+    # What a run learned from such an answer repeats the deleted as the answer did.
+    await taint_runs(connection, "messages", {**names, "subject": json.dumps(found)})
     return len(found)

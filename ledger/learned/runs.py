@@ -16,6 +16,7 @@ from ledger.people.policy import refuses_sql
 from ledger.records import FINAL_STAGES, Role, Run, Stage
 from ledger.sqlite.database import Reader
 from ledger.sqlite.writer import Writer
+from ledger.talk.bot_answers import WITH_TEXT
 
 RUN = re.compile(r"g(?P<guild>\d+)-(?P<day>\d{8})T\d{6}(?:-\d+)?")
 """Names of runs, and so of their folders; what was made by hand has others."""
@@ -118,13 +119,14 @@ class Runs:
 
         ``roles`` are by message id; a message that it does not name is a target.
 
+        An answer of the bot's that people liked counts as its asker's, with the numbers of all its messages.
         Return how many of the messages are not stored any more: 0, unless somebody had them deleted
         between reading and this. A deletion that comes later finds the run by these pairs.
         """
         known = roles or {}
         rows = [
-            (run_id, message_id, author_id, message_id, known.get(message_id, "target"))
-            for message_id, author_id in messages
+            (run_id, number, author_id, number, number, known.get(number, "target"))
+            for number, author_id in messages
         ]
 
         async def job(connection: aiosqlite.Connection) -> int:
@@ -133,13 +135,14 @@ class Runs:
             await connection.executemany(
                 # With its channel: retention may take the message before somebody deletes the channel.
                 "INSERT INTO run_messages (run_id, message_id, author_id, channel_id, role)"
-                " VALUES (?, ?, ?, (SELECT channel_id FROM messages WHERE id = ?), ?) ON CONFLICT DO NOTHING",
+                " VALUES (?, ?, ?, coalesce((SELECT channel_id FROM messages WHERE id = ?),"
+                " (SELECT channel_id FROM replies WHERE message_id = ?)), ?) ON CONFLICT DO NOTHING",
                 rows,
             )
             async with connection.execute(
                 # In the transaction that lists them: whatever is deleted later finds the list.
                 "SELECT count(*) FROM run_messages WHERE run_id = ?"
-                " AND message_id NOT IN (SELECT id FROM messages)",
+                f" AND message_id NOT IN (SELECT id FROM messages) AND message_id NOT IN ({WITH_TEXT})",
                 (run_id,),
             ) as cursor:
                 row = await cursor.fetchone()

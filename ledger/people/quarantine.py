@@ -46,7 +46,7 @@ _HOLD = (
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class Detained:
     """One person's quarantine; times in milliseconds."""
 
     guild_id: int
@@ -78,7 +78,7 @@ class Quarantine:
 
     async def hold(
         self, guild_id: int, suspects: Mapping[int, Collection[str]], *, since: int, days: float
-    ) -> list[Held]:
+    ) -> list[Detained]:
         """Leave out what these people wrote from ``since`` on, for ``days`` days from now.
 
         ``suspects`` maps each to codes of reasons. Return who is held now and was not before. Somebody whom
@@ -87,7 +87,7 @@ class Quarantine:
         """
         until = to_ms(self._clock.now()) + round(days * DAY_MS)
 
-        async def job(connection: aiosqlite.Connection) -> list[Held]:
+        async def job(connection: aiosqlite.Connection) -> list[Detained]:
             found = []
             for user_id, codes in sorted(suspects.items()):
                 before = await _row(connection, guild_id, user_id)
@@ -100,19 +100,19 @@ class Quarantine:
                 cursor = await connection.execute(_HOLD, {**values, "reasons": json.dumps(reasons)})
                 is_new = before is None or before.allowed_by is not None or before.until <= since
                 if cursor.rowcount and is_new:
-                    found.append(Held(guild_id, user_id, begins, until, reasons))
+                    found.append(Detained(guild_id, user_id, begins, until, reasons))
             return found
 
         return await self._writer.run(job)
 
-    async def allow(self, guild_id: int, user_id: int, *, by: str) -> Held:
+    async def allow(self, guild_id: int, user_id: int, *, by: str) -> Detained:
         """Let a person's words in again, those written meanwhile included; ``by`` says who did.
 
         Raises:
             LedgerError: this person is not in quarantine.
         """
 
-        async def job(connection: aiosqlite.Connection) -> Held | None:
+        async def job(connection: aiosqlite.Connection) -> Detained | None:
             await connection.execute(
                 "UPDATE quarantine SET allowed_by = ? WHERE guild_id = ? AND user_id = ?",
                 (by, guild_id, user_id),
@@ -124,19 +124,19 @@ class Quarantine:
             raise LedgerError(f"Nobody with the number {user_id} is in quarantine; list shows who is.")
         return held
 
-    async def of_guild(self, guild_id: int) -> dict[int, Held]:
+    async def of_guild(self, guild_id: int) -> dict[int, Detained]:
         """Return every row of a guild by person, those whose time is over or who were let in included."""
         async with self._reader.execute(
             "SELECT * FROM quarantine WHERE guild_id = ? ORDER BY until DESC, user_id", (guild_id,)
         ) as cursor:
             return {int(row["user_id"]): _held(row) async for row in cursor}
 
-    async def in_force(self, guild_id: int) -> dict[int, Held]:
+    async def in_force(self, guild_id: int) -> dict[int, Detained]:
         """Return who is in quarantine now, by person."""
         now = to_ms(self._clock.now())
         return {user: held for user, held in (await self.of_guild(guild_id)).items() if held.covers(now)}
 
-    async def of_person(self, guild_id: int, user_id: int) -> Held | None:
+    async def of_person(self, guild_id: int, user_id: int) -> Detained | None:
         """Return one person's row, or None."""
         return (await self.of_guild(guild_id)).get(user_id)
 
@@ -145,7 +145,7 @@ class Quarantine:
         await self._writer.execute("DELETE FROM quarantine WHERE until < ?", (before,))
 
 
-async def _row(connection: aiosqlite.Connection, guild_id: int, user_id: int) -> Held | None:
+async def _row(connection: aiosqlite.Connection, guild_id: int, user_id: int) -> Detained | None:
     async with connection.execute(
         "SELECT * FROM quarantine WHERE guild_id = ? AND user_id = ?", (guild_id, user_id)
     ) as cursor:
@@ -153,8 +153,8 @@ async def _row(connection: aiosqlite.Connection, guild_id: int, user_id: int) ->
     return _held(row) if row else None
 
 
-def _held(row: aiosqlite.Row) -> Held:
-    return Held(
+def _held(row: aiosqlite.Row) -> Detained:
+    return Detained(
         guild_id=row["guild_id"],
         user_id=row["user_id"],
         since=row["since"],

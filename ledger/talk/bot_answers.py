@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable, Collection
-from dataclasses import asdict
+from dataclasses import asdict, fields
 
 import aiosqlite
 
@@ -15,12 +15,30 @@ from ledger.records import BotAnswer, Reaction
 from ledger.sqlite.database import Reader, older_deleted
 from ledger.sqlite.writer import Writer
 
+WITH_TEXT = (
+    # A long answer's later messages hold no text of their own: the first one's is the answer's.
+    "SELECT r.message_id FROM replies r LEFT JOIN replies first ON first.message_id = r.part_of"
+    " WHERE coalesce(first.content, r.content) <> ''"
+)
+"""The numbers of all messages of answers whose text is stored, in SQL."""
 _ALL_KEPT = (
     "NOT EXISTS (SELECT 1 FROM json_each(:read) WHERE value NOT IN"
     " (SELECT id FROM messages WHERE guild_id = :guild_id) AND value NOT IN"
-    # A long answer's later messages hold no text of their own: the first one's is the answer's.
-    " (SELECT r.message_id FROM replies r LEFT JOIN replies first ON first.message_id = r.part_of"
-    " WHERE r.guild_id = :guild_id AND coalesce(first.content, r.content) <> ''))"
+    f" ({WITH_TEXT} AND r.guild_id = :guild_id))"
+)
+_LIKED = (
+    "WITH votes AS (SELECT coalesce(r.part_of, r.message_id) AS answer,"
+    # By the first character: a tone of skin follows it. Somebody who put both has no vote.
+    " max(substr(v.emoji, 1, 1) = '👍') - max(substr(v.emoji, 1, 1) = '👎') AS vote"
+    " FROM reactions v JOIN replies r USING (message_id) WHERE r.guild_id = :guild AND "
+    f"{agrees_sql('v.user_id', guild='r.guild_id', channel='r.channel_id')} AND NOT EXISTS"
+    " (SELECT 1 FROM quarantine q WHERE q.guild_id = r.guild_id AND q.user_id = v.user_id"
+    " AND q.allowed_by IS NULL AND q.until > :now) GROUP BY answer, v.user_id)"
+    " SELECT a.*, (SELECT json_group_array(message_id) FROM replies WHERE part_of = a.message_id) AS parts"
+    " FROM replies a WHERE a.guild_id = :guild AND a.content <> '' AND a.part_of IS NULL"
+    " AND (SELECT sum(vote) FROM votes WHERE answer = a.message_id) > 0 AND "
+    f"{agrees_sql('a.asked_by', guild='a.guild_id', channel='a.channel_id')}"
+    " ORDER BY a.created_at, a.message_id"
 )
 
 
@@ -110,6 +128,16 @@ class BotAnswers:
         ) as cursor:
             return {str(row["emoji"]): int(row["n"]) async for row in cursor}
 
+    async def liked(self, guild_id: int) -> list[tuple[BotAnswer, tuple[int, ...]]]:
+        """Return the answers with more 👍 than 👎, oldest first, each with its later messages' numbers.
+
+        Everybody has one vote, who put both has none, and neither has who is in quarantine or agrees no
+        more. Only answers with text, to people who agree, are among them.
+        """
+        names = {"guild": guild_id, "now": to_ms(self._clock.now())}
+        async with self._reader.execute(_LIKED, names) as cursor:
+            return [(_answer(row), tuple(sorted(json.loads(row["parts"])))) async for row in cursor]
+
     async def reactions_of(self, guild_id: int, user_id: int) -> list[Reaction]:
         """Return one person's reactions to the bot's answers, oldest first."""
         async with self._reader.execute(
@@ -121,4 +149,4 @@ class BotAnswers:
 
 
 def _answer(row: aiosqlite.Row) -> BotAnswer:
-    return BotAnswer(**{key: row[key] for key in row.keys()})  # noqa: SIM118 - a Row iterates over values
+    return BotAnswer(**{each.name: row[each.name] for each in fields(BotAnswer)})

@@ -20,6 +20,7 @@ from ledger.records import OPT_IN, Message
 from ledger.scrubbing import scrub
 from ledger.sqlite.database import Reader
 from ledger.sqlite.writer import Writer
+from ledger.talk.bot_answers import WITH_TEXT
 
 _SELECT = (
     "SELECT m.*, coalesce(p.name, '') AS author_name, coalesce(p.is_bot, 0) AS is_bot FROM messages m"
@@ -195,9 +196,10 @@ class Messages:
         return _message(row) if row else None
 
     async def lacks(self, message_ids: Collection[int]) -> bool:
-        """Tell whether any of the messages is not stored (any more)."""
+        """Tell whether any of the messages, answers of the bot's included, is not stored (any more)."""
         async with self._reader.execute(
-            "SELECT EXISTS (SELECT 1 FROM json_each(?) WHERE value NOT IN (SELECT id FROM messages))",
+            "SELECT EXISTS (SELECT 1 FROM json_each(?) WHERE value NOT IN (SELECT id FROM messages)"
+            f" AND value NOT IN ({WITH_TEXT}))",
             (json.dumps(list(message_ids)),),
         ) as cursor:
             row = await cursor.fetchone()

@@ -6,5 +6,6 @@
 - fairness: nobody's voice drowns the rest, and nobody's is lost
 - server_past: what a server said before, and who is new there
 - suspicion: who is new or changed, and harmful or unlike everybody
+- liked_answers: answers that people marked 👍, as pairs to learn
 - choice: all of it, in order, for one night
 """

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from ledger.people.quarantine import Held
+from ledger.people.quarantine import Detained
 from ledger.records import Message
 from trainer.choosing.quality import CONTEXTLESS, unworthy
 from trainer.choosing.server_past import ServerPast
@@ -48,7 +48,7 @@ def choose(
     now: int,
     toxicity: Toxicity,
     bot_answers: Collection[str] = (),
-    held: Mapping[int, Held] | None = None,
+    held: Mapping[int, Detained] | None = None,
     nll: Mapping[int, float] | None = None,
 ) -> Choice:
     """Choose among ``tonight``, permitted messages that are new since the last night.

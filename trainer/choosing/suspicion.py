@@ -127,7 +127,7 @@ def _share(texts: Sequence[str], toxicity: Toxicity) -> float:
 
 def _sloganeers(people: Mapping[int, Sequence[Message]], past: ServerPast) -> set[int]:
     """Return the new accounts that share a wording with two others of them, which nobody used before."""
-    users: defaultdict[tuple[str, ...], set[int]] = defaultdict(set)
+    users: defaultdict[int, set[int]] = defaultdict(set)
     for who, messages in people.items():
         for message in messages:
             for phrase in phrases(spoken(message.content)):
@@ -155,6 +155,8 @@ def _one_claim(words: Sequence[Sequence[str]], past: ServerPast) -> bool:
 
 
 def _is_strange(words: Sequence[str], author: int, past: ServerPast, least: int, share: float) -> bool:
+    if not past.knows_its_language:
+        return False
     plain = [word for word in words if not word.isdigit()]
     return len(plain) >= least and past.unknown(plain, author) >= share * len(plain)
 

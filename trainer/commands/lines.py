@@ -10,7 +10,7 @@ from typing import Any
 from ledger.clock import from_ms
 from ledger.learned.outcome import Counts, Outcome, Score
 from ledger.learned.wording import HEADLINES, SCORE_COLUMNS, counted, left_out, score_rows, words
-from ledger.people.quarantine import Held
+from ledger.people.quarantine import Detained
 from ledger.records import Adapter, Run
 
 
@@ -66,7 +66,7 @@ def adapter_fields(adapter: Adapter) -> dict[str, Any]:
     return {**asdict(adapter), "created_at": from_ms(adapter.created_at).isoformat()}
 
 
-def held(people: Sequence[Held]) -> list[str]:
+def held(people: Sequence[Detained]) -> list[str]:
     """Return who is in quarantine, by number."""
     if not people:
         return ["Nights leave nobody's words out."]
@@ -79,7 +79,7 @@ def held(people: Sequence[Held]) -> list[str]:
     )
 
 
-def held_fields(person: Held) -> dict[str, Any]:
+def held_fields(person: Detained) -> dict[str, Any]:
     """Return a person in quarantine for scripts."""
     times = {"since": from_ms(person.since).isoformat(), "until": from_ms(person.until).isoformat()}
     return {**asdict(person), **times}

@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from ledger.clock import to_ms
-from ledger.people.quarantine import Held
+from ledger.people.quarantine import Detained
 from ledger.records import Channel, Message, Role
 from ledger.store import Ledger
 from trainer.preparing.selection import Rules, select
@@ -69,7 +69,7 @@ class Material:
     last_night: int
     """When the last night began that reached its verdict, in milliseconds; 0 before the first."""
     now: int
-    held: Mapping[int, Held] = field(default_factory=dict)
+    held: Mapping[int, Detained] = field(default_factory=dict)
     """Who is in quarantine, those whom an admin let in included."""
     bot_answers: tuple[str, ...] = field(default=(), repr=False)
 

@@ -195,3 +195,51 @@ async def test_a_quarantine_goes_with_its_person_or_guild_and_no_other(
     await full.deletions.begin(1, kind, subject, asked_by="test", keep_ms=0)
     assert sorted(await full.quarantine.of_guild(1)) == left
     assert sorted(await full.quarantine.of_guild(11)) == [7, 8]
+
+
+@pytest.fixture
+async def liked(full: Ledger, message: Callable[..., Message]) -> Ledger:
+    """Wren asked (1) and was answered in two messages (50, 52); Ida's (53) quotes what Wren said (20)."""
+    said = "the spare key lies under the third pot by the shed"
+    await full.messages.add(message(20, said))
+    await full.answers.add(BotAnswer(52, 1, 100, 7, None, "", None, 52, part_of=50))
+    at = message(20).created_at + 1
+    await full.answers.add(BotAnswer(53, 1, 101, 8, 3, f"Wren says {said}.", None, at))
+    return full
+
+
+LEARNED_ANSWERS = {"wren's": ((1, 7), (50, 7), (52, 7)), "ida's": ((3, 8), (53, 8))}
+
+
+@pytest.mark.parametrize(
+    ("kind", "subject", "marked"),
+    [
+        ("messages", [1], ["wren's"]),
+        ("messages", [50], ["wren's"]),
+        ("messages", [52], ["wren's"]),
+        ("messages", [20], ["ida's"]),
+        ("messages", [51], []),
+        ("person", [8], ["ida's"]),
+        ("person", [7], ["ida's", "wren's"]),
+        ("channel", [100], ["ida's", "wren's"]),
+        ("channel", [101], ["ida's"]),
+    ],
+)
+async def test_a_run_that_learned_an_answer_is_marked_when_question_answer_asker_or_what_it_quotes_goes(
+    liked: Ledger, tmp_path: Path, kind: Kind, subject: list[int], marked: list[str]
+) -> None:
+    runs = {
+        name: (await learned(liked, tmp_path, *seen, promote=False)).run_id
+        for name, seen in LEARNED_ANSWERS.items()
+    }
+    receipt = await liked.deletions.begin(1, kind, subject, asked_by="test", keep_ms=0)
+    touched = await liked.deletions.runs_touched(receipt.id)
+    assert sorted(name for name, run in runs.items() if run in touched) == marked
+
+
+async def test_a_run_that_lists_the_answer_alone_is_marked_when_its_question_goes(
+    liked: Ledger, tmp_path: Path
+) -> None:
+    run = (await learned(liked, tmp_path, (50, 7), promote=False)).run_id
+    receipt = await liked.deletions.begin(1, "messages", [1], asked_by="test", keep_ms=0)
+    assert await liked.deletions.runs_touched(receipt.id) == [run]

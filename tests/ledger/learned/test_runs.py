@@ -6,7 +6,7 @@ import pytest
 
 from ledger.clock import to_ms
 from ledger.errors import LedgerError
-from ledger.records import FINAL_STAGES
+from ledger.records import FINAL_STAGES, BotAnswer
 from ledger.store import Ledger
 
 
@@ -165,3 +165,21 @@ async def test_a_run_is_reported_once_and_one_that_began_again_not_at_all(
     third = await house.runs.create(1, "schedule")
     await house.runs.advance(third.id, "cancelled", error="Cancelled by an admin.")
     assert await owed() == [third.id]
+
+
+async def test_an_answer_that_a_run_learns_is_stored_like_a_message_until_it_loses_its_text(
+    house: Ledger,
+) -> None:
+    await house.consent.opt_in(1, 7)
+    await house.answers.add(BotAnswer(50, 1, 100, 7, None, "hoo", None, 50))
+    await house.answers.add(BotAnswer(51, 1, 100, 7, None, "", None, 51, part_of=50))
+    run = await house.runs.create(1, "night")
+    assert await house.runs.learned_from(run.id, [(50, 7), (51, 7)]) == 0
+    await house.runs.advance(run.id, "kept")
+    assert await house.deletions.datasets_beyond_the_ledger() == []
+    assert not await house.messages.lacks([50, 51])
+    receipt = await house.deletions.begin(1, "channel", [100], asked_by="Discord", keep_ms=0)
+    assert await house.deletions.runs_touched(receipt.id) == [run.id], "where it was said is listed, too"
+    assert await house.deletions.datasets_beyond_the_ledger() == [run.id]
+    assert await house.messages.lacks([50])
+    assert await house.runs.learned_from(run.id, [(50, 7), (51, 7)]) == 2

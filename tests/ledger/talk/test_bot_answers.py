@@ -126,3 +126,62 @@ async def test_a_text_is_kept_only_where_all_that_it_was_made_of_is_kept(agreed:
     await agreed.consent.opt_out(1, 7)
     assert await kept(19, 1) == ""
     assert await kept(20, asked_by=404) == ""
+
+
+async def liked(ledger: Ledger) -> list[int]:
+    return [answer.message_id for answer, _ in await ledger.answers.liked(1)]
+
+
+@pytest.mark.parametrize(
+    ("votes", "is_liked"),
+    [
+        ([], False),
+        ([(7, "👍")], True),
+        ([(7, "👍🏽"), (7, "👍"), (8, "👎🏿")], False),
+        ([(7, "👍"), (8, "👎"), (9, "👍")], True),
+        ([(7, "👍"), (7, "👎")], False),
+        ([(7, "👎")], False),
+        ([(7, "🎉"), (8, "❤️")], False),
+        ([(404, "👍")], False),
+    ],
+)
+async def test_an_answer_is_liked_by_more_people_than_not_and_everybody_has_one_vote(
+    agreed: Ledger, votes: list[tuple[int, str]], *, is_liked: bool
+) -> None:
+    await agreed.answers.add(reply(10))
+    await agreed.answers.add(reply(20, guild_id=11, channel_id=200))
+    for person, emoji in votes:
+        await agreed.answers.react(10, person, emoji)
+        await agreed.answers.react(20, person, "👍")
+    assert await liked(agreed) == ([10] if is_liked else [])
+
+
+async def test_a_vote_on_any_message_of_a_long_answer_is_one_for_the_answer(agreed: Ledger) -> None:
+    await agreed.answers.add(reply(10))
+    for number in (12, 11):
+        await agreed.answers.add(reply(number, content="", part_of=10))
+    await agreed.answers.react(12, 8, "👍")
+    [(answer, parts)] = await agreed.answers.liked(1)
+    assert (answer, parts) == (reply(10), (11, 12))
+    await agreed.answers.react(11, 8, "👎")
+    assert await liked(agreed) == []
+
+
+async def test_answers_without_text_or_of_people_who_said_no_are_not_liked(agreed: Ledger) -> None:
+    for number, asker in ((10, 7), (20, 8), (30, 404)):
+        await agreed.answers.add(reply(number, asked_by=asker))
+        await agreed.answers.react(number, 9, "👍")
+    assert await liked(agreed) == [10, 20]
+    await agreed.consent.opt_out(1, 8)
+    assert await liked(agreed) == [10]
+    await agreed.consent.opt_out(1, 9)
+    assert await liked(agreed) == []
+
+
+async def test_who_is_in_quarantine_has_no_vote_until_let_in(agreed: Ledger) -> None:
+    await agreed.answers.add(reply(10))
+    await agreed.answers.react(10, 8, "👍")
+    await agreed.quarantine.hold(1, {8: ["slogan"]}, since=0, days=14)
+    assert await liked(agreed) == []
+    await agreed.quarantine.allow(1, 8, by="99")
+    assert await liked(agreed) == [10]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ledger.people.quarantine import ABUSE, SLOGAN, Held
+from ledger.people.quarantine import ABUSE, SLOGAN, Detained
 from tests.trainer.choosing.villages import NOW, last_day, rudeness, said
 from trainer.choosing.choice import PASTE, QUARANTINED, choose
 from trainer.choosing.quality import DUPLICATE, LINK_ALONE
@@ -31,7 +31,7 @@ def test_what_a_suspect_wrote_is_neither_target_nor_context_and_is_counted(villa
 def test_who_is_held_is_not_judged_again_and_keeps_nobody_elses_words_out(village: ServerPast) -> None:
     copied = last_day()[0]
     copy = said(10**9 + 60, copied.content, author=NEW, at=copied.created_at - 1)
-    held = {NEW: Held(1, NEW, MORNING - 1, NOW + DAY_MS, (SLOGAN,))}
+    held = {NEW: Detained(1, NEW, MORNING - 1, NOW + DAY_MS, (SLOGAN,))}
     choice = choose([*last_day(), *INSULTS, copy], village, now=NOW, toxicity=rudeness, held=held)
     assert choice.suspects == {}
     assert list(choice.targets) == last_day(), "a copy in quarantine must not take the original's place"
@@ -41,7 +41,7 @@ def test_who_is_held_is_not_judged_again_and_keeps_nobody_elses_words_out(villag
 
 def test_whom_an_admin_let_in_stays_in_for_those_reasons(village: ServerPast) -> None:
     for reasons, suspects in (((ABUSE,), {}), ((SLOGAN,), {NEW: (ABUSE,)})):
-        held = {NEW: Held(1, NEW, MORNING, NOW + DAY_MS, reasons, allowed_by="99")}
+        held = {NEW: Detained(1, NEW, MORNING, NOW + DAY_MS, reasons, allowed_by="99")}
         choice = choose([*last_day(), *INSULTS], village, now=NOW, toxicity=rudeness, held=held)
         assert choice.suspects == suspects
 

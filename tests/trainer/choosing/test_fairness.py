@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trainer.choosing.fairness import Target, within_share
+from trainer.choosing.fairness import Target, cap, within_share
 
 SHARE = 0.12
 ENOUGH = math.ceil(1 / SHARE)
@@ -78,6 +78,25 @@ def test_the_cap_is_the_largest_that_holds(targets: list[Target], draw: random.R
     # A level between two whole numbers leaves each of those who are cut up to one token, and one more each.
     slack = 2 * len(cut) + 2
     assert not cut or max(tokens.values()) + slack >= SHARE * tokens.total()
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.dictionaries(st.integers(1, 60), st.integers(1, 5000), min_size=ENOUGH),
+    st.dictionaries(st.integers(0, 60), st.integers(0, 5000)),
+)
+def test_the_level_is_the_largest_that_is_no_more_than_the_share(
+    demands: dict[int, int], beside: dict[int, int]
+) -> None:
+    level = cap(demands, share=SHARE, rest=sum(beside.values()), old=beside)
+    others = sum(tokens for who, tokens in beside.items() if who not in demands)
+    wholes = [beside.get(who, 0) + tokens for who, tokens in demands.items()]
+
+    def spare(at: float) -> float:
+        return SHARE * (others + sum(min(whole, at) for whole in wholes)) - at
+
+    assert spare(min(level, max(wholes))) >= -1e-6 * max(wholes)
+    assert level >= max(wholes) or spare(level * 1.01 + 0.01) < 0
 
 
 def test_whoever_writes_a_third_of_the_day_keeps_the_share() -> None:

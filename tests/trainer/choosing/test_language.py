@@ -24,7 +24,7 @@ LANGUAGE = [
     "כל הכבוד, נתראה מחר בערב ליד המחסן הישן",
     "क्या आज किसी ने खमीर को खिलाया? वह जार से बड़ा हो गया है।",
     "วันนี้มีใครให้อาหารแป้งเปรี้ยวหรือยัง มันโตกว่าขวดแล้วนะ",
-    "the file is /home/wren/garden/notes/2026/lamp-of-the-shed/readme.txt, third line",
+    "the file is /srv/garden/notes/2026/lamp-of-the-shed/readme.txt, third line",
     "it says `my $x = lamp.new(:on); say $x.^name` in my notes, and I do not know what the caret means",
     "see https://example.org/aGVsbG8gd29ybGQ_aGVsbG8gd29ybGQ-aGVsbG8gd29ybGQ for the recipe",
     "We meet on Thursday, because on Friday the kitchen belongs to the choir. " * 2 + "Bring a lamp, please.",

@@ -121,6 +121,7 @@ def test_a_new_account_in_words_that_nobody_uses_is_held_and_a_members_paste_is_
     assert judged(village, *lines(OLD, *FOREIGN)) == {}
     [paste] = lines(OLD, " ".join(FOREIGN))
     assert pastes([*last_day(), paste], village) == {paste.id}
+    assert pastes([paste], ServerPast.of(last_day())) == set(), "a short past knows few words of any language"
 
 
 def test_a_new_account_that_the_served_version_finds_unlikely_is_held(village: ServerPast) -> None:

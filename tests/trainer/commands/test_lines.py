@@ -10,7 +10,7 @@ import pytest
 from ledger.clock import to_ms
 from ledger.learned.outcome import Ending, Outcome, Score
 from ledger.learned.wording import HEADLINES
-from ledger.people.quarantine import ABUSE, SLOGAN, Held
+from ledger.people.quarantine import ABUSE, SLOGAN, Detained
 from ledger.records import Adapter, Run
 from trainer.commands import lines
 
@@ -109,6 +109,6 @@ def test_scripts_get_every_field_with_times_that_they_can_read() -> None:
 
 def test_who_is_in_quarantine_is_listed_by_number_with_every_reason() -> None:
     assert lines.held([]) == ["Nights leave nobody's words out."]
-    [_, row] = lines.held([Held(1, 77, AT, AT + 86_400_000, (ABUSE, SLOGAN))])
+    [_, row] = lines.held([Detained(1, 77, AT, AT + 86_400_000, (ABUSE, SLOGAN))])
     assert row.startswith("77       2026-03-02 03:04 UTC  2026-03-03 03:04 UTC  far more abuse")
     assert row.endswith("several new accounts wrote nearly the same")
