@@ -6,7 +6,7 @@ Pure functions over :class:`trainer.preparing.material.Material`.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ledger.records import Conversation, Message
@@ -75,10 +75,13 @@ def arrange(
         now=material.now,
         gap_ms=gap_ms,
     )
+    parts = with_liked(parts, material, bot_name)
     held_out = HeldOut(parts, material, limits, frame, start)
     chosen = tonight(parts, worth, material, limits, start, measure=measure)
     split, repeated = without_repeats(
-        Split(_train(chosen, limits, frame), held_out.val, held_out.test, held_out.old, held_out.fresh),
+        Split(
+            _train(chosen, material, limits, frame), held_out.val, held_out.test, held_out.old, held_out.fresh
+        ),
         learnable=(message.content for message in parts.train_messages()),
     )
     left_out[DUPLICATE] += repeated
@@ -101,13 +104,45 @@ def arrange(
     return Arranged(split, counts, worth.suspects)
 
 
-def _train(chosen: Tonight, limits: DatasetLimits, frame: Frame) -> tuple[Talk, ...]:
+BOT_CHAIR = -2
+"""Author of a liked answer while its sequence is made: the chair that the bot sits in, and nobody's id."""
+
+
+def with_liked(parts: Parts, material: Material, bot_name: str) -> Parts:
+    """Return the parts with liked answers among what is learned, each as a conversation of its own.
+
+    Not where its context is held out: no version ever learns that.
+    """
+    held = {m.id for each in (*parts.val, *parts.test, *parts.going_on) for m in each.messages}
+    found = []
+    for liked in material.liked:
+        if any(message.id in held for message in liked.context):
+            continue
+        said = Message(
+            id=liked.answer.message_id,
+            guild_id=material.guild_id,
+            channel_id=liked.answer.channel_id,
+            author_id=BOT_CHAIR,
+            author_name=bot_name,
+            content=liked.answer.content,
+            created_at=liked.answer.created_at,
+            source="example",
+        )
+        name = material.channels.get(said.channel_id, "channel")
+        found.append(Conversation(said.channel_id, name, (*liked.context, said)))
+    return replace(parts, train=(*parts.train, *found))
+
+
+def _train(chosen: Tonight, material: Material, limits: DatasetLimits, frame: Frame) -> tuple[Talk, ...]:
     found: list[Talk] = []
+    liked = {each.answer.message_id: dict(each.learned_from) for each in material.liked}
     for offer in chosen.taken:
         window = sequence(offer.passage, offer.wanted, frame)
         conversation = offer.passage.conversation
         repeats = limits.taught_repeats if offer.kind == "taught" else 1
         if window is not None:
+            # Whoever asked owns the answer: a deletion has to find it.
+            window = replace(window, authors=window.authors | liked.get(conversation.messages[-1].id, {}))
             found += [Talk((window,), conversation.started_at, conversation.ended_at)] * repeats
     return tuple(found)
 

@@ -67,8 +67,8 @@ def conversations_of(
 
 
 def is_taught(conversation: Conversation) -> bool:
-    """Tell whether this is a question and answer that somebody taught."""
-    return conversation.messages[0].source == "example"
+    """Tell whether this ends with an answer that somebody taught, or liked of the bot's own."""
+    return conversation.messages[-1].source == "example"
 
 
 def assign(

@@ -80,6 +80,7 @@ async def prepare(
         without=without,
         stop=stop,
         on_progress=on_progress,
+        limits=limits,
     )
     start = start or Start()
     work = partial(

@@ -12,6 +12,7 @@ from ledger.clock import to_ms
 from ledger.people.quarantine import Detained
 from ledger.records import Channel, Message, Role
 from ledger.store import Ledger
+from trainer.choosing.liked_answers import LikedAnswer, liked_answers
 from trainer.preparing.selection import Rules, select
 from trainer.stopping import in_thread
 
@@ -72,6 +73,8 @@ class Material:
     held: Mapping[int, Detained] = field(default_factory=dict)
     """Who is in quarantine, those whom an admin let in included."""
     bot_answers: tuple[str, ...] = field(default=(), repr=False)
+    liked: tuple[LikedAnswer, ...] = field(default=(), repr=False)
+    """Answers of the bot's own that people liked: the only words of its own that are learned."""
 
     def since(self, start: Start) -> int:
         """Return from when on messages come first: since the night of the version that the fit starts from.
@@ -91,8 +94,12 @@ async def gather(
     without: Collection[int] = (),
     stop: Callable[[], bool] = lambda: False,
     on_progress: Callable[[int, int], None] = lambda done, of: None,
+    limits: DatasetLimits | None = None,
 ) -> Material:
-    """Read what the ledger holds of one guild; the rules leave out the people in ``without``."""
+    """Read what the ledger holds of one guild; the rules leave out the people in ``without``.
+
+    With ``limits``, the bot's answers that people liked are read, too.
+    """
     channels = await ledger.channels.of_guild(guild_id)
     stored = await ledger.messages.of_guild(guild_id)
 
@@ -107,27 +114,44 @@ async def gather(
             found.append(replace(message, content=ledger.messages.as_stored(message.content)))
         return found
 
+    # Scrubbing takes a second for 20,000 messages on one core; the event loop stays free.
+    messages = await in_thread(as_stored_today, cancelled=stop)
+    # Read behind the scrubbing, which takes its time: an opt-out that comes meanwhile counts.
+    rules = Rules(
+        consent=await ledger.consent.in_force(guild_id),
+        bots=await ledger.people.bots(guild_id),
+        ignored_channels=_ignored(channels),
+        discord_permission=discord_permission,
+        without=without,
+    )
+    held = await ledger.quarantine.of_guild(guild_id)
+    liked = (
+        await liked_answers(
+            ledger,
+            guild_id,
+            messages,
+            rules,
+            gap_ms=round(limits.gap_minutes * 60_000),
+            limit=limits.max_messages - 1,
+            held=held,
+        )
+        if limits is not None
+        else []
+    )
     return Material(
         guild_id=guild_id,
         guild_name=(await ledger.guilds.all()).get(guild_id, "this server"),
-        # Scrubbing takes a second for 20,000 messages on one core; the event loop stays free.
-        messages=await in_thread(as_stored_today, cancelled=stop),
-        # Read behind the scrubbing, which takes its time: an opt-out that comes meanwhile counts.
-        rules=Rules(
-            consent=await ledger.consent.in_force(guild_id),
-            bots=await ledger.people.bots(guild_id),
-            ignored_channels=_ignored(channels),
-            discord_permission=discord_permission,
-            without=without,
-        ),
+        messages=messages,
+        rules=rules,
         channels={channel.id: channel.name for channel in channels},
         names=await ledger.people.names(guild_id),
         roles=await ledger.lineage.roles(guild_id),
         split_key=await ledger.lineage.split_key(),
         last_night=await ledger.runs.last_verdict(guild_id),
         now=to_ms(ledger.clock.now()),
-        held=await ledger.quarantine.of_guild(guild_id),
+        held=held,
         bot_answers=tuple(await ledger.answers.texts(guild_id)),
+        liked=tuple(liked),
     )
 
 

@@ -38,7 +38,7 @@ class Window:
     parts: tuple[tuple[Piece, ...], ...]
     targets: tuple[int, ...]
     """Turns of the assistant that are learned, or scored, as a whole."""
-    authors: Mapping[int, int]
+    authors: dict[int, int]
     """Author id by message id, of all messages in the window."""
     channel_name: str
     started_at: int

@@ -91,7 +91,8 @@ def test_newer_days_are_likelier() -> None:
 def test_a_stretch_with_one_new_message_teaches_its_older_ones_once_more() -> None:
     mixed = passage(1, at=SINCE + 10, count=3)
     [offer] = offered([mixed], {1})
-    assert (offer.kind, offer.wanted) == ("new", {1, 2, 3})
+    assert offer.kind == "new"
+    assert offer.wanted == {1, 2, 3}
 
 
 def test_what_may_not_be_learned_is_never_wanted() -> None:
