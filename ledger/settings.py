@@ -309,6 +309,8 @@ class RetentionSection(Section):
     """Message text, answers and datasets are deleted after this many days."""
     adapters_kept: int = Field(default=10, ge=2)
     """Versions that are kept besides the one that serves and the one before it."""
+    anchor_weeks: int = Field(default=6, ge=0, le=520)
+    """Keep a served version of each of the last weeks to start from again: 20 to 50 MB each on disk."""
     adapter_days: int = Field(default=365, ge=1, le=36_500)
     """Versions that do not serve are deleted after this many days."""
     forget_leavers_after_days: int = Field(default=0, ge=0, le=36_500)

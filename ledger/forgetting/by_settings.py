@@ -29,4 +29,5 @@ def retention_of(settings: Settings, ledger: Ledger, forgetting: Forgetting) -> 
         days=settings.retention.days,
         adapters_kept=settings.retention.adapters_kept,
         adapter_days=settings.retention.adapter_days,
+        anchor_weeks=settings.retention.anchor_weeks,
     )

@@ -15,8 +15,10 @@ from ledger.clock import to_ms
 from ledger.forgetting.deletion_path import DAY_MS, Forgetting
 from ledger.learned.adapter_versions import owner_of
 from ledger.learned.runs import RUN
+from ledger.records import Adapter
 from ledger.store import Ledger
 
+WEEK_MS = 7 * DAY_MS
 NOBODYS = 0
 """Number that no message has."""
 
@@ -63,6 +65,7 @@ class Retention:
         days: int,
         adapters_kept: int,
         adapter_days: int,
+        anchor_weeks: int = 0,
     ) -> None:
         self._ledger = ledger
         self._forgetting = forgetting
@@ -71,6 +74,7 @@ class Retention:
         self._days = days
         self._adapters_kept = adapters_kept
         self._adapter_days = adapter_days
+        self._anchor_weeks = anchor_weeks
 
     async def sweep(self) -> Swept:
         """Delete old text, datasets and versions, and keep the dates that forgetting promised."""
@@ -144,13 +148,27 @@ class Retention:
         gone = []
         for guild_id in await self._ledger.guilds.all():
             adapters = [a for a in await self._ledger.adapters.of_guild(guild_id) if a.state != "deleted"]
-            retired = [adapter for adapter in adapters if adapter.state == "retired"]
+            anchors = await self._anchors(guild_id, now)
+            retired = [a for a in adapters if a.state == "retired" and a.version not in anchors]
             for index, adapter in enumerate(retired):
                 old = now - adapter.created_at > self._adapter_days * DAY_MS
                 surplus = old or index >= self._adapters_kept
                 if surplus and await self._forgetting.delete_version(adapter):
                     gone.append(adapter.version)
         return gone
+
+    async def _anchors(self, guild_id: int, now: int) -> set[str]:
+        """Return the newest clean version of each of the last weeks that once served.
+
+        When somebody is forgotten, the next night starts from one of them instead of from the base.
+        """
+        found: dict[int, Adapter] = {}
+        for adapter in await self._ledger.adapters.clean(guild_id):
+            weeks = (now - adapter.created_at) // WEEK_MS
+            newest = found.get(weeks)
+            if weeks < self._anchor_weeks and (newest is None or adapter.created_at > newest.created_at):
+                found[weeks] = adapter
+        return {adapter.version for adapter in found.values()}
 
 
 def _messages_in(dataset: Path) -> set[int]:

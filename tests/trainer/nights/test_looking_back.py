@@ -1,0 +1,109 @@
+"""Looking back: next-day figures before anything is learned, scores that are kept, and the way back."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+from ledger.learned.conversation_scores import ConversationScore
+from ledger.settings import Settings
+from ledger.store import Ledger
+from tests.conftest import FakeClock
+from tests.trainer.conftest import GUILD, changed, fill, night
+from trainer.builders import base_of, plan_of
+from trainer.nights.looking_back import ScoreMemory, next_day, watched
+from trainer.scoring.tally import Tally
+
+
+async def two_nights(ledger: Ledger, settings: Settings, clock: FakeClock) -> tuple[str, str]:
+    """Run two nights a day apart, and let both versions serve; return their runs."""
+    runs = []
+    for first, count in ((0, 60), (60, 20)):
+        await fill(ledger, count, first=first)
+        outcome = await night(ledger, settings)
+        if outcome.stage == "kept":
+            await ledger.adapters.promote(GUILD, str(outcome.candidate), by="test")
+        runs.append(outcome)
+        clock.advance(days=1)
+    assert runs[0].next_day is None  # there was no night before it
+    told = runs[1].next_day
+    assert told is not None
+    assert told["served_nll"] < told["base_nll"]
+    assert told["replies"] > 10
+    return runs[0].run, runs[1].run
+
+
+async def test_a_night_scores_what_serves_on_the_day_before_it_learns_it(
+    ledger: Ledger, quick: Settings, clock: FakeClock
+) -> None:
+    _, second = await two_nights(ledger, quick, clock)
+    rows = await ledger.scores.of_runs(GUILD, "fresh", [f"g{GUILD}-v000001"])
+    assert {run for run, _ in rows} == {second}
+    learned_before = await ledger.lineage.seen_by(f"g{GUILD}-v000001")
+    assert not {score.conversation for _, score in rows} & learned_before
+
+
+async def test_base_and_champion_are_not_scored_again_on_what_is_unchanged(
+    ledger: Ledger, quick: Settings, clock: FakeClock
+) -> None:
+    await two_nights(ledger, quick, clock)
+    plan = plan_of(quick)
+    [folder, *_] = sorted(plan.datasets_dir.iterdir(), reverse=True)
+    memory = ScoreMemory(ledger, GUILD, base_of(quick), max_tokens=plan.recipe.max_tokens)
+    await memory.read(folder)
+    known = await memory.known({"base": None, "champion": f"g{GUILD}-v000001"})
+    run = await ledger.runs.require(folder.name)
+    assert len(known["base"]) == run.metrics["scores"]["base"]["conversations"] + 1 + len(
+        [None] * run.metrics["scores"]["base"].get("old_conversations", 0)
+    )
+    assert known["champion"].keys() == known["base"].keys()
+    other = ScoreMemory(ledger, GUILD, base_of(quick), max_tokens=99)
+    await other.read(folder)
+    assert (await other.known({"base": None}))["base"] == {}
+
+
+async def test_an_edited_conversation_is_scored_anew(
+    ledger: Ledger, quick: Settings, clock: FakeClock, tmp_path: Path
+) -> None:
+    await two_nights(ledger, quick, clock)
+    plan = plan_of(quick)
+    [folder, *_] = sorted(plan.datasets_dir.iterdir(), reverse=True)
+    memory = ScoreMemory(ledger, GUILD, base_of(quick), max_tokens=plan.recipe.max_tokens)
+    await memory.read(folder)
+    before = (await memory.known({"base": None}))["base"]
+    test = folder / "test.jsonl"
+    text = test.read_text(encoding="utf-8").replace("I think the", "I believe the", 1)
+    await asyncio.to_thread(test.write_text, text, encoding="utf-8")
+    await memory.read(folder)
+    assert len((await memory.known({"base": None}))["base"]) == len(before) - 1
+
+
+async def test_a_version_that_turns_out_worse_gives_way_and_the_night_begins_anew(
+    ledger: Ledger, quick: Settings, clock: FakeClock
+) -> None:
+    _, second = await two_nights(ledger, quick, clock)
+    champion, previous = f"g{GUILD}-v000002", f"g{GUILD}-v000001"
+    bad = [
+        ConversationScore("fresh", name, 100 + n, None, nll, 20, 0, 1)
+        for n in range(400)
+        for name, nll in ((champion, 90.0), (previous, 60.0))
+    ]
+    await ledger.scores.keep(second, bad)
+    assert (await watched(ledger, GUILD, champion, previous, plan_of(quick).verdict)).go_back
+    await fill(ledger, 20, first=80)
+    runs: list[str] = []
+    outcome = await night(ledger, changed(quick, "training", epochs=1), on_run=runs.append)
+    assert len(runs) == 2
+    sent_back = await ledger.runs.require(runs[0])
+    assert sent_back.stage == "cancelled"
+    assert "so the version before it serves again" in str(sent_back.error)
+    lineage = await ledger.lineage.versions(str(outcome.candidate))
+    assert lineage == [outcome.candidate, previous]
+
+
+def test_the_next_day_of_a_server_without_a_version_is_the_bases() -> None:
+    base = {1: Tally(40.0, 10, 1, 2)}
+    told = next_day({"base": base}, None)
+    assert told is not None
+    assert told["served_nll"] == told["base_nll"] == 4.0
+    assert next_day({"base": {}}, None) is None
