@@ -19,7 +19,7 @@ HABIT_MIN_TURNS = 10
 """Where a smaller share of the last turns names somebody, what names nobody need not be new."""
 LIKELIER = 1.6
 """So many times likelier than any answer has a start to be. A start that is none parts a conversation for
-good; without this, one-to-one overlap is up to 5 points lower in four of seven annotated channels."""
+good; without this, one-to-one overlap on the annotated test part is 71.4 % instead of 73.2."""
 CLEAR = 20
 """And so many times there. The scorer learned in crowds that name
 people; without this, three people who say "…" in turn hold three conversations, and with "never" in
