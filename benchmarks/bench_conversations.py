@@ -1,106 +1,39 @@
-"""How well ``ledger.talk.conversations`` tells conversations apart, against hand-annotated reply links.
+"""How well ``ledger.talk`` tells links and conversations, against hand-annotated reply links.
 
-    python benchmarks/bench_conversations.py LINKS.jsonl.gz [--out benchmarks/results]
+    python benchmarks/bench_conversations.py LOGS… [--unnamed EXPORT.json.gz…] [--out benchmarks/results]
 
-LINKS holds one message a line: ``file``, ``idx``, ``date``, ``time`` (HH:MM), ``author``,
-``content``, ``gold`` (annotated or mere context) and ``parents`` (``idx`` of the messages answered),
-the form of Kummerfeld et al., "A Large-Scale Corpus for Conversation Disentanglement", ACL 2019.
-Names are resolved with the importers' own rules. Prints and writes figures alone: no names, no text.
+LOGS are annotated logs (see ``annotated_logs``); each has a row as it is, and one without names. EXPORT are
+real channels without annotation: whoever leads with somebody's name shows whom they answer, so the name is
+taken away there, and the share of messages that are still linked to that person is counted. Writes
+figures: no names, no text.
 """
 
 from __future__ import annotations
 
 import argparse
-import gzip
-import json
 import math
 import platform
 import sys
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from ledger.clock import to_ms
+from annotated_logs import Log, load, load_export, without_names
 from ledger.records import Message
 from ledger.talk.conversations import around, disentangle
-from trainer.importing.addressing import ChannelVoices
-from trainer.importing.message_drafts import ExportedChannel, MessageDraft, stable_id
+from ledger.talk.links import links
 
 GAP_MINUTES = 15.0
 CONTEXT = 16
 Clusters = Mapping[int, Hashable]
 Method = Callable[[Sequence[Message]], list[list[Message]]]
-
-
-@dataclass(frozen=True)
-class Log:
-    """One annotated channel: all messages, and the conversation and parents of the annotated ones."""
-
-    messages: list[Message]
-    gold: dict[int, int]
-    parents: dict[int, list[int]]
-
-
-def load(path: Path) -> list[Log]:
-    """Read the annotated logs; minutes become times in order, names become ids."""
-    files: dict[str, list[dict[str, Any]]] = defaultdict(list)
-    with gzip.open(path, "rt", encoding="utf-8") as lines:
-        for line in lines:
-            value = json.loads(line)
-            files[value["file"]].append(value)
-    return [_log(rows) for rows in files.values()]
-
-
-def _log(rows: list[dict[str, Any]]) -> Log:
-    voices = ChannelVoices()
-    channel = ExportedChannel(1, "", 1, "")
-    drafts = []
-    for row, moment in zip(rows, _moments(rows), strict=True):
-        author = stable_id(row["author"].casefold())
-        message = Message(row["idx"] + 1, 1, 1, author, row["author"], row["content"], moment)
-        drafts.append(MessageDraft(channel, message, (row["author"],)))
-        voices.hear(drafts[-1])
-    messages = [replace(draft.message, mentions=voices.addressed(draft.message.content)) for draft in drafts]
-    parents = {row["idx"] + 1: [parent + 1 for parent in row["parents"]] for row in rows if row["gold"]}
-    return Log(messages, _components(parents), parents)
-
-
-def _moments(rows: Sequence[Mapping[str, Any]]) -> list[int]:
-    """Spread the messages of a minute over it; a clock that runs backwards has passed midnight."""
-    minutes: list[datetime] = []
-    for row in rows:
-        moment = datetime.fromisoformat(f"{row['date']}T{row['time']}").replace(tzinfo=UTC)
-        while minutes and moment < minutes[-1] - timedelta(hours=12):
-            moment += timedelta(days=1)
-        minutes.append(max([moment, *minutes[-1:]]))
-    total, seen, moments = Counter(minutes), Counter[datetime](), []
-    for moment in minutes:
-        moments.append(to_ms(moment) + 60_000 * seen[moment] // total[moment])
-        seen[moment] += 1
-    return moments
-
-
-def _components(parents: Mapping[int, list[int]]) -> dict[int, int]:
-    """Return the conversation of each annotated message: whatever links connect."""
-    root: dict[int, int] = {}
-
-    def find(node: int) -> int:
-        while root.setdefault(node, node) != node:
-            node = root[node]
-        return node
-
-    for child, answered in parents.items():
-        for parent in answered:
-            root[find(child)] = find(parent)
-    return {child: find(child) for child in parents}
 
 
 def by_gap(minutes: float) -> Method:
@@ -117,7 +50,7 @@ def by_gap(minutes: float) -> Method:
     return split
 
 
-def by_rules(minutes: float) -> Method:
+def by_links(minutes: float) -> Method:
     """What Nightschool does."""
     return lambda messages: disentangle(messages, gap_ms=round(minutes * 60_000))
 
@@ -223,23 +156,69 @@ def context_quality(method: Method, logs: Sequence[Log], limit: int = CONTEXT) -
     return 100 * seen / max(answered, 1), 100 * same / max(shown, 1)
 
 
-def measure(name: str, method: Method, logs: Sequence[Log]) -> list[str]:
+def link_quality(logs: Sequence[Log], gap_ms: int) -> tuple[float, float, float]:
+    """Return precision, recall and F1 in percent of links; a start counts as a link of its own, as in the
+    corpus' own evaluation, and a message that answers two has two links of which one can be found.
+    """
+    right = told = wanted = 0
+    for log in logs:
+        found = {link.message: link.parent for link in links(log.messages, gap_ms=gap_ms)}
+        for item, parents in log.parents.items():
+            told, wanted = told + 1, wanted + max(1, len(parents))
+            right += found[item] in (parents or (None,))
+    precision, recall = right / max(told, 1), right / max(wanted, 1)
+    return 100 * precision, 100 * recall, 200 * precision * recall / max(precision + recall, 1e-9)
+
+
+HEAD = ["logs", "naming", "link P", "link R", "link F1", "VI", "1-1", "exact P", "exact R", "exact F1"]
+HEAD += ["answered seen", "window pure", "ms a message"]
+
+
+def measure(name: str, logs: Sequence[Log]) -> list[str]:
     """Return one table row."""
+    gap_ms, method = round(GAP_MINUTES * 60_000), by_links(GAP_MINUTES)
+    messages = [message for log in logs for message in log.messages]
+    named = 100 * sum(bool(message.mentions) for message in messages) / len(messages)
+    began = time.process_time()
+    quality = link_quality(logs, gap_ms)
+    spent = 1000 * (time.process_time() - began) / len(messages)
+    figures = [named, *quality, *cluster_quality(method, logs), *context_quality(method, logs)]
+    return [name, *(f"{figure:.1f}" for figure in figures), f"{spent:.2f}"]
+
+
+def cluster_quality(method: Method, logs: Sequence[Log]) -> tuple[float, ...]:
+    """Return VI, one-to-one overlap, and precision, recall and F1 of exact conversations, in percent."""
     pairs: list[tuple[Clusters, Clusters]] = [(log.gold, predicted(method, log)) for log in logs]
     size = sum(len(gold) for gold, _ in pairs)
     vi = sum(scaled_vi(*pair) * len(pair[0]) for pair in pairs) / size
     overlap = sum(one_to_one(*pair) * len(pair[0]) for pair in pairs) / size
-    figures = [vi, overlap, *exact(pairs), *context_quality(method, logs)]
-    return [name, *(f"{figure:.1f}" for figure in figures)]
+    return vi, overlap, *exact(pairs)
 
 
-HEAD = ["method", "VI", "1-1", "exact P", "exact R", "exact F1", "answered seen", "window pure"]
+def unnamed(messages: Sequence[Message], gap_ms: int, every: int = 5) -> tuple[int, int, int]:
+    """Hide whom every fifth naming message leads with; return how many, how many of these are linked to that
+    person's words, and to how many distinct conversations all messages come.
 
-
-def table(logs: Sequence[Log]) -> list[list[str]]:
-    rows = [measure(f"time gap {gap:g} min", by_gap(gap), logs) for gap in (1, 2, 5, 15)]
-    rows += [measure(f"rules, {gap:g} min", by_rules(gap), logs) for gap in (2, 5, GAP_MINUTES, 30)]
-    return rows
+    Only names of somebody who spoke within the gap count; the author's own words are no answer.
+    """
+    hidden, spoke, wanted, count = list(messages), dict[int, int](), dict[int, int](), 0
+    for place, message in enumerate(messages):
+        lead = message.content.casefold().split(maxsplit=1)
+        person = message.mentions[0] if len(message.mentions) == 1 and len(lead) == 2 else None
+        if (
+            person is not None
+            and message.created_at - spoke.get(person, -gap_ms) < gap_ms
+            and person != message.author_id
+        ):
+            count += 1
+            if count % every == 0:
+                wanted[message.id] = person
+                hidden[place] = replace(message, mentions=(), content=message.content.split(maxsplit=1)[1])
+        spoke[message.author_id] = message.created_at
+    author = {message.id: message.author_id for message in messages}
+    found = links(hidden, gap_ms=gap_ms)
+    hits = sum(link.parent is not None and author[link.parent] == wanted.get(link.message) for link in found)
+    return len(wanted), hits, sum(link.parent is None for link in found)
 
 
 def serving_agrees(logs: Sequence[Log], each: int = 25) -> bool:
@@ -259,22 +238,28 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("links", type=Path)
+    parser.add_argument("logs", type=Path, nargs="+")
+    parser.add_argument("--unnamed", type=Path, nargs="+", default=[], help="channels without annotation")
     parser.add_argument("--out", type=Path, help="folder to write conversations-<date>.md into")
     arguments = parser.parse_args()
-    logs = load(arguments.links)
-    began = time.perf_counter()
-    rows = table(logs)
-    seconds = time.perf_counter() - began
+    everything = {path.name.split(".")[0]: load(path) for path in arguments.logs}
+    everything |= {
+        f"{name}, no names": [without_names(log) for log in logs] for name, logs in everything.items()
+    }
+    rows = [measure(name, logs) for name, logs in everything.items()]
     lines = [f"| {' | '.join(cells)} |" for cells in (HEAD, ["---"] * len(HEAD), *rows)]
-    messages = [message for log in logs for message in log.messages]
-    addressed = sum(bool(message.mentions) for message in messages)
+    agrees = all(serving_agrees(logs[:10], each=5) for logs in everything.values())
     notes = [
-        f"{len(logs)} logs, {len(messages):,} messages, {sum(len(log.gold) for log in logs):,} annotated; "
-        f"{100 * addressed / len(messages):.1f} % name whom they answer. Percent, higher is better.",
-        f"Serving and training windows agree: {'yes' if serving_agrees(logs) else 'NO'}. "
-        f"Measured in {seconds:.1f} s on {platform.machine()}, Python {platform.python_version()}.",
+        "Percent, higher is better. Serving and training windows agree: " + ("yes." if agrees else "NO."),
+        f"{platform.machine()}, Python {platform.python_version()}, one core.",
     ]
+    for path in arguments.unnamed:
+        messages = load_export(path)
+        count, hits, starts = unnamed(messages, round(GAP_MINUTES * 60_000))
+        notes.append(
+            f"{len(messages):,} messages without annotation, {starts:,} conversations: of {count:,} whose "
+            f"leading name was hidden, {100 * hits / count:.1f} % are linked to that person's words."
+        )
     print("\n".join([*lines, "", *notes]))
     if arguments.out:
         today = datetime.now(UTC).date().isoformat()

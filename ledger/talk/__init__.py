@@ -3,6 +3,10 @@
 - bot_answers: what the bot said, and reactions to it
 - bot_commands: whether a line is a command to a bot
 - conversations: which messages belong together
+- link_features: what tells which message another one answers
+- link_scorer: the small network that weighs it
+- links: which message each message answers
 - messages: what people wrote
 - prompts: from a conversation to chat messages
+- talk_so_far: what a channel's messages so far say about the next one
 """

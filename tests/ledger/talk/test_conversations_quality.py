@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from ledger.records import Message
-from ledger.talk.conversations import HABIT_TURNS, around, disentangle
+from ledger.talk.conversations import around, disentangle
+from ledger.talk.talk_so_far import HABIT_TURNS
 
 MINUTE = 60_000
 GAP = 15 * MINUTE
@@ -18,13 +19,19 @@ class Room:
         self.now = 0
 
     def say(
-        self, author: int, *, to: int | None = None, answers: int | None = None, after: int = 10_000
+        self,
+        author: int,
+        text: str = "…",
+        *,
+        to: int | None = None,
+        answers: int | None = None,
+        after: int = 10_000,
     ) -> int:
         self.now += after
         number = len(self.messages) + 1
         mentions = (to,) if to is not None else ()
         self.messages.append(
-            Message(number, 1, 2, author, str(author), "…", self.now, reply_to=answers, mentions=mentions)
+            Message(number, 1, 2, author, str(author), text, self.now, reply_to=answers, mentions=mentions)
         )
         return number
 
@@ -98,9 +105,9 @@ def test_a_newcomer_who_names_nobody_starts_anew_in_a_crowd_that_names() -> None
 def test_a_newcomer_joins_the_newest_conversation_where_few_are_about() -> None:
     room = Room()
     for _ in range(HABIT_TURNS):
-        room.say(ADA, to=BO)
-        room.say(BO, to=ADA)
-    room.say(CY)
+        room.say(ADA)
+        room.say(BO)
+    room.say(CY, "but why does it stop at night?")
     assert len(room.conversations()) == 1
 
 
