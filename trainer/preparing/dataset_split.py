@@ -7,26 +7,15 @@ context only, since recognising them proves nothing.
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from ledger.records import ROLES, Role
-from ledger.shingles import runs
+from trainer.choosing.near_duplicates import NearDuplicates
 from trainer.preparing.windows import Window
 
 DUPLICATE = "nearly the same as a reply to learn from"
-
-MIN_WORDS = 6
-"""Shorter replies ("yes, thanks") recur among people who never read each other; they stay."""
-SHINGLE_WORDS = 3
-SIMILAR = 0.7
-"""Jaccard similarity of word triples from which two replies count as the same; a forwarded text with a few
-words changed stays above it."""
-
-_WORDS = re.compile(r"\w+")
-"""Splits at apostrophes, unlike :mod:`ledger.shingles`: another pattern would draw another split."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,12 +77,15 @@ def without_repeats(split: Split, *, learnable: Iterable[str]) -> tuple[Split, i
     What validation holds counts as seen for the exam, too: it chooses the epoch that is tested.
     """
     left_out: Counter[str] = Counter()
-    seen = _Seen(learnable)
+    seen = NearDuplicates()
+    for text in learnable:
+        seen.add(text)
     # In the order of the parts: what validates is seen by what tests.
-    val = [seen.unseen(talk, left_out) for talk in split.val]
-    seen.add(text for talk in val for text in _texts(talk))
-    test = [seen.unseen(talk, left_out) for talk in split.test]
-    old = [seen.unseen(talk, left_out) for talk in split.old]
+    val = [_unseen(talk, seen, left_out) for talk in split.val]
+    for text in (text for talk in val for text in _texts(talk)):
+        seen.add(text)
+    test = [_unseen(talk, seen, left_out) for talk in split.test]
+    old = [_unseen(talk, seen, left_out) for talk in split.old]
     found = Split(split.train, _usable(val), _usable(test), _usable(old), split.fresh)
     return found, left_out[DUPLICATE]
 
@@ -102,60 +94,21 @@ def _usable(talks: Iterable[Talk]) -> tuple[Talk, ...]:
     return tuple(talk for talk in talks if talk.replies)
 
 
-class _Seen:
-    """The word triples of replies to learn from, by which a held-out reply that repeats one is found."""
-
-    def __init__(self, texts: Iterable[str]) -> None:
-        # By triple: a reply is compared only with those that share one, not with all.
-        self._holders: dict[int, list[int]] = {}
-        self._sizes: list[int] = []
-        self.add(texts)
-
-    def add(self, texts: Iterable[str]) -> None:
-        for text in texts:
-            triples = shingles(text)
-            for triple in triples:
-                self._holders.setdefault(triple, []).append(len(self._sizes))
-            self._sizes.append(len(triples))
-
-    def unseen(self, talk: Talk, left_out: Counter[str]) -> Talk:
-        """Return the conversation with replies that were seen before as context only."""
-        windows = []
-        for window in talk.windows:
-            known = frozenset(
-                target for target in window.targets if self.knows(window.turns[target]["content"])
-            )
-            left_out[DUPLICATE] += len(known)
-            windows.append(window.without(known))
-        return replace(talk, windows=tuple(window for window in windows if window.targets))
-
-    def knows(self, text: str) -> bool:
-        """Tell whether some text that was added shares enough of its word triples with this one."""
-        triples = shingles(text)
-        shared: Counter[int] = Counter()
-        for triple in triples:
-            shared.update(self._holders.get(triple, ()))
-        return any(
-            # What both have, against what either has: Jaccard without building a union.
-            common >= SIMILAR * (len(triples) + self._sizes[holder] - common)
-            for holder, common in shared.items()
-        )
+def _unseen(talk: Talk, seen: NearDuplicates, left_out: Counter[str]) -> Talk:
+    """Return the conversation with replies that were seen before as context only."""
+    windows = []
+    for window in talk.windows:
+        known = frozenset(target for target in window.targets if seen.knows(window.turns[target]["content"]))
+        left_out[DUPLICATE] += len(known)
+        windows.append(window.without(known))
+    return replace(talk, windows=tuple(window for window in windows if window.targets))
 
 
 def _texts(talk: Talk) -> Iterator[str]:
-    """Yield each reply of the conversation once, as the learner writes it."""
+    """Yield each reply of the conversation once, as it is scored."""
     for window in talk.windows:
         for target in window.targets:
             yield window.turns[target]["content"]
 
 
-def shingles(text: str) -> set[int]:
-    """Return the hashes of the text's word triples; none for a short text, which recurs by chance."""
-    words = _WORDS.findall(text.casefold())
-    if len(words) < MIN_WORDS:
-        return set()
-    # Python salts hashes of strings anew in each process; these are compared within one alone.
-    return set(map(hash, runs(words, SHINGLE_WORDS)))
-
-
-__all__ = ["Split", "Talk", "shingles", "without_repeats"]
+__all__ = ["Split", "Talk", "without_repeats"]

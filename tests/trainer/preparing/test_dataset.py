@@ -20,7 +20,7 @@ from trainer.preparing import selection
 from trainer.preparing.dataset import DatasetLimits, Prepared, Start, TooFewNew, prepare
 from trainer.preparing.dataset_files import MORE_PARTS, PARTS, read_lines, read_manifest
 
-LIMITS = replace(dataset_limits_of(Settings()), max_messages=8, overlap_messages=2)
+LIMITS = replace(dataset_limits_of(Settings()), max_messages=8, overlap_messages=2, person_share=1.0)
 
 
 async def prepared(ledger: Ledger, folder: Path, limits: DatasetLimits = LIMITS, **options: Any) -> Prepared:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ledger.talk.prompts import Piece
-from trainer.preparing.dataset_split import Split, Talk, shingles, without_repeats
+from trainer.preparing.dataset_split import Split, Talk, without_repeats
 from trainer.preparing.windows import Window
 
 MINUTE = 60_000
@@ -51,7 +51,6 @@ def test_what_was_said_since_the_last_night_is_scored_whatever_it_repeats() -> N
 def test_short_replies_may_recur() -> None:
     test = (talk_of(1, "yes, thanks"),)
     assert without_repeats(Split((), (), test), learnable=["yes, thanks"])[0].test == test
-    assert shingles("yes, thanks") == set()
 
 
 def test_a_message_has_the_role_in_which_it_is_learned_most() -> None:

@@ -1,0 +1,75 @@
+"""The whole dataset without a file: liked answers among what is learned, and what is counted as left out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ledger.records import BotAnswer, Message
+from ledger.settings import Settings
+from ledger.store import Ledger
+from tests.conftest import FakeClock
+from tests.trainer.conftest import CHANNEL, GUILD, fill, talk
+from trainer.builders import dataset_limits_of
+from trainer.choosing.liked_answers import LikedAnswer
+from trainer.preparing.arranging import GOING_ON, HELD_OUT, NO_ROOM, Arranged, arrange
+from trainer.preparing.material import Material, Start, gather
+
+LIMITS = dataset_limits_of(Settings())
+ANSWER = 5_000_000
+
+
+async def arranged(ledger: Ledger, liked: Sequence[LikedAnswer] = ()) -> tuple[Arranged, Material]:
+    from dataclasses import replace
+
+    material = replace(await gather(ledger, GUILD, discord_permission=""), liked=tuple(liked))
+    return arrange(material, LIMITS, bot_name="Nightschool", start=Start()), material
+
+
+def liked_after(context: Sequence[Message]) -> LikedAnswer:
+    answer = BotAnswer(
+        ANSWER, GUILD, CHANNEL, context[-1].author_id, context[-1].id, "on the third shelf", "v1", 1
+    )
+    return LikedAnswer(tuple(context), answer, (ANSWER + 1,))
+
+
+async def test_a_liked_answer_is_learned_in_the_bots_chair_and_listed_as_its_askers(ledger: Ledger) -> None:
+    await fill(ledger, 60)
+    found, _ = await arranged(ledger)
+    learned = next(
+        window.conversation
+        for each in found.split.train
+        for window in each.windows
+        if len(window.target_messages) > 1
+    )
+    context = talk((learned - 1_000_000) // 10)[:3]
+    found, _ = await arranged(ledger, [liked_after(context)])
+    [window] = [w for each in found.split.train for w in each.windows if ANSWER in w.authors][:1]
+    assert [window.turns[target]["content"] for target in window.targets] == ["on the third shelf"]
+    assert window.lines == ()
+    assert window.authors[ANSWER] == window.authors[ANSWER + 1] == context[-1].author_id
+    assert found.counts["taught"] == 1
+    assert found.split.roles()[ANSWER] == "target"
+
+
+async def test_an_answer_to_a_held_out_question_is_not_learned(ledger: Ledger) -> None:
+    await fill(ledger, 60)
+    found, _ = await arranged(ledger)
+    tested = found.split.test[0].conversation
+    context = talk((tested - 1_000_000) // 10)[:1]
+    found, _ = await arranged(ledger, [liked_after(context)])
+    assert ANSWER not in found.split.roles()
+
+
+async def test_what_is_left_out_is_counted_by_reason(ledger: Ledger, clock: FakeClock) -> None:
+    from datetime import UTC, datetime
+
+    await fill(ledger, 60)
+    last = talk(59)[-1].created_at
+    clock.set(datetime.fromtimestamp(last / 1000 + 60, UTC))
+    found, material = await arranged(ledger)
+    left_out = found.counts["left_out"]
+    assert left_out[GOING_ON] == 4
+    assert left_out[HELD_OUT] >= 4 * 8
+    assert NO_ROOM not in left_out
+    used = found.counts["train_replies"] + sum(left_out.values())
+    assert used >= found.counts["messages"] == len(material.messages) == 240
