@@ -218,8 +218,8 @@ def _shown(turns: Sequence[dict[str, Any]]) -> str:
 __all__ = [
     "GENERAL",
     "NOTHING_KNOWN",
-    "Known",
     "ExamMaterial",
+    "Known",
     "Measured",
     "Measuring",
     "encoded_part",
