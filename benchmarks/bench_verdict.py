@@ -91,7 +91,7 @@ def watches(pair: Differences, times: int) -> dict[str, Any]:
         share, after = sent_back(
             pair, difference, nights=NIGHTS, each=EACH, times=times, limits=shipped_limits(), **changes
         )
-        found[f"sent back: {case}"] = [share, after]
+        found[f"sent back: {case}"] = [share, after if share else None]
         print(f"  sent back in {NIGHTS} nights: {case}: {share:.2%}, after {after:g} nights", flush=True)
     return found
 
