@@ -23,7 +23,14 @@ from typing import Any
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parent), str(HERE)]
 
-from verdict_simulation import DIFFERENCES, load, promoted, sent_back, shipped_limits  # noqa: E402
+from verdict_simulation import (  # noqa: E402
+    DIFFERENCES,
+    Differences,
+    load,
+    promoted,
+    sent_back,
+    shipped_limits,
+)
 
 VERDICTS = (
     ("equal", 0.0, 150),
@@ -62,16 +69,44 @@ def from_scores(path: Path) -> None:
     DIFFERENCES.write_text(f'{{"pairs": {{\n{lines}\n}}}}\n', encoding="utf-8")
 
 
+def verdicts(pair: Differences, times: int) -> dict[str, Any]:
+    """Return the share of promotions by case."""
+    # What the least gain is for: the same without it.
+    bare = replace(shipped_limits(), min_gain=0.0)
+    cases = [
+        (f"{case}, {count}", difference, count, shipped_limits()) for case, difference, count in VERDICTS
+    ]
+    found: dict[str, Any] = {}
+    for case, difference, count, limits in (*cases, ("equal, 30, without the least gain", 0.0, 30, bare)):
+        share = promoted(pair, difference, conversations=count, times=times, limits=limits)
+        found[f"promoted: {case}"] = share
+        print(f"  promoted: {case} conversations: {share:.2%}", flush=True)
+    return found
+
+
+def watches(pair: Differences, times: int) -> dict[str, Any]:
+    """Return the share of versions that are sent back, and after how many nights, by case."""
+    found: dict[str, Any] = {}
+    for case, difference, changes in WATCHES:
+        share, after = sent_back(
+            pair, difference, nights=NIGHTS, each=EACH, times=times, limits=shipped_limits(), **changes
+        )
+        found[f"sent back: {case}"] = [share, after if share else None]
+        print(f"  sent back in {NIGHTS} nights: {case}: {share:.2%}, after {after:g} nights", flush=True)
+    return found
+
+
 def main() -> None:
     """Simulate every case for every pair, print a line each, and end with one JSON object."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--times", type=int, default=2000)
     parser.add_argument("--only", nargs="+", help="pairs, e.g. 'fit two against fit one'")
+    parser.add_argument("--part", choices=("verdicts", "watches"), help="one of the two alone")
     parser.add_argument("--from-scores", type=Path)
     options = parser.parse_args()
     if options.from_scores:
         from_scores(options.from_scores)
-    limits, began = shipped_limits(), time.perf_counter()
+    began = time.perf_counter()
     result: dict[str, Any] = {"python": platform.python_version(), "times": options.times}
     for name, pair in load().items():
         if options.only and name not in options.only:
@@ -82,22 +117,10 @@ def main() -> None:
             "spread": round(pair.spread, 4),
         }
         print(f"{name}: {found}", flush=True)
-        for case, difference, count in VERDICTS:
-            share = promoted(pair, difference, conversations=count, times=options.times, limits=limits)
-            found[f"promoted: {case}, {count} conversations"] = share
-            print(f"  promoted: {case}, {count} conversations: {share:.2%}", flush=True)
-        # What the margin is for: the same without it.
-        bare = promoted(
-            pair, 0.0, conversations=30, times=options.times, limits=replace(limits, min_gain=0.0)
-        )
-        found["promoted: equal, 30 conversations, without the least gain"] = bare
-        print(f"  promoted: equal, 30 conversations, without the least gain: {bare:.2%}", flush=True)
-        for case, difference, changes in WATCHES:
-            share, after = sent_back(
-                pair, difference, nights=NIGHTS, each=EACH, times=options.times, limits=limits, **changes
-            )
-            found[f"sent back: {case}"] = [share, after]
-            print(f"  sent back in {NIGHTS} nights: {case}: {share:.2%}, after {after:g} nights", flush=True)
+        if options.part != "watches":
+            found |= verdicts(pair, options.times)
+        if options.part != "verdicts":
+            found |= watches(pair, options.times)
         result[name] = found
     result["seconds"] = round(time.perf_counter() - began)
     print(json.dumps(result))

@@ -114,6 +114,8 @@ class Replay:
         chat = self._chat
         forgetting = forgetting_of(settings, ledger)
         began = time.monotonic()
+        before = await ledger.adapters.champion(chat.guild_id)
+        served_before = before.version if before else None
         outcome = await Night(
             ledger,
             plan_of(settings),
@@ -141,7 +143,7 @@ class Replay:
             "candidate": outcome.candidate,
             "parent": await _parent(ledger, outcome.candidate),
             "next_day": outcome.next_day,
-            "per_conversation": await _conversations(ledger, outcome.run, outcome.next_day is not None),
+            "per_conversation": await _conversations(ledger, outcome.run, served_before),
             "scores": outcome.scores,
             "interval": outcome.interval,
             "forgetting": outcome.forgetting,
@@ -191,18 +193,14 @@ async def _parent(ledger: Ledger, version: str | None) -> str | None:
     return lineage[1] if len(lineage) > 1 else None
 
 
-async def _conversations(ledger: Ledger, run: str, any_fresh: bool) -> list[list[float]]:
+async def _conversations(ledger: Ledger, run: str, served: str | None) -> list[list[float]]:
     """Return [base nats, served nats, tokens] of each fresh conversation, for intervals."""
-    if not any_fresh:
-        return []
     async with ledger.reader.execute(
         "SELECT b.nll AS base, c.nll AS served, b.tokens AS tokens FROM conversation_scores b"
-        " JOIN conversation_scores c USING (run_id, exam, conversation)"
-        " JOIN adapters a ON a.version = c.model AND a.state IN ('champion', 'previous', 'retired')"
-        " WHERE b.run_id = ? AND b.exam = 'fresh' AND b.model LIKE 'base %'"
-        " AND a.number = (SELECT max(number) FROM adapters JOIN conversation_scores ON model = version"
-        "   WHERE run_id = b.run_id AND exam = 'fresh')",
-        (run,),
+        " JOIN conversation_scores c ON c.run_id = b.run_id AND c.exam = b.exam"
+        " AND c.conversation = b.conversation"
+        " WHERE b.run_id = ? AND b.exam = 'fresh' AND b.model LIKE 'base %' AND c.model = ?",
+        (run, served),
     ) as cursor:
         return [[round(row[0], 4), round(row[1], 4), row[2]] async for row in cursor]
 

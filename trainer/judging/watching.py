@@ -70,27 +70,29 @@ def watch(nights: Sequence[Sequence[Gap]], limits: VerdictLimits) -> Watch:
     Once the evidence has reached ``go_back_evidence``, later nights do not take it back: the guarantee holds
     for the highest that the capital ever was.
     """
-    capital = np.ones(len(STAKES))
-    highest, gaps = 1.0, 0
-    total_nats = total_tokens = 0.0
-    for night in nights:
-        for gap in night:
-            capital = capital * (1 + np.array(STAKES) * _payoff(gap, limits.go_back_margin))
-            total_nats, total_tokens, gaps = total_nats + gap.nats, total_tokens + gap.tokens, gaps + 1
-            highest = max(highest, float(capital.mean()))
-    back = highest >= limits.go_back_evidence
-    evidence = highest if back else float(capital.mean())
+    gaps = [gap for night in nights for gap in night]
     if not gaps:
         return Watch(1.0, False, "Nothing new has been written since it was promoted that both have scored.")
-    mean = total_nats / total_tokens
+    capital = _capital(np.array([_payoff(gap, limits.go_back_margin) for gap in gaps]))
+    highest = float(capital.max())
+    back = highest >= limits.go_back_evidence
+    evidence = highest if back else float(capital[-1])
+    mean = sum(gap.nats for gap in gaps) / sum(gap.tokens for gap in gaps)
     direction = "worse" if mean > 0 else "better"
     reason = (
-        f"On {gaps} conversations in {len(nights)} nights since it was promoted it was {abs(mean):.3f} nats "
-        f"a token {direction} than the version before it; the evidence that it is worse by more than "
+        f"On {len(gaps)} conversations in {len(nights)} nights since it was promoted it was {abs(mean):.3f} "
+        f"nats a token {direction} than the version before it; the evidence that it is worse by more than "
         f"{limits.go_back_margin:.3f} stands at {_odds(evidence)} to 1, and {limits.go_back_evidence:g} to 1 "
         f"{'is reached, so the version before it serves again' if back else 'would send it back'}."
     )
     return Watch(evidence, back, reason)
+
+
+def _capital(payoffs: np.ndarray) -> np.ndarray:
+    """Return what the mean of all stakes has come to after each conversation."""
+    # Sums of logarithms: in a thousand conversations a product may leave the range of a float.
+    grown = np.cumsum(np.log1p(np.outer(payoffs, STAKES)), axis=0)
+    return np.asarray(np.exp(np.minimum(grown, 700.0)).mean(axis=1))
 
 
 def _payoff(gap: Gap, margin: float) -> float:
