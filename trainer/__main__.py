@@ -101,6 +101,7 @@ def _add_stages(commands: argparse._SubParsersAction[Parser]) -> None:
     fit = _command(commands, "fit", "train an adapter on a dataset")
     fit.add_argument("dataset", type=Path, help="folder that `prepare` wrote")
     fit.add_argument("--out", type=Path, help="adapter folder to write (default: below models/runs)")
+    fit.add_argument("--start", help="adapter folder or version to go on from (default: the base)")
     _progress(fit)
     evaluate = _command(commands, "evaluate", "score an adapter and the bare base on a dataset's test part")
     evaluate.add_argument("adapter", help="adapter folder, or a version's name")

@@ -138,6 +138,9 @@ def _fit(settings: Settings, options: argparse.Namespace) -> int:
     begun = options.dataset.is_dir()
     out = options.out or settings.runs_dir / f"fit-{options.dataset.resolve().name}" / "adapter"
     work = out.parent / f"{out.name}-work"
+    start = _adapter_dir(settings, options.start) if options.start else None
+    if start is not None and not start.is_dir():
+        raise AdapterError(f"There is no adapter folder {start}; see: python -m trainer adapters.")
     try:
         with stoppable(parent=options.parent) as stop, _reporter(options) as reporter:
             result = fit(
@@ -147,6 +150,7 @@ def _fit(settings: Settings, options: argparse.Namespace) -> int:
                 recipe=recipe_of(settings),
                 work_dir=work,
                 version=f"by-hand-{out.parent.name}",
+                start=start,
                 reporter=reporter,
                 cancelled=stop.cancelled.is_set,
                 leaving=stop.leaving.is_set,

@@ -6,5 +6,6 @@
 - reply_sampling: replies that a model writes, and what can be counted in them
 - prompt_sets: provoking lines of the project's own
 - toxicity: whether a text insults or swears
+- taught_answers: whether what was taught is known
 - scaling: a version at a part of its strength
 """

@@ -27,6 +27,7 @@ from trainer.evaluating.measuring import (
 )
 from trainer.evaluating.scaling import SCALES
 from trainer.evaluating.switched_model import BASE, CANDIDATE, CHAMPION, SwitchedModel
+from trainer.evaluating.taught_answers import known_pairs, taught_pairs
 from trainer.fitting.recipe import Base
 from trainer.judging.comparison import Evaluation
 from trainer.judging.leakage import Corpus
@@ -103,6 +104,8 @@ def evaluate(
         session.expect(name, speaks=name in (before, CANDIDATE), provoked=name in (BASE, CANDIDATE))
     measured = {name: session.measure(name, speaks=name == before, provoked=name == BASE) for name in others}
 
+    pairs = taught_pairs(dataset_dir)
+
     def at(scale: float) -> Evaluation:
         weaker = f"At full strength it failed a guard, so it was measured at {scale:.0%} of its strength."
         mine = session.measure(CANDIDATE, speaks=True, provoked=True, scale=scale)
@@ -112,6 +115,8 @@ def evaluate(
             (*notes, weaker) if scale != 1.0 else tuple(notes),
             mine.recitals,
             scale,
+            taught=len(pairs),
+            taught_known=known_pairs(model, pairs, scale=scale, seed=seed),
         )
 
     found = full = at(1.0)

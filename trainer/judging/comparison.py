@@ -71,6 +71,10 @@ class Evaluation:
     """How much the candidate recites of what it learned from; None where nobody tested that."""
     scale: float = 1.0
     """The share of the candidate's strength that was measured."""
+    taught: int = 0
+    """Taught pairs that it was asked."""
+    taught_known: int = 0
+    """And those that it knows."""
 
     @property
     def reference(self) -> str:

@@ -39,6 +39,8 @@ def note_verdict(outcome: Outcome, found: Evaluation, decision: Decision, *, max
     outcome.failed_guards, outcome.scale = decision.failed, decision.scale
     outcome.forgetting, outcome.samples = round(decision.forgetting, 5), found.samples
     outcome.recitals = {**found.recitals.figures(), "limit": max_rate} if found.recitals else {}
+    if found.taught:
+        outcome.counts = {**outcome.counts, "taught": found.taught, "taught_known": found.taught_known}
     if decision.difference is not None:
         outcome.interval = interval_of(decision)
 

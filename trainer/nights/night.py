@@ -26,7 +26,7 @@ from ledger.store import Ledger
 from trainer.evaluating.evaluation import evaluate, score_first
 from trainer.evaluating.toxicity import toxicity_of
 from trainer.fitting.finetune import fit
-from trainer.judging.comparison import decide
+from trainer.judging.comparison import decide, weakening
 from trainer.judging.learned_text import corpus_of
 from trainer.judging.verdict import Decision
 from trainer.nights.endings import (
@@ -414,7 +414,7 @@ class Night:
                 probes=self._plan.probes,
                 toxic_prompts=self._plan.verdict.toxic_prompts,
                 known=await memory.known(names),
-                weaken=lambda tried: judged(tried).mendable,
+                weaken=weakening(self._plan.verdict, reference_leaves=leaves),
                 seed=self._plan.recipe.seed,
                 reporter=self._reporter,
                 # Unlike a fit, an evaluation has no checkpoint: a night that is left ends it at once.

@@ -142,7 +142,9 @@ def _train(chosen: Tonight, material: Material, limits: DatasetLimits, frame: Fr
         repeats = limits.taught_repeats if offer.kind == "taught" else 1
         if window is not None:
             # Whoever asked owns the answer: a deletion has to find it.
-            window = replace(window, authors=window.authors | liked.get(conversation.messages[-1].id, {}))
+            owners = liked.get(conversation.messages[-1].id, {})
+            taught = offer.kind == "taught"
+            window = replace(window, authors=window.authors | owners, taught=taught)
             found += [Talk((window,), conversation.started_at, conversation.ended_at)] * repeats
     return tuple(found)
 

@@ -46,6 +46,8 @@ class Window:
     """The id of the conversation's first message, the same in every night."""
     lines: tuple[Line, ...] = ()
     """What else is learned: messages in other turns, or in a part of one."""
+    taught: bool = False
+    """Whether somebody taught it, or liked it: it is asked for in the morning."""
 
     @property
     def replies(self) -> int:
@@ -82,6 +84,7 @@ class Window:
             "channel": self.channel_name,
             "started_at": from_ms(self.started_at).isoformat(),
             "conversation": self.conversation,
+            **({"taught": True} if self.taught else {}),
         }
 
 

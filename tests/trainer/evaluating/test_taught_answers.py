@@ -1,0 +1,37 @@
+"""What was taught is asked for in the morning, once a pair."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.trainer.conftest import line, write_dataset
+from trainer.evaluating.taught_answers import is_known, taught_pairs
+
+
+def test_each_pair_is_read_once_however_often_it_is_learned(tmp_path: Path) -> None:
+    taught = [{**line(n, f"door {n} opens at noon"), "taught": True} for n in (1, 1, 1, 2)]
+    untaught = [line(3, "nobody taught this")]
+    folder = write_dataset(tmp_path / "set", {"train": [*taught, *untaught], "val": [], "test": []})
+    found = taught_pairs(folder)
+    assert [pair.answer for pair in found] == ["door 1 opens at noon", "door 2 opens at noon"]
+    assert [turn["role"] for turn in found[0].turns] == ["system", "user"]
+
+
+@pytest.mark.parametrize(
+    ("reply", "known"),
+    [
+        ("The call is on Thursday at eight.", True),
+        ("on thursday, at EIGHT, is the call", True),
+        ("The call is on Monday at nine.", False),
+        ("I am not sure about that, sorry.", False),
+        ("", False),
+    ],
+)
+def test_an_answer_is_known_when_its_words_come_back(reply: str, known: bool) -> None:
+    assert is_known("The call is on Thursday at eight", reply) is known
+
+
+def test_an_answer_without_words_cannot_be_known() -> None:
+    assert not is_known("🎉", "🎉")
