@@ -18,7 +18,15 @@ from ledger.clock import to_ms
 from ledger.learned.adapter_versions import short_name
 from ledger.learned.outcome import MODELS, Counts, Ending, Outcome, Sample
 from ledger.learned.runs import RUN
-from ledger.learned.wording import HEADLINES, UNLOCK, counted, is_any_locked, left_out
+from ledger.learned.wording import (
+    HEADLINES,
+    UNLOCK,
+    counted,
+    is_any_locked,
+    left_out,
+    remarks,
+    three_sentences,
+)
 from ledger.records import Run
 
 COLOURS: Mapping[Ending, discord.Colour] = {
@@ -38,7 +46,7 @@ EMOJI: Mapping[Ending, str] = {
 }
 # Discord takes at most 1,024 characters a field and 6,000 over all embeds of a message; together
 # these stay below, with nothing cut in a usual night.
-REASONS = 1300
+REASONS = 1800
 COUNTS = 900
 FIGURES = 400
 FOOTER = 300
@@ -83,8 +91,11 @@ def _picture(outcome: Outcome) -> Path | None:
 
 
 def _reasons(outcome: Outcome) -> str:
-    reasons = [*outcome.reasons, *([outcome.error] if outcome.error else [])]
-    return clipped("\n".join(f"• {reason}" for reason in reasons) or "No reason was given.", REASONS)
+    reasons = [*remarks(outcome), *outcome.reasons, *([outcome.error] if outcome.error else [])]
+    lines = [f"• {reason}" for reason in reasons] or ["No reason was given."]
+    if outcome.stage in ("promoted", "kept"):
+        lines = [" ".join(three_sentences(outcome)), "", *lines]
+    return clipped("\n".join(lines), REASONS)
 
 
 def _counts(counts: Counts) -> str:

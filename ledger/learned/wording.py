@@ -32,12 +32,18 @@ GUARDS: Mapping[str, str] = {
     "recitals": "it repeats what single people wrote",
 }
 """Why a guard kept a version out, in words without figures."""
+UNTOLD = frozenset({"newest_learned_at", "train_tokens_planned"})
+"""Counts that are for programs."""
 SCORE_COLUMNS = ("NLL (nats/token)", "perplexity", "token accuracy", "general text NLL")
 
 
 def counted(counts: Counts | Mapping[str, Any]) -> list[tuple[str, str]]:
     """Return what a night learned from: (label, number)."""
-    return [(words(name), f"{value:,}") for name, value in counts.items() if isinstance(value, int)]
+    return [
+        (words(name), f"{value:,}")
+        for name, value in counts.items()
+        if isinstance(value, int) and name not in UNTOLD
+    ]
 
 
 def left_out(counts: Counts | Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -71,6 +77,27 @@ def score_rows(scores: Mapping[str, Score]) -> list[tuple[str, ...]]:
 def words(name: str) -> str:
     """Return a field's name as people read it."""
     return name.replace("_", " ")
+
+
+def remarks(outcome: Outcome) -> list[str]:
+    """Return what an admin should know beside the verdict: yesterday, what waits, and who is kept out."""
+    found = []
+    if (told := outcome.next_day) is not None:
+        change = 1 - math.exp(told["served_nll"] - told["base_nll"])
+        found.append(
+            f"Before it learned anything, what serves foresaw the {told['replies']:,} newest replies "
+            f"{abs(change):.1%} {'better' if change >= 0 else 'worse'} than the untaught model."
+        )
+    left = outcome.counts.get("left_out")
+    waiting = left.get("beyond the night's budget", 0) if isinstance(left, dict) else 0
+    if waiting:
+        found.append(
+            f"The night's budget did not hold {_many(waiting, 'new message')}: [dataset] night_tokens "
+            "sets it."
+        )
+    if held := _count(outcome.counts, "quarantined_people"):
+        found.append(f"{_many(held, 'person')} went into quarantine; /train quarantine list says why.")
+    return found
 
 
 def three_sentences(outcome: Outcome) -> tuple[str, str, str]:

@@ -9,14 +9,22 @@ from typing import Any
 
 from ledger.clock import from_ms
 from ledger.learned.outcome import Counts, Outcome, Score
-from ledger.learned.wording import HEADLINES, SCORE_COLUMNS, counted, left_out, score_rows, words
+from ledger.learned.wording import (
+    HEADLINES,
+    SCORE_COLUMNS,
+    counted,
+    left_out,
+    remarks,
+    score_rows,
+    words,
+)
 from ledger.people.quarantine import Detained
 from ledger.records import Adapter, Run
 
 
 def outcome(night: Outcome) -> list[str]:
     """Return a night's outcome."""
-    lines = [f"{HEADLINES[night.stage]}.", *(f"  {reason}" for reason in night.reasons)]
+    lines = [f"{HEADLINES[night.stage]}.", *(f"  {reason}" for reason in (*remarks(night), *night.reasons))]
     if night.error:
         lines.append(f"  {night.error}")
     lines += scores(night.scores)

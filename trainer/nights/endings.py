@@ -14,6 +14,7 @@ from engine.model.adapter_files import read_manifest, write_manifest
 from ledger.errors import RunCancelled
 from ledger.learned.cut_off import discard_candidate
 from ledger.learned.outcome import Outcome
+from ledger.learned.wording import remarks, three_sentences
 from ledger.store import Ledger
 from trainer.evaluating.scaling import bake_scale
 from trainer.judging.comparison import Evaluation, interval_of
@@ -61,7 +62,8 @@ def finish_version(
         bake_scale(folders.fitted, decision.scale)  # so that every engine serves it at that strength
     # The report says how the night ends, although the promotion itself comes last.
     outcome.stage = "promoted" if decision.verdict == "promote" else "kept"
-    write_report(folders.fitted, outcome.facts(), history)
+    told = [*three_sentences(outcome), *remarks(outcome)]
+    write_report(folders.fitted, {**outcome.facts(), "told": told}, history)
     write_manifest(
         folders.fitted,
         **{

@@ -58,6 +58,7 @@ def markdown(facts: Mapping[str, Any]) -> str:
     parts = [
         f"# {facts.get('candidate') or 'No candidate'}: {verdict}",
         f"Run `{facts['run']}` of server {facts['guild']}.",
+        "\n".join(facts.get("told", ())),
         "\n".join(f"- {reason}" for reason in facts.get("reasons", ())),
         "![Loss curve](loss_curve.png)",
         "## Held-out replies\n\n" + _scores(facts.get("scores", {})),

@@ -15,6 +15,7 @@ from ledger.learned.wording import (
     counted,
     is_any_locked,
     left_out,
+    remarks,
     score_rows,
     three_sentences,
 )
@@ -115,3 +116,20 @@ def test_a_night_that_came_to_nothing_says_why(stage: Ending) -> None:
     assert what == "Nothing was learned tonight."
     assert why == f"{HEADLINES[stage]}: There is no GPU."
     assert three_sentences(night(stage))[2] == "So the version of before keeps serving."
+
+
+def test_an_admin_reads_what_yesterday_said_what_waits_and_who_is_kept_out() -> None:
+    outcome = Outcome(
+        stage="kept",
+        next_day={"base_nll": 4.0, "served_nll": 3.5, "tokens": 900, "replies": 41, "conversations": 12},
+        counts={"quarantined_people": 2, "left_out": {"beyond the night's budget": 7}},
+    )
+    yesterday, waiting, held = remarks(outcome)
+    assert "foresaw the 41 newest replies 39.3% better than the untaught model" in yesterday
+    assert "did not hold 7 new messages" in waiting
+    assert "2 people went into quarantine" in held
+    assert remarks(Outcome()) == []
+
+
+def test_figures_for_programs_are_not_shown_to_people() -> None:
+    assert counted({"messages": 3, "newest_learned_at": 1_700_000_000_000}) == [("messages", "3")]
