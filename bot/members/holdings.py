@@ -89,14 +89,21 @@ def quarantine_text(held: Detained) -> str:
 
 
 async def versions_with(ledger: Ledger, guild_id: int, user_id: int, *, adapter_days: int) -> list[str]:
-    """Return a line for each version that learned from this person, with its last date where it has one."""
-    runs = set(await ledger.runs.runs_with_author(guild_id, user_id))
+    """Return a line for each version that learned from this person, with its last date where it has one.
+
+    A version that grew from such a one is such a one itself.
+    """
+    runs = set(await ledger.runs.runs_with_author(guild_id, user_id, learned=True))
     due = {each.adapter.version: each.delete_by for each in await ledger.deletions.tainted()}
     lines = []
     for adapter in await ledger.adapters.of_guild(guild_id):
         if adapter.run_id in runs and adapter.state != "deleted":
             serves = ", serves now" if adapter.state == "champion" else ""
             lines.append(f"`{adapter.version}`{serves}{_until(adapter, due, adapter_days)}")
+    if set(await ledger.runs.runs_with_author(guild_id, user_id)) - runs:
+        lines.append(
+            "Nights also measured versions on words of yours that they did not learn; those hold nothing of them."
+        )
     return lines
 
 

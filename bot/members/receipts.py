@@ -85,7 +85,16 @@ def receipt_text(receipt: Deletion) -> str:
         )
     if not receipt.versions:
         lines.append("No version had learned from it.")
+    if receipt.measured:
+        lines.append(
+            f"{_versions(len(receipt.measured))} only measured on some of it. What they were measured on is "
+            "erased; they learned nothing from it, and stay."
+        )
     return "\n".join(lines)
+
+
+def _versions(count: int) -> str:
+    return "One more version was" if count == 1 else f"{count:,} more versions were"
 
 
 def day(milliseconds: int) -> str:

@@ -66,6 +66,9 @@ class Deletion:
     counts: Mapping[str, int]
     completed_at: int | None
     versions: tuple[TaintedVersion, ...]
+    """Those that learned from it, or grew from one that did."""
+    measured: tuple[str, ...] = ()
+    """Versions that a night only measured on it: its dataset goes, and they hold nothing of it."""
 
 
 class Deletions:
@@ -255,7 +258,7 @@ class Deletions:
         """Note that a version's files are gone, and drop lists of what was learned that nobody needs.
 
         A version's list stays while another lives whose fit started from it: what the parent learned, the
-        child knows.
+        child knows. With a list goes the hash of what that night scored: no deletion would find it any more.
         """
         now = to_ms(self._clock.now())
 
@@ -267,15 +270,19 @@ class Deletions:
                 "UPDATE tainted_runs SET deleted_at = ? WHERE run_id = ? AND deleted_at IS NULL",
                 (now, adapter.run_id),
             )
-            await connection.execute(
-                "WITH RECURSIVE needed (version) AS ("
-                " SELECT version FROM adapters WHERE guild_id = :guild AND state <> 'deleted'"
-                " UNION SELECT a.parent FROM needed JOIN adapters a USING (version)"
-                " WHERE a.parent IS NOT NULL) DELETE FROM run_messages WHERE run_id IN"
-                " (SELECT run_id FROM adapters WHERE guild_id = :guild AND state = 'deleted'"
-                " AND version NOT IN (SELECT version FROM needed))",
-                {"guild": adapter.guild_id},
-            )
+            for statement in (
+                "DELETE FROM run_messages",
+                "UPDATE conversation_scores SET fingerprint = NULL",
+            ):
+                await connection.execute(
+                    "WITH RECURSIVE needed (version) AS ("
+                    " SELECT version FROM adapters WHERE guild_id = :guild AND state <> 'deleted'"
+                    " UNION SELECT a.parent FROM needed JOIN adapters a USING (version)"
+                    f" WHERE a.parent IS NOT NULL) {statement} WHERE run_id IN"
+                    " (SELECT run_id FROM adapters WHERE guild_id = :guild AND state = 'deleted'"
+                    " AND version NOT IN (SELECT version FROM needed))",
+                    {"guild": adapter.guild_id},
+                )
 
         await self._writer.run(job)
 
@@ -292,11 +299,11 @@ class Deletions:
 
     async def _deletion(self, row: aiosqlite.Row) -> Deletion:
         async with self._reader.execute(
-            "SELECT version, delete_by, deleted_at FROM tainted_runs JOIN adapters USING (run_id)"
-            " WHERE deletion_id = ? AND learned ORDER BY version",
+            "SELECT version, delete_by, deleted_at, learned FROM tainted_runs JOIN adapters USING (run_id)"
+            " WHERE deletion_id = ? ORDER BY version",
             (row["id"],),
         ) as cursor:
-            versions = tuple([TaintedVersion(*version) async for version in cursor])
+            reached = [(TaintedVersion(*version), bool(learned)) async for *version, learned in cursor]
         return Deletion(
             id=row["id"],
             guild_id=row["guild_id"],
@@ -306,5 +313,6 @@ class Deletions:
             asked_at=row["asked_at"],
             counts=json.loads(row["counts"]),
             completed_at=row["completed_at"],
-            versions=versions,
+            versions=tuple(version for version, learned in reached if learned),
+            measured=tuple(version.version for version, learned in reached if not learned),
         )

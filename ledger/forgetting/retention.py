@@ -83,6 +83,7 @@ class Retention:
         messages = await self._ledger.messages.delete_older(before)
         replies = await self._ledger.answers.delete_older(before)
         await self._ledger.quarantine.delete_older(before)
+        await self._ledger.scores.delete_hashes(before)
         # After the rows: it asks which messages are not stored any more.
         datasets = self._old_datasets(before) + await self._datasets_beyond_the_ledger()
         versions = [*await self._forgetting.sweep(), *await self._old_versions(now)]
@@ -144,16 +145,22 @@ class Retention:
         return sum([self._forgetting.remove(folder) for folder in list(folders)])
 
     async def _old_versions(self, now: int) -> list[str]:
-        """Delete versions beyond the newest few or too old, never the champion or the one before it."""
+        """Delete versions beyond the newest few or too old, never the champion or the one before it.
+
+        Anchors stay beside the newest few, and no longer than any version may. What a night under way
+        grows from stays until that has ended, which resumes from its files.
+        """
         gone = []
         for guild_id in await self._ledger.guilds.all():
             adapters = [a for a in await self._ledger.adapters.of_guild(guild_id) if a.state != "deleted"]
             anchors = await self._anchors(guild_id, now)
-            retired = [a for a in adapters if a.state == "retired" and a.version not in anchors]
-            for index, adapter in enumerate(retired):
+            growing = {adapter.parent for adapter in adapters if adapter.state == "candidate"}
+            retired = [a for a in adapters if a.state == "retired" and a.version not in growing]
+            newest = [a.version for a in retired if a.version not in anchors][: self._adapters_kept]
+            for adapter in retired:
                 old = now - adapter.created_at > self._adapter_days * DAY_MS
-                surplus = old or index >= self._adapters_kept
-                if surplus and await self._forgetting.delete_version(adapter):
+                kept = adapter.version in anchors or adapter.version in newest
+                if (old or not kept) and await self._forgetting.delete_version(adapter):
                     gone.append(adapter.version)
         return gone
 

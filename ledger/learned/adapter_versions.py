@@ -112,7 +112,10 @@ class Adapters:
 
         Raises:
             ParentTainted: the parent learned something that was deleted since, or its files are gone.
+            AdapterError: the parent is another guild's.
         """
+        if parent is not None and owner_of(parent) != guild_id:
+            raise AdapterError(f"{parent} belongs to another server, so nothing here may grow from it.")
         now = to_ms(self._clock.now())
 
         async def job(connection: aiosqlite.Connection) -> str:
@@ -294,14 +297,27 @@ class Adapters:
     async def clean(self, guild_id: int) -> list[Adapter]:
         """Return the versions that served at some time, still can, and learned nothing deleted since.
 
-        The champion first, then the latest promoted: any of them may be what tonight's fit starts from.
+        The champion first, then the latest promoted: any of them may be what tonight's fit starts from. What
+        was rolled back from is none of them: what was wrong with it, its children would inherit.
         """
         served = await self.once_served(guild_id)
-        found = [version for version in served if await self.is_clean(version)]
+        given_up = await self._given_up(guild_id)
+        found = [version for version in served if version not in given_up and await self.is_clean(version)]
         champion = await self.champion(guild_id)
         if champion is not None and champion.version in found:
             found = [champion.version, *(version for version in found if version != champion.version)]
         return [await self.require(guild_id, version) for version in found]
+
+    async def _given_up(self, guild_id: int) -> set[str]:
+        """Return the versions that were rolled back from and not promoted again since."""
+        async with self._reader.execute(
+            "SELECT back.replaced FROM promotions back WHERE back.guild_id = :guild"
+            " AND back.kind = 'rollback' AND back.replaced IS NOT NULL AND NOT EXISTS"
+            # Going back to a version makes it serve again, as promoting it does.
+            " (SELECT 1 FROM promotions p WHERE p.version = back.replaced AND p.id > back.id)",
+            {"guild": guild_id},
+        ) as cursor:
+            return {str(row["replaced"]) async for row in cursor}
 
     async def is_clean(self, version: str) -> bool:
         """Tell whether the version's files exist and it learned nothing that was deleted since."""

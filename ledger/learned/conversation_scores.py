@@ -40,20 +40,39 @@ class ConversationScores:
         self._reader, self._writer = reader, writer
 
     async def keep(self, run_id: str, scores: Iterable[ConversationScore]) -> None:
-        """Keep what a run measured; a repeated measurement replaces the earlier one."""
+        """Keep what a run measured; a repeated measurement replaces the earlier one.
+
+        The hashes of a run that saw something deleted are not kept: what it scored may be what went.
+        """
         rows = [
-            (run_id, s.exam, s.model, s.conversation, s.fingerprint, s.nll, s.tokens, s.correct, s.replies)
+            (run_id, s.exam, s.model, s.conversation, run_id, s.fingerprint)
+            + (s.nll, s.tokens, s.correct, s.replies)
             for s in scores
         ]
 
         async def job(connection: aiosqlite.Connection) -> None:
             await connection.executemany(
                 "INSERT OR REPLACE INTO conversation_scores (run_id, exam, model, conversation, fingerprint,"
-                " nll, tokens, correct, replies) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                " nll, tokens, correct, replies) VALUES (?, ?, ?, ?,"
+                # In this transaction: a deletion that comes later finds the rows by itself.
+                " CASE WHEN ? NOT IN (SELECT run_id FROM tainted_runs) THEN ? END, ?, ?, ?, ?)",
                 rows,
             )
 
         await self._writer.run(job)
+
+    async def delete_hashes(self, before: int) -> None:
+        """Delete the hashes of conversations that age has taken, or that a run measured ``before``.
+
+        A conversation's oldest message is mostly its first; where it is not, the run's own age ends it.
+        """
+        await self._writer.execute(
+            "UPDATE conversation_scores SET fingerprint = NULL WHERE fingerprint IS NOT NULL AND"
+            # Below 1 stands what nobody wrote: general text.
+            " (conversation > 0 AND conversation NOT IN (SELECT id FROM messages)"
+            " OR run_id IN (SELECT id FROM runs WHERE created_at < ?))",
+            (before,),
+        )
 
     async def of_model(self, guild_id: int, model: str) -> dict[bytes, ConversationScore]:
         """Return what the model scored on this guild's conversations, by fingerprint."""

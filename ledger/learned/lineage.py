@@ -42,6 +42,15 @@ class Lineage:
         """Return every message that had a part in what the version became."""
         return await self._messages(version, learned_sql("role"))
 
+    async def authors_of(self, version: str) -> dict[int, int]:
+        """Return who wrote each message that had a part in what the version became."""
+        async with self._reader.execute(
+            f"{_LINE} SELECT message_id, author_id FROM run_messages WHERE {learned_sql('role')}"
+            " AND run_id IN (SELECT run_id FROM line)",
+            (version,),
+        ) as cursor:
+            return {int(row["message_id"]): int(row["author_id"]) async for row in cursor}
+
     async def _messages(self, version: str, where: str) -> set[int]:
         async with self._reader.execute(
             f"{_LINE} SELECT DISTINCT message_id FROM run_messages WHERE {where}"

@@ -193,16 +193,19 @@ class Runs:
         ) as cursor:
             return {int(row["message_id"]) async for row in cursor}
 
-    async def runs_with_author(self, guild_id: int, user_id: int) -> list[str]:
-        """Return the runs that saw this person's words, or started from a version that had learned them."""
+    async def runs_with_author(self, guild_id: int, user_id: int, *, learned: bool = False) -> list[str]:
+        """Return the runs that saw this person's words, or started from a version that had learned them.
+
+        ``learned`` leaves out those that only scored the words, and whose versions hold nothing of them.
+        """
         async with self._reader.execute(
             "WITH RECURSIVE saw (run_id, learned) AS ("
             f" SELECT run_id, max({learned_sql('role')}) FROM run_messages JOIN runs ON runs.id = run_id"
             " WHERE guild_id = :guild AND author_id = :user GROUP BY run_id"
             " UNION SELECT child.run_id, 1 FROM saw JOIN adapters made ON made.run_id = saw.run_id"
             " JOIN adapters child ON child.parent = made.version WHERE saw.learned)"
-            " SELECT DISTINCT run_id FROM saw ORDER BY run_id",
-            {"guild": guild_id, "user": user_id},
+            " SELECT DISTINCT run_id FROM saw WHERE learned >= :least ORDER BY run_id",
+            {"guild": guild_id, "user": user_id, "least": int(learned)},
         ) as cursor:
             return [str(row["run_id"]) async for row in cursor]
 

@@ -257,13 +257,19 @@ class House:
         await self.services.serving.sync()
         return version
 
-    async def candidate(self, guild: simcord.GuildHandle | None = None) -> str:
-        """Record a version that does not serve, and return its name."""
+    async def candidate(
+        self, guild: simcord.GuildHandle | None = None, *, parent: str | None = None, promoted: bool = False
+    ) -> str:
+        """Record a version that does not serve unless it is ``promoted``, and return its name."""
         guild, ledger = guild or self.guild, self.services.ledger
         await ledger.guilds.ensure(guild.id, guild.name)
         run = await ledger.runs.create(guild.id, "test")
         folder = str(self.services.settings.adapters_dir)
-        adapter = await ledger.adapters.reserve(guild.id, run.id, adapters_dir=folder, base_model=BASE)
+        adapter = await ledger.adapters.reserve(
+            guild.id, run.id, adapters_dir=folder, base_model=BASE, parent=parent
+        )
+        if promoted:
+            await ledger.adapters.promote(guild.id, adapter.version, by="test")
         return adapter.version
 
     async def kept(self) -> list[Message]:

@@ -79,7 +79,10 @@ class Case:
 
     @property
     def states(self) -> dict[str, str]:
-        """What becomes of the three versions, of which the second never saw anything of ann's."""
+        """What becomes of the three versions: the first learned ann's words, and the third grew from it.
+
+        Neither the second nor what the third's own night read holds anything of hers.
+        """
         if self.kind == "guild":
             return dict.fromkeys(("g1-v000001", "g1-v000002", "g1-v000003"), "deleted")
         served = ("champion", "deleted") if self.strict else ("previous", "champion")
@@ -109,7 +112,7 @@ async def opened(root: Path, *, strict: bool = False) -> AsyncIterator[tuple[Led
 
 @pytest.fixture(scope="module")
 def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two servers with versions: one where ann and ben talk, and two of three saw hers; and ben's own."""
+    """Two servers with versions: one where ann and ben talk, and two of three know hers; and ben's own."""
     root = tmp_path_factory.mktemp("kills") / "template"
     asyncio.run(_furnish(root))
     return root
@@ -134,23 +137,24 @@ async def _furnish(root: Path) -> None:
         await ledger.answers.add(BotAnswer(900, GUILD, LOUNGE, ANN, 1, f"you said {MARK}", None, 1))
         await ledger.answers.add(BotAnswer(901, GUILD, KITCHEN, BEN, 2, OTHERS, None, 1))
         await back_up(ledger, root / "backups")
-        for guild_id, number, author in (
-            (GUILD, 1, ANN),
-            (GUILD, 2, BEN),
-            (GUILD, 3, ANN),
-            (ELSEWHERE, 500, BEN),
+        for guild_id, number, author, parent in (
+            (GUILD, 1, ANN, None),
+            (GUILD, 2, BEN, None),
+            (GUILD, 4, BEN, "g1-v000001"),
+            (ELSEWHERE, 500, BEN, None),
         ):
             run = await ledger.runs.create(guild_id, "night")
             await ledger.runs.learned_from(run.id, [(number, author)])
             adapter = await ledger.adapters.reserve(
-                guild_id, run.id, adapters_dir="adapters", base_model="tiny"
+                guild_id, run.id, adapters_dir="adapters", base_model="tiny", parent=parent
             )
             text = MARK if author == ANN else OTHERS
             for folder in (root / "data" / "datasets" / run.id, root / "models" / "runs" / run.id):
                 folder.mkdir(parents=True)
                 (folder / "train.jsonl").write_text(text, encoding="utf-8")
             (root / adapter.path).mkdir(parents=True)
-            (root / adapter.path / "adapter_model.safetensors").write_text(text, encoding="utf-8")
+            known = MARK if parent else text  # what a parent learned, its child knows
+            (root / adapter.path / "adapter_model.safetensors").write_text(known, encoding="utf-8")
             await ledger.adapters.promote(guild_id, adapter.version, by="night")
             await ledger.runs.advance(run.id, "promoted")
         await ledger.writer.execute("UPDATE backup_folders SET path = 'backups'")

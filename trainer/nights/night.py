@@ -87,14 +87,18 @@ class Night:
         self._forgetting = forgetting
         self._authors: dict[int, int] = {}
         self._known_deletion = 0
+        self._inherited: dict[int, int] = {}
+        self._known_at_start = 0
         self._without: frozenset[int] = frozenset()
+        self._repeatedly: frozenset[int] = frozenset()
         self._withdrawn = False
 
     async def run(self) -> Outcome:
         """Run the night to its end, whatever that is.
 
         A deletion of something that the night learns from ends this attempt. The night begins again at
-        once and leaves out whoever took something back, so that no member can stop everybody's learning.
+        once and leaves out whoever took something back; from the second time on it also starts from a version
+        that never learned from them. So no member can stop everybody's learning.
 
         Raises:
             NightBusy: another night of this guild is running; nothing was changed.
@@ -138,6 +142,7 @@ class Night:
         except ParentTainted as error:
             # Before the run's version was on record, so that no deletion could find it: it begins again.
             outcome.withdrawn = True
+            await self._note_withdrawers(run, since=self._known_at_start)
             await close(self._ledger, outcome, "cancelled", str(error))
         except NightschoolError as error:
             await self._close(run, outcome, "failed", str(error))
@@ -168,11 +173,17 @@ class Night:
         taken_back = await withdrawal_reason(self._ledger, run.id)
         if taken_back and not self._cancelled():
             stage, reason, outcome.withdrawn = "cancelled", taken_back, True
-            deletions = await self._ledger.deletions.since(self._known_deletion)
-            mine = [deletion for deletion in deletions if deletion.guild_id == self._guild]
-            self._without |= withdrawers(mine, self._authors)
-            self._without |= await self._ledger.runs.refusing(run.id)
+            await self._note_withdrawers(run, since=self._known_deletion)
         await close(self._ledger, outcome, stage, reason)
+
+    async def _note_withdrawers(self, run: Run, *, since: int) -> None:
+        """Note who took something back that the run, or a version that it grew from, learned from."""
+        deletions = await self._ledger.deletions.since(since)
+        mine = [deletion for deletion in deletions if deletion.guild_id == self._guild]
+        found = withdrawers(mine, {**self._inherited, **self._authors})
+        found |= await self._ledger.runs.refusing(run.id)
+        self._repeatedly |= found & self._without
+        self._without |= found
 
     async def _ended(self, outcome: Outcome) -> Outcome:
         # A deletion may have come while the night wrote files: what it wrote since is deleted now.
@@ -184,7 +195,9 @@ class Night:
 
     async def _stages(self, run: Run, folders: NightFolders, outcome: Outcome) -> None:
         if run.stage == "planned":
-            origin = await starting_point(self._ledger, self._plan, self._guild)
+            self._authors, self._known_at_start = {}, await self._ledger.deletions.newest(self._guild)
+            origin = await starting_point(self._ledger, self._plan, self._guild, without=self._repeatedly)
+            await self._note_inherited(origin)
             if await self._prepare(run, folders, outcome, origin):
                 return
         else:
@@ -194,6 +207,8 @@ class Night:
             self._known_deletion = await self._ledger.deletions.newest(self._guild)
             # A resumed run has no dataset in memory to ask whose words it learns from.
             self._authors = await self._ledger.runs.authors_of(run.id)
+            self._known_at_start = self._known_deletion
+            await self._note_inherited(origin)
         champion = await self._ledger.adapters.champion(self._guild)
         memory = ScoreMemory(
             self._ledger, self._guild, self._plan.base, max_tokens=self._plan.recipe.max_tokens
@@ -217,6 +232,10 @@ class Night:
             decision = await self._evaluate(run, folders, candidate, champion, memory, outcome)
         await self._work(partial(finish_version, folders, Path(candidate.path), outcome, decision, history))
         await self._settle(run, candidate, decision, outcome)
+
+    async def _note_inherited(self, origin: StartingPoint) -> None:
+        version = origin.start.version
+        self._inherited = await self._ledger.lineage.authors_of(version) if version else {}
 
     async def _work(self, work: Callable[[], T]) -> T:
         """Do slow work in a thread that a cancel does not wait for."""
@@ -334,6 +353,9 @@ class Night:
             await memory.keep(run.id, "fresh", None if name == "base" else name, tallies)
         outcome.next_day = next_day(scores, champion.version if champion else None)
         if champion is None or champion.version not in scores:
+            return
+        # Nobody is brought back by itself who learned something deleted; its date is near in any case.
+        if previous is not None and not await self._ledger.adapters.is_clean(previous.version):
             return
         # Against what a rollback would return to, on the same conversations.
         against = memory.model_key(previous.version if previous else None)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,10 +31,16 @@ class StartingPoint:
     path: Path | None
 
 
-async def starting_point(ledger: Ledger, plan: NightPlan, guild_id: int) -> StartingPoint:
-    """Return what tonight's fit starts from."""
+async def starting_point(
+    ledger: Ledger, plan: NightPlan, guild_id: int, *, without: Collection[int] = ()
+) -> StartingPoint:
+    """Return what tonight's fit starts from; it has learned from nobody of ``without``."""
     if plan.recipe.start == "champion":
         for adapter in await ledger.adapters.clean(guild_id):
+            if without and not set(without).isdisjoint(
+                (await ledger.lineage.authors_of(adapter.version)).values()
+            ):
+                continue
             if await _can_start(plan, adapter):
                 return await _known_start(ledger, guild_id, adapter)
     return await _known_start(ledger, guild_id, None)

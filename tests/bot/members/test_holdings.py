@@ -132,3 +132,39 @@ async def test_who_is_in_quarantine_is_told_so_and_why_and_what_ends_it(house: H
     asked = await house.ann.slash(house.general, "privacy forget-me")
     await house.ann.click(asked.response, label="Erase it all")
     assert await ledger.quarantine.of_guild(guild) == {}
+
+
+async def test_status_and_export_name_what_grew_from_a_version_that_learned_from_the_member(
+    house: House,
+) -> None:
+    await house.opt_in(house.ann, house.ben)
+    message = await house.ann.send(house.general, "I love soup")
+    other = await house.ben.send(house.general, "I love bread")
+    parent = await house.candidate(promoted=True)
+    child = await house.candidate(parent=parent)
+    ledger = house.services.ledger
+    night, first = await ledger.runs.of_guild(house.guild.id)
+    await ledger.runs.learned_from(first.id, [(message.id, house.ann.id)])
+    await ledger.runs.learned_from(night.id, [(other.id, house.ben.id)])
+    hers = text_of(await house.ann.slash(house.general, "privacy status"))
+    his = text_of(await house.ben.slash(house.general, "privacy status"))
+    assert parent in hers
+    assert child in hers
+    assert parent not in his
+    assert child in his
+    assert (await house.exported(house.ann))["runs"] == [first.id, night.id]
+
+
+async def test_a_version_that_was_only_measured_on_a_members_words_is_not_said_to_have_learned_them(
+    house: House,
+) -> None:
+    await house.opt_in(house.ann)
+    message = await house.ann.send(house.general, "I love soup")
+    version = await house.candidate()
+    ledger = house.services.ledger
+    [run] = await ledger.runs.of_guild(house.guild.id)
+    await ledger.runs.learned_from(run.id, [(message.id, house.ann.id)], roles={message.id: "exam"})
+    text = text_of(await house.ann.slash(house.general, "privacy status"))
+    assert version not in text
+    assert "measured versions on words of yours that they did not learn" in text
+    assert (await house.exported(house.ann))["runs"] == [run.id]

@@ -8,6 +8,7 @@ import pytest
 from simcord import ResponseMessage
 
 from ledger.errors import LedgerError
+from ledger.records import Role
 from tests.bot.house import MARK, House, text_of, there
 
 
@@ -87,3 +88,27 @@ async def test_the_receipt_tells_what_was_erased(house: House) -> None:
     await house.ann.click(there(asked.response), label="Erase it all")
     assert "Erased: 1 messages" in text_of(await house.ann.slash(house.general, "privacy receipt"))
     assert (await house.exported(house.ann))["forgotten"][0]["counts"]["messages"] == 1
+
+
+async def test_the_receipt_names_what_grew_from_what_learned_the_words_and_what_was_only_measured(
+    house: House,
+) -> None:
+    await house.opt_in(house.ann)
+    message = await house.ann.send(house.general, "mine")
+    measured = await house.candidate()
+    parent = await house.candidate(promoted=True)
+    child = await house.candidate(parent=parent, promoted=True)
+    ledger = house.services.ledger
+    roles: tuple[Role, ...] = ("exam", "target")
+    for version, role in zip((measured, parent), roles, strict=True):
+        run = (await ledger.adapters.require(house.guild.id, version)).run_id
+        await ledger.runs.learned_from(run, [(message.id, house.ann.id)], roles={message.id: role})
+    asked = await house.ann.slash(house.general, "privacy forget-me")
+    await house.ann.click(there(asked.response), label="Erase it all")
+    text = text_of(await house.ann.slash(house.general, "privacy receipt"))
+    assert f"`{parent}` had learned from it and was deleted on" in text
+    assert f"`{child}` had learned from it. It serves until the next version takes its place" in text
+    assert f"`{measured}`" not in text
+    assert "One more version was only measured on some of it" in text
+    [kept] = [a for a in await ledger.adapters.of_guild(house.guild.id) if a.version == measured]
+    assert kept.state != "deleted"

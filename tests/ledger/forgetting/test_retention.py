@@ -13,14 +13,14 @@ import pytest
 from ledger.clock import to_ms
 from ledger.forgetting.deletion_path import DAY_MS, Forgetting
 from ledger.forgetting.retention import Retention, Swept
+from ledger.learned.conversation_scores import ConversationScore
 from ledger.people.policy import declared
 from ledger.records import BotAnswer, Message
 from ledger.store import Ledger
 from tests.looking import answers_of
 
 
-@pytest.fixture
-def retention(house: Ledger, tmp_path: Path) -> Retention:
+def looking_after(house: Ledger, tmp_path: Path, *, anchor_weeks: int = 0) -> Retention:
     datasets, runs = tmp_path / "datasets", tmp_path / "runs"
     return Retention(
         house,
@@ -30,7 +30,13 @@ def retention(house: Ledger, tmp_path: Path) -> Retention:
         days=180,
         adapters_kept=2,
         adapter_days=365,
+        anchor_weeks=anchor_weeks,
     )
+
+
+@pytest.fixture
+def retention(house: Ledger, tmp_path: Path) -> Retention:
+    return looking_after(house, tmp_path)
 
 
 async def version(house: Ledger, tmp_path: Path, *, promote: bool = False) -> str:
@@ -238,3 +244,104 @@ async def test_a_quarantine_is_kept_as_long_as_the_messages_that_it_covers(
     house.clock.advance(days=1)  # type: ignore[attr-defined]
     await retention.sweep()
     assert await house.quarantine.of_guild(1) == {}
+
+
+async def served_daily(house: Ledger, tmp_path: Path, days: int) -> list[str]:
+    """Let a version of its own serve on each day; return them, the oldest first."""
+    found = []
+    for _ in range(days):
+        house.clock.advance(days=1)  # type: ignore[attr-defined]
+        found.append(await version(house, tmp_path, promote=True))
+    return found
+
+
+async def left(house: Ledger) -> list[str]:
+    adapters = await house.adapters.of_guild(1)
+    return [adapter.version for adapter in reversed(adapters) if adapter.state != "deleted"]
+
+
+async def test_of_each_of_the_last_weeks_the_newest_version_that_served_stays_beside_the_newest(
+    house: Ledger, tmp_path: Path
+) -> None:
+    served = await served_daily(house, tmp_path, 31)
+    await looking_after(house, tmp_path, anchor_weeks=3).sweep()
+    # The champion, which is this week's; the one before it, the two newest; and two weeks' anchors.
+    assert await left(house) == [served[index] for index in (-15, -8, -4, -3, -2, -1)]
+
+
+async def test_without_weeks_no_anchor_stays(house: Ledger, tmp_path: Path) -> None:
+    served = await served_daily(house, tmp_path, 10)
+    await looking_after(house, tmp_path).sweep()
+    assert await left(house) == served[-4:]
+
+
+async def test_an_anchor_has_served_and_knows_nothing_that_was_deleted(house: Ledger, tmp_path: Path) -> None:
+    clean, tainted, never = [await version(house, tmp_path, promote=what < 2) for what in range(3)]
+    run = (await house.adapters.require(1, tainted)).run_id
+    await house.runs.learned_from(run, [(70, 7)])
+    house.clock.advance(days=8)  # type: ignore[attr-defined]
+    await served_daily(house, tmp_path, 5)
+    await house.deletions.begin(1, "messages", [70], asked_by="Discord", keep_ms=10 * DAY_MS)
+    await looking_after(house, tmp_path, anchor_weeks=2).sweep()
+    assert clean in await left(house)
+    assert not {tainted, never} & set(await left(house))
+
+
+async def test_an_anchor_is_kept_no_longer_than_any_version_may_be(house: Ledger, tmp_path: Path) -> None:
+    old = await version(house, tmp_path, promote=True)
+    house.clock.advance(days=364)  # type: ignore[attr-defined]
+    await served_daily(house, tmp_path, 2)
+    weekly = looking_after(house, tmp_path, anchor_weeks=520)
+    await house.adapters.promote(1, old, by="test")  # it is the one before the champion no more
+    await house.adapters.rollback(1, by="test")
+    house.clock.advance(days=1)  # type: ignore[attr-defined]
+    await served_daily(house, tmp_path, 2)
+    assert (await weekly.sweep()).versions == (old,)
+
+
+async def test_what_a_night_under_way_grows_from_stays_until_that_has_ended(
+    house: Ledger, tmp_path: Path
+) -> None:
+    first, *_ = served = await served_daily(house, tmp_path, 6)
+    run = await house.runs.create(1, "night")
+    child = await house.adapters.reserve(
+        1, run.id, adapters_dir=str(tmp_path / "a"), base_model="tiny", parent=first
+    )
+    weekly = looking_after(house, tmp_path)
+    assert (await weekly.sweep()).versions == (served[1],)
+    await house.adapters.retire(child.version)
+    assert first in (await weekly.sweep()).versions
+
+
+async def test_the_list_of_a_version_that_age_took_stays_while_another_knows_what_it_learned(
+    house: Ledger, retention: Retention, tmp_path: Path
+) -> None:
+    run = await house.runs.create(1, "night")
+    await house.runs.learned_from(run.id, [(70, 7)])
+    house.clock.advance(days=400)  # type: ignore[attr-defined]
+    parent = await house.adapters.reserve(1, run.id, adapters_dir=str(tmp_path / "a"), base_model="tiny")
+    await house.adapters.retire(parent.version)
+    night = await house.runs.create(1, "night")
+    child = await house.adapters.reserve(
+        1, night.id, adapters_dir=str(tmp_path / "a"), base_model="tiny", parent=parent.version
+    )
+    await house.adapters.promote(1, child.version, by="night")
+    house.clock.advance(days=366)  # type: ignore[attr-defined]
+    assert (await retention.sweep()).versions == (parent.version,)
+    assert await house.lineage.seen_by(child.version) == {70}
+    receipt = await house.deletions.begin(1, "person", [7], asked_by="member", keep_ms=0)
+    assert {version.version for version in receipt.versions} == {parent.version, child.version}
+    await retention.sweep()
+    assert await house.lineage.seen_by(child.version) == set()
+
+
+async def test_hashes_of_what_was_scored_go_with_text_that_is_too_old(
+    house: Ledger, retention: Retention, message: Callable[..., Message]
+) -> None:
+    now = to_ms(house.clock.now())
+    await house.messages.add_many([message(1, created_at=now - 181 * DAY_MS), message(2, created_at=now)])
+    run = await house.runs.create(1, "night")
+    scores = [ConversationScore("test", "base", n, bytes([n]), 1.0, 1, 1, 1) for n in (1, 2)]
+    await house.scores.keep(run.id, scores)
+    await retention.sweep()
+    assert set(await house.scores.of_model(1, "base")) == {b"\x02"}

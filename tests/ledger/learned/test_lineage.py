@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ledger.errors import ParentTainted
+from ledger.errors import AdapterError, ParentTainted
 from ledger.records import LEARNED, ROLES, Role
 from ledger.store import Ledger
 
@@ -124,3 +124,52 @@ async def test_each_ledger_has_a_key_of_its_own(tmp_path: Path) -> None:
             keys.append(await ledger.lineage.split_key())
     assert len(keys[0]) == 32
     assert keys[0] == keys[2] != keys[1]
+
+
+async def test_nothing_grows_from_another_servers_version(house: Ledger, tmp_path: Path) -> None:
+    first = await grown(house, tmp_path, {1: 11})
+    await house.guilds.ensure(11, "Elsewhere")
+    run = await house.runs.create(11, "test")
+    with pytest.raises(AdapterError, match="another server"):
+        await house.adapters.reserve(11, run.id, adapters_dir=str(tmp_path), base_model="tiny", parent=first)
+    assert await house.adapters.of_guild(11) == []
+
+
+async def test_a_fit_cannot_start_from_a_version_whose_files_age_took_meanwhile(
+    house: Ledger, tmp_path: Path
+) -> None:
+    first = await grown(house, tmp_path, {1: 11})
+    await house.deletions.version_deleted(await house.adapters.require(GUILD, first))
+    with pytest.raises(ParentTainted, match="deleted since"):
+        await grown(house, tmp_path, {2: 12}, first)
+
+
+async def test_a_deletion_reaches_descendants_through_a_version_whose_files_are_gone(
+    house: Ledger, tmp_path: Path
+) -> None:
+    first = await grown(house, tmp_path, {1: 11})
+    second = await grown(house, tmp_path, {2: 12}, first)
+    third = await grown(house, tmp_path, {3: 13}, second)
+    for version in (first, second):
+        await house.deletions.version_deleted(await house.adapters.require(GUILD, version))
+    assert await forget(house, 1) == {third}
+    await grown(house, tmp_path, {4: 14})  # serves, so that the third would have to be promoted again
+    with pytest.raises(AdapterError, match="deleted since"):
+        await house.adapters.promote(GUILD, third, by="an admin")
+
+
+async def test_nothing_starts_from_what_was_rolled_back_from_until_it_is_promoted_again(
+    house: Ledger, tmp_path: Path
+) -> None:
+    first, second = await grown(house, tmp_path, {1: 11}), await grown(house, tmp_path, {2: 12})
+
+    async def clean() -> list[str]:
+        return [adapter.version for adapter in await house.adapters.clean(GUILD)]
+
+    assert await clean() == [second, first]
+    await house.adapters.rollback(GUILD, by="watch")
+    assert await clean() == [first]
+    await house.adapters.rollback(GUILD, by="an admin")  # to the bare base
+    assert await clean() == []
+    await house.adapters.promote(GUILD, second, by="an admin")
+    assert await clean() == [second]
