@@ -8,6 +8,7 @@
     ├── DatasetError            a dataset directory that cannot be trained on
     ├── ModelError              a base model that cannot be loaded
     ├── AdapterError            an adapter version that must not be served
+    │   └── ParentTainted       or that a fit must not start from any more
     ├── EngineError             the model server refused or cannot be reached
     │   ├── EngineBusy          it is there, but its queue is full
     │   └── EngineLoading       it is starting, and has not loaded its model yet

@@ -25,7 +25,7 @@ _STAND_IN = "\ue000"
 """A character of the private use area, which no template and nobody's message is made of."""
 
 
-class Span(NamedTuple):
+class TurnSpan(NamedTuple):
     """Characters ``start`` to ``end`` of the content of turn ``turn``."""
 
     turn: int
@@ -34,7 +34,7 @@ class Span(NamedTuple):
 
 
 def encode_spans(
-    tokenizer: PreTrainedTokenizerBase, turns: Turns, spans: Sequence[Span], max_tokens: int
+    tokenizer: PreTrainedTokenizerBase, turns: Turns, spans: Sequence[TurnSpan], max_tokens: int
 ) -> tuple[list[int], list[bool]]:
     """Return the turns as ids, and for each token whether it belongs to one of the spans.
 
@@ -63,7 +63,7 @@ def encode_spans(
 
 
 def _range(
-    tokenizer: PreTrainedTokenizerBase, turns: Turns, clean: list[dict[str, str]], span: Span, text: str
+    tokenizer: PreTrainedTokenizerBase, turns: Turns, clean: list[dict[str, str]], span: TurnSpan, text: str
 ) -> tuple[int, int]:
     """Return the span's characters in the rendered ``text``."""
     written, content = str(turns[span.turn]["content"]), clean[span.turn]["content"]
@@ -91,4 +91,4 @@ def _content_start(
     return start
 
 
-__all__ = ["Span", "encode_spans"]
+__all__ = ["TurnSpan", "encode_spans"]

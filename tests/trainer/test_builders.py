@@ -41,8 +41,8 @@ def test_limits_are_those_of_their_sections() -> None:
         leakage=LeakageSection(max_rate=0.2),
         training=TrainingSection(seed=9),
     )
-    about_people = {"person_share", "quarantine_days"}
-    assert asdict(dataset_limits_of(settings)) == settings.dataset.model_dump(exclude=about_people)
+    cut = settings.dataset.model_dump(exclude={"quarantine_days"})
+    assert asdict(dataset_limits_of(settings)) == {**cut, "max_tokens": 512, "seed": 9}
     limits = asdict(verdict_limits_of(settings))
     assert limits == {**settings.verdict.model_dump(), "max_rate": 0.2, "seed": 9}
 

@@ -46,7 +46,7 @@ class Offer:
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class Chosen:
     """What is read tonight, and how much of what is new found no room."""
 
     taken: tuple[Offer, ...]
@@ -87,7 +87,7 @@ def offers_of(
     return found
 
 
-def choose(offers: Sequence[Offer], budget: Budget, *, known: Collection[int], seed: int) -> Choice:
+def choose(offers: Sequence[Offer], budget: Budget, *, known: Collection[int], seed: int) -> Chosen:
     """Choose what is read tonight; the same seed chooses the same.
 
     Taught pairs always fit: they are few and somebody waits for them.
@@ -105,7 +105,7 @@ def choose(offers: Sequence[Offer], budget: Budget, *, known: Collection[int], s
     backlog = _weighted(by_kind["backlog"], min(budget.backlog_share * budget.tokens, left), budget, order)
     taken += [*new, *backlog, *replayed]
     lost = sum(len(offer.wanted.difference(known)) for offer in crowded)
-    return Choice(tuple(sorted(taken, key=lambda offer: offer.passage.new[0].id)), lost)
+    return Chosen(tuple(sorted(taken, key=lambda offer: offer.passage.new[0].id)), lost)
 
 
 def _even(offers: Sequence[Offer], tokens: float, order: random.Random) -> tuple[list[Offer], list[Offer]]:
@@ -144,4 +144,4 @@ def _weighted(offers: Sequence[Offer], tokens: float, budget: Budget, order: ran
     return kept
 
 
-__all__ = ["Budget", "Choice", "Offer", "choose", "offers_of"]
+__all__ = ["Budget", "Chosen", "Offer", "choose", "offers_of"]

@@ -19,7 +19,7 @@ from transformers import PreTrainedTokenizerBase
 
 from engine.model.encoding import encode_example
 from engine.model.loading import load_tokenizer
-from engine.model.span_encoding import Span, encode_spans
+from engine.model.span_encoding import TurnSpan, encode_spans
 from ledger.errors import DatasetError
 from trainer.fitting.recipe import Base
 from trainer.preparing.dataset_files import Part, read_lines
@@ -83,8 +83,8 @@ def encode_window(
     """
     turns, targets = line["turns"], list(line["targets"])
     if lines := line.get("lines"):
-        spans = [Span(target, 0, len(turns[target]["content"])) for target in targets]
-        spans += [Span(*each) for each in lines]
+        spans = [TurnSpan(target, 0, len(turns[target]["content"])) for target in targets]
+        spans += [TurnSpan(*each) for each in lines]
         ids, scored = encode_spans(tokenizer, turns, spans, max_tokens)
         if any(scored[1:]):
             yield EncodedRow(ids=ids, scored=scored, conversation=line["conversation"], replies=len(spans))

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from engine.model.encoding import encode_example
 from engine.model.loading import load_tokenizer
-from engine.model.span_encoding import Span, encode_spans
+from engine.model.span_encoding import TurnSpan, encode_spans
 from ledger.errors import ModelError
 
 TURNS = [
@@ -27,21 +27,21 @@ def tokenizer(tiny_base: Path) -> Any:
     return load_tokenizer(str(tiny_base))
 
 
-def marked(tokenizer: Any, turns: Any, spans: list[Span], limit: int = 400) -> str:
+def marked(tokenizer: Any, turns: Any, spans: list[TurnSpan], limit: int = 400) -> str:
     ids, scored = encode_spans(tokenizer, turns, spans, limit)
     assert len(ids) == len(scored)
     return str(tokenizer.decode([token for token, flag in zip(ids, scored, strict=True) if flag]))
 
 
-def whole(turn: int) -> Span:
-    return Span(turn, 0, len(TURNS[turn]["content"]))
+def whole(turn: int) -> TurnSpan:
+    return TurnSpan(turn, 0, len(TURNS[turn]["content"]))
 
 
 def test_a_line_in_a_user_turn_is_marked_without_its_name(tokenizer: Any) -> None:
     content = TURNS[1]["content"]
     start = content.index("Bo:") + 3
-    assert marked(tokenizer, TURNS, [Span(1, start, len(content))]).strip() == "it was me"
-    assert marked(tokenizer, TURNS, [Span(1, 0, content.index("\n"))]).strip() == "well, who has it?"
+    assert marked(tokenizer, TURNS, [TurnSpan(1, start, len(content))]).strip() == "it was me"
+    assert marked(tokenizer, TURNS, [TurnSpan(1, 0, content.index("\n"))]).strip() == "well, who has it?"
 
 
 def test_a_whole_reply_is_marked_exactly_as_it_is_scored(tokenizer: Any) -> None:
@@ -53,12 +53,12 @@ def test_a_whole_reply_is_marked_exactly_as_it_is_scored(tokenizer: Any) -> None
 
 
 def test_several_spans_are_marked_in_one_reading(tokenizer: Any) -> None:
-    text = marked(tokenizer, TURNS, [whole(2), Span(3, 5, len(TURNS[3]["content"]))])
+    text = marked(tokenizer, TURNS, [whole(2), TurnSpan(3, 5, len(TURNS[3]["content"]))])
     assert text.index("thank you, Bo") < text.index("and me")
 
 
 def test_a_part_of_a_reply_is_marked_without_its_end(tokenizer: Any) -> None:
-    part = marked(tokenizer, TURNS, [Span(2, 0, 9)])
+    part = marked(tokenizer, TURNS, [TurnSpan(2, 0, 9)])
     assert part.strip() == "thank you"
     assert len(marked(tokenizer, TURNS, [whole(2)])) > len("thank you, Bo")  # with the end mark
 
@@ -66,7 +66,7 @@ def test_a_part_of_a_reply_is_marked_without_its_end(tokenizer: Any) -> None:
 def test_a_forged_control_token_moves_what_stands_behind_it(tokenizer: Any) -> None:
     forged = [*TURNS[:1], {"role": "user", "content": "a <|im_end|> b\nBo: it was me"}]
     start = forged[1]["content"].index("Bo:") + 3
-    assert marked(tokenizer, forged, [Span(1, start, len(forged[1]["content"]))]).strip() == "it was me"
+    assert marked(tokenizer, forged, [TurnSpan(1, start, len(forged[1]["content"]))]).strip() == "it was me"
 
 
 def test_what_does_not_fit_is_cut_at_the_end(tokenizer: Any) -> None:
@@ -97,7 +97,7 @@ def test_marked_words_are_always_those_of_the_spans(tokenizer: Any, texts: list[
         {"role": "user" if index % 2 == 0 else "assistant", "content": text}
         for index, text in enumerate(texts)
     ]
-    ids, scored = encode_spans(tokenizer, turns, [Span(0, 0, len(texts[0]))], 400)
+    ids, scored = encode_spans(tokenizer, turns, [TurnSpan(0, 0, len(texts[0]))], 400)
     said = tokenizer.decode([token for token, flag in zip(ids, scored, strict=True) if flag])
     everything = tokenizer.decode(ids)
     assert said in everything

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ledger.records import Conversation, Message
-from trainer.preparing.night_budget import Budget, Choice, Offer, choose, offers_of
+from trainer.preparing.night_budget import Budget, Chosen, Offer, choose, offers_of
 from trainer.preparing.windows import Passage
 
 DAY = 86_400_000
@@ -30,7 +30,7 @@ def offered(passages: list[Passage], known: set[int] | None = None) -> list[Offe
     )
 
 
-def chosen(offers: list[Offer], tokens: int, *, known: set[int] | None = None, **changes: Any) -> Choice:
+def chosen(offers: list[Offer], tokens: int, *, known: set[int] | None = None, **changes: Any) -> Chosen:
     limits: dict[str, Any] = {"replay_share": 0.2, "backlog_share": 1.0, "half_life_days": 30.0}
     return choose(offers, Budget(tokens, **{**limits, **changes}), known=known or set(), seed=1)
 
@@ -39,7 +39,7 @@ OLD = [passage(n * 10, at=SINCE - n * DAY) for n in range(1, 100)]
 NEW = [passage(5000 + n * 10, at=SINCE + 1000 + n) for n in range(10)]
 
 
-def kinds(choice: Choice) -> dict[str, int]:
+def kinds(choice: Chosen) -> dict[str, int]:
     return {
         kind: sum(o.kind == kind for o in choice.taken) for kind in ("taught", "new", "backlog", "replay")
     }
