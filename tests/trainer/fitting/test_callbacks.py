@@ -9,7 +9,7 @@ import pytest
 from transformers import TrainerControl, TrainerState, TrainingArguments
 
 from ledger.errors import ModelError
-from trainer.fitting.callbacks import LeaveAtStep, ProgressReports
+from trainer.fitting.callbacks import LeaveAtStep, ProgressReports, SaveByTheClock
 from trainer.progress import StageProgress
 
 ACCUMULATION = 4
@@ -118,3 +118,23 @@ def test_a_fit_that_is_asked_to_leave_saves_and_stops_at_the_next_update_and_not
     assert not control.should_training_stop, "in the middle of an update there is no checkpoint to resume"
     leave.on_step_end(args, state, control)
     assert (control.should_save, control.should_training_stop) == (True, True)
+
+
+def test_a_checkpoint_comes_every_few_minutes_whoever_wrote_the_last(
+    args: TrainingArguments, state: TrainerState
+) -> None:
+    clock = [0.0]
+    saver = SaveByTheClock(240.0, now=lambda: clock[0])
+    saver.on_train_begin(args, state, TrainerControl())
+
+    def asks(seconds: float) -> bool:
+        clock[0] = seconds
+        control = TrainerControl()
+        saver.on_step_end(args, state, control)
+        return bool(control.should_save)
+
+    assert not asks(239)
+    assert asks(240)
+    saver.on_save(args, state, TrainerControl())  # at 240, by this or by an epoch's end
+    assert not asks(479)
+    assert asks(481)

@@ -10,12 +10,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from ledger.errors import (
-    ModelError,
-)
+from ledger.errors import AdapterError, ModelError
 from tests.trainer.conftest import train
 from trainer.fitting.loop import Loop
-from trainer.fitting.lora_training import pack_if_possible
+from trainer.fitting.lora_training import averaged, continuable, pack_if_possible
 from trainer.fitting.recipe import Base, Recipe
 from trainer.scoring.batches import EncodedRow
 from trainer.scoring.packed_attention import use_plain_attention
@@ -95,3 +93,38 @@ def test_packing_is_given_up_where_a_model_does_something_else_with_its_attentio
     monkeypatch.setattr("trainer.fitting.lora_training.use_packed_attention", refuse)
     assert not pack_if_possible(model, rows, wanted=True)
     assert model.config._attn_implementation == "sdpa"
+
+
+def test_a_fit_goes_on_from_a_version_where_it_ended(
+    dataset_dir: Path, tmp_path: Path, base: Base, recipe: Recipe, watched: dict[str, Any]
+) -> None:
+    first = train(dataset_dir, tmp_path / "one", base, recipe)
+    ended = {name: weight for name, weight in watched["after"].items() if "lora_" in name}
+    second = train(dataset_dir, tmp_path / "two", base, recipe, start=tmp_path / "one" / "adapter")
+    assert all(torch.equal(watched["before"][name], weight) for name, weight in ended.items())
+    assert unchanged(watched) == watched["before"].keys() - ended.keys()
+    assert second.validation["before"] == pytest.approx(first.validation["best"], abs=1e-3)
+    rates = [entry["learning_rate"] for entry in second.history if "learning_rate" in entry]
+    assert max(rates) <= recipe.learning_rate * recipe.warm_rate
+    assert rates[0] < max(rates) > rates[-1]  # risen and decayed anew
+
+
+def test_a_start_of_another_shape_is_refused(
+    dataset_dir: Path, tmp_path: Path, base: Base, recipe: Recipe
+) -> None:
+    train(dataset_dir, tmp_path / "one", base, recipe)
+    start = tmp_path / "one" / "adapter"
+    assert continuable(start, recipe)
+    assert not continuable(start, replace(recipe, lora_r=2))
+    assert not continuable(tmp_path / "nowhere", recipe)
+    with pytest.raises(AdapterError, match="matrices of another shape"):
+        train(dataset_dir, tmp_path / "two", base, replace(recipe, lora_r=2), start=start)
+
+
+def test_weights_move_back_towards_where_they_began() -> None:
+    layer = torch.nn.Linear(2, 2, bias=False)
+    begun = {"weight": layer.weight.detach().clone()}
+    with torch.no_grad():
+        layer.weight.add_(1.0)
+    averaged(layer, begun, 0.25)
+    assert torch.allclose(layer.weight, begun["weight"] + 0.25)
