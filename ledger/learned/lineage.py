@@ -60,9 +60,13 @@ class Lineage:
             return {int(row["message_id"]) async for row in cursor}
 
     async def roles(self, guild_id: int) -> dict[int, Role]:
-        """Return how the guild's nights used each message; in several ways: the one that learned most."""
+        """Return how the guild's nights used each message; in several ways: the one that learned most.
+
+        What a night had that failed or was cancelled is still new to the next one.
+        """
         async with self._reader.execute(
-            "SELECT message_id, role FROM run_messages JOIN runs ON runs.id = run_id WHERE guild_id = ?",
+            "SELECT message_id, role FROM run_messages JOIN runs ON runs.id = run_id WHERE guild_id = ?"
+            " AND stage IN ('promoted', 'kept')",
             (guild_id,),
         ) as cursor:
             found: dict[int, Role] = {}

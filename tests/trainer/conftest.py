@@ -97,6 +97,14 @@ async def fill(ledger: Ledger, conversations: int = 60, *, first: int = 0) -> No
         await ledger.messages.add_many([replace(message, imported_at=now) for message in talk(number)])
 
 
+async def fill_today(ledger: Ledger, conversations: int = 20, *, first: int) -> None:
+    """Add conversations of the last day, fifty minutes apart, the newest an hour old."""
+    now = to_ms(ledger.clock.now())
+    for index in range(conversations):
+        at = now - HOUR - (conversations - index) * 50 * 60_000
+        await ledger.messages.add_many(talk(first + index, at=at))
+
+
 def line(number: int, reply: str, *, question: str = "What is in the shed?") -> dict[str, Any]:
     """Return one line of a dataset with one target."""
     return {

@@ -102,6 +102,8 @@ def _payoff(gap: Gap, margin: float) -> float:
 
 
 def _odds(evidence: float) -> str:
+    if evidence >= 1e6:
+        return "more than a million"
     return f"{evidence:.1f}" if evidence < 100 else f"{evidence:,.0f}"
 
 

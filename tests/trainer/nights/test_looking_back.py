@@ -9,7 +9,7 @@ from ledger.learned.conversation_scores import ConversationScore
 from ledger.settings import Settings
 from ledger.store import Ledger
 from tests.conftest import FakeClock
-from tests.trainer.conftest import GUILD, changed, fill, night
+from tests.trainer.conftest import GUILD, changed, fill, fill_today, night
 from trainer.builders import base_of, plan_of
 from trainer.nights.looking_back import ScoreMemory, next_day, watched
 from trainer.scoring.tally import Tally
@@ -18,8 +18,8 @@ from trainer.scoring.tally import Tally
 async def two_nights(ledger: Ledger, settings: Settings, clock: FakeClock) -> tuple[str, str]:
     """Run two nights a day apart, and let both versions serve; return their runs."""
     runs = []
-    for first, count in ((0, 60), (60, 20)):
-        await fill(ledger, count, first=first)
+    for number in range(2):
+        await (fill_today(ledger, first=60) if number else fill(ledger, 60))
         outcome = await night(ledger, settings)
         if outcome.stage == "kept":
             await ledger.adapters.promote(GUILD, str(outcome.candidate), by="test")
@@ -90,7 +90,7 @@ async def test_a_version_that_turns_out_worse_gives_way_and_the_night_begins_ane
     ]
     await ledger.scores.keep(second, bad)
     assert (await watched(ledger, GUILD, champion, previous, plan_of(quick).verdict)).go_back
-    await fill(ledger, 20, first=80)
+    await fill_today(ledger, first=80)
     runs: list[str] = []
     outcome = await night(ledger, changed(quick, "training", epochs=1), on_run=runs.append)
     assert len(runs) == 2
