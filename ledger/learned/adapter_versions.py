@@ -298,13 +298,16 @@ class Adapters:
         """Return the versions that served at some time, still can, and learned nothing deleted since.
 
         The champion first, then the latest promoted: any of them may be what tonight's fit starts from. What
-        was rolled back from is none of them: what was wrong with it, its children would inherit.
+        was rolled back from is none of them: what was wrong with it, its children would inherit. While the
+        bare base serves there are none: somebody, or a deletion, went back that far.
         """
+        champion = await self.champion(guild_id)
+        if champion is None:
+            return []
         served = await self.once_served(guild_id)
         given_up = await self._given_up(guild_id)
         found = [version for version in served if version not in given_up and await self.is_clean(version)]
-        champion = await self.champion(guild_id)
-        if champion is not None and champion.version in found:
+        if champion.version in found:
             found = [champion.version, *(version for version in found if version != champion.version)]
         return [await self.require(guild_id, version) for version in found]
 

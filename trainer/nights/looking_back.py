@@ -15,7 +15,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from engine.model.loading import base_fingerprint
+from engine.model.loading import base_fingerprint, choose_placement
 from ledger.errors import NightschoolError
 from ledger.learned.conversation_scores import ConversationScore, Exam
 from ledger.learned.outcome import NextDay
@@ -43,7 +43,9 @@ class ScoreMemory:
 
     def __init__(self, ledger: Ledger, guild_id: int, base: Base, *, max_tokens: int) -> None:
         self._ledger, self._guild, self._base = ledger, guild_id, base
-        self._max_tokens = max_tokens
+        # Scores of another number format or device are others by as much as a verdict may hang on.
+        where = choose_placement(base.device, base.quantization, base.dtype)
+        self._how = f"{max_tokens} {where.device} {where.dtype} {where.quantization}"
         self._prints: dict[Exam, dict[int, bytes]] = {}
 
     async def read(self, dataset_dir: Path) -> None:
@@ -51,7 +53,7 @@ class ScoreMemory:
         key = await self._ledger.lineage.split_key()
         for exam in _EXAMS:
             self._prints[exam] = self._fingerprints(dataset_dir, exam, key)
-        general = hmac.digest(key, GENERAL_TEXT.read_bytes() + str(self._max_tokens).encode(), "sha256")
+        general = hmac.digest(key, GENERAL_TEXT.read_bytes() + self._how.encode(), "sha256")
         self._prints["test"][GENERAL] = general
 
     def _fingerprints(self, dataset_dir: Path, part: Part, key: bytes) -> dict[int, bytes]:
@@ -63,7 +65,7 @@ class ScoreMemory:
         )
         for conversation, group in groupby(lines, key=lambda line: int(line["conversation"])):
             asked = json.dumps([[line["messages"], line["targets"]] for line in group])
-            text = f"{self._max_tokens} {asked}".encode()
+            text = f"{self._how} {asked}".encode()
             found[conversation] = hmac.new(key, text, hashlib.sha256).digest()
         return found
 

@@ -82,7 +82,7 @@ class Material:
         The base has seen nothing, so there it is the last night, or a day before the first.
         """
         if start.version is not None:
-            return min(start.made_at, self.last_night)
+            return min(start.made_at, self.last_night or start.made_at)
         return self.last_night or self.now - DAY_MS
 
 

@@ -173,3 +173,16 @@ async def test_nothing_starts_from_what_was_rolled_back_from_until_it_is_promote
     assert await clean() == []
     await house.adapters.promote(GUILD, second, by="an admin")
     assert await clean() == [second]
+
+
+async def test_what_was_left_behind_is_nothing_to_start_from(house: Ledger, tmp_path: Path) -> None:
+    first = await grown(house, tmp_path, {1: 11})
+    second = await grown(house, tmp_path, {2: 12}, first)
+    assert [adapter.version for adapter in await house.adapters.clean(GUILD)] == [second, first]
+    await house.adapters.rollback(GUILD, by="watch")
+    assert [adapter.version for adapter in await house.adapters.clean(GUILD)] == [first]
+    await house.adapters.promote(GUILD, second, by="an admin after all")
+    assert [adapter.version for adapter in await house.adapters.clean(GUILD)] == [second, first]
+    await house.adapters.rollback(GUILD, by="test")
+    await house.adapters.rollback(GUILD, by="test")
+    assert await house.adapters.clean(GUILD) == []  # the bare base serves, on purpose
