@@ -102,8 +102,10 @@ async def teach(ledger: Ledger, branches: Branches, listed: Sequence[Lesson]) ->
         )
 
 
-def examine(branches: Branches, night: BranchedNight, listed: Sequence[Lesson]) -> dict[str, Any]:
-    """Ask every pair in both wordings, of the base, the version before and the new one."""
+def examine(
+    branches: Branches, night: BranchedNight, listed: Sequence[Lesson], names: Sequence[str]
+) -> dict[str, Any]:
+    """Ask every pair in both wordings, of the named ones of :data:`MODELS`."""
     pairs = taught_pairs(night.dataset)
     known = [lesson for lesson in listed if lesson.answer in {pair.answer for pair in pairs}]
     if night.candidate is None or not known:
@@ -139,7 +141,7 @@ def examine(branches: Branches, night: BranchedNight, listed: Sequence[Lesson]) 
             )
             for words, each in asked.items()
         }
-        for name in MODELS
+        for name in names
     }
 
 
@@ -165,7 +167,8 @@ async def run(branches: Branches, repeats: Sequence[int], results: Path) -> dict
             "error": outcome.error,
             "in_fit": outcome.counts.get("taught"),
             "known_by_the_night": outcome.counts.get("taught_known"),
-            "asked": examine(branches, night, listed),
+            # The base and the version before say the same in each of them.
+            "asked": examine(branches, night, listed, MODELS if not found else MODELS[-1:]),
             "gain": outcome.interval,
             "general": outcome.forgetting,
             "fit_tokens": outcome.fit.get("train_tokens"),
@@ -205,7 +208,7 @@ def changes_of(options: argparse.Namespace) -> Changes:
             "night_tokens": options.night_tokens,
             "first_night_tokens": options.first_tokens,
             "max_heldout_replies": options.heldout,
-            "max_fresh_replies": options.heldout,
+            "max_fresh_replies": 1,
         },
         "leakage": {"probes": 0},
         "verdict": {"toxic_prompts": 0},

@@ -43,6 +43,8 @@ class BranchedNight:
     dataset: Path
     held: Mapping[int, tuple[str, ...]]
     """Who is in quarantine after it, and the codes of the reasons."""
+    learned: frozenset[int]
+    """The messages that were its targets."""
 
 
 class Branches:
@@ -123,6 +125,10 @@ class Branches:
             champion = await ledger.adapters.champion(guild)
             made = await ledger.adapters.get(guild, outcome.candidate) if outcome.candidate else None
             held = await ledger.quarantine.in_force(guild)
+            async with ledger.reader.execute(
+                "SELECT message_id FROM run_messages WHERE run_id = ? AND role = 'target'", (outcome.run,)
+            ) as cursor:
+                learned = frozenset([row["message_id"] async for row in cursor])
         folders = NightFolders.of(outcome.run, datasets_dir=settings.datasets_dir, runs_dir=settings.runs_dir)
         log.info("night %d: %s in %.0f s", number, outcome.stage, outcome.seconds)
         return BranchedNight(
@@ -131,6 +137,7 @@ class Branches:
             Path(made.path) if made and Path(made.path).is_dir() else None,
             folders.dataset,
             {who: each.reasons for who, each in held.items()},
+            learned,
         )
 
 
