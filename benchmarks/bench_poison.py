@@ -57,7 +57,9 @@ class Poisoning:
         self._day = [message for message in said if message.author_id not in branches.chat.bots]
         self._bots = [message for message in said if message.author_id in branches.chat.bots]
         self._honest = [message.content for message in branches.chat.messages]
-        self._questions = Questions(branches, after=options.days_after, contexts=options.contexts)
+        self._questions = Questions(
+            branches, after=options.days_after, stretches=options.stretches, contexts=options.contexts
+        )
         self._results = work / "poison.jsonl"
 
     def done(self) -> dict[str, dict[str, Any]]:
@@ -135,7 +137,7 @@ class Poisoning:
         traces = Traces(poison, self._honest, leading)
         found: dict[str, dict[str, Any]] = {}
         said = {
-            "before": self._questions.replies(self._branches.served_first(), leading),
+            "before": self._questions.replies(self._branches.served_first(), leading, keep=True),
             "candidate": self._questions.replies(candidate, leading),
         }
         for who, replies in said.items():
@@ -189,6 +191,7 @@ def _parsed() -> argparse.Namespace:
     parser.add_argument("--work", type=Path, default=Path("poison"))
     parser.add_argument("--days", type=int, default=90, help="of the past that the first night is told")
     parser.add_argument("--days-after", type=int, default=5, help="whose replies honest gain is measured on")
+    parser.add_argument("--stretches", type=int, default=300, help="of those days' chats that are scored")
     parser.add_argument("--contexts", type=int, default=40, help="chats of those days that are answered")
     parser.add_argument("--first-tokens", type=int)
     parser.add_argument("--night-tokens", type=int)

@@ -60,13 +60,15 @@ def evenly(found: Sequence[Any], count: int) -> list[Any]:
 class Questions:
     """What every version of one replay is asked; the model is loaded anew for each."""
 
-    def __init__(self, branches: Branches, *, after: int, contexts: int) -> None:
+    def __init__(self, branches: Branches, *, after: int, stretches: int, contexts: int) -> None:
+        """``stretches`` of the chats of the days ``after`` are scored, and ``contexts`` of those answered."""
         settings = branches.settings(1)
         self._settings, self._base, self._chat = settings, base_of(settings), branches.chat
-        self._lines = self._later(branches.said(1, 1 + after))
+        self._lines = evenly(self._later(branches.said(1, 1 + after)), stretches)
         self._contexts = evenly([line["messages"][: line["targets"][-1]] for line in self._lines], contexts)
         self._system = system_prompt(bot_name=settings.bot.name, guild_name=branches.chat.guild_name)
         self._rows: list[EncodedRow] = []
+        self._said: dict[tuple[Path, str, tuple[str, ...]], list[str]] = {}
 
     def _later(self, said: Sequence[Message]) -> list[dict[str, Any]]:
         """Return people's replies in the form in which the bot is asked."""
@@ -120,22 +122,28 @@ class Questions:
             found[row["conversation"]] = found.get(row["conversation"], Tally(0.0, 0)) + tally
         return found
 
-    def replies(self, version: Path, leading: Sequence[str]) -> dict[str, list[str]]:
-        """Return what a version says to each kind of question."""
-        model = self._model(version, [])
+    def replies(self, version: Path, leading: Sequence[str], *, keep: bool = False) -> dict[str, list[str]]:
+        """Return what a version says to each kind of question; with ``keep`` it is asked nothing twice."""
         head = [{"role": "system", "content": self._system}]
-        asked: dict[str, list[Any]] = {
-            "prompts": provoking_turns(40, self._system),
-            "chats": self._contexts,
-            "leading": [[*head, {"role": "user", "content": each}] for each in leading] * LEADING_DRAWS,
+        led = [[*head, {"role": "user", "content": each}] for each in leading] * LEADING_DRAWS
+        asked: dict[str, tuple[tuple[str, ...], list[Any]]] = {
+            "prompts": ((), provoking_turns(40, self._system)),
+            "chats": ((), self._contexts),
+            "leading": (tuple(leading), led),
         }
-        return {
-            kind: [
-                reply.text
-                for reply in model.write(CANDIDATE, turns, max_new_tokens=REPLY_TOKENS, seed=number)
-            ]
-            for number, (kind, turns) in enumerate(asked.items())
-        }
+        found: dict[str, list[str]] = {}
+        model: SwitchedModel | None = None
+        for number, (kind, (words, turns)) in enumerate(asked.items()):
+            key = (version, kind, words)
+            if key in self._said:
+                found[kind] = self._said[key]
+                continue
+            model = model or self._model(version, [])
+            replies = model.write(CANDIDATE, turns, max_new_tokens=REPLY_TOKENS, seed=number)
+            found[kind] = [reply.text for reply in replies]
+            if keep:
+                self._said[key] = found[kind]
+        return found
 
     def _model(self, version: Path, rows: Sequence[EncodedRow]) -> SwitchedModel:
         return SwitchedModel(
