@@ -34,7 +34,7 @@ from ledger.store import Ledger  # noqa: E402
 from night_measures import Measures  # noqa: E402
 from night_page import summary, table  # noqa: E402
 from night_recipes import RECIPES, NightRecipe, settings_of  # noqa: E402
-from replayed_chat import FACTS_A_DAY, ReplayedChat, facts  # noqa: E402
+from replayed_chat import FACTS_A_DAY, ReplayedChat, facts, tell  # noqa: E402
 from trainer.builders import base_of, plan_of  # noqa: E402
 from trainer.fitting.instruments import library_versions  # noqa: E402
 from trainer.nights.night import Night  # noqa: E402
@@ -94,16 +94,7 @@ class Replay:
     async def _tell(self, ledger: Ledger, settings: Settings, night: int) -> None:
         """Let the day happen: what was said, and what was taken back. A second time it changes nothing."""
         chat = self._chat
-        await ledger.guilds.ensure(chat.guild_id, chat.guild_name)
-        for channel in chat.channels:
-            await ledger.channels.ensure(channel.id, chat.guild_id, channel.name)
-        people = [(number, name, False) for number, name in chat.names.items()]
-        await ledger.people.ensure_many(chat.guild_id, people)
-        bots = [(number, name, True) for number, name in chat.bots.items()]
-        await ledger.people.ensure_many(chat.guild_id, bots)
-        said = chat.day(night)
-        for start in range(0, len(said), 2000):
-            await ledger.messages.add_many(said[start : start + 2000])
+        await tell(ledger, chat, chat.day(night))
         forgetting = forgetting_of(settings, ledger)
         for message in chat.taken_back(night):
             await forgetting.messages(chat.guild_id, [message], asked_by="discord")

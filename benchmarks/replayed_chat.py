@@ -161,3 +161,16 @@ class ReplayedChat:
         """The number of the last night that has a day after it."""
         newest = datetime.fromtimestamp(self.messages[-1].created_at / 1000, UTC)
         return (newest - self.first).days - 1
+
+
+async def tell(ledger: Ledger, chat: ReplayedChat, said: Sequence[Message]) -> None:
+    """Let people say these messages, as the bot would log them. A second time it changes nothing."""
+    await ledger.guilds.ensure(chat.guild_id, chat.guild_name)
+    for channel in chat.channels:
+        await ledger.channels.ensure(channel.id, chat.guild_id, channel.name)
+    people = [(number, name, False) for number, name in chat.names.items()]
+    await ledger.people.ensure_many(chat.guild_id, people)
+    bots = [(number, name, True) for number, name in chat.bots.items()]
+    await ledger.people.ensure_many(chat.guild_id, bots)
+    for start in range(0, len(said), 2000):
+        await ledger.messages.add_many(said[start : start + 2000])
