@@ -20,7 +20,9 @@ import shutil
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from datetime import UTC, datetime
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -78,18 +80,17 @@ class Replay:
             return []
         return [json.loads(line) for line in self._log.read_text(encoding="utf-8").splitlines()]
 
-    async def run(self, nights: int) -> None:
-        """Run the nights that are missing."""
+    async def run_next(self) -> None:
+        """Run the first night that is missing."""
         self.root.mkdir(parents=True, exist_ok=True)
-        for night in range(len(self.done()), nights):
-            clock = ReplayClock(self._chat.morning(night))
-            settings = self._settings(night)
-            async with Ledger.open(settings.database, clock=clock) as ledger:
-                await self._tell(ledger, settings, night)
-                facts_of_night = await self._night(ledger, settings, night)
-            with self._log.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(facts_of_night) + "\n")
-            log.info("%s, night %d: %s", self.name, night, _line(facts_of_night))
+        night = len(self.done())
+        settings = self._settings(night)
+        async with Ledger.open(settings.database, clock=ReplayClock(self._chat.morning(night))) as ledger:
+            await self._tell(ledger, settings, night)
+            found = await self._night(ledger, settings, night)
+        with self._log.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(found) + "\n")
+        log.info("%s, night %d: %s", self.name, night, _line(found))
 
     async def _tell(self, ledger: Ledger, settings: Settings, night: int) -> None:
         """Let the day happen: what was said, and what was taken back. A second time it changes nothing."""
@@ -229,15 +230,29 @@ def _parsed() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def main() -> int:
-    """Run what is missing; print the table."""
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(message)s")
-    log.setLevel(logging.INFO)
-    options = _parsed()
+def _read_chat(options: argparse.Namespace) -> ReplayedChat:
     first = datetime.fromisoformat(f"{options.first}T03:00:00").replace(tzinfo=UTC)
-    chat = asyncio.run(
+    return asyncio.run(
         ReplayedChat.read(options.paths, options.work / "source", first=first, seed=options.seed)
     )
+
+
+def _next_night(name: str, options: argparse.Namespace) -> None:
+    """Run one night in this process."""
+    _log_progress()
+    asyncio.run(Replay(name, RECIPES[name], _read_chat(options), options).run_next())
+
+
+def _log_progress() -> None:
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(message)s")
+    log.setLevel(logging.INFO)
+
+
+def main() -> int:
+    """Run what is missing; print the table."""
+    _log_progress()
+    options = _parsed()
+    chat = _read_chat(options)
     if options.nights > chat.last_night:
         print(f"The log ends {chat.last_night} nights after {options.first}.", file=sys.stderr)
         return 1
@@ -245,7 +260,10 @@ def main() -> int:
     for name in options.recipes or ["grow"]:
         replay = Replay(name, RECIPES[name], chat, options)
         if RECIPES[name].runs:
-            asyncio.run(replay.run(options.nights))
+            for _ in range(len(replay.done()), options.nights):
+                # Each night in a process of its own, as the bot starts them: libraries keep what they loaded.
+                with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+                    pool.submit(_next_night, name, options).result()
         found[name] = {"nights": replay.done(), "general": replay.measure(options.nights)}
     report = {
         "made": datetime.now(UTC).isoformat(timespec="seconds"),
