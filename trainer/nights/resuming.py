@@ -63,9 +63,12 @@ async def _can_resume(ledger: Ledger, plan: NightPlan, run: Run, folders: NightF
     except DatasetError as error:
         log.info("run %s cannot be resumed: %s", run.id, error)
         return False
-    material = await dataset.gather(ledger, run.guild_id, discord_permission=plan.discord_permission)
+    material = await dataset.gather(
+        ledger, run.guild_id, discord_permission=plan.discord_permission, limits=plan.dataset
+    )
+    liked = {each.answer.message_id for each in material.liked}
     # One message too many, and the run would learn what it must not: it is closed as a whole.
-    return used <= dataset.permitted(material)
+    return used <= dataset.permitted(material) | liked
 
 
 def is_fitted(folders: NightFolders) -> bool:
