@@ -22,7 +22,7 @@ from ledger.settings import Settings
 from ledger.store import Ledger
 from tests.trainer.conftest import GUILD, fill, night
 from trainer import stopping
-from trainer.nights import night as night_module
+from trainer.nights import night_stages
 from trainer.preparing import dataset
 from trainer.progress import StageProgress
 from trainer.stopping import in_thread, stoppable
@@ -81,7 +81,7 @@ async def test_a_cancel_is_prompt_at_every_stage_and_recorded_as_one(
         return never()
 
     name = {"prepare": "arrange", "fit": "fit", "evaluate": "evaluate", "verdict": "decide"}[stage]
-    monkeypatch.setattr(dataset if stage == "prepare" else night_module, name, blocked)
+    monkeypatch.setattr(dataset if stage == "prepare" else night_stages, name, blocked)
     async with Ledger.open(quick.database) as ledger:
         await fill(ledger, 24)
         asked: list[float] = []

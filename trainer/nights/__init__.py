@@ -1,6 +1,7 @@
 """A guild's night, recorded step by step so that it can be resumed.
 
 - night: the order of its stages
+- night_stages: what each of them does
 - night_plan: what it knows of the settings
 - starting_point: which version its fit starts from
 - night_folders: its files

@@ -7,45 +7,38 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import time
 from collections.abc import Callable, Collection
-from dataclasses import replace
 from functools import partial
 from itertools import count
 from pathlib import Path
-from typing import Any, Literal, TypeVar, cast
+from typing import Literal, TypeVar
 
 from ledger.errors import DatasetError, NightschoolError, ParentTainted, RunCancelled
 from ledger.forgetting.deletion_path import Forgetting
 from ledger.learned.outcome import NightStage, Outcome
 from ledger.process.locks import awaited_night_lock, night_lock_path
-from ledger.records import Adapter, Run
+from ledger.records import Run
 from ledger.store import Ledger
-from trainer.evaluating.evaluation import evaluate, score_first
 from trainer.evaluating.toxicity import toxicity_of
-from trainer.fitting.finetune import fit
-from trainer.judging.comparison import decide, weakening
-from trainer.judging.learned_text import corpus_of
-from trainer.judging.verdict import Decision
 from trainer.nights.endings import (
     TOO_OFTEN,
     close,
     finish_version,
-    note_verdict,
     note_who_serves,
     stop_if_withdrawn,
     withdrawal_reason,
 )
-from trainer.nights.looking_back import ScoreMemory, WentBack, next_day, watched
+from trainer.nights.looking_back import ScoreMemory, WentBack
 from trainer.nights.night_folders import NightFolders, clear_leftovers, drop_old_datasets
 from trainer.nights.night_plan import NightPlan
-from trainer.nights.resuming import is_fitted, recorded_decision, resumable
+from trainer.nights.night_stages import NightStages
+from trainer.nights.resuming import recorded_decision, resumable
 from trainer.nights.starting_point import StartingPoint, starting_point, starting_point_again
 from trainer.nights.withdrawals import BEGINNINGS, reaches, withdrawers
 from trainer.preparing import dataset
-from trainer.preparing.dataset_files import has_part, read_manifest
+from trainer.preparing.dataset_files import read_manifest
 from trainer.progress import Reporter, StageProgress, silent
 from trainer.scoring.encoded_rows import token_lengths
 from trainer.stopping import LEFT, STOPPED, in_thread
@@ -81,10 +74,22 @@ class Night:
         ``lock_seconds`` is how long to wait for another night of this guild.
         """
         self._ledger, self._plan, self._guild = ledger, plan, guild_id
-        self._trigger, self._sampled = trigger, sampled_replies
+        self._trigger = trigger
         self._reporter, self._cancelled, self._leaving = reporter, cancelled, leaving
         self._on_run, self._lock_seconds = on_run, lock_seconds
         self._forgetting = forgetting
+        self._stage = NightStages(
+            ledger,
+            plan,
+            guild_id,
+            sampled_replies,
+            reporter,
+            self._report,
+            self._work,
+            self._given_up,
+            leaving,
+            self._ending,
+        )
         self._authors: dict[int, int] = {}
         self._known_deletion = 0
         self._inherited: dict[int, int] = {}
@@ -214,7 +219,7 @@ class Night:
             self._ledger, self._guild, self._plan.base, max_tokens=self._plan.recipe.max_tokens
         )
         await memory.read(folders.dataset)
-        await self._look_back(run, folders, champion, memory, outcome)
+        await self._stage.look_back(run, folders, champion, memory, outcome)
         candidate = await self._ledger.adapters.reserve(
             self._guild,
             run.id,
@@ -224,14 +229,14 @@ class Night:
         )
         outcome.candidate = candidate.version
         clear_leftovers(Path(candidate.path), run.id)  # may be there where a backup was restored
-        history = await self._fit(run, folders, candidate, origin, outcome)
+        history = await self._stage.fit(run, folders, candidate, origin, outcome)
         await stop_if_withdrawn(self._ledger, run.id)
         # A run that was cut off after its verdict keeps it while the same version serves.
         decision = recorded_decision(run, champion, candidate, outcome)
         if decision is None:
-            decision = await self._evaluate(run, folders, candidate, champion, memory, outcome)
+            decision = await self._stage.evaluate(run, folders, candidate, champion, memory, outcome)
         await self._work(partial(finish_version, folders, Path(candidate.path), outcome, decision, history))
-        await self._settle(run, candidate, decision, outcome)
+        await self._stage.settle(run, candidate, decision, outcome)
 
     async def _note_inherited(self, origin: StartingPoint) -> None:
         version = origin.start.version
@@ -264,7 +269,7 @@ class Night:
         self._report("prepare", 0, 1)
         without: set[int] = set()
         for writing in count():
-            self._stop_if_ending()
+            self._stage.stop_if_ending()
             # Before the messages are read: a deletion that comes meanwhile is found below.
             known = self._known_deletion = await self._ledger.deletions.newest(self._guild)
             try:
@@ -280,7 +285,7 @@ class Night:
                 if await self._ledger.deletions.newest(self._guild) == known:
                     raise
                 continue  # a deletion removed its folder while it was written
-            self._stop_if_ending()
+            self._stage.stop_if_ending()
             outcome.counts, self._authors = prepared.counts, dict(prepared.learned_from)
             # Listing what the run learns from tells which of it is gone already. What goes afterwards
             # finds the list and taints the run, so there is no moment in between.
@@ -317,175 +322,6 @@ class Night:
             stop=self._ending,
             on_progress=lambda done, of: self._report("prepare", done, of),
         )
-
-    async def _look_back(
-        self,
-        run: Run,
-        folders: NightFolders,
-        champion: Adapter | None,
-        memory: ScoreMemory,
-        outcome: Outcome,
-    ) -> None:
-        """Score what serves on what was said since, before it is learned; go back where that was better.
-
-        Raises:
-            WentBack: the version before the champion serves again, so that this night begins anew.
-        """
-        if not has_part(folders.dataset, "fresh") or run.stage in ("fitted", "evaluated"):
-            return
-        versions = await self._ledger.adapters.of_guild(self._guild)
-        previous = next((version for version in versions if version.state == "previous"), None)
-        told = [version for version in (champion, previous) if version is not None]
-        self._report("score", 0, 1)
-        scores = await self._work(
-            partial(
-                score_first,
-                folders.dataset,
-                base=self._plan.base,
-                versions={version.version: Path(version.path) for version in told},
-                max_tokens=self._plan.recipe.max_tokens,
-                packing=self._plan.recipe.packing,
-                reporter=lambda done: self._report("score", done.step, done.steps),
-                cancelled=self._ending,
-            )
-        )
-        for name, tallies in scores.items():
-            await memory.keep(run.id, "fresh", None if name == "base" else name, tallies)
-        outcome.next_day = next_day(scores, champion.version if champion else None)
-        if champion is None or champion.version not in scores:
-            return
-        # Nobody is brought back by itself who learned something deleted; its date is near in any case.
-        if previous is not None and not await self._ledger.adapters.is_clean(previous.version):
-            return
-        # Against what a rollback would return to, on the same conversations.
-        against = memory.model_key(previous.version if previous else None)
-        found = await watched(self._ledger, self._guild, champion.version, against, self._plan.verdict)
-        if found.go_back:
-            await self._ledger.adapters.rollback(self._guild, by=f"watch {run.id}")
-            raise WentBack(found.reason)
-
-    async def _fit(
-        self, run: Run, folders: NightFolders, candidate: Adapter, origin: StartingPoint, outcome: Outcome
-    ) -> list[dict[str, float]]:
-        """Train, or resume training, and return what was logged."""
-        # The folder is there where a run was cut off behind its publishing, which moved the adapter away.
-        if not is_fitted(folders) and not Path(candidate.path).is_dir():
-            self._report("fit", 0, 1)  # before the model is loaded, which may take minutes
-            fields = {
-                "guild": self._guild,
-                "run": run.id,
-                "parent": origin.start.version,
-                "created_at": self._ledger.clock.now().isoformat(),
-                "counts": outcome.counts,
-            }
-            await self._work(
-                partial(
-                    fit,
-                    folders.dataset,
-                    folders.fitted,
-                    base=self._plan.base,
-                    recipe=self._plan.recipe,
-                    work_dir=folders.work,
-                    version=candidate.version,
-                    start=origin.path,
-                    fields=fields,
-                    reporter=self._reporter,
-                    cancelled=self._given_up,
-                    leaving=self._leaving,
-                )
-            )
-        # Read from disk, not from the fit: a resumed run may have fitted in an earlier process.
-        figures = cast("dict[str, Any]", json.loads(folders.metrics.read_text(encoding="utf-8")))
-        history = figures.pop("history")
-        outcome.fit = figures
-        # Else a second kill would lose the verdict, which was written down before the first.
-        if run.stage != "evaluated":
-            await self._ledger.runs.advance(
-                run.id, "fitted", candidate=candidate.version, metrics={"fit": figures}
-            )
-        return cast("list[dict[str, float]]", history)
-
-    async def _evaluate(
-        self,
-        run: Run,
-        folders: NightFolders,
-        candidate: Adapter,
-        champion: Adapter | None,
-        memory: ScoreMemory,
-        outcome: Outcome,
-    ) -> Decision:
-        final = Path(candidate.path)
-        self._report("evaluate", 0, 1)
-        corpus = None  # without probes nothing would be compared with it
-        if self._plan.probes:
-            corpus = await corpus_of(self._ledger, run, data_dir=self._plan.data_dir, parent=candidate.parent)
-        leaves = champion is not None and not await self._ledger.adapters.is_clean(champion.version)
-        judged = partial(decide, limits=self._plan.verdict, reference_leaves=leaves)
-        names = {"base": None, **({"champion": champion.version} if champion else {})}
-        found = await self._work(
-            partial(
-                evaluate,
-                folders.dataset,
-                final if final.is_dir() else folders.fitted,
-                base=self._plan.base,
-                champion=Path(champion.path) if champion else None,
-                max_tokens=self._plan.recipe.max_tokens,
-                packing=self._plan.recipe.packing,
-                sampled_replies=self._sampled,
-                corpus=corpus,
-                probes=self._plan.probes,
-                toxic_prompts=self._plan.verdict.toxic_prompts,
-                known=await memory.known(names),
-                weaken=weakening(self._plan.verdict, reference_leaves=leaves),
-                seed=self._plan.recipe.seed,
-                reporter=self._reporter,
-                # Unlike a fit, an evaluation has no checkpoint: a night that is left ends it at once.
-                cancelled=self._ending,
-            )
-        )
-        await stop_if_withdrawn(self._ledger, run.id)
-        self._report("verdict", 0, 1)
-        decision = await self._work(partial(judged, found))
-        decision = replace(decision, reasons=(*decision.reasons, *found.notes))
-        note_verdict(outcome, found, decision, max_rate=self._plan.verdict.max_rate)
-        await memory.keep_evaluation(
-            run.id,
-            found.scores,
-            candidate=candidate.version,
-            champion=champion.version if champion else None,
-        )
-        # Before the version is published: wherever the night is cut off, nobody can promote it without them.
-        await self._ledger.adapters.set_metrics(candidate.version, outcome.metrics())
-        await self._ledger.runs.advance(
-            run.id,
-            "evaluated",
-            # A resumed run keeps this verdict only while the same version serves.
-            champion=champion.version if champion else None,
-            verdict=decision.verdict,
-            reasons=list(decision.reasons),
-            metrics=outcome.metrics(),
-        )
-        self._report("verdict", 1, 1)
-        return decision
-
-    async def _settle(self, run: Run, candidate: Adapter, decision: Decision, outcome: Outcome) -> None:
-        self._stop_if_ending()
-        self._report("promote", 0, 1)
-        if decision.verdict == "promote":
-            # By "night …" the ledger knows to ask for later opt-outs, which no promotion by hand does.
-            await self._ledger.adapters.promote(
-                self._guild, candidate.version, by=f"night {run.id}", run=run.id
-            )
-            outcome.stage = "promoted"
-        else:
-            await self._ledger.adapters.retire(candidate.version)
-            outcome.stage = "kept"
-            await self._ledger.runs.advance(run.id, "kept")
-        self._report("promote", 1, 1)
-
-    def _stop_if_ending(self) -> None:
-        if self._ending():
-            raise RunCancelled(STOPPED)
 
 
 __all__ = ["Night"]

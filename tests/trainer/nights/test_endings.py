@@ -32,7 +32,7 @@ async def test_an_unforeseen_fault_closes_the_run_and_is_not_swallowed(
     def burst(*arguments: Any, **options: Any) -> Any:
         raise ZeroDivisionError("a secret message")
 
-    monkeypatch.setattr("trainer.nights.night.evaluate", burst)
+    monkeypatch.setattr("trainer.nights.night_stages.evaluate", burst)
     with pytest.raises(ZeroDivisionError):
         await night(ledger, quick)
     [run] = await ledger.runs.of_guild(GUILD)
