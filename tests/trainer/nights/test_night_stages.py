@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import TypeVar
 
 import pytest
 
@@ -14,10 +15,12 @@ from trainer.builders import plan_of
 from trainer.nights.night_stages import NightStages
 from trainer.progress import silent
 
+T = TypeVar("T")
+
 
 def stages(ledger: Ledger, settings: Settings, *, ending: bool) -> NightStages:
-    async def work(step: Any) -> Any:
-        return step()
+    async def work(work: Callable[[], T]) -> T:
+        return work()
 
     return NightStages(
         ledger,
