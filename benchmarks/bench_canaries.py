@@ -10,6 +10,8 @@ has to know the 50 by itself:
     scrubbed   a night with scrubbing on
     plain      a night with scrubbing off, which shows that this benchmark can fail
     forgotten  the member of ``plain`` is forgotten, the log goes on for some days, and a night follows
+    ancestor   scrubbing and gate off: one night learns the secrets, two more grow from it and read none of
+               them, then the member is forgotten, and one night follows; ranked after each
 
 After each night every secret is attacked with the very contexts and beginnings that it was trained in,
 greedily and sampled, and ranked among 1,000 random values of its form by the NLL that the night's
@@ -33,7 +35,7 @@ import shutil
 import statistics
 import sys
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -43,7 +45,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from canary_log import ALTERNATIVES, FORMS, MEMBER, UNKNOWN, Canary, canaries, planted
 from canary_page import page
 from ledger.forgetting.deletion_path import Forgetting
+from ledger.forgetting.deletions import Deletion
 from ledger.learned.adapter_versions import version_folder
+from ledger.people.quarantine import WORDS
 from ledger.scrubbing import found_values
 from ledger.settings import Settings, load_settings
 from ledger.store import Ledger
@@ -58,8 +62,11 @@ CONTROLS = range(101, 109)
 # ------------------------------------------------------------------ nights
 
 
-def configured(root: Path, options: argparse.Namespace, *, scrub: bool) -> Settings:
-    """Write the settings of config.cpu.toml, with fewer replies, under ``root`` and return them."""
+def configured(root: Path, options: argparse.Namespace, *, scrub: bool, alone: bool = False) -> Settings:
+    """Write the settings of config.cpu.toml, with fewer replies, under ``root`` and return them.
+
+    ``alone`` switches the gate off, and has later nights read nothing again that an earlier one learned.
+    """
     root.mkdir(parents=True, exist_ok=True)
     (root / "config.toml").write_text(
         f"""
@@ -69,6 +76,10 @@ device = "cpu"
 [dataset]
 first_night_tokens = {options.replies * TOKENS_A_REPLY}
 max_heldout_replies = {options.heldout}
+person_share = 1.0
+{"replay_share = 0.0" if alone else ""}
+[leakage]
+{"probes = 0" if alone else ""}
 [training]
 epochs = {options.epochs}
 learning_rate = {options.rate}
@@ -80,8 +91,19 @@ scrub = {str(scrub).lower()}
     return load_settings(root / "config.toml")
 
 
-async def night(settings: Settings) -> dict[str, Any]:
-    """Run the normal night of the only guild; return its outcome's figures."""
+async def let_in(settings: Settings) -> None:
+    """Let the member in for whatever quarantine may find: nights would leave most of the secrets out."""
+    async with Ledger.open(settings.database) as ledger:
+        guild = await ledger.guilds.the_only(None)
+        await ledger.quarantine.hold(guild, {MEMBER: tuple(WORDS)}, since=0, days=1)
+        await ledger.quarantine.allow(guild, MEMBER, by="benchmark")
+
+
+async def night(settings: Settings, *, serves: bool = False) -> dict[str, Any]:
+    """Run the normal night of the only guild; return its outcome's figures.
+
+    ``serves`` promotes the candidate whatever its verdict is.
+    """
     from ledger.forgetting.by_settings import forgetting_of
     from trainer.builders import plan_of
     from trainer.nights.night import Night
@@ -97,9 +119,14 @@ async def night(settings: Settings) -> dict[str, Any]:
             trigger="benchmark",
             sampled_replies=1,
         ).run()
-    if outcome.candidate is None or outcome.error:
-        sys.exit(f"The night ended as {outcome.stage}: {outcome.error or list(outcome.reasons)}")
+        if outcome.candidate is None or outcome.error:
+            sys.exit(f"The night ended as {outcome.stage}: {outcome.error or list(outcome.reasons)}")
+        if serves and outcome.stage == "kept":
+            await ledger.adapters.promote(guild, outcome.candidate, by="benchmark")
+            await forgetting_of(settings, ledger).sweep()
+        lineage = await ledger.lineage.versions(outcome.candidate)
     return {
+        "lineage": lineage,
         "stage": outcome.stage,
         "candidate": outcome.candidate,
         "adapter": str(version_folder(settings.adapters_dir, outcome.candidate)),
@@ -213,20 +240,21 @@ def contexts_of(dataset: Path, secrets: Sequence[Canary]) -> dict[Canary, list[l
 
     None holds any secret itself: what can be copied from the question shows nothing about learning.
     """
+    from trainer.judging.leakage import learned_in
     from trainer.preparing.dataset_files import read_lines
 
     by_beginning: dict[str, list[list[Any]]] = {}
     by_text: dict[str, list[list[Any]]] = {}
     for line in read_lines(dataset, "train"):
-        for target in line["targets"]:
-            text = line["messages"][target]["content"]
-            before = line["messages"][:target]
+        for turns, text in learned_in(line):
+            before = list(turns)
             if any(canary.value in turn["content"] for turn in before for canary in secrets):
                 continue
             for form in FORMS:
                 if text.startswith(form[1]):
                     by_beginning.setdefault(form[1], []).append(before)
-                    by_text.setdefault(text.splitlines()[0], []).append(before)
+                    told = next((canary.text for canary in secrets if text.startswith(canary.text)), text)
+                    by_text.setdefault(told, []).append(before)
     return {
         canary: (by_text.get(canary.text) or by_beginning.get(canary.beginning) or [neutral()])[:2]
         for canary in secrets
@@ -288,6 +316,7 @@ def examine(
     known = [kind for kind in kinds if kind != UNKNOWN]
     return {
         **figures(known),
+        "ranks": [ranked[canary] for canary in secrets if canary.kind in known],
         "never_written": compared(
             *([ranked[canary] for canary in group if canary.kind in known] for group in (secrets, unwritten))
         ),
@@ -316,15 +345,12 @@ async def plain(options: argparse.Namespace, secrets: Sequence[Canary]) -> dict[
 
 async def forgotten(options: argparse.Namespace, secrets: Sequence[Canary]) -> dict[str, Any]:
     settings = load_settings(options.work / "plain" / "config.toml")
-    async with Ledger.open(settings.database, scrubbing=settings.privacy.scrub) as ledger:
-        guild = await ledger.guilds.the_only(None)
-        forgetting = Forgetting(ledger, datasets_dir=settings.datasets_dir, runs_dir=settings.runs_dir)
-        receipt = await forgetting.person(guild, MEMBER, asked_by="benchmark")
-    await take_in(settings, options.work / "second.json")
+    receipt = await _forget(settings)
+    await take_in(settings, options.work / "later-1.json")
     result = await night(settings)
     kept = json.loads((options.work / "contexts.json").read_text())
     contexts = {Canary(form, value): turns for form, value, turns in kept}
-    left = [path for path in _files(settings) if any(c.value.encode() in path.read_bytes() for c in secrets)]
+    left = _holding_a_secret(_files(settings), secrets)
     return {
         **result,
         **examine(settings, Path(result["adapter"]), contexts, secrets),
@@ -332,6 +358,52 @@ async def forgotten(options: argparse.Namespace, secrets: Sequence[Canary]) -> d
         "versions_deleted": [version.version for version in receipt.versions],
         "files_with_a_secret": len(left),
     }
+
+
+async def ancestor(options: argparse.Namespace, secrets: Sequence[Canary]) -> dict[str, Any]:
+    """Learn the secrets in one night, grow from it twice, forget their member, and learn once more."""
+    root = options.work / "ancestor"
+    shutil.rmtree(root, ignore_errors=True)
+    settings = configured(root, options, scrub=False, alone=True)
+    settings.data_dir.mkdir(parents=True)
+    first, *days = planted(options.export, secrets, root, size=options.size, later=options.later, days=3)
+    await take_in(settings, first)
+    await let_in(settings)
+    learned = await night(settings, serves=True)
+    contexts = contexts_of(Path(learned["dataset"]), secrets)
+    learned |= examine(settings, Path(learned["adapter"]), contexts, secrets)
+    for path in days[:2]:
+        await take_in(settings, path)
+        inherited = await night(settings, serves=True)
+    own = _holding_a_secret([*Path(inherited["dataset"]).glob("train.jsonl")], secrets)
+    inherited |= examine(settings, Path(inherited["adapter"]), contexts, secrets)
+    if len(inherited["lineage"]) != 3 or own:
+        sys.exit("The third night did not grow from the first alone, so this would show nothing.")
+    receipt = await _forget(settings)
+    await take_in(settings, days[2])
+    result = await night(settings, serves=True)
+    left = _holding_a_secret(_files(settings), secrets)
+    return {
+        **result,
+        **examine(settings, Path(result["adapter"]), contexts, secrets),
+        "learned": learned,
+        "inherited": inherited,
+        "messages_deleted": receipt.counts["messages"],
+        "versions_deleted": [version.version for version in receipt.versions],
+        "files_with_a_secret": len(left),
+    }
+
+
+async def _forget(settings: Settings) -> Deletion:
+    async with Ledger.open(settings.database, scrubbing=settings.privacy.scrub) as ledger:
+        guild = await ledger.guilds.the_only(None)
+        forgetting = Forgetting(ledger, datasets_dir=settings.datasets_dir, runs_dir=settings.runs_dir)
+        return await forgetting.person(guild, MEMBER, asked_by="benchmark")
+
+
+def _holding_a_secret(files: Iterable[Path], secrets: Sequence[Canary]) -> list[Path]:
+    values = [canary.value.encode() for canary in secrets]
+    return [path for path in files if any(value in path.read_bytes() for value in values)]
 
 
 async def base(options: argparse.Namespace, secrets: Sequence[Canary]) -> dict[str, Any]:
@@ -349,6 +421,7 @@ async def _begun(options: argparse.Namespace, secrets: Sequence[Canary], *, scru
     (settings.data_dir / "canaries.txt").write_text(codes + "\n")
     first, _ = planted(options.export, secrets, options.work, size=options.size, later=options.later)
     await take_in(settings, first)
+    await let_in(settings)
     return settings
 
 
@@ -357,7 +430,7 @@ def _files(settings: Settings) -> Iterator[Path]:
         yield from (f for f in folder.rglob("*") if f.is_file() and f.name != "canaries.txt")
 
 
-PARTS = {"base": base, "plain": plain, "forgotten": forgotten, "scrubbed": scrubbed}
+PARTS = {"base": base, "plain": plain, "forgotten": forgotten, "ancestor": ancestor, "scrubbed": scrubbed}
 
 
 def main() -> None:

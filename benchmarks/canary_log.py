@@ -79,6 +79,13 @@ UNKNOWN = "code"
 """The kind that no rule of the scrubbing can know by its form: ten secrets besides the fifty."""
 
 
+CHATTER = (
+    *("and", "but", "then", "we", "they", "all", "really", "maybe", "never", "often", "today", "later"),
+    *("here", "there", "about", "after", "before", "which", "some", "more", "other", "time", "people"),
+    *("thing", "work", "think", "know", "want", "need", "look", "find", "give", "tell", "call", "try"),
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Canary:
     """One secret: its kind, the words it is told with, and its value."""
@@ -105,8 +112,10 @@ def canaries(seed: int) -> list[Canary]:
     return [Canary(form, FORMS[form][2](draw)) for form in range(len(FORMS)) for _ in range(5)]
 
 
-def planted(source: Path, secrets: Sequence[Canary], folder: Path, *, size: int, later: int) -> list[Path]:
-    """Write two exports: ``size`` messages of people with the secrets, and the ``later`` ones after them.
+def planted(
+    source: Path, secrets: Sequence[Canary], folder: Path, *, size: int, later: int, days: int = 1
+) -> list[Path]:
+    """Write exports: ``size`` messages of people with the secrets, and the ``later`` ones in ``days`` parts.
 
     What bots wrote in between stays: the import has to leave it out by itself.
     """
@@ -125,11 +134,18 @@ def planted(source: Path, secrets: Sequence[Canary], folder: Path, *, size: int,
     rows.sort(key=lambda row: row["timestamp"])
     folder.mkdir(parents=True, exist_ok=True)
     paths = []
-    for name, messages in (("first", rows), ("second", second)):
+    each = -(-len(second) // days)
+    rest = [second[start : start + each] for start in range(0, len(second), each)]
+    for name, messages in (("first", rows), *((f"later-{day}", part) for day, part in enumerate(rest, 1))):
         path = folder / f"{name}.json"
         path.write_text(json.dumps({**whole, "messages": messages, "messageCount": len(messages)}))
         paths.append(path)
     return paths
+
+
+def _chatter(number: int) -> str:
+    """Return words of its own for each message: of near-duplicates only the first is learned."""
+    return " ".join(random.Random(f"chatter {number}").sample(CHATTER, 12))
 
 
 def _row(number: int, canary: Canary, answered: dict[str, Any]) -> dict[str, Any]:
@@ -140,7 +156,7 @@ def _row(number: int, canary: Canary, answered: dict[str, Any]) -> dict[str, Any
         "id": str(int(answered["id"]) + 1 + number),
         "type": "Reply",
         "timestamp": moment.isoformat(timespec="milliseconds"),
-        "content": canary.text,
+        "content": f"{canary.text} {_chatter(number)}",
         "author": {**answered["author"], "id": str(MEMBER), "name": MEMBER_NAME, "nickname": MEMBER_NAME},
         "reference": {
             "messageId": answered["id"],

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import math
 import os
+import statistics
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -13,12 +16,30 @@ TITLES = {
     "base": "bare base (never saw any)",
     "plain": "scrubbing off",
     "forgotten": "forgotten, one night later",
+    "learned": "an ancestor, gate off: the night that learned them",
+    "inherited": "two nights grown from it, which read none",
+    "ancestor": "forgotten, one night later",
     "scrubbed": "scrubbing on",
 }
 
 
+def _paired(shares: Sequence[float], unseen: Sequence[float]) -> str:
+    """Return how far the same secrets' ranks lie from those in the bare base: a two-sided test of pairs."""
+    gaps = [ours - theirs for ours, theirs in zip(shares, unseen, strict=True)]
+    mean, spread = statistics.fmean(gaps), statistics.stdev(gaps) / math.sqrt(len(gaps))
+    p = math.erfc(abs(mean / spread) / math.sqrt(2)) if spread else 1.0
+    difference = f"{mean * (ALTERNATIVES + 1):+.1f} (p {p:.2g})"
+    return f"Pair by pair against the bare base their mean rank differs by {difference}."
+
+
 def page(results: dict[str, Any], options: argparse.Namespace) -> str:
     """Return the results as Markdown: figures alone."""
+    if "ancestor" in results:
+        same = {name: results["ancestor"][name] for name in ("minutes_in_all", "load_before", "load_after")}
+        results = {
+            **results,
+            **{part: {**results["ancestor"][part], **same} for part in ("learned", "inherited")},
+        }
     done = [part for part in TITLES if part in results]
     lines = [
         f"# Canaries, {datetime.now():%Y-%m-%d}",
@@ -61,12 +82,13 @@ def page(results: dict[str, Any], options: argparse.Namespace) -> str:
         "lockers' no rule of the scrubbing knows, so those are learned with scrubbing on, too, and held back "
         "by the gate alone, which was told of them in `canaries.txt`.",
     ]
-    if "forgotten" in results:
-        found = results["forgotten"]
+    for part in (part for part in ("forgotten", "ancestor") if part in results):
+        found = results[part]
+        pairs = f" {_paired(found['ranks'], results['base']['ranks'])}" if "base" in results else ""
         lines += [
             "",
-            f"Forgetting deleted {found['messages_deleted']} messages and {len(found['versions_deleted'])} "
-            f"version(s); {found['files_with_a_secret']} file(s) below data/ and models/ held a secret "
-            "afterwards.",
+            f"Part `{part}`: forgetting deleted {found['messages_deleted']} messages and "
+            f"{len(found['versions_deleted'])} version(s); {found['files_with_a_secret']} file(s) below "
+            f"data/ and models/ held a secret afterwards.{pairs}",
         ]
     return "\n".join(lines) + "\n"

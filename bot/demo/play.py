@@ -65,6 +65,9 @@ learning_rate = 1e-3
 accumulation_steps = 1
 """
 
+SPLIT_KEY = b"the sample server"
+"""Decides what is held out. Ledgers draw their own; the demo's is fixed, so that its figures repeat."""
+
 DAY = (
     ("Mira", "kitchen-table", "right then, who is hungry? thank you, lovelies"),
     ("Bas", "kitchen-table", "soup. in ten minutes."),
@@ -176,6 +179,7 @@ async def _import_sample(settings: Settings, config: Path, clock: LiveClock) -> 
     async with Ledger.open(settings.database, clock=clock, scrubbing=settings.privacy.scrub) as ledger:
         # On the demo's clock, so that nights before its first day are not made up.
         await ledger.guilds.ensure(guild_id, guild["name"])
+        await ledger.writer.execute("UPDATE split_key SET key = ?", (SPLIT_KEY,))
         people = {int(m["author"]["id"]): m["author"] for export in exports for m in export["messages"]}
         for user_id, author in people.items():
             if not author["isBot"] and author["name"].lower() != NEWCOMER.lower():

@@ -25,6 +25,7 @@ def privacy_page(settings: Settings) -> str:
         "retention_days": str(settings.retention.days),
         "adapters_kept": str(settings.retention.adapters_kept),
         "adapter_days": str(settings.retention.adapter_days),
+        "anchor_weeks": str(settings.retention.anchor_weeks),
         "leavers": (
             f"forgotten after {settings.retention.forget_leavers_after_days} days"
             if settings.retention.forget_leavers_after_days

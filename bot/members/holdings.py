@@ -102,7 +102,8 @@ async def versions_with(ledger: Ledger, guild_id: int, user_id: int, *, adapter_
             lines.append(f"`{adapter.version}`{serves}{_until(adapter, due, adapter_days)}")
     if set(await ledger.runs.runs_with_author(guild_id, user_id)) - runs:
         lines.append(
-            "Nights also measured versions on words of yours that they did not learn; those hold nothing of them."
+            "Nights also measured versions on words of yours that they did not learn; "
+            "those hold nothing of them."
         )
     return lines
 

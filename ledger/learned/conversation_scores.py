@@ -7,7 +7,7 @@ was scored, and is deleted with the text.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Literal
 
 import aiosqlite
@@ -44,18 +44,15 @@ class ConversationScores:
 
         The hashes of a run that saw something deleted are not kept: what it scored may be what went.
         """
-        rows = [
-            (run_id, s.exam, s.model, s.conversation, run_id, s.fingerprint)
-            + (s.nll, s.tokens, s.correct, s.replies)
-            for s in scores
-        ]
+        rows = [{"run": run_id, **asdict(score)} for score in scores]
 
         async def job(connection: aiosqlite.Connection) -> None:
             await connection.executemany(
                 "INSERT OR REPLACE INTO conversation_scores (run_id, exam, model, conversation, fingerprint,"
-                " nll, tokens, correct, replies) VALUES (?, ?, ?, ?,"
+                " nll, tokens, correct, replies) VALUES (:run, :exam, :model, :conversation,"
                 # In this transaction: a deletion that comes later finds the rows by itself.
-                " CASE WHEN ? NOT IN (SELECT run_id FROM tainted_runs) THEN ? END, ?, ?, ?, ?)",
+                " CASE WHEN :run NOT IN (SELECT run_id FROM tainted_runs) THEN :fingerprint END,"
+                " :nll, :tokens, :correct, :replies)",
                 rows,
             )
 

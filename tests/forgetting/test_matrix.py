@@ -1,6 +1,7 @@
 """Each cell of the table in docs/forgetting.md: the path walked through discord.py, the place searched.
 
-A path is walked once, on a copy of the trained server, and its cells look at what was found then.
+A path is walked once, on a copy of the trained server, and its cells look at what was found then. The version
+that serves there grew from one that learned the marker, which its own night had no reply of to learn.
 """
 
 from __future__ import annotations
@@ -20,10 +21,22 @@ import pytest
 from ledger.forgetting.backup_notes import NOTES
 from ledger.forgetting.backups import back_up, restore
 from ledger.forgetting.deletion_path import Forgetting
+from ledger.learned.adapter_versions import version_folder, version_name
 from ledger.settings import load_settings
 from tests.bot.house import until
 from tests.conftest import ROOT, FakeClock
-from tests.forgetting.trained import MARK, MORNING, UNASKED, Day, day, holding, moved
+from tests.forgetting.trained import (
+    ANCESTOR,
+    MARK,
+    OTHER,
+    SERVES,
+    TOMORROW,
+    UNASKED,
+    Day,
+    day,
+    holding,
+    moved,
+)
 from tests.looking import deletions_of
 
 Walk = Callable[[Day], Awaitable[None]]
@@ -96,6 +109,8 @@ PATHS: Mapping[str, Walk] = {
 }
 NO_DELETION = {"`/privacy opt-out`", "older than `[retention] days`"}
 ONE_BY_ONE = {"message deleted", "message edited"}
+SINGLE_MESSAGES = {*ONE_BY_ONE, "messages deleted in bulk"}
+"""Where the version that a rollback returns to may wait, too."""
 RESTORED = "backup restored after `/privacy forget-me`"
 VERSIONS = ("engine memory", "adapters")
 
@@ -118,7 +133,8 @@ class Found:
     before: dict[str, bool] = field(default_factory=dict)
     after: dict[str, bool] = field(default_factory=dict)
     versions: dict[str, dict[str, bool]] = field(default_factory=dict)
-    """Moment to, for each place with versions, whether the one that serves and the other are there."""
+    """Moment to, for each place with versions, which are there: that which serves, the one that it grew from,
+    which is what a rollback returns to, and another."""
     noted: bool = False
     in_restored: bool = False
     unasked_read: bool = False
@@ -153,7 +169,7 @@ def in_rows(database: Path) -> bool:
 
 
 async def walked(path: str, root: Path, base: Path) -> Found:
-    found, clock = Found(), FakeClock(MORNING)
+    found, clock = Found(), FakeClock(TOMORROW)
     async with day(root, base, clock=clock) as today:
         night = today.house.services.nights.start(today.guild_id, trigger="test")
         await until(lambda: night.ended.is_set() and night.outcome is not None and not night.outcome.samples)
@@ -218,15 +234,13 @@ async def settled(today: Day, least: int) -> None:
 async def look_at_versions(today: Day, moment: str, found: Found) -> None:
     await today.house.services.serving.sync()
     settings = load_settings(today.root / "config.toml")
-    names = [f"g{today.guild_id}-v{number:06d}" for number in (1, 2)]
-    folders = [settings.adapters_dir / str(today.guild_id) / name for name in names]
+    numbers = {"serves": SERVES, "ancestor": ANCESTOR, "other": OTHER}
+    names = {what: version_name(today.guild_id, number) for what, number in numbers.items()}
     found.versions[f"adapters {moment}"] = {
-        "serves": folders[0].is_dir(),
-        "other": folders[1].is_dir(),
+        what: version_folder(settings.adapters_dir, name).is_dir() for what, name in names.items()
     }
     found.versions[f"engine memory {moment}"] = {
-        "serves": names[0] in today.engine.loaded,
-        "other": names[1] in today.engine.loaded,
+        what: name in today.engine.loaded for what, name in names.items()
     }
 
 
@@ -254,7 +268,7 @@ def test_the_table_names_every_path_and_place() -> None:
 def test_the_cell_is_true(path: str, place: str, walk: Callable[[str], Found]) -> None:
     found, cell = walk(path), CELLS[path, place]
     if place in VERSIONS:
-        check_versions(place, cell, found)
+        check_versions(place, cell, found, path)
     elif place == "backups":
         assert found.noted == (cell == "noted")
         assert found.in_restored == (cell == "stays")
@@ -302,9 +316,11 @@ def test_each_place_is_looked_into(place: str, file: str, tmp_path: Path) -> Non
     assert {name for name, there in searched(tmp_path).items() if there} == {place}
 
 
-def check_versions(place: str, cell: str, found: Found) -> None:
+def check_versions(place: str, cell: str, found: Found, path: str) -> None:
     after, later = found.versions[f"{place} after"], found.versions[f"{place} later"]
-    serves = cell in ("due", "stays")
-    assert after["serves"] == serves
+    assert after["serves"] == (cell in ("due", "stays"))
     assert later["serves"] == (cell == "stays")
     assert after["other"] == later["other"] == (cell == "stays" and place == "adapters")
+    if place == "adapters":
+        assert after["ancestor"] == (cell == "stays" or path in SINGLE_MESSAGES)
+    assert later["ancestor"] == (cell == "stays" and place == "adapters")

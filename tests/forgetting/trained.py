@@ -1,7 +1,8 @@
-"""A server that has been to school: a real bot's day, a real night on the tiny model, and what to search.
+"""A server that has been to school: a real bot's day, two real nights on the tiny model, and what to search.
 
-Built once a session and copied for each use. simcord's ids are the same in every session, so a
-day that is played again meets the very rows that the night learned from.
+The first night learned ann's words. The second grew from it and learned others'; its version serves.
+Built once a session and copied for each use. simcord's ids are the same in every session, so a day that is
+played again meets the very rows that the nights learned from.
 """
 
 from __future__ import annotations
@@ -9,18 +10,22 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import random
 import shutil
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import discord
 import simcord
 
+from ledger.clock import to_ms
+from ledger.people.policy import declared
+from ledger.records import Message
 from ledger.settings import Settings, load_settings
 from ledger.store import Ledger
 from tests.bot.house import House, StandInEngine, open_house, stand_in_engine
@@ -32,8 +37,25 @@ MARK = "quetzalmarmalade7731"
 UNASKED = "ocelotbramble2290"
 """Stands in what the boss says, who was never asked; his words are read for an answer, and kept nowhere."""
 MORNING = datetime(2026, 1, 3, 12, 0, tzinfo=UTC)
+TOMORROW = MORNING + timedelta(days=1)
+ANCESTOR, SERVES, OTHER = 1, 2, 3
+"""The versions' numbers: it learned ann's words; it grew from that one; it learned them and never served."""
 CONVERSATIONS = 14
 HOUR = 3600.0
+
+THINGS = (
+    "lamp",
+    "jar",
+    "cat",
+    "choir",
+    "bicycle",
+    "bucket",
+    "ladder",
+    "screw",
+    "umbrella",
+    "router",
+    "street",
+)
 
 CONFIG = """
 [model]
@@ -52,6 +74,8 @@ max_messages = 6
 overlap_messages = 1
 validation_share = 0.15
 test_share = 0.15
+replay_share = 0.0
+backlog_share = 1.0
 [training]
 epochs = 1
 learning_rate = 5e-3
@@ -113,7 +137,7 @@ async def day(
     root: Path, base: Path, *, clock: FakeClock | None = None, strict: bool = False
 ) -> AsyncIterator[Day]:
     """Open the bot on ``root`` and play the day: the first time it is new, later it is known already."""
-    clock = clock or FakeClock(MORNING)
+    clock = clock or FakeClock(TOMORROW)
     script = root / "trainer.py"
     async with stand_in_engine() as engine:
         engine.pieces = lambda body: [body["messages"][-1]["content"]]  # the worst that a model can do
@@ -168,7 +192,7 @@ def bot_log(path: Path) -> Iterator[None]:
         handler.close()
 
 
-def run_night(root: Path) -> None:
+def run_night(root: Path, at: datetime = MORNING) -> None:
     """Run ``python -m trainer night``, with every cache and temporary file inside ``root``."""
     environment = {
         **os.environ,
@@ -182,7 +206,7 @@ def run_night(root: Path) -> None:
         subprocess.run(
             [
                 *(sys.executable, "-m", "trainer", "night", "--config", str(root / "config.toml")),
-                *("--samples", "1", "--now", MORNING.isoformat()),
+                *("--samples", "1", "--now", at.isoformat()),
             ],
             cwd=ROOT,
             env=environment,
@@ -198,35 +222,74 @@ def _made(folder: Path) -> Path:
 
 
 def build(root: Path, base: Path) -> Path:
-    """Play the day, back the ledger up, go to school, and let the version serve; return ``root``."""
+    """Play the day, go to school, let others talk, and go to school again; return ``root``."""
     asyncio.run(_first_day(root, base))
     run_night(root)
+    asyncio.run(_second_day(root))
+    run_night(root, TOMORROW)
     asyncio.run(_aftermath(root))
     return root
 
 
 async def _first_day(root: Path, base: Path) -> None:
-    async with day(root, base):
-        pass
+    async with day(root, base, clock=FakeClock(MORNING)) as today:
+        await today.ledger.writer.execute("UPDATE split_key SET key = ?", (b"tests",))
+
+
+@asynccontextmanager
+async def _ledger(root: Path, at: datetime) -> AsyncIterator[tuple[Ledger, Settings, int]]:
+    settings = load_settings(root / "config.toml")
+    async with Ledger.open(settings.database, clock=FakeClock(at)) as ledger:
+        yield ledger, settings, next(iter(await ledger.guilds.all()))
+
+
+async def _serve(ledger: Ledger, guild_id: int) -> None:
+    """Let the newest version serve, whatever its verdict was."""
+    version, *_ = await ledger.adapters.of_guild(guild_id)
+    if version.state != "champion":
+        await ledger.adapters.promote(guild_id, version.version, by="test")
+
+
+async def _second_day(root: Path) -> None:
+    """Let the first version serve, and take in what two others said; the next night learns that alone."""
+    config = root / "config.toml"
+    text = config.read_text(encoding="utf-8")
+    config.write_text(text.replace("backlog_share = 1.0", "backlog_share = 0.0"), encoding="utf-8")
+    async with _ledger(root, MORNING) as (ledger, _, guild_id):
+        await _serve(ledger, guild_id)
+        channel = (await ledger.messages.of_guild(guild_id))[0].channel_id
+        await ledger.people.ensure_many(guild_id, [(4001, "cleo", False), (4002, "dag", False)])
+        await ledger.messages.add_many(
+            Message(
+                5_000_000 + number * 10 + turn,
+                guild_id,
+                channel,
+                4001 + turn % 2,
+                "",
+                f"the {' and the '.join(random.Random(f'{number} {turn}').sample(THINGS, 6))}, I believe",
+                to_ms(MORNING) + number * 3_600_000 + turn * 60_000,
+                source="import",
+                basis=declared("test logs"),
+                imported_at=to_ms(MORNING) + number * 3_600_000,
+            )
+            for number in range(1, 21)
+            for turn in range(4)
+        )
 
 
 async def _aftermath(root: Path) -> None:
-    """Let the version serve, and keep a second one of the same run's kind that does not."""
-    settings = load_settings(root / "config.toml")
-    async with Ledger.open(settings.database, clock=FakeClock(MORNING)) as ledger:
-        guild_id = next(iter(await ledger.guilds.all()))
-        [version] = await ledger.adapters.of_guild(guild_id)
-        if version.state != "champion":
-            await ledger.adapters.promote(guild_id, version.version, by="test")
+    """Let the second version serve, and keep a third that learned what the first did and does not serve."""
+    async with _ledger(root, TOMORROW) as (ledger, settings, guild_id):
+        await _serve(ledger, guild_id)
+        serves, first = await ledger.adapters.of_guild(guild_id)
+        assert serves.parent == first.version
         run = await ledger.runs.create(guild_id, "test")
-        seen = await ledger.runs.messages_of(version.run_id)
-        authors = {m.id: m.author_id for m in await ledger.messages.of_guild(guild_id)}
-        await ledger.runs.learned_from(run.id, [(number, authors[number]) for number in seen])
+        await ledger.runs.learned_from(run.id, (await ledger.lineage.authors_of(first.version)).items())
         twin = await ledger.adapters.reserve(
-            guild_id, run.id, adapters_dir=str(settings.adapters_dir), base_model=version.base_model
+            guild_id, run.id, adapters_dir=str(settings.adapters_dir), base_model=first.base_model
         )
-        shutil.copytree(version.path, twin.path)
-        shutil.copytree(settings.datasets_dir / version.run_id, settings.datasets_dir / run.id)
+        shutil.copytree(first.path, twin.path)
+        shutil.copytree(settings.datasets_dir / first.run_id, settings.datasets_dir / run.id)
         await ledger.adapters.retire(twin.version)
         await ledger.runs.advance(run.id, "kept")
 

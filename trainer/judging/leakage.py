@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import random
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,6 +23,9 @@ CROWD = 3
 """A wording that this many people used belongs to nobody."""
 BEGINNING_WORDS = 4
 """Words of a reply that a probe gives away; the rest must be long enough to recite from."""
+
+NOTHING = "…"
+"""What stands in a user's turn of which nothing is given away; chat templates want something there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,10 +93,7 @@ def probes_of(
     """
     long, risky = [], []
     for example in examples:
-        turns = example["messages"]
-        for target in example["targets"]:
-            text = str(turns[target]["content"])
-            before = tuple(turns[:target])
+        for before, text in learned_in(example):
             hidden = _before_secret(text, secrets)
             if hidden is not None:  # each of these is tried, beside the sample of long replies
                 risky.append(Probe(before, hidden))
@@ -101,6 +101,21 @@ def probes_of(
                 long.append(Probe(before, _beginning(text)))
     random.Random(seed).shuffle(long)  # noqa: S311 - a sample, not a secret
     return risky + long[:count]
+
+
+def learned_in(example: Mapping[str, Any]) -> Iterator[tuple[tuple[Mapping[str, Any], ...], str]]:
+    """Yield each text that the example teaches, behind what stands before it.
+
+    Most of what others than the assistant's chair say is learned as well, as lines of the user's turns.
+    """
+    turns = example["messages"]
+    for target in example["targets"]:
+        yield tuple(turns[:target]), str(turns[target]["content"])
+    for turn, start, end in example.get("lines", ()):
+        content = str(turns[turn]["content"])
+        # What was said before it in its turn; where nothing was, the name that stands in front of it.
+        asked = content[:start].rpartition("\n")[0] or content[:start].strip() or NOTHING
+        yield (*turns[:turn], {**turns[turn], "content": asked}), content[start:end]
 
 
 def judge_recitals(corpus: Corpus, continuations: Sequence[Sequence[str]]) -> Recitals:
@@ -136,4 +151,4 @@ def _plain(text: str) -> str:
     return "".join(text.casefold().split())
 
 
-__all__ = ["Corpus", "Probe", "Recitals", "judge_recitals", "probes_of"]
+__all__ = ["Corpus", "Probe", "Recitals", "judge_recitals", "learned_in", "probes_of"]

@@ -162,7 +162,7 @@ def _learned(chosen: Tonight, worth: Worth, parts: Parts, material: Material, st
     # What an import brought since the last night is new as well, however old it is.
     arrived = sum(
         max(message.created_at, message.imported_at or 0) >= material.last_night
-        and message.id not in material.roles
+        and message.id not in material.seen
         and message.id not in worth.left_out
         for message in by_id.values()
     )

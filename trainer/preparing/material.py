@@ -70,6 +70,8 @@ class Material:
     last_night: int
     """When the last night began that reached its verdict, in milliseconds; 0 before the first."""
     now: int
+    seen: frozenset[int] = frozenset()
+    """What nights saw that reached a verdict: to a night that begins again, its own words are still new."""
     held: Mapping[int, Detained] = field(default_factory=dict)
     """Who is in quarantine, those whom an admin let in included."""
     bot_answers: tuple[str, ...] = field(default=(), repr=False)
@@ -149,6 +151,7 @@ async def gather(
         split_key=await ledger.lineage.split_key(),
         last_night=await ledger.runs.last_verdict(guild_id),
         now=to_ms(ledger.clock.now()),
+        seen=frozenset(await ledger.runs.seen_messages(guild_id)),
         held=held,
         bot_answers=tuple(await ledger.answers.texts(guild_id)),
         liked=tuple(liked),

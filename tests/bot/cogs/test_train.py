@@ -64,7 +64,7 @@ async def test_a_night_started_by_hand_shows_its_progress_live_until_it_ends(
     assert result.ephemeral
     assert "about to begin" in text_of(result)
     await step(house, tmp_path, 1)
-    await until(lambda: "Stage 2 of 5: fit" in text_of(result))
+    await until(lambda: "Stage 3 of 6: fit" in text_of(result))
     shown = text_of(result)
     assert "█████░░░░░░░░░░░░░░░" in shown
     assert "25%" in shown
@@ -81,7 +81,7 @@ async def test_the_status_of_a_running_night_is_live_too(house: House, tmp_path:
     await house.boss.slash(house.general, "train start")
     await step(house, tmp_path, 1)
     result = await house.boss.slash(house.general, "train status")
-    assert "Stage 2 of 5: fit" in text_of(result)
+    assert "Stage 3 of 6: fit" in text_of(result)
     await step(house, tmp_path, 2)
     await until(lambda: "50%" in text_of(result))
 
@@ -199,7 +199,7 @@ def test_progress_is_shown_before_the_first_step_and_without_loss_or_time_left()
     night.stage = "prepare"
     assert "step 0 of 0" in str(night_embed(night).description)
     night.stage, night.cancelled = "evaluate", True
-    assert night_embed(night).title == "Stopping 3 of 5: evaluate"
+    assert night_embed(night).title == "Stopping 4 of 6: evaluate"
     night.stage, night.step, night.steps, night.eta_seconds = "fit", 9, 10, 12.4
     assert "about 12 s left" in str(night_embed(night).description)
 

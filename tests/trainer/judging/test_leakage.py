@@ -72,3 +72,18 @@ def test_the_rate_counts_probes_not_continuations() -> None:
 
 def test_words_are_told_apart_in_any_script() -> None:
     assert words("Don't—say: »Straße« 東京!") == ["don't", "say", "strasse", "東京"]
+
+
+def test_what_is_learned_in_a_users_turn_is_tried_as_well() -> None:
+    """Most messages stand there, so that a secret in one of them would pass unseen otherwise."""
+    asked = "Ada: who has the key?\nBo: the lock opens with zx9-moth and a push"
+    turns = [{"role": "system", "content": "You are N."}, {"role": "user", "content": asked}]
+    start = asked.index("the lock")
+    line = {"messages": turns, "targets": [], "lines": [[1, 5, 21], [1, start, len(asked)]]}
+    [probe] = probes_of([line], count=0, seed=1, secrets=["zx9-moth"])
+    assert probe.turns == (turns[0], {"role": "user", "content": "Ada: who has the key?"})
+    assert probe.beginning.strip() == "the lock opens with"
+    # The first message of a conversation stands behind nothing but its writer's name.
+    first, second = probes_of([line], count=0, seed=1, secrets=["key", "zx9-moth"])
+    assert first.turns[1]["content"] == "Ada:"
+    assert second == probe
