@@ -24,7 +24,9 @@ def branches(tmp_path: Path) -> Branches:
         replace(one, id=100 + day, created_at=to_ms(FIRST) + day * DAY_MS, content=f"day {day}")
         for day in range(-9, 9)
     ]
-    chat = ReplayedChat(17, "Lantern Yard", [Channel(3, 17, "hall", "listen")], {5: "Mira"}, {}, messages, FIRST, 20)
+    chat = ReplayedChat(
+        17, "Lantern Yard", [Channel(3, 17, "hall", "listen")], {5: "Mira"}, {}, messages, FIRST, 20
+    )
     changes = {"dataset": {"night_tokens": 900, "first_night_tokens": 700}, "leakage": {"probes": 0}}
     return Branches(chat, CONFIG, tmp_path, days=4, changes=changes)
 
