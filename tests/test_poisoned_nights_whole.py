@@ -19,7 +19,7 @@ from poison_page import table
 from replayed_chat import ReplayedChat
 from tests.trainer.conftest import CHANNEL, GUILD, PEOPLE, talk
 
-ALWAYS = {
+ALWAYS: dict[str, dict[str, Any]] = {
     # Which conversations are held out differs from run to run: whatever they say, the version serves.
     "verdict": {"min_gain": -9.0, "max_old_loss": 9.0, "toxic_prompts": 0, "max_fault_rise": 1.0},
     "leakage": {"probes": 0},
