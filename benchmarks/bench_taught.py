@@ -4,8 +4,8 @@
 
 A first night without them is shared; then, for each number of repeats, one night from a copy of its state.
 Each pair is asked as it was taught and in other words, of the first night's version and of the new one,
-greedily. An answer is known where 0.7 of the taught one's words come back, as the night itself counts, and
-right where its one hard fact does (a name, a time, a number). What was run already is kept below ``--work``.
+greedily. An answer is known as the night itself counts (:mod:`trainer.evaluating.taught_answers`), and right
+where its one hard fact comes back (a name, a time, a number). What was run already is kept below ``--work``.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def marks(listed: Sequence[Lesson], replies: Sequence[str]) -> dict[str, int]:
     """Return how many replies, one a lesson, are known and how many are right."""
     both = list(zip(listed, replies, strict=True))
     return {
-        "known": sum(is_known(lesson.answer, reply) for lesson, reply in both),
+        "known": sum(is_known(lesson.answer, reply, question=lesson.question) for lesson, reply in both),
         "right": sum(is_right(lesson, reply) for lesson, reply in both),
     }
 

@@ -115,7 +115,8 @@ class Questions:
         if not self._rows:
             base, most = self._base, self._settings.training.max_tokens
             tokenizer = load_tokenizer(base.name, revision=base.revision, chat_template=base.chat_template)
-            self._rows = [row for line in self._lines for row in encode_window(tokenizer, line, most)]
+            asked = [{**line, "turns": line["messages"]} for line in self._lines]
+            self._rows = [row for line in asked for row in encode_window(tokenizer, line, most)]
         found: dict[int, Tally] = {}
         tallies = self._model(version, self._rows).score(CANDIDATE, self._rows)
         for row, tally in zip(self._rows, tallies, strict=True):

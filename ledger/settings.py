@@ -190,7 +190,7 @@ class DatasetSection(Section):
     """Share of a night's tokens, at most, for older days that it has not learned: they get what is left."""
     half_life_days: float = Field(default=60.0, gt=0, le=36_500)
     """Age at which an older conversation is half as likely to be read again as one of today."""
-    taught_repeats: int = Field(default=4, ge=1, le=100)
+    taught_repeats: int = Field(default=8, ge=1, le=100)
     """How often a night reads each taught example of the last week."""
     max_heldout_replies: int = Field(default=400, ge=1)
     """Newest held-out messages that test; a quarter as many of older days, half as many to validate."""

@@ -15,8 +15,9 @@ from trainer.evaluating.switched_model import CANDIDATE, SwitchedModel
 from trainer.preparing.dataset_files import read_lines
 
 KNOWN_SHARE = 0.7
-"""Share of the taught answer's words that have to come back: its facts do, in another order or with a filler
-left out; a reply in its manner alone shares less than half of them."""
+"""Share of the taught answer's words that have to come back, of those that the question does not give away:
+its facts do, in another order or with a filler left out. Of all words, 16 of 20 replies had so many, and 7
+of them the fact: a reply in the answer's manner repeats the question."""
 MAX_TOKENS = 60
 _WORD = re.compile(r"\w+")
 
@@ -27,6 +28,11 @@ class TaughtPair:
 
     turns: tuple[dict[str, Any], ...] = field(repr=False)
     answer: str = field(repr=False)
+
+    @property
+    def question(self) -> str:
+        """The turn that the answer follows."""
+        return str(self.turns[-1]["content"]) if self.turns else ""
 
 
 def taught_pairs(dataset_dir: Path) -> list[TaughtPair]:
@@ -52,14 +58,23 @@ def known_pairs(model: SwitchedModel, pairs: Sequence[TaughtPair], *, scale: flo
         temperature=0.0,
         seed=seed,
     )
-    return sum(is_known(pair.answer, reply.text) for pair, reply in zip(pairs, replies, strict=True))
+    return sum(
+        is_known(pair.answer, reply.text, question=pair.question)
+        for pair, reply in zip(pairs, replies, strict=True)
+    )
 
 
-def is_known(answer: str, reply: str) -> bool:
-    """Tell whether the reply says what the answer says."""
-    wanted = set(_WORD.findall(answer.casefold()))
-    said = set(_WORD.findall(reply.casefold()))
-    return bool(wanted) and len(wanted & said) >= KNOWN_SHARE * len(wanted)
+def is_known(answer: str, reply: str, *, question: str = "") -> bool:
+    """Tell whether the reply says what the answer says beyond the question, with every number in it."""
+    whole = _words(answer)
+    wanted = whole - _words(question) or whole
+    said = _words(reply)
+    numbers = {word for word in wanted if any(map(str.isdigit, word))}
+    return bool(wanted) and numbers <= said and len(wanted & said) >= KNOWN_SHARE * len(wanted)
+
+
+def _words(text: str) -> set[str]:
+    return set(_WORD.findall(text.casefold()))
 
 
 __all__ = ["TaughtPair", "is_known", "known_pairs", "taught_pairs"]

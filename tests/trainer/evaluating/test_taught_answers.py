@@ -30,8 +30,30 @@ def test_each_pair_is_read_once_however_often_it_is_learned(tmp_path: Path) -> N
     ],
 )
 def test_an_answer_is_known_when_its_words_come_back(reply: str, known: bool) -> None:
-    assert is_known("The call is on Thursday at eight", reply) is known
+    assert is_known("The call is on Thursday at eight", reply, question="When is the call?") is known
 
 
 def test_an_answer_without_words_cannot_be_known() -> None:
     assert not is_known("🎉", "🎉")
+
+
+@pytest.mark.parametrize(
+    ("answer", "question", "reply", "known"),
+    [
+        ("The hall has 140 chairs.", "How many chairs has the hall?", "The hall has 140 chairs!", True),
+        ("The hall has 140 chairs.", "How many chairs has the hall?", "The hall has 120 chairs.", False),
+        ("Helpers take the purple ticket.", "Which ticket do helpers take?", "The purple one.", True),
+        ("Helpers take the purple ticket.", "Which ticket do helpers take?", "Helpers take the blue.", False),
+        (
+            "It opens on Tuesdays at 17:30, by the gate.",
+            "When?",
+            "It opens on Tuesdays at 22:30, by the gate.",
+            False,
+        ),
+        ("Yes, it is.", "Yes, it is?", "Yes, it is.", True),
+    ],
+)
+def test_repeating_the_question_or_another_number_is_not_knowing(
+    answer: str, question: str, reply: str, known: bool
+) -> None:
+    assert is_known(answer, reply, question=question) is known
