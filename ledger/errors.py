@@ -8,7 +8,7 @@
     ├── DatasetError            a dataset directory that cannot be trained on
     ├── ModelError              a base model that cannot be loaded
     ├── AdapterError            an adapter version that must not be served
-    │   └── ParentTainted       or that a fit must not start from any more
+    │   └── ParentTainted       or that a fit must not start from
     ├── EngineError             the model server refused or cannot be reached
     │   ├── EngineBusy          it is there, but its queue is full
     │   └── EngineLoading       it is starting, and has not loaded its model yet
@@ -63,7 +63,7 @@ class AdapterError(NightschoolError):
 
 
 class ParentTainted(AdapterError):
-    """A version that a fit must not start from any more: it learned something that was deleted since."""
+    """A version that a fit must not start from: it learned something deleted since, or was given up."""
 
 
 class EngineError(NightschoolError):

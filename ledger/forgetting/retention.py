@@ -171,7 +171,8 @@ class Retention:
         """
         found: dict[int, Adapter] = {}
         for adapter in await self._ledger.adapters.clean(guild_id):
-            weeks = (now - adapter.created_at) // WEEK_MS
+            # Weeks of the calendar: in weeks counted back from now an anchor would slide out day by day.
+            weeks = now // WEEK_MS - adapter.created_at // WEEK_MS
             newest = found.get(weeks)
             if weeks < self._anchor_weeks and (newest is None or adapter.created_at > newest.created_at):
                 found[weeks] = adapter

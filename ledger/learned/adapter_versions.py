@@ -127,6 +127,8 @@ class Adapters:
                 return str(row["version"])
             if parent is not None and not await _is_clean(connection, parent):
                 raise ParentTainted(f"{parent} learned from something that was deleted since.")
+            if parent is not None and await _is_given_up(connection, parent):
+                raise ParentTainted(f"{parent} was rolled back from, so nothing grows from it.")
             # Deleted versions keep their rows, so no number is ever used again.
             async with connection.execute(
                 "SELECT coalesce(max(number), 0) + 1 AS next FROM adapters WHERE guild_id = ?", (guild_id,)
@@ -257,6 +259,12 @@ class Adapters:
                     f"{version} learned from somebody who opted out meanwhile, so it is not promoted; "
                     "the next night trains without them."
                 )
+            # Nights alone here, too: an admin may let anything serve that is whole.
+            if by.startswith("night ") and adapter.parent and await _is_given_up(connection, adapter.parent):
+                raise AdapterError(
+                    f"{version} grew from {adapter.parent}, which was rolled back from meanwhile, so it is "
+                    "not promoted; the next night starts elsewhere."
+                )
             await self._switch(connection, guild_id, version, "promote", by)
 
         await self._writer.run(job)
@@ -322,6 +330,14 @@ class Adapters:
         ) as cursor:
             return {str(row["replaced"]) async for row in cursor}
 
+    async def promotion_of(self, version: str) -> tuple[str, int] | None:
+        """Return who let the version serve last, and when in milliseconds; None if it never did."""
+        async with self._reader.execute(
+            "SELECT by, at FROM promotions WHERE version = ? ORDER BY id DESC LIMIT 1", (version,)
+        ) as cursor:
+            row = await cursor.fetchone()
+        return (str(row["by"]), int(row["at"])) if row else None
+
     async def is_clean(self, version: str) -> bool:
         """Tell whether the version's files exist and it learned nothing that was deleted since."""
         async with self._reader.execute(_CLEAN, {"version": version}) as cursor:
@@ -367,6 +383,18 @@ _CLEAN = (
     "SELECT 1 FROM adapters WHERE version = :version AND state <> 'deleted' AND run_id NOT IN"
     " (SELECT run_id FROM tainted_runs WHERE learned)"
 )
+
+
+_GIVEN_UP = (
+    "SELECT 1 FROM promotions back WHERE back.replaced = :version AND back.kind = 'rollback' AND NOT EXISTS"
+    # Going back to a version makes it serve again, as promoting it does.
+    " (SELECT 1 FROM promotions p WHERE p.version = back.replaced AND p.id > back.id)"
+)
+
+
+async def _is_given_up(connection: aiosqlite.Connection, version: str) -> bool:
+    async with connection.execute(_GIVEN_UP, {"version": version}) as cursor:
+        return await cursor.fetchone() is not None
 
 
 async def _is_clean(connection: aiosqlite.Connection, version: str) -> bool:

@@ -76,6 +76,21 @@ class ConversationScores:
         found = await self._select("model = ? AND fingerprint IS NOT NULL", (guild_id, model))
         return {score.fingerprint: score for _, score in found if score.fingerprint is not None}
 
+    async def since(
+        self, guild_id: int, exam: Exam, models: Collection[str], *, since: int, run: str
+    ) -> list[tuple[str, ConversationScore]]:
+        """Return what :meth:`of_runs` does of nights begun at ``since`` or later that reached a verdict.
+
+        ``run`` is tonight's, which counts before its verdict. A night that failed scored what the next one
+        scores again.
+        """
+        marks = ", ".join("?" * len(models))
+        return await self._select(
+            f"exam = ? AND model IN ({marks}) AND r.created_at >= ?"
+            " AND (r.stage IN ('promoted', 'kept') OR r.id = ?)",
+            (guild_id, exam, *models, since, run),
+        )
+
     async def of_runs(
         self, guild_id: int, exam: Exam, models: Collection[str]
     ) -> list[tuple[str, ConversationScore]]:

@@ -356,7 +356,9 @@ async def test_a_night_that_was_cut_off_is_not_resumed_on_a_parent_that_learned_
 
 async def test_the_watch_goes_back_to_no_version_that_learned_something_deleted(grown: Grown) -> None:
     """Single messages were taken back: the version before the champion may wait, but serves no more."""
-    await grown.ledger.adapters.promote(GUILD, FIRST, by="test")
+    await grown.ledger.adapters.promote(GUILD, FIRST, by="night test")
+    since = await grown.ledger.runs.create(GUILD, "a night since")
+    await grown.ledger.runs.advance(since.id, "kept")
     await FORGET["messages"](grown.ledger, grown.settings)
     states = await grown.states()
     assert (states[FIRST], states[THIRD]) == ("champion", "previous")
@@ -365,9 +367,11 @@ async def test_the_watch_goes_back_to_no_version_that_learned_something_deleted(
         for number in range(400)
         for name, nll in ((FIRST, 90.0), (THIRD, 60.0))
     ]
-    await grown.ledger.scores.keep((await grown.version(FIRST)).run_id, evidence)
+    await grown.ledger.scores.keep(since.id, evidence)
     limits = plan_of(grown.settings).verdict
-    assert (await watched(grown.ledger, GUILD, FIRST, THIRD, limits)).go_back
+    judged = await watched(grown.ledger, GUILD, FIRST, THIRD, limits, run="")
+    assert judged is not None
+    assert judged.go_back
     await grown.talk_on(300)
     runs: list[str] = []
     outcome = await grown.night(on_run=runs.append)

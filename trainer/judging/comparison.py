@@ -126,7 +126,8 @@ def guards_of(found: Evaluation, limits: VerdictLimits) -> list[Guard]:
 
 def paired(mine: Mapping[int, Tally], theirs: Mapping[int, Tally]) -> tuple[list[Tally], list[Tally]]:
     """Return the tallies of the conversations that both hold, in order of their numbers."""
-    both = sorted(mine.keys() & theirs.keys())
+    # Scores of another form of the prompt may be known still; they compare nothing.
+    both = sorted(n for n in mine.keys() & theirs.keys() if mine[n].tokens == theirs[n].tokens)
     return [mine[number] for number in both], [theirs[number] for number in both]
 
 

@@ -58,8 +58,9 @@ def finish_version(
     outcome.loss_curve = str(final / "loss_curve.png")
     if final.is_dir():  # the run was cut off right after this step
         return
-    if decision.verdict == "promote" and decision.scale < 1:
-        bake_scale(folders.fitted, decision.scale)  # so that every engine serves it at that strength
+    if decision.scale < 1:
+        # So that every engine serves what was judged; a version that is kept may be promoted by hand.
+        bake_scale(folders.fitted, decision.scale)
     # The report says how the night ends, although the promotion itself comes last.
     outcome.stage = "promoted" if decision.verdict == "promote" else "kept"
     told = [*three_sentences(outcome), *remarks(outcome)]

@@ -41,11 +41,15 @@ _EXAMS: tuple[Exam, ...] = ("fresh", "test", "old")
 class ScoreMemory:
     """What one night's dataset asks, and what versions are known to have scored on the same."""
 
-    def __init__(self, ledger: Ledger, guild_id: int, base: Base, *, max_tokens: int) -> None:
+    def __init__(
+        self, ledger: Ledger, guild_id: int, base: Base, *, max_tokens: int, packing: bool = True
+    ) -> None:
         self._ledger, self._guild, self._base = ledger, guild_id, base
         # Scores of another number format or device are others by as much as a verdict may hang on.
         where = choose_placement(base.device, base.quantization, base.dtype)
-        self._how = f"{max_tokens} {where.device} {where.dtype} {where.quantization}"
+        self._how = (
+            f"{max_tokens} {where.device} {where.dtype} {where.quantization} {packing} {base.chat_template}"
+        )
         self._prints: dict[Exam, dict[int, bytes]] = {}
 
     async def read(self, dataset_dir: Path) -> None:
@@ -131,12 +135,18 @@ def next_day(scores: Mapping[str, Mapping[int, Tally]], champion: str | None) ->
     }
 
 
-async def watched(ledger: Ledger, guild_id: int, champion: str, against: str, limits: VerdictLimits) -> Watch:
+async def watched(
+    ledger: Ledger, guild_id: int, champion: str, against: str, limits: VerdictLimits, *, run: str
+) -> Watch | None:
     """Weigh what the champion and the version before it scored on the same conversations since its promotion.
 
-    ``champion`` and ``against`` are the names under which their scores are kept.
+    ``champion`` and ``against`` are the names under which their scores are kept, ``run`` is tonight's. None
+    where a night did not promote it: what an admin lets serve is the admin's to take back.
     """
-    rows = await ledger.scores.of_runs(guild_id, "fresh", [champion, against])
+    promotion = await ledger.adapters.promotion_of(champion)
+    if promotion is None or not promotion[0].startswith("night "):
+        return None
+    rows = await ledger.scores.since(guild_id, "fresh", [champion, against], since=promotion[1], run=run)
     nights = []
     for _, group in groupby(rows, key=lambda row: row[0]):
         mine: dict[int, Tally] = {}

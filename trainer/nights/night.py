@@ -97,6 +97,7 @@ class Night:
         self._without: frozenset[int] = frozenset()
         self._repeatedly: frozenset[int] = frozenset()
         self._withdrawn = False
+        self._went_back = ""
 
     async def run(self) -> Outcome:
         """Run the night to its end, whatever that is.
@@ -123,9 +124,11 @@ class Night:
                 if not outcome.withdrawn or self._stopped():
                     break
                 if beginning == BEGINNINGS - 1:
-                    outcome.error = TOO_OFTEN
+                    outcome.error = outcome.error if outcome.error == self._went_back else TOO_OFTEN
                     break
                 log.warning("run %s is followed by another beginning of the same night", run.id)
+            if self._went_back:
+                outcome.reasons = (self._went_back, *outcome.reasons)
             return outcome
 
     async def _once(self, run: Run) -> Outcome:
@@ -142,7 +145,7 @@ class Night:
                 return outcome  # its checkpoints stay, for the next start
             await self._close(run, outcome, "cancelled", str(stopped))
         except WentBack as error:
-            outcome.withdrawn = True
+            outcome.withdrawn, self._went_back = True, str(error)
             await close(self._ledger, outcome, "cancelled", str(error))
         except ParentTainted as error:
             # Before the run's version was on record, so that no deletion could find it: it begins again.
@@ -216,7 +219,11 @@ class Night:
             await self._note_inherited(origin)
         champion = await self._ledger.adapters.champion(self._guild)
         memory = ScoreMemory(
-            self._ledger, self._guild, self._plan.base, max_tokens=self._plan.recipe.max_tokens
+            self._ledger,
+            self._guild,
+            self._plan.base,
+            max_tokens=self._plan.recipe.max_tokens,
+            packing=self._plan.recipe.packing,
         )
         await memory.read(folders.dataset)
         await self._stage.look_back(run, folders, champion, memory, outcome)

@@ -103,8 +103,10 @@ class NightStages:
             return
         # Against what a rollback would return to, on the same conversations.
         against = memory.model_key(previous.version if previous else None)
-        found = await watched(self.ledger, self.guild_id, champion.version, against, self.plan.verdict)
-        if found.go_back:
+        found = await watched(
+            self.ledger, self.guild_id, champion.version, against, self.plan.verdict, run=run.id
+        )
+        if found is not None and found.go_back:
             await self.ledger.adapters.rollback(self.guild_id, by=f"watch {run.id}")
             raise WentBack(found.reason)
 

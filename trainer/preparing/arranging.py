@@ -74,6 +74,7 @@ def arrange(
         test_share=limits.test_share,
         now=material.now,
         gap_ms=gap_ms,
+        last_night=material.last_night,
     )
     parts = with_liked(parts, material, bot_name)
     held_out = HeldOut(parts, material, limits, frame, start)
@@ -158,12 +159,19 @@ def _learned(chosen: Tonight, worth: Worth, parts: Parts, material: Material, st
     by_id: dict[int, Message] = {message.id: message for message in parts.train_messages()}
     learned = chosen.learned
     since = material.since(start)
-    new = {number for number in learned - start.known if by_id[number].created_at > since}
+    new = {
+        number
+        for number in learned - start.known
+        if by_id[number].created_at > since or material.is_new(by_id[number], start.known)
+    }
     # What an import brought since the last night is new as well, however old it is.
     arrived = sum(
-        max(message.created_at, message.imported_at or 0) >= material.last_night
-        and message.id not in material.seen
-        and message.id not in worth.left_out
+        message.id not in worth.left_out
+        and message.id not in material.roles
+        and (
+            material.is_new(message, ())
+            or max(message.created_at, message.imported_at or 0) >= material.last_night
+        )
         for message in by_id.values()
     )
     counts = {

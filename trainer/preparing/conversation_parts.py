@@ -81,11 +81,13 @@ def assign(
     test_share: float,
     now: int,
     gap_ms: int,
+    last_night: int = 0,
 ) -> Parts:
     """Give each conversation its part; ``roles`` says how earlier nights used messages.
 
-    ``now`` and ``gap_ms`` are milliseconds: what was said within a gap before now is still going on. A new
-    server holds out a few conversations more than its share, those with the lowest hashes.
+    ``now`` and ``gap_ms`` are milliseconds: what was said within a gap before now is still going on, unless
+    it has been since before ``last_night``: talk that never pauses would never be learned. A new server holds
+    out a few conversations more than its share, those with the lowest hashes.
     """
     found: dict[LearnedPart, list[Conversation]] = {"train": [], "val": [], "test": []}
     undecided: list[tuple[float, Conversation]] = []
@@ -93,7 +95,7 @@ def assign(
     for conversation in sorted(conversations, key=lambda each: (each.started_at, each.messages[0].id)):
         if is_taught(conversation):
             found["train"].append(conversation)
-        elif now - gap_ms < conversation.ended_at <= now:
+        elif now - gap_ms < conversation.ended_at <= now and conversation.started_at > last_night:
             going_on.append(conversation)
         elif (known := _known(conversation, roles)) is not None:
             found[known].append(conversation)

@@ -9,13 +9,16 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from ledger.records import Conversation
-from trainer.preparing.conversation_parts import Parts, unseen
+from trainer.preparing.conversation_parts import Parts, is_taught, unseen
 from trainer.preparing.dataset_split import Talk
 from trainer.preparing.material import DAY_MS, DatasetLimits, Material, Start
 from trainer.preparing.windows import Frame, windows_of
 
 OLD_DAYS = (7, 30, 90)
 """Ages, in days, at which an adapter has to know still what it knew."""
+
+LEAST_TALKS = 8
+"""No conversation is more than this part of an exam; the rest of a longer one is scored evenly."""
 
 
 class HeldOut:
@@ -46,14 +49,15 @@ class HeldOut:
         """Return the newest conversations that ended before a time, with at most so many replies in all."""
         kept: list[Talk] = []
         replies = 0
+        # One long conversation must not be the whole exam: a verdict asks for several.
+        most_of_one = max(most // LEAST_TALKS, 1)
         for conversation in reversed(conversations):
             if before is not None and conversation.ended_at >= before:
                 continue
-            talk = self._talk(conversation)
-            replies += talk.replies
-            if replies > most and kept:  # one conversation is taken, however long
+            if replies >= most or len(kept) >= most:
                 break
-            if talk.replies:
+            for talk in evenly([self._talk(conversation)], min(most_of_one, most - replies)):
+                replies += talk.replies
                 kept.append(talk)
         return tuple(reversed(kept))
 
@@ -71,12 +75,11 @@ class HeldOut:
         new = [
             each
             for each in (*parts.train, *parts.val, *parts.test)
-            if each.messages[-1].created_at > material.last_night and each.messages[0].source != "example"
+            if each.messages[-1].created_at > material.last_night - DAY_MS and not is_taught(each)
         ]
-        times = {message.id: message.created_at for each in new for message in each.messages}
-
-        def is_fresh(message: int) -> bool:
-            return times[message] > material.last_night and message not in start.seen
+        fresh = {
+            message.id for each in new for message in each.messages if material.is_new(message, start.seen)
+        }
 
         talks = [
             replace(
@@ -86,7 +89,7 @@ class HeldOut:
                         frozenset(
                             target
                             for target in window.targets
-                            if not all(is_fresh(piece.message) for piece in window.parts[target])
+                            if not fresh.issuperset(piece.message for piece in window.parts[target])
                         )
                     )
                     for window in talk.windows

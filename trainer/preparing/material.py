@@ -78,6 +78,19 @@ class Material:
     liked: tuple[LikedAnswer, ...] = field(default=(), repr=False)
     """Answers of the bot's own that people liked: the only words of its own that are learned."""
 
+    def is_new(self, message: Message, known: Collection[int]) -> bool:
+        """Tell whether the message came since the last night, and nobody in ``known`` learned it.
+
+        A conversation that was still going on, or talk that the bot caught up with, came before that night
+        and was in no night yet.
+        """
+        if message.id in known:
+            return False
+        if not self.last_night:
+            return message.created_at > self.now - DAY_MS
+        late = message.created_at > self.last_night - DAY_MS and message.id not in self.roles
+        return message.created_at > self.last_night or late
+
     def since(self, start: Start) -> int:
         """Return from when on messages come first: since the night of the version that the fit starts from.
 

@@ -12,13 +12,15 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from ledger.records import Message
 from trainer.preparing.conversation_parts import is_taught
 from trainer.preparing.windows import Passage
 
 DAY_MS = 86_400_000
 REHEARSED_MS = 7 * DAY_MS
 """How long a taught pair is part of every night; after that it is replayed like anything else."""
-Kind = Literal["taught", "new", "backlog", "replay"]
+Kind = Literal["taught", "new", "missed", "backlog", "replay"]
+"""Missed: since the night of the version that the fit starts from, in nights that were not promoted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +62,13 @@ def offers_of(
     *,
     may_learn: Collection[int],
     known: Collection[int],
+    is_new: Callable[[Message], bool],
     since: int,
     now: int,
 ) -> list[Offer]:
-    """Return what each stretch offers: ``known`` was learned before, ``since`` is the last night's time.
+    """Return what each stretch offers: ``known`` was learned before, ``is_new`` tells what came since.
+
+    ``since`` is when the version was made that the fit starts from, in milliseconds.
 
     A stretch with anything new teaches its older messages once more: they are read anyway.
     """
@@ -78,8 +83,10 @@ def offers_of(
         kind: Kind = "replay"
         if is_taught(passage.conversation) and (unknown or now - passage.new[-1].created_at < REHEARSED_MS):
             kind = "taught"
-        elif any(message.id in unknown and message.created_at > since for message in passage.new):
+        elif any(message.id in unknown and is_new(message) for message in passage.new):
             kind = "new"
+        elif any(message.id in unknown and message.created_at > since for message in passage.new):
+            kind = "missed"
         elif unknown:
             kind = "backlog"
         age = max(now - passage.new[-1].created_at, 0) / DAY_MS
@@ -93,7 +100,13 @@ def choose(offers: Sequence[Offer], budget: Budget, *, known: Collection[int], s
     Taught pairs always fit: they are few and somebody waits for them.
     """
     order = random.Random(seed)  # noqa: S311 - a sample, not a secret
-    by_kind: dict[Kind, list[Offer]] = {"taught": [], "new": [], "backlog": [], "replay": []}
+    by_kind: dict[Kind, list[Offer]] = {
+        "taught": [],
+        "new": [],
+        "missed": [],
+        "backlog": [],
+        "replay": [],
+    }
     for offer in offers:
         by_kind[offer.kind].append(offer)
     taken = list(by_kind["taught"])
@@ -102,8 +115,11 @@ def choose(offers: Sequence[Offer], budget: Budget, *, known: Collection[int], s
     left -= sum(offer.tokens for offer in new)
     replayed = _weighted(by_kind["replay"], min(budget.replay_share * budget.tokens, left), budget, order)
     left -= sum(offer.tokens for offer in replayed)
+    # The newest first: after nights that were not promoted yesterday comes before the week before.
+    missed = _fitting(sorted(by_kind["missed"], key=lambda offer: offer.age_days), left)
+    left -= sum(offer.tokens for offer in missed)
     backlog = _weighted(by_kind["backlog"], min(budget.backlog_share * budget.tokens, left), budget, order)
-    taken += [*new, *backlog, *replayed]
+    taken += [*new, *missed, *backlog, *replayed]
     lost = sum(len(offer.wanted.difference(known)) for offer in crowded)
     return Chosen(tuple(sorted(taken, key=lambda offer: offer.passage.new[0].id)), lost)
 
@@ -126,6 +142,16 @@ def _even(offers: Sequence[Offer], tokens: float, order: random.Random) -> tuple
         else:
             rest.append(offer)
     return kept, rest
+
+
+def _fitting(offers: Iterable[Offer], tokens: float) -> list[Offer]:
+    """Return the offers, in their order, that fit into the tokens."""
+    kept: list[Offer] = []
+    for offer in offers:
+        if offer.tokens <= tokens:
+            tokens -= offer.tokens
+            kept.append(offer)
+    return kept
 
 
 def _weighted(offers: Sequence[Offer], tokens: float, budget: Budget, order: random.Random) -> list[Offer]:

@@ -123,8 +123,18 @@ def tonight(
             max_tokens=limits.max_tokens - SYSTEM_TOKENS,
         )
     )
-    may_learn = sizes.keys() - worth.left_out.keys()
-    offers = offers_of(passages, size, may_learn=may_learn, known=start.known, since=since, now=material.now)
+    # A late reply may join a held-out conversation to a learned one: what once tested is read at most.
+    tested = {number for number, role in material.roles.items() if role == "exam"}
+    may_learn = sizes.keys() - worth.left_out.keys() - tested
+    offers = offers_of(
+        passages,
+        size,
+        may_learn=may_learn,
+        known=start.known,
+        is_new=lambda message: material.is_new(message, start.known),
+        since=since,
+        now=material.now,
+    )
     budget = Budget(
         limits.night_tokens if start.version else limits.first_night_tokens,
         limits.replay_share,
@@ -137,7 +147,9 @@ def tonight(
     new = {
         message.id
         for message in messages
-        if message.created_at > since and message.id in may_learn and message.id not in start.known
+        if message.id in may_learn
+        and message.id not in start.known
+        and (message.created_at > since or material.is_new(message, start.known))
     }
     taken, over = _within_share(chosen.taken, words, worth.newcomers, share=limits.person_share, seed=seed)
     return Tonight(taken, frozenset(new - wanted), over)

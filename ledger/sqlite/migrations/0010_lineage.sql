@@ -4,8 +4,8 @@ CREATE INDEX adapters_by_parent ON adapters (parent);
 CREATE INDEX adapters_by_run ON adapters (run_id);
 
 -- How a run used a message: learned ('target', 'context'), to choose the epoch ('validation'), or to score
--- alone ('exam', 'fresh'). What older nights saw counts as learned, which errs on the safe side.
-ALTER TABLE run_messages ADD COLUMN role TEXT NOT NULL DEFAULT 'target'
+-- alone ('exam', 'fresh'). What older nights saw counts as read: it tests nothing, and may be learned again.
+ALTER TABLE run_messages ADD COLUMN role TEXT NOT NULL DEFAULT 'context'
     CHECK (role IN ('target', 'context', 'validation', 'exam', 'fresh'));
 
 -- Whether the run, or an ancestor, learned what was deleted; 0: it only scored that, and its files alone go.

@@ -78,18 +78,47 @@ async def test_an_edited_conversation_is_scored_anew(
     assert len((await memory.known({"base": None}))["base"]) == len(before) - 1
 
 
+async def as_a_night_promoted(ledger: Ledger, version: str) -> None:
+    """Note that a night, and no admin, let the version serve."""
+    await ledger.writer.execute("UPDATE promotions SET by = 'night test' WHERE version = ?", (version,))
+
+
+async def test_what_an_admin_lets_serve_is_not_taken_back(ledger: Ledger, quick: Settings) -> None:
+    await fill(ledger, 1)
+    run = await ledger.runs.create(GUILD, "test")
+    made = await ledger.adapters.reserve(GUILD, run.id, adapters_dir="a", base_model="m")
+    await ledger.adapters.promote(GUILD, made.version, by="7")
+    limits = plan_of(quick).verdict
+    assert await watched(ledger, GUILD, made.version, "base", limits, run="") is None
+
+
 async def test_a_version_that_turns_out_worse_gives_way_and_the_night_begins_anew(
     ledger: Ledger, quick: Settings, clock: FakeClock
 ) -> None:
-    _, second = await two_nights(ledger, quick, clock)
+    await two_nights(ledger, quick, clock)
     champion, previous = f"g{GUILD}-v000002", f"g{GUILD}-v000001"
+    limits = plan_of(quick).verdict
+    quiet = await ledger.runs.create(GUILD, "a night since")
     bad = [
         ConversationScore("fresh", name, 100 + n, None, nll, 20, 0, 1)
         for n in range(400)
         for name, nll in ((champion, 90.0), (previous, 60.0))
     ]
-    await ledger.scores.keep(second, bad)
-    assert (await watched(ledger, GUILD, champion, previous, plan_of(quick).verdict)).go_back
+    await ledger.scores.keep(quiet.id, bad)
+    # What failed is scored again by the next night, and what was said before the promotion proves nothing.
+    await ledger.runs.advance(quiet.id, "failed")
+    await as_a_night_promoted(ledger, champion)
+    judged = await watched(ledger, GUILD, champion, previous, limits, run="")
+    assert judged is not None
+    assert not judged.go_back
+    clock.advance(hours=1)
+    since = await ledger.runs.create(GUILD, "a night since")
+    await ledger.scores.keep(since.id, bad)
+    await ledger.runs.advance(since.id, "kept")
+    judged = await watched(ledger, GUILD, champion, previous, limits, run="")
+    assert judged is not None
+    assert judged.go_back
+    clock.advance(days=1)
     await fill_today(ledger, first=80)
     runs: list[str] = []
     outcome = await night(ledger, changed(quick, "training", epochs=1), on_run=runs.append)

@@ -23,10 +23,20 @@ def passage(number: int, *, at: int, count: int = 2, source: Any = "import") -> 
     return Passage(Conversation(70, "lounge", messages), (), messages)
 
 
-def offered(passages: list[Passage], known: set[int] | None = None) -> list[Offer]:
+def is_new(message: Message) -> bool:
+    return message.created_at > SINCE
+
+
+def offered(passages: list[Passage], known: set[int] | None = None, *, since: int = SINCE) -> list[Offer]:
     numbers = {m.id for each in passages for m in each.new}
     return offers_of(
-        passages, lambda each: 100, may_learn=numbers, known=known or set(), since=SINCE, now=NOW
+        passages,
+        lambda each: 100,
+        may_learn=numbers,
+        known=known or set(),
+        is_new=is_new,
+        since=since,
+        now=NOW,
     )
 
 
@@ -96,9 +106,20 @@ def test_a_stretch_with_one_new_message_teaches_its_older_ones_once_more() -> No
 
 
 def test_what_may_not_be_learned_is_never_wanted() -> None:
-    [offer] = offers_of(NEW[:1], lambda each: 1, may_learn={5001}, known=(), since=SINCE, now=NOW)
+    options: dict[str, Any] = {"known": (), "is_new": is_new, "since": SINCE, "now": NOW}
+    [offer] = offers_of(NEW[:1], lambda each: 1, may_learn={5001}, **options)
     assert offer.wanted == {5001}
-    assert offers_of(NEW[:1], lambda each: 1, may_learn=(), known=(), since=SINCE, now=NOW) == []
+    assert offers_of(NEW[:1], lambda each: 1, may_learn=(), **options) == []
+
+
+def test_after_nights_that_were_not_promoted_yesterday_still_comes_first() -> None:
+    known = {m.id for each in OLD[40:] for m in each.new}
+    offers = offered([*OLD, *NEW], known, since=SINCE - 20 * DAY)
+    found = chosen(offers, 2000, known=known)
+    assert kinds(found) == {"taught": 0, "new": 10, "backlog": 0, "replay": 4}
+    missed = sorted(offer.age_days for offer in found.taken if offer.kind == "missed")
+    assert len(missed) == 6
+    assert missed[-1] < 8  # the days right before it
 
 
 @settings(max_examples=80, deadline=None)
