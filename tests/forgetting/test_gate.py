@@ -106,15 +106,15 @@ async def test_a_candidate_that_gives_away_a_planted_secret_is_kept_and_told_why
 
 
 async def test_a_candidate_that_recites_one_persons_words_is_kept_and_a_higher_limit_lets_it_pass(
-    ledger: Ledger, keen: Settings
+    ledger: Ledger, keen: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await fill(ledger, POEM)
-    # A weaker candidate recites less: with this limit no strength that a night tries is weak enough.
-    strict = keen.leakage.model_copy(update={"max_rate": 0.01})
-    outcome = await night(ledger, keen.model_copy(update={"leakage": strict}))
+    # At half its strength it may recite nothing and serve, which the tests of scaling judge.
+    monkeypatch.setattr("trainer.evaluating.evaluation.SCALES", ())
+    outcome = await night(ledger, keen)
     assert kept_by_the_gate_alone(outcome), outcome.reasons
     assert outcome.recitals["values"] == 0
-    assert outcome.recitals["rate"] > strict.max_rate
+    assert outcome.recitals["rate"] > keen.leakage.max_rate
     assert any("recited somebody's words" in reason for reason in outcome.reasons)
     with pytest.raises(AdapterError, match="recites what single people wrote"):
         await ledger.adapters.promote(GUILD, str(outcome.candidate), by="admin")

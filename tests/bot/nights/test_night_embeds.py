@@ -67,7 +67,9 @@ def fields(embed: discord.Embed) -> dict[str, str]:
 def test_a_report_tells_counts_figures_reasons_and_replies() -> None:
     facts, samples = report_embeds(outcome_with())
     assert facts.title == "🎓 A better version serves now"
-    assert facts.description == "• better by 0.31 nats a token (95 %: 0.22 to 0.40)"
+    told, _, reasons = str(facts.description).partition("\n\n")
+    assert told.startswith("Tonight it learned from 1,200 replies.")
+    assert reasons == "• better by 0.31 nats a token (95 %: 0.22 to 0.40)"
     shown = fields(facts)
     assert "**1,200** train replies" in shown["Learned from"]
     assert "left out: 31 — no consent" in shown["Learned from"]
