@@ -322,11 +322,7 @@ class Adapters:
     async def _given_up(self, guild_id: int) -> set[str]:
         """Return the versions that were rolled back from and not promoted again since."""
         async with self._reader.execute(
-            "SELECT back.replaced FROM promotions back WHERE back.guild_id = :guild"
-            " AND back.kind = 'rollback' AND back.replaced IS NOT NULL AND NOT EXISTS"
-            # Going back to a version makes it serve again, as promoting it does.
-            " (SELECT 1 FROM promotions p WHERE p.version = back.replaced AND p.id > back.id)",
-            {"guild": guild_id},
+            f"{_GIVEN_UP} AND back.guild_id = :guild AND back.replaced IS NOT NULL", {"guild": guild_id}
         ) as cursor:
             return {str(row["replaced"]) async for row in cursor}
 
@@ -386,14 +382,14 @@ _CLEAN = (
 
 
 _GIVEN_UP = (
-    "SELECT 1 FROM promotions back WHERE back.replaced = :version AND back.kind = 'rollback' AND NOT EXISTS"
+    "SELECT back.replaced FROM promotions back WHERE back.kind = 'rollback' AND NOT EXISTS"
     # Going back to a version makes it serve again, as promoting it does.
     " (SELECT 1 FROM promotions p WHERE p.version = back.replaced AND p.id > back.id)"
 )
 
 
 async def _is_given_up(connection: aiosqlite.Connection, version: str) -> bool:
-    async with connection.execute(_GIVEN_UP, {"version": version}) as cursor:
+    async with connection.execute(f"{_GIVEN_UP} AND back.replaced = ?", (version,)) as cursor:
         return await cursor.fetchone() is not None
 
 

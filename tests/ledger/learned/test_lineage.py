@@ -186,3 +186,20 @@ async def test_what_was_left_behind_is_nothing_to_start_from(house: Ledger, tmp_
     await house.adapters.rollback(GUILD, by="test")
     await house.adapters.rollback(GUILD, by="test")
     assert await house.adapters.clean(GUILD) == []  # the bare base serves, on purpose
+
+
+async def test_nothing_grows_from_what_is_rolled_back_from_while_a_night_runs(
+    house: Ledger, tmp_path: Path
+) -> None:
+    await grown(house, tmp_path, {1: 11})
+    second = await grown(house, tmp_path, {2: 12})
+    run = await house.runs.create(GUILD, "test")
+    begun = await house.adapters.reserve(
+        GUILD, run.id, adapters_dir=str(tmp_path), base_model="tiny", parent=second
+    )
+    await house.adapters.rollback(GUILD, by="an admin")
+    with pytest.raises(AdapterError, match="rolled back from meanwhile"):
+        await house.adapters.promote(GUILD, begun.version, by=f"night {run.id}", run=run.id)
+    with pytest.raises(ParentTainted, match="rolled back from"):
+        await grown(house, tmp_path, {3: 11}, second)
+    assert (await house.adapters.promote(GUILD, begun.version, by="an admin")).state == "champion"

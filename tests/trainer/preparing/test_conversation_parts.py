@@ -105,6 +105,14 @@ def test_a_conversation_that_is_still_going_on_waits_whole() -> None:
     assert parts([talk(10), over]).going_on == ()
 
 
+def test_talk_that_never_pauses_waits_for_one_night_alone() -> None:
+    begun = message(5, at=NOW - 3 * DAY)
+    endless = Conversation(70, "lounge", (begun, message(6, at=NOW - MINUTE, author=12)))
+    assert parts([endless], last_night=NOW - 4 * DAY).going_on == (endless,)
+    found = parts([endless], last_night=NOW - DAY)
+    assert (found.going_on, len((*found.train, *found.val, *found.test))) == ((), 1)
+
+
 def test_taught_pairs_are_conversations_of_their_own_and_always_learned() -> None:
     pairs = [
         m

@@ -8,7 +8,7 @@ from ledger.clock import to_ms
 from ledger.records import Role
 from ledger.settings import Settings
 from ledger.store import Ledger
-from tests.trainer.conftest import GUILD, HOUR, fill
+from tests.trainer.conftest import GUILD, HOUR, START, fill, talk
 from trainer.builders import dataset_limits_of
 from trainer.preparing.conversation_parts import assign, conversations_of
 from trainer.preparing.held_out import HeldOut, evenly
@@ -90,3 +90,24 @@ async def test_a_sample_is_spread_over_the_whole_day(ledger: Ledger) -> None:
     everything = [m.created_at for m in material.messages]
     assert max(hours) - min(hours) > 0.7 * (max(everything) - min(everything))
     assert evenly(talks, 1000) == talks
+
+
+async def test_one_long_conversation_is_not_the_whole_exam(ledger: Ledger) -> None:
+    await fill(ledger, 100)
+    newest = START + 400 * HOUR
+    long = [
+        replace(
+            talk(0)[0],
+            id=9_000_000 + n,
+            author_id=11 + n % 2,
+            content=f"line {n}",
+            created_at=newest + n,
+        )
+        for n in range(400)
+    ]
+    await ledger.messages.add_many(long)
+    roles: dict[int, Role] = {message.id: "exam" for message in long}
+    exam = held_out(await material_of(ledger, roles=roles)).test
+    assert any(each.conversation >= 9_000_000 for each in exam)
+    assert max(each.replies for each in exam) <= LIMITS.max_heldout_replies // 8
+    assert len(exam) > 4
