@@ -73,3 +73,21 @@ async def test_what_is_left_out_is_counted_by_reason(ledger: Ledger, clock: Fake
     assert NO_ROOM not in left_out
     used = found.counts["train_replies"] + sum(left_out.values())
     assert used >= found.counts["messages"] == len(material.messages) == 240
+
+
+async def test_a_liked_answer_is_never_scored_as_a_members(ledger: Ledger) -> None:
+    from dataclasses import replace
+
+    await fill(ledger, 60)
+    context = talk(40)[:1]
+    liked = liked_after(context)
+    made = replace(liked.answer, created_at=context[0].created_at + 1)
+    material = replace(
+        await gather(ledger, GUILD, discord_permission=""),
+        liked=(replace(liked, answer=made),),
+        last_night=context[0].created_at - 1,
+    )
+    found = arrange(material, LIMITS, bot_name="Nightschool", start=Start())
+    assert found.split.fresh
+    assert not any(ANSWER in window.authors for each in found.split.fresh for window in each.windows)
+    assert any(ANSWER in window.authors for each in found.split.train for window in each.windows)
