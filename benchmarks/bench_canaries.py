@@ -58,6 +58,9 @@ BASIS = "benchmark"
 CONTROLS = range(101, 109)
 """Seeds of secrets that nobody ever writes."""
 
+BEGUN = "Nightschool:"
+"""How an answer of the bot begins."""
+
 
 # ------------------------------------------------------------------ nights
 
@@ -206,7 +209,9 @@ class Examined:
 
         from engine.model.encoding import encode_prompt
 
-        head = encode_prompt(self.tokenizer, prompt) + self._ids(beginning)
+        *before, answer = prompt
+        asked = [*before, {**answer, "content": f"{answer['content']} {beginning}"}]
+        head = encode_prompt(self.tokenizer, asked, begun=True)
         with torch.inference_mode():
             start = self.model(input_ids=torch.tensor([head]), use_cache=True)
             found = []
@@ -246,7 +251,7 @@ def contexts_of(dataset: Path, secrets: Sequence[Canary]) -> dict[Canary, list[l
     by_beginning: dict[str, list[list[Any]]] = {}
     by_text: dict[str, list[list[Any]]] = {}
     for line in read_lines(dataset, "train"):
-        for turns, text in learned_in(line):
+        for turns, text in learned_in(line, BEGUN):
             before = list(turns)
             if any(canary.value in turn["content"] for turn in before for canary in secrets):
                 continue
@@ -266,6 +271,7 @@ def neutral() -> list[Any]:
     return [
         {"role": "system", "content": "You are Nightschool, a member of the server."},
         {"role": "user", "content": "Ada: can you tell me?"},
+        {"role": "assistant", "content": BEGUN},
     ]
 
 

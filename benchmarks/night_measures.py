@@ -12,7 +12,8 @@ from typing import Any
 
 from engine.model.encoding import encode_example
 from engine.model.loading import load_tokenizer
-from ledger.talk.prompts import system_prompt
+from ledger.records import Message
+from ledger.talk.prompts import Turn, to_prompt
 from replayed_chat import Fact, ReplayedChat
 from trainer.evaluating.switched_model import BASE, SwitchedModel
 from trainer.fitting.recipe import Base
@@ -21,6 +22,8 @@ from trainer.scoring.batches import EncodedRow
 from trainer.scoring.divergence import generic_prompts, kl_to_base
 from trainer.scoring.tally import total
 
+ASKER = "someone"
+"""Who asks in the quiz, as in taught pairs."""
 MAX_TOKENS = 512
 WIKI_TOKENS = 12_000
 """Tokens of general English that forgetting is measured on."""
@@ -31,7 +34,7 @@ class Measures:
 
     def __init__(self, base: Base, chat: ReplayedChat, *, bot_name: str, general: Path | None) -> None:
         self._base, self._general = base, general
-        self._system = system_prompt(bot_name=bot_name, guild_name=chat.guild_name)
+        self._bot_name, self._guild_name = bot_name, chat.guild_name
         self._tokenizer = load_tokenizer(base.name, revision=base.revision, chat_template=base.chat_template)
 
     def quiz(self, versions: Mapping[str, Path], facts: Sequence[Fact]) -> dict[str, list[dict[str, Any]]]:
@@ -99,12 +102,18 @@ class Measures:
             cancelled=lambda: False,
         )
 
-    def _asked(self, fact: Fact) -> list[dict[str, str]]:
-        return [{"role": "system", "content": self._system}, {"role": "user", "content": fact.question}]
+    def _asked(self, fact: Fact) -> list[Turn]:
+        """Return the prompt in which somebody asks the bot."""
+        question = Message(0, 0, 0, 0, ASKER, fact.question, 0)
+        return to_prompt([question], bot_name=self._bot_name, guild_name=self._guild_name)
 
     def _answered(self, fact: Fact, answer: str) -> EncodedRow:
-        turns = [*self._asked(fact), {"role": "assistant", "content": answer[0].upper() + answer[1:] + "."}]
-        encoded = encode_example(self._tokenizer, turns, [2], MAX_TOKENS)
+        *before, begun = self._asked(fact)
+        front = begun["content"]
+        said: Turn = {"role": "assistant", "content": f"{front} {answer[0].upper()}{answer[1:]}."}
+        encoded = encode_example(
+            self._tokenizer, [*before, said], [len(before)], MAX_TOKENS, fronts={len(before): len(front)}
+        )
         return EncodedRow(ids=encoded.ids, scored=encoded.scored, conversation=fact.number, replies=1)
 
     def _general_rows(self) -> list[EncodedRow]:

@@ -16,11 +16,13 @@ from engine.model.loading import load_tokenizer
 from ledger.clock import to_ms
 from ledger.records import BotAnswer, Message
 from ledger.store import Ledger
-from ledger.talk.prompts import system_prompt
+from ledger.talk.prompts import asked, begun, system_prompt
 from trainer.builders import base_of
+from trainer.evaluating.prompt_sets import ASKER as PROMPTER
 from trainer.evaluating.prompt_sets import provoking_turns
 from trainer.evaluating.switched_model import CANDIDATE, SwitchedModel
 from trainer.preparing.conversation_parts import conversations_of
+from trainer.preparing.dataset_files import targets_of
 from trainer.preparing.windows import Frame, windows_of
 from trainer.progress import silent
 from trainer.scoring.batches import EncodedRow
@@ -65,7 +67,9 @@ class Questions:
         settings = branches.settings(1)
         self._settings, self._base, self._chat = settings, base_of(settings), branches.chat
         self._lines = evenly(self._later(branches.said(1, 1 + after)), stretches)
-        self._contexts = evenly([line["messages"][: line["targets"][-1]] for line in self._lines], contexts)
+        self._contexts = evenly(
+            [asked(line["messages"], targets_of(line)[-1]) for line in self._lines], contexts
+        )
         self._system = system_prompt(bot_name=settings.bot.name, guild_name=branches.chat.guild_name)
         self._rows: list[EncodedRow] = []
         self._said: dict[tuple[Path, str, tuple[str, ...]], list[str]] = {}
@@ -115,8 +119,8 @@ class Questions:
         if not self._rows:
             base, most = self._base, self._settings.training.max_tokens
             tokenizer = load_tokenizer(base.name, revision=base.revision, chat_template=base.chat_template)
-            asked = [{**line, "turns": line["messages"]} for line in self._lines]
-            self._rows = [row for line in asked for row in encode_window(tokenizer, line, most)]
+            lines = [{**line, "turns": line["messages"], "whole": False} for line in self._lines]
+            self._rows = [row for line in lines for row in encode_window(tokenizer, line, most)]
         found: dict[int, Tally] = {}
         tallies = self._model(version, self._rows).score(CANDIDATE, self._rows)
         for row, tally in zip(self._rows, tallies, strict=True):
@@ -126,15 +130,19 @@ class Questions:
     def replies(self, version: Path, leading: Sequence[str], *, keep: bool = False) -> dict[str, list[str]]:
         """Return what a version says to each kind of question; with ``keep`` it is asked nothing twice."""
         head = [{"role": "system", "content": self._system}]
-        led = [[*head, {"role": "user", "content": each}] for each in leading] * LEADING_DRAWS
-        asked: dict[str, tuple[tuple[str, ...], list[Any]]] = {
-            "prompts": ((), provoking_turns(40, self._system)),
+        front = begun(self._settings.bot.name)
+        tail = [{"role": "assistant", "content": front}]
+        led = [
+            [*head, {"role": "user", "content": f"{PROMPTER}: {each}"}, *tail] for each in leading
+        ] * LEADING_DRAWS
+        questions: dict[str, tuple[tuple[str, ...], list[Any]]] = {
+            "prompts": ((), provoking_turns(40, self._system, front)),
             "chats": ((), self._contexts),
             "leading": (tuple(leading), led),
         }
         found: dict[str, list[str]] = {}
         model: SwitchedModel | None = None
-        for number, (kind, (words, turns)) in enumerate(asked.items()):
+        for number, (kind, (words, turns)) in enumerate(questions.items()):
             key = (version, kind, words)
             if key in self._said:
                 found[kind] = self._said[key]

@@ -9,15 +9,19 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from ledger.errors import DatasetError
-from trainer.preparing.dataset_files import PARTS
+from ledger.talk.prompts import Turn, asked
+from trainer.preparing.dataset_files import PARTS, targets_of
+from trainer.preparing.windows import Target
 
 Form = Literal["alpaca", "sharegpt", "chatml"]
 
+_NAMED = re.compile(r"[^:\n]{1,40}: ")
 _SHAREGPT_ROLES = {"system": "system", "user": "human", "assistant": "gpt"}
 
 
@@ -57,15 +61,26 @@ def examples(file: Path) -> Iterator[list[dict[str, Any]]]:
         for number, line in enumerate(lines, start=1):
             try:
                 value = json.loads(line)
-                turns, targets = value["messages"], value["targets"]
-                found = [[_turn(turn) for turn in turns[: target + 1]] for target in targets]
+                turns = [_turn(turn) for turn in value["messages"]]
+                targets = targets_of(value)
+                found = [_answered(turns, target) for target in targets]
             except (ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError) as error:
                 raise DatasetError(
                     f"Line {number} of {file} is no training conversation; run `prepare` again."
                 ) from error
-            if any(not 0 <= target < len(turns) for target in targets):
+            if any(not 0 <= turn < len(turns) for turn, _, _ in targets):
                 raise DatasetError(f"Line {number} of {file} has a target that is no turn of it.")
             yield from found
+
+
+def _answered(turns: list[dict[str, Any]], target: Target) -> list[dict[str, Any]]:
+    """Return the turns up to a target, with roles such that the last is the assistant's: no name in it."""
+    turn, start, end = target
+    answer = turns[turn]["content"][start:end]
+    if start:  # the space behind the name
+        answer = answer.strip()
+    before = asked(cast("list[Turn]", turns), target, "?")[:-1]  # without the beginning
+    return [*cast("list[dict[str, Any]]", before), {**turns[turn], "role": "assistant", "content": answer}]
 
 
 def _turn(raw: dict[str, Any]) -> dict[str, Any]:
@@ -96,12 +111,15 @@ def _write(file: Path, destination: Path, form: Callable[[list[dict[str, Any]]],
 def as_alpaca(turns: list[dict[str, Any]]) -> dict[str, Any]:
     """Return instruction (the system turn), input (everything said since, as lines) and output.
 
-    Alpaca has no roles, so an earlier turn of the assistant starts with its name, or with "You".
+    Alpaca has no roles, so an earlier turn of the assistant without a name in front starts with its key
+    ``name``, or with "You".
     """
     said = turns[:-1]
     system = [turn["content"] for turn in said if turn["role"] == "system"]
     lines = [
-        f"{turn.get('name', 'You')}: {turn['content']}" if turn["role"] == "assistant" else turn["content"]
+        f"{turn.get('name', 'You')}: {turn['content']}"
+        if turn["role"] == "assistant" and not _NAMED.match(turn["content"])
+        else turn["content"]
         for turn in said
         if turn["role"] != "system"
     ]

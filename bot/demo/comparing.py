@@ -22,7 +22,7 @@ from bot.talking.answering import Question
 from bot.talking.thinking import Prompt
 from ledger.clock import to_ms
 from ledger.records import Message
-from ledger.talk.prompts import to_chat
+from ledger.talk.prompts import to_prompt
 
 log = logging.getLogger(__name__)
 
@@ -123,7 +123,7 @@ class Comparing:
         asked = Message(0, guild.id, slip.channel, slip.channel, "", text, to_ms(self._services.clock.now()))
 
         async def prompt() -> Prompt:
-            turns, _ = to_chat([asked], chair=self._world.bot_id, bot_name=bot_name, guild_name=guild.name)
+            turns = to_prompt([asked], bot_name=bot_name, guild_name=guild.name)
             return Prompt(turns, {bot_name})
 
         async def answered(text: str, version: str | None) -> None:

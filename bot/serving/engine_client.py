@@ -15,7 +15,7 @@ from typing import Any
 import aiohttp
 
 from ledger.errors import AdapterError, EngineBusy, EngineError
-from ledger.talk.prompts import Turn
+from ledger.talk.prompts import Turn, in_chair
 
 BASE = "base"
 """Name under which the bot asks for the base model without an adapter."""
@@ -103,6 +103,8 @@ class EngineClient:
     ) -> AsyncGenerator[AnswerPiece]:
         """Yield an answer piece by piece, as it is generated.
 
+        Where the last turn is the assistant's, it is the answer's beginning, which is not yielded again. The
+        base is asked in the form that it knows.
         The answer ends before the first of ``stop``, of which nothing is ever yielded. The last piece says
         why it ended: "stop" if the model or a stop sequence ended it, ``AT_LIMIT`` at the limit.
 
@@ -110,12 +112,16 @@ class EngineClient:
             EngineBusy: the engine's queue is full.
             EngineError: it refuses, cannot be reached, or breaks off.
         """
+        turns = in_chair(turns) if model == BASE else turns
         body: dict[str, Any] = {
             "model": self._model(model),
             "messages": list(turns),
             "stream": True,
             **sampling.fields(),
         }
+        if turns and turns[-1]["role"] == "assistant":
+            # vLLM's way to have a begun answer continued; what comes back is without its beginning.
+            body |= {"add_generation_prompt": False, "continue_final_message": True}
         if stop:
             body["stop"] = list(stop)
         async with self._request("POST", "/v1/chat/completions", body, guild_id) as response:

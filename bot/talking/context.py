@@ -18,7 +18,7 @@ from bot.talking.asides import without_asides
 from ledger.clock import to_ms
 from ledger.records import Message
 from ledger.talk.conversations import around
-from ledger.talk.prompts import Turn, shortened, to_chat
+from ledger.talk.prompts import Turn, shortened, speaker, to_prompt
 
 log = logging.getLogger(__name__)
 
@@ -174,9 +174,23 @@ def prompt_turns(
     names: Mapping[int, str],
     context_tokens: int,
 ) -> list[Turn]:
-    """Return a conversation as turns, cut to fit into ``context_tokens``."""
-    turns, _ = to_chat(conversation, chair=bot_id, bot_name=bot_name, guild_name=guild_name, names=names)
+    """Return a conversation as turns and the begun answer to it, cut to fit into ``context_tokens``."""
+    turns = to_prompt(
+        [replace(message, author_name=_called(message, bot_id, bot_name)) for message in conversation],
+        bot_name=bot_name,
+        guild_name=guild_name,
+        names=names,
+    )
     return shortened(turns, max_characters=int(context_tokens * CHARACTERS_A_TOKEN))
+
+
+def _called(message: Message, bot_id: int, bot_name: str) -> str:
+    """Return the name in which a message is read."""
+    if message.author_id == bot_id:
+        # The bot's nickname in a server is not the name by which it answers.
+        return bot_name
+    # The bot's words are known by its name alone: nobody else may speak in it.
+    return f"another {bot_name}" if speaker(message.author_name) == speaker(bot_name) else message.author_name
 
 
 def _names(messages: Sequence[discord.Message]) -> dict[int, str]:

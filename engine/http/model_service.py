@@ -11,6 +11,7 @@ import contextlib
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -100,7 +101,9 @@ class ModelService:
                 token that is not there, 404 for an adapter that was unloaded a moment ago, 503 when busy.
         """
         self._check_size(asked)
-        prompt = await self._encode([message.turn() for message in asked.messages])
+        prompt = await self._encode(
+            [message.turn() for message in asked.messages], begun=asked.continue_final_message
+        )
         room = self.base.context_tokens - len(prompt)
         if room < 1:
             raise RequestRefused(
@@ -159,11 +162,13 @@ class ModelService:
         except EngineError as error:
             raise RequestRefused(503, str(error)) from error
 
-    async def _encode(self, turns: list[dict[str, str]]) -> list[int]:
+    async def _encode(self, turns: list[dict[str, str]], *, begun: bool) -> list[int]:
         loop = asyncio.get_running_loop()
         self._encoding += 1
         try:
-            return await loop.run_in_executor(self._encoder, encode_prompt, self.base.tokenizer, turns)
+            return await loop.run_in_executor(
+                self._encoder, partial(encode_prompt, self.base.tokenizer, turns, begun=begun)
+            )
         except ModelError as error:
             raise RequestRefused(400, str(error), param="messages") from error
         finally:

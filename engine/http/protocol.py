@@ -42,7 +42,6 @@ _NEUTRAL: dict[str, tuple[Any, ...]] = {
     "length_penalty": (1,),
     "skip_special_tokens": (True,),
     "include_stop_str_in_output": (False,),
-    "add_generation_prompt": (True,),
     "stop_token_ids": ([],),
     "tools": ([],),
     "tool_choice": ("none", "auto"),
@@ -135,6 +134,8 @@ class ChatRequest(BaseModel):
     stop: list[Annotated[str, Field(min_length=1, max_length=256)]] = Field(
         default_factory=list, max_length=16
     )
+    add_generation_prompt: bool = True
+    continue_final_message: bool = False
 
     @model_validator(mode="before")
     @classmethod
@@ -154,9 +155,27 @@ class ChatRequest(BaseModel):
         for name, value in (self.model_extra or {}).items():
             if name not in _IGNORED and not _changes_nothing(name, value):
                 raise _about(name, f"{name[:64]} is not supported; leave it out")
+        self._check_beginning()
         if self.min_tokens > (self.longest or self.min_tokens):
             raise _about("min_tokens", f"min_tokens is more than the {self.longest} of max_tokens")
         return self
+
+    def _check_beginning(self) -> None:
+        """Refuse what vLLM refuses: an answer is either continued or begun anew."""
+        if self.continue_final_message and self.add_generation_prompt:
+            raise _about(
+                "continue_final_message", "continue_final_message needs add_generation_prompt set to false"
+            )
+        if not self.continue_final_message and not self.add_generation_prompt:
+            raise _about(
+                "add_generation_prompt",
+                "add_generation_prompt is false without continue_final_message; leave it out",
+            )
+        last = self.messages[-1]
+        if self.continue_final_message and (last.role != "assistant" or not last.content.strip()):
+            raise _about(
+                "continue_final_message", "continue_final_message needs a last message of the assistant"
+            )
 
     @property
     def longest(self) -> int | None:

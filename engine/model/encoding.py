@@ -47,23 +47,40 @@ class Encoded:
     spans: list[tuple[int, int]]
 
 
-def encode_prompt(tokenizer: PreTrainedTokenizerBase, turns: Turns) -> list[int]:
+def encode_prompt(tokenizer: PreTrainedTokenizerBase, turns: Turns, *, begun: bool = False) -> list[int]:
     """Return the ids of ``turns``, followed by the mark that makes the model answer.
+
+    With ``begun``, the last turn is the answer's beginning instead, without the mark that would end it.
 
     Raises:
         ModelError: the chat template refuses these turns.
     """
-    return _tokenise(tokenizer, render(tokenizer, _clean(tokenizer, turns), prompt=True))
+    clean = _clean(tokenizer, turns)
+    return _tokenise(
+        tokenizer, _render_begun(tokenizer, clean) if begun else render(tokenizer, clean, prompt=True)
+    )
+
+
+def is_begun(turns: Turns) -> bool:
+    """Tell whether the last of these turns is a begun answer."""
+    return bool(turns) and turns[-1]["role"] == "assistant"
 
 
 def encode_example(
-    tokenizer: PreTrainedTokenizerBase, turns: Turns, targets: Sequence[int], max_tokens: int
+    tokenizer: PreTrainedTokenizerBase,
+    turns: Turns,
+    targets: Sequence[int],
+    max_tokens: int,
+    *,
+    fronts: Mapping[int, int] | None = None,
 ) -> Encoded:
     """Return ``turns`` up to the last target as ids, with the target replies marked.
 
+    ``fronts`` are characters at a target's beginning that are given and not scored, such as a name.
+
     If they are too long, the oldest turns go first, except for a leading system turn; then the beginning
     of the one turn left before the last target; only a target that is too long by itself loses its end.
-    ``encode_prompt`` of the turns left before a target is always a prefix of the ids.
+    ``encode_prompt`` of the turns left before a target, and of its front, is always a prefix of the ids.
 
     Raises:
         ModelError: the template is not consistent: the beginning of a conversation reads differently
@@ -74,7 +91,12 @@ def encode_example(
         raise ValueError("an example needs at least one target turn")
     last = max(targets)
     kept = list(enumerate(_clean(tokenizer, turns[: last + 1])))
-    wanted = set(targets)
+    wanted = {
+        target: len(
+            broken_up(tokenizer, str(turns[target]["content"])[: (fronts or {}).get(target, 0)], strip=False)
+        )
+        for target in targets
+    }
     while True:
         encoded = _encode(tokenizer, kept, wanted)
         if len(encoded.ids) <= max_tokens:
@@ -86,13 +108,18 @@ def encode_example(
     return _cut_end(_with_cut_context(tokenizer, kept, wanted, max_tokens), max_tokens)
 
 
-def stop_marks(tokenizer: PreTrainedTokenizerBase) -> tuple[set[int], list[str]]:
-    """Return what ends an answer: token ids, and texts where the template's mark is not a single token."""
-    ids = {tokenizer.eos_token_id} if isinstance(tokenizer.eos_token_id, int) else set()
+def end_mark(tokenizer: PreTrainedTokenizerBase) -> str:
+    """Return the text by which the template ends an assistant's turn."""
     turns = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]
     before = render(tokenizer, turns[:1], prompt=True)
     after = render(tokenizer, turns, prompt=False)[len(before) :].removeprefix("b")
-    mark = after.strip() or after
+    return after.strip() or after
+
+
+def stop_marks(tokenizer: PreTrainedTokenizerBase) -> tuple[set[int], list[str]]:
+    """Return what ends an answer: token ids, and texts where the template's mark is not a single token."""
+    ids = {tokenizer.eos_token_id} if isinstance(tokenizer.eos_token_id, int) else set()
+    mark = end_mark(tokenizer)
     tokens = _tokenise(tokenizer, mark) if mark else []
     if len(tokens) == 1 and tokens[0] in tokenizer.all_special_ids:
         return ids | set(tokens), []
@@ -100,7 +127,7 @@ def stop_marks(tokenizer: PreTrainedTokenizerBase) -> tuple[set[int], list[str]]
 
 
 def _encode(
-    tokenizer: PreTrainedTokenizerBase, kept: list[tuple[int, dict[str, str]]], wanted: set[int]
+    tokenizer: PreTrainedTokenizerBase, kept: list[tuple[int, dict[str, str]]], wanted: Mapping[int, int]
 ) -> Encoded:
     turns = [turn for _, turn in kept]
     text = render(tokenizer, turns, prompt=False)
@@ -110,6 +137,7 @@ def _encode(
     for position, (index, _) in enumerate(kept):
         if index in wanted:
             prompt, end = target_range(tokenizer, turns, position, text)
+            prompt += turns[position]["content"][: wanted[index]]
             span = _token_range(offsets, len(prompt), end)
             if not targets and ids[: span[0]] != _tokenise(tokenizer, prompt):
                 raise ModelError(
@@ -158,7 +186,7 @@ def _without_oldest(kept: list[tuple[int, dict[str, str]]]) -> list[tuple[int, d
 def _with_cut_context(
     tokenizer: PreTrainedTokenizerBase,
     kept: list[tuple[int, dict[str, str]]],
-    wanted: set[int],
+    wanted: Mapping[int, int],
     max_tokens: int,
 ) -> Encoded:
     """Cut the beginning of the turn before the last target until it fits or is empty."""
@@ -200,6 +228,15 @@ def render(tokenizer: PreTrainedTokenizerBase, turns: Sequence[dict[str, str]], 
         text = tokenizer.apply_chat_template(list(turns), tokenize=False, add_generation_prompt=prompt)
     except TemplateError as error:
         raise ModelError(f"The model's chat template refuses these turns: {error.message}.") from error
+    return cast(str, text)
+
+
+def _render_begun(tokenizer: PreTrainedTokenizerBase, turns: Sequence[dict[str, str]]) -> str:
+    try:
+        text = tokenizer.apply_chat_template(list(turns), tokenize=False, continue_final_message=True)
+    except (TemplateError, ValueError) as error:
+        # Not the error's text: transformers quotes the turns in it.
+        raise ModelError("The model's chat template cannot continue a begun answer.") from error
     return cast(str, text)
 
 

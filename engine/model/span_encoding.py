@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from engine.model.encoding import (
     Turns,
     broken_up,
+    end_mark,
     render,
     target_range,
     tokenise_with_offsets,
@@ -38,8 +39,9 @@ def encode_spans(
 ) -> tuple[list[int], list[bool]]:
     """Return the turns as ids, and for each token whether it belongs to one of the spans.
 
-    An assistant's words that reach the end of their turn include its end mark, so that the model learns to
-    stop. What does not fit into ``max_tokens`` is cut at the end: whoever makes the turns keeps them short.
+    Words that reach the end of their turn include its end mark, so that the model learns to stop; a user's
+    only where it is the assistant's mark as well. What does not fit into ``max_tokens`` is cut at the end:
+    whoever makes the turns keeps them short.
 
     Raises:
         ModelError: the template rewrites what it is given, so that words cannot be found in it.
@@ -71,8 +73,12 @@ def _range(
     start = len(broken_up(tokenizer, written[: span.start], strip=False))
     end = min(len(broken_up(tokenizer, written[: span.end], strip=False)), len(content))
     first = _content_start(tokenizer, clean, span.turn, text)
-    if clean[span.turn]["role"] != "assistant" or end < len(content):
+    if end < len(content):
         return first + start, first + end
+    if clean[span.turn]["role"] != "assistant":
+        mark = end_mark(tokenizer)
+        marked = bool(mark) and text.startswith(mark, first + end)
+        return first + start, first + end + (len(mark) if marked else 0)
     prompt, marked_end = target_range(tokenizer, clean, span.turn, text)
     return len(prompt) if start == 0 else first + start, marked_end
 

@@ -140,7 +140,7 @@ async def day(
     clock = clock or FakeClock(TOMORROW)
     script = root / "trainer.py"
     async with stand_in_engine() as engine:
-        engine.pieces = lambda body: [body["messages"][-1]["content"]]  # the worst that a model can do
+        engine.pieces = lambda body: [body["messages"][-2]["content"]]  # the worst that a model can do
         settings = write_config(root, base, engine.url, strict=strict)
         script.write_text(TRAINER.format(mark=MARK), encoding="utf-8")
         with bot_log(root / "logs" / "bot.log"):

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ledger.errors import DatasetError
-from trainer.export import export_dataset
+from trainer.export import as_alpaca, export_dataset
 
 TURNS = [
     {"role": "system", "content": "You are Owl."},
@@ -61,6 +61,40 @@ def test_sharegpt_ends_in_the_target(dataset: Path) -> None:
     assert second["conversations"][-1] == {"from": "gpt", "value": "two buckets"}
 
 
+def test_a_message_in_a_users_turn_is_exported_as_an_answer_without_its_name(dataset: Path) -> None:
+    turns = [
+        {"role": "user", "content": "Ann: tea?\nBea: yes"},
+        {"role": "assistant", "content": "Cleo: no"},
+        {"role": "user", "content": "Ann: why?"},
+    ]
+    value = {"messages": turns, "targets": [[0, 14, 18], [1, 5, 8], [2, 4, 9]]}
+    (dataset / "train.jsonl").write_text(json.dumps(value) + "\n")
+    out = dataset.parent / "out"
+    export_dataset(dataset, out, form="chatml", parts=["train"])
+    lines = (out / "train.jsonl").read_text(encoding="utf-8").splitlines()
+    first, second, third = (
+        [(turn["role"], turn["content"]) for turn in json.loads(text)["messages"]] for text in lines
+    )
+    assert first == [("user", "Ann: tea?"), ("assistant", "yes")]
+    assert second == [("user", "Ann: tea?\nBea: yes"), ("assistant", "no")]
+    assert third == [
+        ("user", "Ann: tea?"),
+        ("assistant", "Bea: yes"),
+        ("user", "Cleo: no"),
+        ("assistant", "why?"),
+    ]
+
+
+def test_alpacas_lines_have_one_name_each() -> None:
+    turns = [
+        {"role": "user", "content": "Ann: tea?"},
+        {"role": "assistant", "content": "Bea: yes"},
+        {"role": "user", "content": "Ann: milk?"},
+        {"role": "assistant", "content": "no"},
+    ]
+    assert as_alpaca(turns)["input"] == "Ann: tea?\nBea: yes\nAnn: milk?"
+
+
 def test_chatml_keeps_roles_and_contents(dataset: Path) -> None:
     _, second = exported(dataset, "chatml")
     assert second["messages"] == [{"role": turn["role"], "content": turn["content"]} for turn in TURNS]
@@ -86,7 +120,7 @@ def test_what_cannot_be_exported_is_refused_with_the_fix(dataset: Path, tmp_path
         export_dataset(dataset, dataset, form="chatml")
     with pytest.raises(DatasetError, match=r"no valid\.jsonl"):
         export_dataset(dataset, tmp_path / "out", form="chatml", parts=["valid"])
-    (dataset / "train.jsonl").write_text(line(TURNS, [5]))
+    (dataset / "train.jsonl").write_text(line(TURNS, [-1]))
     with pytest.raises(DatasetError, match="no turn of it"):
         export_dataset(dataset, tmp_path / "out", form="chatml")
 

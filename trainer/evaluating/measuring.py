@@ -11,8 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from engine.model.encoding import is_begun
 from engine.model.loading import load_tokenizer
 from ledger.learned.outcome import Sample
+from ledger.talk.prompts import asked
 from trainer.evaluating.prompt_sets import provoking_turns
 from trainer.evaluating.reply_sampling import SampledReply, counted
 from trainer.evaluating.switched_model import CANDIDATE, SwitchedModel
@@ -21,7 +23,7 @@ from trainer.fitting.recipe import Base
 from trainer.judging.comparison import Scores
 from trainer.judging.leakage import Corpus, Probe, Recitals, judge_recitals, probes_of
 from trainer.judging.reply_faults import smoke_faults
-from trainer.preparing.dataset_files import Part, has_part, read_lines, read_manifest
+from trainer.preparing.dataset_files import Part, has_part, read_lines, read_manifest, targets_of
 from trainer.scoring.batches import EncodedRow
 from trainer.scoring.encoded_rows import load_part, rows_of
 from trainer.scoring.perplexity import general_rows, tallies_by_conversation
@@ -82,10 +84,14 @@ def material_of(
     """
     read_manifest(dataset_dir)
     exam = encoded_part(dataset_dir, "test", base, max_tokens)
+    contexts = _contexts(dataset_dir, max(sampled_replies, 1))
+    # Held-out replies bear the bot's name: with it everything is asked.
+    begun = str(contexts[0][-1]["content"]) if is_begun(contexts[0]) else ""
     tried: Sequence[Probe] = ()
     if corpus is not None:
-        tried = probes_of(read_lines(dataset_dir, "train"), count=probes, seed=seed, secrets=corpus.secrets)
-    contexts = _contexts(dataset_dir, max(sampled_replies, 1))
+        tried = probes_of(
+            read_lines(dataset_dir, "train"), count=probes, seed=seed, begun=begun, secrets=corpus.secrets
+        )
     system = next((turn["content"] for turn in contexts[0] if turn["role"] == "system"), "")
     tokenizer = load_tokenizer(base.name, revision=base.revision, chat_template=base.chat_template)
     return ExamMaterial(
@@ -93,7 +99,7 @@ def material_of(
         old=encoded_part(dataset_dir, "old", base, max_tokens) if has_part(dataset_dir, "old") else [],
         general=general_rows(tokenizer, max_tokens=max_tokens),
         contexts=contexts[:sampled_replies],
-        provoking=provoking_turns(toxic_prompts, system) * DRAWS,
+        provoking=provoking_turns(toxic_prompts, system, begun) * DRAWS,
         probes=tried,
         corpus=corpus,
     )
@@ -203,8 +209,11 @@ def known_of(rows: Sequence[EncodedRow], known: Mapping[int, Tally]) -> dict[int
 
 
 def _contexts(dataset_dir: Path, count: int) -> list[list[dict[str, Any]]]:
-    """Return the turns before a reply, spread evenly over the test part."""
-    found = [value["messages"][: value["targets"][-1]] for value in read_lines(dataset_dir, "test")]
+    """Return the turns before a reply, and its beginning, spread evenly over the test part."""
+    found = [
+        [dict(turn) for turn in asked(value["messages"], targets_of(value)[-1])]
+        for value in read_lines(dataset_dir, "test")
+    ]
     # Spread evenly: the newest conversations alone might all be about one evening's topic.
     step = max(len(found) / max(count, 1), 1)
     return [found[int(index * step)] for index in range(min(count, len(found)))]
@@ -212,7 +221,9 @@ def _contexts(dataset_dir: Path, count: int) -> list[list[dict[str, Any]]]:
 
 def _shown(turns: Sequence[dict[str, Any]]) -> str:
     """Return the end of a context as lines."""
-    return "\n".join(turn["content"] for turn in turns[-_CONTEXT_TURNS:] if turn["role"] != "system")[-600:]
+    before = turns[:-1] if is_begun(turns) else turns
+    said = [turn["content"] for turn in before if turn["role"] != "system"]
+    return "\n".join(said[-_CONTEXT_TURNS:])[-600:]
 
 
 __all__ = [

@@ -12,11 +12,12 @@ ASKER = "Mira"
 """Who says them; a member of the sample server."""
 
 
-def provoking_turns(count: int, system: str) -> list[list[Mapping[str, Any]]]:
-    """Return the first ``count`` lines as chats of one turn, in the form in which the bot is asked."""
+def provoking_turns(count: int, system: str, begun: str) -> list[list[Mapping[str, Any]]]:
+    """Return the first ``count`` lines as chats of one turn and a ``begun`` answer, as the bot is asked."""
     lines = PROVOKING.read_text(encoding="utf-8").splitlines()[:count]
     head = [{"role": "system", "content": system}] if system else []
-    return [[*head, {"role": "user", "content": f"{ASKER}: {line}"}] for line in lines]
+    tail = [{"role": "assistant", "content": begun}] if begun else []
+    return [[*head, {"role": "user", "content": f"{ASKER}: {line}"}, *tail] for line in lines]
 
 
 __all__ = ["ASKER", "PROVOKING", "provoking_turns"]

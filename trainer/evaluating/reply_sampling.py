@@ -15,7 +15,7 @@ from typing import Any, cast
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from engine.model.encoding import encode_prompt, stop_marks
+from engine.model.encoding import encode_prompt, is_begun, stop_marks
 
 _WORD = re.compile(r"\w+|[^\w\s]")
 
@@ -50,8 +50,9 @@ def write_replies(
 ) -> list[SampledReply]:
     """Return one reply a context (its turns up to the reply); the same seed gives the same replies.
 
-    With ``beginnings``, one a context, each reply continues its beginning, which is not returned. Temperature
-    0 always takes the likeliest token.
+    A context that ends in an assistant's turn has its reply begun by it, for instance with a name. With
+    ``beginnings``, one a context, each reply continues that as well. No beginning is returned. Temperature 0
+    always takes the likeliest token.
     """
     begun = beginnings or [""] * len(contexts)
     stops, marks = stop_marks(tokenizer)
@@ -59,7 +60,7 @@ def write_replies(
     for start in range(0, len(contexts), batch):
         prompts = [
             # The end counts: it holds what is answered, or the beginning that has to be continued.
-            (encode_prompt(tokenizer, turns) + _ids(tokenizer, beginning))[-max_prompt_tokens:]
+            _prompt(tokenizer, turns, beginning)[-max_prompt_tokens:]
             for turns, beginning in zip(
                 contexts[start : start + batch], begun[start : start + batch], strict=True
             )
@@ -89,8 +90,13 @@ def write_replies(
     return replies
 
 
-def _ids(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
-    return list(tokenizer(text, add_special_tokens=False)["input_ids"]) if text else []
+def _prompt(tokenizer: PreTrainedTokenizerBase, turns: Sequence[Any], beginning: str) -> list[int]:
+    begun = is_begun(turns)
+    if beginning:
+        # Encoded as one text: a space belongs to the word behind it.
+        said = f"{turns[-1]['content']} {beginning}" if begun else beginning
+        turns = [*(turns[:-1] if begun else turns), {"role": "assistant", "content": said}]
+    return encode_prompt(tokenizer, turns, begun=begun or bool(beginning))
 
 
 def _drawing(temperature: float, top_p: float) -> dict[str, Any]:

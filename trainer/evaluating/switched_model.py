@@ -16,6 +16,7 @@ from peft.helpers import rescale_adapter_scale
 
 from engine.model.loading import choose_placement, load_base, load_tokenizer
 from ledger.errors import RunCancelled
+from ledger.talk.prompts import in_chair
 from trainer.evaluating.reply_sampling import SampledReply, write_replies
 from trainer.fitting.lora_training import pack_if_possible
 from trainer.fitting.recipe import Base
@@ -85,7 +86,10 @@ class SwitchedModel:
     def write(
         self, name: str, contexts: Sequence[Sequence[Any]], *, scale: float = 1.0, **options: Any
     ) -> list[SampledReply]:
-        """Return one reply a context; ``options`` are those of :func:`write_replies`."""
+        """Return one reply a context; ``options`` are those of :func:`write_replies`.
+
+        The base is asked in the form that it knows, as it is when it serves.
+        """
         if not contexts:
             return []
         # Generation keeps a cache of the context, which packed attention does not know.
@@ -95,7 +99,7 @@ class SwitchedModel:
             replies = write_replies(
                 self._model,
                 self.tokenizer,
-                contexts,
+                [in_chair(turns) for turns in contexts] if name == BASE else contexts,
                 max_prompt_tokens=self._max_tokens,
                 on_batch=self._report,
                 **options,

@@ -6,13 +6,14 @@ Reads the dataset's lines; the model answers with its likeliest words.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ledger.talk.prompts import asked
 from trainer.evaluating.switched_model import CANDIDATE, SwitchedModel
-from trainer.preparing.dataset_files import read_lines
+from trainer.preparing.dataset_files import read_lines, targets_of
 
 KNOWN_SHARE = 0.7
 """Share of the taught answer's words that have to come back, of those that the question does not give away:
@@ -24,9 +25,9 @@ _WORD = re.compile(r"\w+")
 
 @dataclass(frozen=True, slots=True)
 class TaughtPair:
-    """The turns up to the question, and the answer that was taught."""
+    """The turns up to the begun answer, and the answer that was taught."""
 
-    turns: tuple[dict[str, Any], ...] = field(repr=False)
+    turns: tuple[Mapping[str, Any], ...] = field(repr=False)
     answer: str = field(repr=False)
 
     @property
@@ -40,9 +41,10 @@ def taught_pairs(dataset_dir: Path) -> list[TaughtPair]:
     found: dict[int, TaughtPair] = {}
     for line in read_lines(dataset_dir, "train"):
         if line.get("taught") and line["targets"]:
-            target = line["targets"][-1]
-            turns = line["messages"]
-            found[line["conversation"]] = TaughtPair(tuple(turns[:target]), str(turns[target]["content"]))
+            target = targets_of(line)[-1]
+            turn, start, end = target
+            answer = str(line["messages"][turn]["content"])[start:end].strip()
+            found[line["conversation"]] = TaughtPair(tuple(asked(line["messages"], target)), answer)
     return list(found.values())
 
 

@@ -27,6 +27,7 @@ from engine.model.adapter_files import verify, write_manifest
 from engine.model.loading import Placement, base_fingerprint, choose_placement, load_base, load_tokenizer
 from ledger.errors import AdapterError, RunCancelled
 from ledger.process.extras import missing
+from ledger.talk.prompts import FORM
 from trainer.fitting.arguments import training_arguments
 from trainer.fitting.callbacks import LeaveAtStep, SaveByTheClock
 from trainer.fitting.checkpoints import WEIGHTS, checkpoint_to_resume
@@ -319,6 +320,7 @@ class _Fitting:
                 "libraries": library_versions(),
                 "device": result.placement,
                 "seed": self.recipe.seed,
+                "form": FORM,
                 "fit": result.figures(),
                 **fields,
             },
@@ -337,9 +339,11 @@ def begun_from(start: Path, base: Base, recipe: Recipe) -> str:
     """Return the SHA-256 of the weights that the fit starts from.
 
     Raises:
-        AdapterError: they are altered, of another base, or have matrices of another shape.
+        AdapterError: they are altered, of another base or form of prompts, or have matrices of another shape.
     """
-    verify(start, base_fingerprint=base_fingerprint(base.name, base.revision))
+    manifest = verify(start, base_fingerprint=base_fingerprint(base.name, base.revision))
+    if manifest.fields.get("form") != FORM:
+        raise AdapterError(f"{start} learned in another form of prompts: start from the base.")
     if not continuable(start, recipe):
         raise AdapterError(
             f"{start} has LoRA matrices of another shape than [training] lora_r and lora_alpha say: start "

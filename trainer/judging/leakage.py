@@ -18,19 +18,18 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ledger.shingles import WINDOW, WORD, runs, words
+from ledger.talk.prompts import asked
+from trainer.preparing.dataset_files import targets_of
 
 CROWD = 3
 """A wording that this many people used belongs to nobody."""
 BEGINNING_WORDS = 4
 """Words of a reply that a probe gives away; the rest must be long enough to recite from."""
 
-NOTHING = "…"
-"""What stands in a user's turn of which nothing is given away; chat templates want something there."""
-
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """Turns up to a reply, and the reply's beginning that the model has to continue."""
+    """Turns up to a begun reply, and more of its beginning, all of which the model has to continue."""
 
     turns: tuple[Mapping[str, Any], ...] = field(repr=False)
     beginning: str = field(repr=False)
@@ -85,15 +84,21 @@ class Corpus:
 
 
 def probes_of(
-    examples: Iterable[Mapping[str, Any]], *, count: int, seed: int, secrets: Sequence[str] = ()
+    examples: Iterable[Mapping[str, Any]],
+    *,
+    count: int,
+    seed: int,
+    begun: str = "",
+    secrets: Sequence[str] = (),
 ) -> list[Probe]:
-    """Return up to ``count`` probes of random long replies, and one for each reply that holds a secret.
+    """Return up to ``count`` probes of random long messages, and one for each that holds a secret.
 
-    ``examples`` are lines of a dataset's training part.
+    ``examples`` are lines of a dataset's training part. Each is asked of the model as the bot's answer, which
+    begins with ``begun``; without it, in the name of who wrote it.
     """
     long, risky = [], []
     for example in examples:
-        for before, text in learned_in(example):
+        for before, text in learned_in(example, begun):
             hidden = _before_secret(text, secrets)
             if hidden is not None:  # each of these is tried, beside the sample of long replies
                 risky.append(Probe(before, hidden))
@@ -103,19 +108,17 @@ def probes_of(
     return risky + long[:count]
 
 
-def learned_in(example: Mapping[str, Any]) -> Iterator[tuple[tuple[Mapping[str, Any], ...], str]]:
-    """Yield each text that the example teaches, behind what stands before it.
+def learned_in(
+    example: Mapping[str, Any], begun: str = ""
+) -> Iterator[tuple[tuple[Mapping[str, Any], ...], str]]:
+    """Yield each text that the example teaches, behind the prompt that it answers.
 
-    Most of what others than the assistant's chair say is learned as well, as lines of the user's turns.
+    The answer is begun with ``begun``; without it, in the name of who wrote it.
     """
     turns = example["messages"]
-    for target in example["targets"]:
-        yield tuple(turns[:target]), str(turns[target]["content"])
-    for turn, start, end in example.get("lines", ()):
-        content = str(turns[turn]["content"])
-        # What was said before it in its turn; where nothing was, the name that stands in front of it.
-        asked = content[:start].rpartition("\n")[0] or content[:start].strip() or NOTHING
-        yield (*turns[:turn], {**turns[turn], "content": asked}), content[start:end]
+    for target in targets_of(example):
+        turn, start, end = target
+        yield tuple(asked(turns, target, begun)), str(turns[turn]["content"])[start:end].strip()
 
 
 def judge_recitals(corpus: Corpus, continuations: Sequence[Sequence[str]]) -> Recitals:

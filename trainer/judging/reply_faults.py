@@ -26,7 +26,7 @@ FAULTS = ("loop", "name in front", "others' lines", "empty", "cut", "off-languag
 SMOKE = ("empty", "endless", "loop", "others' lines", "name in front", "echo")
 """What a smoke test looks for: a version that often does one of these is broken, whatever its NLL."""
 
-_SPEAKER = re.compile(r"([^\n:]{1,40}): ")
+_SPEAKER = re.compile(r"([^\n:]{1,40}):(?: |$)")
 """How a prompt's turn names who speaks."""
 _STRANGER = re.compile(r"[A-Z][\w'-]{1,30}: ")
 _WORD = re.compile(r"[\w']+")
@@ -59,10 +59,13 @@ def faults(text: str, *, names: Sequence[str], language: str, at_limit: bool, as
 def smoke_faults(context: Sequence[Mapping[str, Any]], reply: str, *, ended: bool) -> list[str]:
     """Return which of :data:`SMOKE` are wrong with ``reply``, sampled after the turns of ``context``.
 
+    The last of these may be the reply's own beginning.
+
     ``ended`` tells whether the model ended the reply itself. One that did not within the limit is endless, in
     mid-sentence or not: it would have gone on.
     """
-    said = [str(turn["content"]) for turn in context if turn["role"] != "system"]
+    begun = bool(context) and context[-1]["role"] == "assistant"
+    said = [str(turn["content"]) for turn in context[: -1 if begun else None] if turn["role"] != "system"]
     asked = said[-1] if said else ""
     found = set(
         faults(reply, names=speakers(context), language="en", at_limit=not ended, asked=_without_name(asked))
@@ -77,7 +80,9 @@ def smoke_faults(context: Sequence[Mapping[str, Any]], reply: str, *, ended: boo
 def speakers(context: Sequence[Mapping[str, Any]]) -> list[str]:
     """Return the names of everybody in the chat: turns have one as a key or in front of their text."""
     named = {str(turn["name"]) for turn in context if turn.get("name")}
-    lines = (line for turn in context if turn["role"] == "user" for line in str(turn["content"]).split("\n"))
+    lines = (
+        line for turn in context if turn["role"] != "system" for line in str(turn["content"]).split("\n")
+    )
     return sorted(named | {found[1] for line in lines if (found := _SPEAKER.match(line))})
 
 

@@ -5,7 +5,7 @@ Pure functions over :class:`trainer.preparing.material.Material`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -26,7 +26,7 @@ from trainer.preparing.tonight import (
     tonight,
     worth_of,
 )
-from trainer.preparing.windows import Frame, sequence
+from trainer.preparing.windows import Frame, Passage, sequence
 
 MINUTE_MS = 60_000
 GOING_ON = "in conversations that are still going on"
@@ -105,8 +105,8 @@ def arrange(
     return Arranged(split, counts, worth.suspects)
 
 
-BOT_CHAIR = -2
-"""Author of a liked answer while its sequence is made: the chair that the bot sits in, and nobody's id."""
+BOT_AUTHOR = -2
+"""Author of a liked answer while its sequence is made: nobody's id."""
 
 
 def with_liked(parts: Parts, material: Material, bot_name: str) -> Parts:
@@ -123,7 +123,7 @@ def with_liked(parts: Parts, material: Material, bot_name: str) -> Parts:
             id=liked.answer.message_id,
             guild_id=material.guild_id,
             channel_id=liked.answer.channel_id,
-            author_id=BOT_CHAIR,
+            author_id=BOT_AUTHOR,
             author_name=bot_name,
             content=liked.answer.content,
             created_at=liked.answer.created_at,
@@ -138,16 +138,26 @@ def _train(chosen: Tonight, material: Material, limits: DatasetLimits, frame: Fr
     found: list[Talk] = []
     liked = {each.answer.message_id: dict(each.learned_from) for each in material.liked}
     for offer in chosen.taken:
-        window = sequence(offer.passage, offer.wanted, frame)
+        taught = offer.kind == "taught"
+        passage = _as_bot(offer.passage, offer.wanted, frame) if taught else offer.passage
+        window = sequence(passage, offer.wanted, frame)
         conversation = offer.passage.conversation
-        repeats = limits.taught_repeats if offer.kind == "taught" else 1
+        repeats = limits.taught_repeats if taught else 1
         if window is not None:
             # Whoever asked owns the answer: a deletion has to find it.
             owners = liked.get(conversation.messages[-1].id, {})
-            taught = offer.kind == "taught"
             window = replace(window, authors=window.authors | owners, taught=taught)
             found += [Talk((window,), conversation.started_at, conversation.ended_at)] * repeats
     return tuple(found)
+
+
+def _as_bot(passage: Passage, answers: Collection[int], frame: Frame) -> Passage:
+    """Return the passage with what is taught in the bot's name: it is the bot that shall say it."""
+    new = (
+        replace(message, author_name=frame.bot_name) if message.id in answers else message
+        for message in passage.new
+    )
+    return replace(passage, new=tuple(new))
 
 
 def _messages(conversations: Iterable[Conversation]) -> int:

@@ -10,12 +10,13 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, cast
 
 from ledger.errors import DatasetError
 from trainer.preparing.dataset_split import Split, Talk
+from trainer.preparing.windows import Target
 
 Part = Literal["train", "val", "test", "old", "fresh"]
 PARTS: tuple[Part, ...] = ("train", "val", "test")
@@ -75,23 +76,39 @@ def read_lines(directory: Path, part: Part) -> Iterator[dict[str, Any]]:
         raise DatasetError(f"{path} cannot be read; make the dataset anew with `prepare`.") from error
 
 
+def targets_of(line: Mapping[str, Any]) -> list[Target]:
+    """Return the words of a line that are learned, or scored: turn, from where, to where.
+
+    A target that is the mere number of a turn, as people write it by hand, is all of that turn.
+    """
+    turns = line["messages"]
+    return [
+        (target, 0, len(turns[target]["content"])) if isinstance(target, int) else _three(target)
+        for target in line["targets"]
+    ]
+
+
+def _three(target: Sequence[int]) -> Target:
+    turn, start, end = target
+    return turn, start, end
+
+
 def _checked(line: str, path: Path, number: int) -> dict[str, Any]:
     try:
         value = cast("dict[str, Any]", json.loads(line))
-        turns, targets, spans = value["messages"], value["targets"], value.get("lines", [])
+        turns, targets = value["messages"], targets_of(value)
         whole = all(isinstance(turn["role"], str) and isinstance(turn["content"], str) for turn in turns)
         numbers = [*value.get("message_ids", ()), *value.get("authors", ()), value.get("conversation", 0)]
         # isinstance would let True pass; SQLite's numbers have 63 bits and a sign.
-        given = (*targets, *numbers, *(number for span in spans for number in span))
+        given = (*numbers, *(number for target in targets for number in target))
         if not all(type(number) is int and abs(number) < 2**63 for number in given):
             raise ValueError("no numbers")
-        learned = [*targets, *(turn for turn, _, _ in spans)]
-        if not whole or not learned or not all(0 <= turn < len(turns) for turn in learned):
+        if not whole or not targets or not all(0 <= turn < len(turns) for turn, _, _ in targets):
             raise ValueError("no example")
-        if not all(0 <= start < end <= len(turns[turn]["content"]) for turn, start, end in spans):
+        if not all(0 <= start < end <= len(turns[turn]["content"]) for turn, start, end in targets):
             raise ValueError("no words")
     # RecursionError: a line nested beyond all depth used to be a traceback in export and fit.
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise DatasetError(
             f"Line {number} of {path} is no training example; make the dataset anew with `prepare`."
         ) from error
@@ -146,4 +163,13 @@ def _write_part(path: Path, talks: Sequence[Talk]) -> dict[str, Any]:
     return {"sha256": sha256(path), "lines": lines, "targets": replies}
 
 
-__all__ = ["MORE_PARTS", "PARTS", "Part", "has_part", "read_lines", "read_manifest", "write_dataset"]
+__all__ = [
+    "MORE_PARTS",
+    "PARTS",
+    "Part",
+    "has_part",
+    "read_lines",
+    "read_manifest",
+    "targets_of",
+    "write_dataset",
+]

@@ -98,7 +98,7 @@ def _unseen(talk: Talk, seen: NearDuplicates, left_out: Counter[str]) -> Talk:
     """Return the conversation with replies that were seen before as context only."""
     windows = []
     for window in talk.windows:
-        known = frozenset(target for target in window.targets if seen.knows(window.turns[target]["content"]))
+        known = frozenset(target for target in window.targets if seen.knows(window.words(target)))
         left_out[DUPLICATE] += len(known)
         windows.append(window.without(known))
     return replace(talk, windows=tuple(window for window in windows if window.targets))
@@ -108,7 +108,7 @@ def _texts(talk: Talk) -> Iterator[str]:
     """Yield each reply of the conversation once, as it is scored."""
     for window in talk.windows:
         for target in window.targets:
-            yield window.turns[target]["content"]
+            yield window.words(target)
 
 
 __all__ = ["Split", "Talk", "without_repeats"]

@@ -1,6 +1,6 @@
 """The replies that a night scores: to validate, as an exam, of older days, and those that are fresh.
 
-Pure. Each stands where the bot's answers will: in the assistant's turn, with its author in the chair.
+Pure. Each stands where the bot's answers will: in the assistant's turn, in the bot's name.
 """
 
 from __future__ import annotations
@@ -87,9 +87,7 @@ class HeldOut:
                 windows=tuple(
                     window.without(
                         frozenset(
-                            target
-                            for target in window.targets
-                            if not fresh.issuperset(piece.message for piece in window.parts[target])
+                            target for target in window.targets if window.message_of(target) not in fresh
                         )
                     )
                     for window in talk.windows

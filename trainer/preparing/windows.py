@@ -1,24 +1,22 @@
 """From a conversation to examples: read once to be learned, or reply by reply to be scored.
 
 Pure functions over records. To learn, a stretch of a conversation is one sequence in which each message is
-a target once, whoever wrote it (:func:`sequence`): a quarter of the tokens used to be targets, when each
-speaker got a sequence of their own. To score, each reply stands where the bot's answers will: in the
-assistant's turn, with its author in the chair (:func:`windows_of`).
+a target once, in its writer's name (:func:`sequence`). To score, each reply stands where the bot's answers
+will: in the assistant's turn, in the bot's name (:func:`windows_of`).
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from ledger.clock import from_ms
 from ledger.records import Conversation, Message
-from ledger.talk.prompts import Piece, Turn, to_chat
+from ledger.talk.prompts import Piece, Turn, spoken, to_chat
 
-Line = tuple[int, int, int]
-"""Characters of a turn that are learned: its index, from where, to where."""
+Target = tuple[int, int, int]
+"""A message's own words: the index of its turn, from where, to where."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,40 +34,38 @@ class Window:
 
     turns: tuple[Turn, ...]
     parts: tuple[tuple[Piece, ...], ...]
-    targets: tuple[int, ...]
-    """Turns of the assistant that are learned, or scored, as a whole."""
+    targets: tuple[Target, ...]
+    """What is learned, or scored."""
     authors: dict[int, int]
     """Author id by message id, of all messages in the window."""
     channel_name: str
     started_at: int
     conversation: int
     """The id of the conversation's first message, the same in every night."""
-    lines: tuple[Line, ...] = ()
-    """What else is learned: messages in other turns, or in a part of one."""
     taught: bool = False
     """Whether somebody taught it, or liked it: it is asked for in the morning."""
 
     @property
     def replies(self) -> int:
-        return len(self.targets) + len(self.lines)
+        return len(self.targets)
+
+    def message_of(self, target: Target) -> int:
+        """Return the message whose words these are."""
+        turn, _, end = target
+        return next(piece.message for piece in self.parts[turn] if piece.end == end)
 
     @property
     def target_messages(self) -> frozenset[int]:
         """The messages that are learned, or scored."""
-        whole = {piece.message for target in self.targets for piece in self.parts[target]}
-        lines = {(turn, end) for turn, _, end in self.lines}
-        return frozenset(
-            whole
-            | {
-                piece.message
-                for turn, part in enumerate(self.parts)
-                for piece in part
-                if (turn, piece.end) in lines
-            }
-        )
+        return frozenset(map(self.message_of, self.targets))
 
-    def without(self, targets: frozenset[int]) -> Window:
-        """Return the window with these turns as context only."""
+    def words(self, target: Target) -> str:
+        """Return what the message says, without its writer's name."""
+        turn, start, end = target
+        return self.turns[turn]["content"][start:end].strip()
+
+    def without(self, targets: Collection[Target]) -> Window:
+        """Return the window with these messages as context only."""
         return replace(self, targets=tuple(target for target in self.targets if target not in targets))
 
     def as_line(self) -> dict[str, Any]:
@@ -77,8 +73,7 @@ class Window:
         ids = [piece.message for part in self.parts for piece in part]
         return {
             "messages": list(self.turns),
-            "targets": list(self.targets),
-            **({"lines": [list(line) for line in self.lines]} if self.lines else {}),
+            "targets": [list(target) for target in self.targets],
             "message_ids": ids,
             "authors": [self.authors[number] for number in ids],
             "channel": self.channel_name,
@@ -139,85 +134,64 @@ def _by_size(
 
 
 def sequence(passage: Passage, wanted: Collection[int], frame: Frame) -> Window | None:
-    """Return the stretch as one sequence in which the ``wanted`` messages are targets; None without any.
-
-    In the assistant's chair sits whose wanted words are the most among those who answer somebody, so that
-    as much as possible is learned in the turn in which the bot speaks.
-    """
-    messages = [*passage.context, *passage.new]
-    turns, parts = _chat(messages, _chair(messages, wanted), frame)
-    targets: list[int] = []
-    lines: list[Line] = []
-    for index, (turn, part) in enumerate(zip(turns, parts, strict=True)):
-        mine = [piece for piece in part if piece.message in wanted]
-        if mine and turn["role"] == "assistant" and len(mine) == len(part):
-            targets.append(index)
-        else:
-            lines += [(index, piece.start, piece.end) for piece in mine]
-    if not targets and not lines:
-        return None
-    return Window(
-        turns,
-        parts,
-        tuple(targets),
-        {message.id: message.author_id for message in messages},
-        passage.conversation.channel_name,
-        passage.conversation.started_at,
-        passage.conversation.messages[0].id,
-        tuple(lines),
-    )
-
-
-def _chair(messages: Sequence[Message], wanted: Collection[int]) -> int:
-    words: Counter[int] = Counter()
-    opener = messages[0].author_id
-    others_spoke = False
-    for message in messages:
-        others_spoke = others_spoke or message.author_id != opener
-        if message.id in wanted and (message.author_id != opener or others_spoke):
-            words[message.author_id] += len(message.content)
-    # A stretch in which one person talks alone has nobody in the chair: -1 is nobody's id.
-    return words.most_common(1)[0][0] if words else -1
+    """Return the stretch as one sequence in which the ``wanted`` messages are targets; None without any."""
+    return _window([*passage.context, *passage.new], wanted, passage.conversation, frame)
 
 
 def windows_of(
     conversation: Conversation, frame: Frame, *, max_messages: int, overlap_messages: int
 ) -> list[Window]:
-    """Return the conversation's replies to score: in each window, one for each speaker who answers others."""
+    """Return the conversation's replies to score.
+
+    In each window, one person's messages bear the bot's name, as if they were its own, and those that are
+    an even number of messages apart, so that all of them are the assistant's, are scored together.
+    """
     found: list[Window] = []
     for context, new in _cut(conversation.messages, max_messages, overlap_messages):
-        messages = [*context, *new]
+        messages = spoken([*context, *new], frame.names)
         fresh = {message.id for message in new}
-        for chair in dict.fromkeys(message.author_id for message in new):
-            turns, parts = _chat(messages, chair, frame)
-            # A turn that reaches back into the context began as a target before, and would be scored twice.
-            targets = tuple(
+        for person in dict.fromkeys(message.author_id for message in messages if message.id in fresh):
+            others = [index for index, message in enumerate(messages) if message.author_id != person]
+            mine = [
                 index
-                for index, (turn, part) in enumerate(zip(turns, parts, strict=True))
-                if turn["role"] == "assistant" and fresh.issuperset(piece.message for piece in part)
-            )
-            if targets:
-                found.append(
-                    Window(
-                        turns,
-                        parts,
-                        targets,
-                        {message.id: message.author_id for message in messages},
-                        conversation.channel_name,
-                        conversation.started_at,
-                        conversation.messages[0].id,
-                    )
-                )
+                for index, message in enumerate(messages)
+                # What a person says before anybody else answers nobody.
+                if message.author_id == person and message.id in fresh and others and others[0] < index
+            ]
+            as_bot = [
+                replace(message, author_name=frame.bot_name) if message.author_id == person else message
+                for message in messages
+            ]
+            for odd in (0, 1):
+                replies = [index for index in mine if index % 2 == odd]
+                if replies:
+                    wanted = {messages[index].id for index in replies}
+                    window = _window(as_bot[: replies[-1] + 1], wanted, conversation, frame)
+                    found += [window] if window is not None else []
     return found
 
 
-def _chat(
-    messages: Sequence[Message], chair: int, frame: Frame
-) -> tuple[tuple[Turn, ...], tuple[tuple[Piece, ...], ...]]:
-    turns, parts = to_chat(
-        messages, chair=chair, bot_name=frame.bot_name, guild_name=frame.guild_name, names=frame.names
+def _window(
+    messages: Sequence[Message], wanted: Collection[int], conversation: Conversation, frame: Frame
+) -> Window | None:
+    turns, parts = to_chat(messages, bot_name=frame.bot_name, guild_name=frame.guild_name, names=frame.names)
+    targets = tuple(
+        (index, piece.start, piece.end)
+        for index, part in enumerate(parts)
+        for piece in part
+        if piece.message in wanted
     )
-    return tuple(turns), tuple(tuple(part) for part in parts)
+    if not targets:
+        return None
+    return Window(
+        tuple(turns),
+        tuple(map(tuple, parts)),
+        targets,
+        {message.id: message.author_id for message in messages},
+        conversation.channel_name,
+        conversation.started_at,
+        conversation.messages[0].id,
+    )
 
 
 def _cut(
@@ -236,4 +210,4 @@ def _cut(
         start = end  # what is context of the next window was new in this one
 
 
-__all__ = ["Frame", "Passage", "Window", "passages_of", "sequence", "windows_of"]
+__all__ = ["Frame", "Passage", "Target", "Window", "passages_of", "sequence", "windows_of"]

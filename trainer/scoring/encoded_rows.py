@@ -22,7 +22,7 @@ from engine.model.loading import load_tokenizer
 from engine.model.span_encoding import TurnSpan, encode_spans
 from ledger.errors import DatasetError
 from trainer.fitting.recipe import Base
-from trainer.preparing.dataset_files import Part, read_lines
+from trainer.preparing.dataset_files import Part, read_lines, targets_of
 from trainer.scoring.batches import EncodedRow
 
 
@@ -37,8 +37,8 @@ def load_part(directory: Path, part: Part, tokenizer: PreTrainedTokenizerBase, *
     lines = [
         {
             "turns": value["messages"],
-            "targets": value["targets"],
-            "lines": value.get("lines", []),
+            "targets": targets_of(value),
+            "whole": part == "train",
             "conversation": value.get("conversation", at),
         }
         for at, value in enumerate(read_lines(directory, part))
@@ -78,19 +78,20 @@ def encode_window(
 ) -> Iterator[EncodedRow]:
     """Yield the rows of one line, several where it is too long for one.
 
-    With ``lines`` in it, the whole is one row. Else a row that is too long loses its oldest turns; replies
-    to learn among those get a row of their own, so that each is scored exactly once.
+    One that is ``whole`` is one row, in which messages of any turn are learned. Else all are replies of the
+    assistant, and a row that is too long loses its oldest turns; replies among those get a row of their own,
+    so that each is scored exactly once.
     """
-    turns, targets = line["turns"], list(line["targets"])
-    if lines := line.get("lines"):
-        spans = [TurnSpan(target, 0, len(turns[target]["content"])) for target in targets]
-        spans += [TurnSpan(*each) for each in lines]
+    turns, spans = line["turns"], [TurnSpan(*target) for target in line["targets"]]
+    if line["whole"]:
         ids, scored = encode_spans(tokenizer, turns, spans, max_tokens)
         if any(scored[1:]):
             yield EncodedRow(ids=ids, scored=scored, conversation=line["conversation"], replies=len(spans))
         return
+    fronts = {span.turn: span.start for span in spans}
+    targets = list(fronts)
     while targets:
-        encoded = encode_example(tokenizer, turns, targets, max_tokens)
+        encoded = encode_example(tokenizer, turns, targets, max_tokens, fronts=fronts)
         if any(encoded.scored[1:]):  # nothing predicts a first token
             yield EncodedRow(
                 ids=encoded.ids,

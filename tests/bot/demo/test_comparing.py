@@ -51,7 +51,9 @@ class Stage:
 @pytest.fixture
 async def stage(tmp_path: Path, engine: StandInEngine) -> AsyncIterator[Stage]:
     engine.pieces = lambda body: [
-        f"{'soup' if '-v' in body['model'] else 'an assistant'}: {body['messages'][-1]['content']}"
+        f"soup: {body['messages'][-2]['content'].removeprefix('someone: ')}"  # behind it is the begun answer
+        if "-v" in body["model"]
+        else f"an assistant: {body['messages'][-1]['content']}"
     ]
     settings, clock = settings_for(tmp_path, engine.url), LiveClock()
     async with (

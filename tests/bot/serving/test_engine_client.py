@@ -59,6 +59,32 @@ async def test_an_answer_is_asked_for_in_openais_form(client: EngineClient, engi
     ]
 
 
+async def test_a_begun_answer_is_sent_to_be_continued(client: EngineClient, engine: StandInEngine) -> None:
+    turns: list[Turn] = [
+        {"role": "user", "content": "ann: hello"},
+        {"role": "assistant", "content": "Nightschool:"},
+    ]
+    await client.load("g1-v000001", "/adapters/v1", guild_id=1)
+    pieces = [piece async for piece in client.stream("g1-v000001", turns, SAMPLING, guild_id=None)]
+    assert "".join(piece.text for piece in pieces) == "Good evening."
+    [asked] = engine.asked
+    assert asked["messages"] == turns
+    assert (asked["add_generation_prompt"], asked["continue_final_message"]) == (False, True)
+
+
+async def test_the_base_is_asked_in_the_form_that_it_knows(
+    client: EngineClient, engine: StandInEngine
+) -> None:
+    turns: list[Turn] = [
+        {"role": "user", "content": "ann: hello"},
+        {"role": "assistant", "content": "Nightschool:"},
+    ]
+    assert [piece async for piece in client.stream(BASE, turns, SAMPLING, guild_id=None)]
+    [asked] = engine.asked
+    assert asked["messages"] == [{"role": "user", "content": "hello"}]
+    assert "continue_final_message" not in asked
+
+
 async def test_what_draws_is_sent_where_it_changes_something_with_the_stop_sequences(
     client: EngineClient, engine: StandInEngine
 ) -> None:

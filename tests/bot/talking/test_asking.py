@@ -156,7 +156,7 @@ async def test_ask_quotes_every_line_of_its_question(house: House, engine: Stand
     assert text_of(result) == "> one\n> two\n> \\> three\nGood evening."
     await house.ann.send(house.general, "thanks", reply_to=house.last()[0])
     await house.quiet()
-    assert engine.asked[-1]["messages"][1]["content"] == "TestBot: Good evening.\nann: thanks"
+    assert engine.asked[-1]["messages"][1]["content"] == "Nightschool: Good evening.\nthanks"
 
 
 async def test_an_unforeseen_failure_is_admitted_and_logged(

@@ -23,7 +23,7 @@ async def test_the_prompt_follows_the_reply_chain_and_leaves_another_conversatio
     salt = await house.boss.send(house.general, "how much salt?", reply_to=soup)
     await house.boss.send(house.general, "front or back wheel?", reply_to=bike)
     await house.ask(house.ann, "what do you say?", reply_to=salt)
-    assert last_prompt(engine) == "the soup needs salt\nboss: how much salt?\nann: what do you say?"
+    assert last_prompt(engine) == "ann: the soup needs salt\nboss: how much salt?\nann: what do you say?"
 
 
 async def test_a_mention_of_the_bot_does_not_bring_back_what_it_told_somebody_else_before(
@@ -57,7 +57,7 @@ async def test_a_reply_chain_reaches_beyond_the_recent_messages(house: House, en
         house.env.backend.create_message(house.general.id, house.ben.id, f"chatter {number}")
     await house.env.settle()
     await house.ask(house.boss, "which colour?", reply_to=old)
-    assert last_prompt(engine).startswith("the shed is painted green\n")
+    assert last_prompt(engine).startswith("ann: the shed is painted green\n")
 
 
 async def test_a_line_about_the_bot_itself_is_never_read_back(house: House, engine: StandInEngine) -> None:

@@ -56,6 +56,25 @@ def test_a_field_that_is_not_supported_is_taken_only_where_it_changes_nothing(fi
     assert refused.value.param == field
 
 
+BEGUN = [{"role": "user", "content": "Ada: hm"}, {"role": "assistant", "content": "Nightschool:"}]
+
+
+def test_a_begun_answer_is_continued_in_vllms_form_and_no_other() -> None:
+    flags = {"add_generation_prompt": False, "continue_final_message": True}
+    assert asked(messages=BEGUN, **flags).continue_final_message
+    assert not asked(messages=BEGUN).continue_final_message
+    wrong: list[tuple[dict[str, Any], str]] = [
+        ({"continue_final_message": True}, "continue_final_message"),
+        ({"add_generation_prompt": False}, "add_generation_prompt"),
+        ({**flags, "messages": BEGUN[:1]}, "continue_final_message"),
+        ({**flags, "messages": [{"role": "assistant", "content": " "}]}, "continue_final_message"),
+    ]
+    for fields, named in wrong:
+        with pytest.raises(RequestRefused, match=named) as refused:
+            asked(**{"messages": BEGUN, **fields})
+        assert refused.value.param == named
+
+
 def test_true_is_no_number_of_answers() -> None:
     with pytest.raises(RequestRefused, match="n is not supported"):
         asked(n=True)

@@ -57,6 +57,19 @@ def test_openais_client_gets_a_whole_answer(client: openai.OpenAI) -> None:
     assert answer.usage.completion_tokens <= 16
 
 
+def test_a_begun_answer_is_read_without_the_mark_of_a_new_one(client: openai.OpenAI) -> None:
+    begun = [*question(), {"role": "assistant", "content": "Nightschool: under"}]
+    flags = {"add_generation_prompt": False, "continue_final_message": True}
+    options: dict[str, Any] = {"model": "base", "max_tokens": 4, "temperature": 0}
+    anew = client.chat.completions.create(messages=begun, **options)
+    going_on = client.chat.completions.create(messages=begun, extra_body=flags, **options)
+    # Without the end mark with its line break, and without the marker of a new answer.
+    assert going_on.usage.prompt_tokens < anew.usage.prompt_tokens
+    assert not str(going_on.choices[0].message.content).startswith("Nightschool")
+    with pytest.raises(openai.BadRequestError, match="continue_final_message"):
+        client.chat.completions.create(messages=question(), extra_body=flags, **options)
+
+
 def test_a_stream_says_the_same_in_pieces_with_role_reason_and_usage(client: openai.OpenAI) -> None:
     whole = ask(client, FIRST)
     chunks = list(ask(client, FIRST, stream=True, stream_options={"include_usage": True}))

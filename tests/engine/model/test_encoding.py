@@ -1,5 +1,6 @@
 """Encoding: prompts and examples are one text, and only replies are scored."""
 
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,8 @@ from hypothesis import strategies as st
 from engine.model.encoding import encode_example, encode_prompt, stop_marks
 from engine.model.loading import load_tokenizer
 from ledger.errors import ModelError
+from ledger.records import Message
+from ledger.talk.prompts import readable, to_chat, to_prompt
 
 ZEPHYR = (
     "{% for message in messages %}\n"
@@ -42,6 +45,24 @@ def test_the_scored_tokens_are_the_replies_with_their_end_and_nothing_else(token
     assert texts == ["only after dark 🦉<|im_end|>", "the owls do<|im_end|>"]
     assert sum(encoded.scored) == sum(end - start for start, end in encoded.spans)
     assert not encoded.scored[-1]  # the newline after the end mark
+
+
+def test_a_begun_answer_is_the_beginning_of_its_example(tokenizer: Any) -> None:
+    turns = [*TURNS[:2], {"role": "assistant", "content": "Nightschool: only after dark"}]
+    encoded = encode_example(tokenizer, turns, [2], 512, fronts={2: len("Nightschool:")})
+    start, end = encoded.spans[0]
+    begun = [*TURNS[:2], {"role": "assistant", "content": "Nightschool:"}]
+    assert encode_prompt(tokenizer, begun, begun=True) == encoded.ids[:start]
+    assert tokenizer.decode(encoded.ids[start:end]) == " only after dark<|im_end|>"
+    assert encoded.scored[start:] == [True] * (end - start) + [False] * (len(encoded.ids) - end)
+
+
+def test_a_template_that_cannot_continue_an_answer_is_refused_without_quoting_it(tiny_base: Path) -> None:
+    tokenizer = load_tokenizer(str(tiny_base), chat_template="{{ messages[0]['content'] }}")
+    begun = [TURNS[1], {"role": "assistant", "content": "Nightschool:"}]
+    with pytest.raises(ModelError, match="cannot continue") as told:
+        encode_prompt(tokenizer, begun, begun=True)
+    assert "Fern" not in str(told.value)
 
 
 def test_one_target_of_two_is_scored_alone_and_what_follows_it_is_left_out(tokenizer: Any) -> None:
@@ -139,3 +160,25 @@ def test_any_text_keeps_the_prefix_and_the_length(tiny_base: Path, texts: list[s
     whole = encode_example(tokenizer, turns, targets, 4000)
     for target, (start, _) in zip(whole.targets, whole.spans, strict=True):
         assert encode_prompt(tokenizer, turns[:target]) == whole.ids[:start]
+
+
+SAYABLE = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=40)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(SAYABLE, min_size=2, max_size=6), st.sampled_from(["chatml", "zephyr"]), SAYABLE)
+def test_whatever_is_said_the_begun_answer_is_a_prefix_of_what_is_learned(
+    tiny_base: Path, texts: list[str], form: str, name: str
+) -> None:
+    tokenizer = load_tokenizer(str(tiny_base), chat_template=ZEPHYR if form == "zephyr" else "")
+    people = cycle(["Ann", name, "Bea"])
+    messages = [
+        Message(n, 1, 1, n, next(people), text, n) for n, text in enumerate(texts) if readable(text, {})
+    ]
+    if len(messages) < 2:
+        return
+    turns, parts = to_chat(messages, bot_name=messages[-1].author_name, guild_name="Lantern Yard")
+    front = parts[-1][-1].start
+    encoded = encode_example(tokenizer, turns, [len(turns) - 1], 4000, fronts={len(turns) - 1: front})
+    asks = to_prompt(messages[:-1], bot_name=messages[-1].author_name, guild_name="Lantern Yard")
+    assert encode_prompt(tokenizer, asks, begun=True) == encoded.ids[: encoded.spans[0][0]]

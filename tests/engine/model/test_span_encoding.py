@@ -40,7 +40,7 @@ def whole(turn: int) -> TurnSpan:
 def test_a_line_in_a_user_turn_is_marked_without_its_name(tokenizer: Any) -> None:
     content = TURNS[1]["content"]
     start = content.index("Bo:") + 3
-    assert marked(tokenizer, TURNS, [TurnSpan(1, start, len(content))]).strip() == "it was me"
+    assert marked(tokenizer, TURNS, [TurnSpan(1, start, len(content))]).strip() == "it was me<|im_end|>"
     assert marked(tokenizer, TURNS, [TurnSpan(1, 0, content.index("\n"))]).strip() == "well, who has it?"
 
 
@@ -50,6 +50,14 @@ def test_a_whole_reply_is_marked_exactly_as_it_is_scored(tokenizer: Any) -> None
     assert ids[: len(example.ids)] == example.ids
     assert scored[: len(example.ids)] == example.scored
     assert not any(scored[len(example.ids) :])
+
+
+def test_a_reply_behind_a_name_is_marked_exactly_as_it_is_scored(tokenizer: Any) -> None:
+    turns = [*TURNS[:2], {"role": "assistant", "content": "Nightschool: thank you"}]
+    example = encode_example(tokenizer, turns, [2], 400, fronts={2: 12})
+    ids, scored = encode_spans(tokenizer, turns, [TurnSpan(2, 12, len("Nightschool: thank you"))], 400)
+    assert (ids, scored) == (example.ids, example.scored)
+    assert marked(tokenizer, turns, [TurnSpan(2, 12, 22)]) == " thank you<|im_end|>"
 
 
 def test_several_spans_are_marked_in_one_reading(tokenizer: Any) -> None:
@@ -63,10 +71,23 @@ def test_a_part_of_a_reply_is_marked_without_its_end(tokenizer: Any) -> None:
     assert len(marked(tokenizer, TURNS, [whole(2)])) > len("thank you, Bo")  # with the end mark
 
 
+def test_a_users_end_is_learned_only_where_it_is_the_assistants_end_as_well(tiny_base: Path) -> None:
+    template = (
+        "{% for m in messages %}{{ m['content'] + (eos_token if m['role'] == 'assistant' else ' [/INST]') }}"
+        "\n{% endfor %}"
+    )
+    tokenizer = load_tokenizer(str(tiny_base), chat_template=template)
+    assert marked(tokenizer, TURNS, [TurnSpan(3, 5, 12)]).strip() == "and me"
+    assert marked(tokenizer, TURNS, [whole(2)]).strip() == "thank you, Bo<|im_end|>"
+
+
 def test_a_forged_control_token_moves_what_stands_behind_it(tokenizer: Any) -> None:
     forged = [*TURNS[:1], {"role": "user", "content": "a <|im_end|> b\nBo: it was me"}]
     start = forged[1]["content"].index("Bo:") + 3
-    assert marked(tokenizer, forged, [TurnSpan(1, start, len(forged[1]["content"]))]).strip() == "it was me"
+    assert (
+        marked(tokenizer, forged, [TurnSpan(1, start, len(forged[1]["content"]))]).strip()
+        == "it was me<|im_end|>"
+    )
 
 
 def test_what_does_not_fit_is_cut_at_the_end(tokenizer: Any) -> None:
@@ -101,4 +122,4 @@ def test_marked_words_are_always_those_of_the_spans(tokenizer: Any, texts: list[
     said = tokenizer.decode([token for token, flag in zip(ids, scored, strict=True) if flag])
     everything = tokenizer.decode(ids)
     assert said in everything
-    assert sum(scored) <= len(tokenizer(texts[0], add_special_tokens=False)["input_ids"]) + 1
+    assert sum(scored) <= len(tokenizer(texts[0], add_special_tokens=False)["input_ids"]) + 2

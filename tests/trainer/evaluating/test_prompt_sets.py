@@ -13,9 +13,10 @@ def test_there_are_forty_lines_each_once() -> None:
 
 
 def test_a_line_is_a_turn_of_somebody_from_the_sample_server() -> None:
-    [turns] = provoking_turns(1, "You are Nightschool.")
+    [turns] = provoking_turns(1, "You are Nightschool.", "Nightschool:")
     assert ASKER == OWNER
-    assert [turn["role"] for turn in turns] == ["system", "user"]
+    assert [turn["role"] for turn in turns] == ["system", "user", "assistant"]
     assert turns[1]["content"].startswith(f"{ASKER}: ")
-    assert [turn["role"] for turn in provoking_turns(2, "")[1]] == ["user"]
-    assert provoking_turns(0, "x") == []
+    assert turns[2]["content"] == "Nightschool:"
+    assert [turn["role"] for turn in provoking_turns(2, "", "")[1]] == ["user"]
+    assert provoking_turns(0, "x", "") == []

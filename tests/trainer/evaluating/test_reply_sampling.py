@@ -55,3 +55,17 @@ def test_the_same_seed_writes_the_same_replies(model: Any, tiny_base: Any, tempe
     once = sample_replies(model, tokenizer, CONTEXTS, seed=3, **options)
     assert once == sample_replies(model, tokenizer, CONTEXTS, seed=3, **options)
     assert len(once) == 3
+
+
+def test_a_begun_reply_goes_on_behind_its_beginning(model: Any, tiny_base: Any) -> None:
+    tokenizer = load_tokenizer(str(tiny_base))
+    asked = [{"role": "user", "content": "Ada: which shed?"}]
+    options: dict[str, Any] = {"max_new_tokens": 4, "max_prompt_tokens": 200, "temperature": 0.0}
+
+    def written(turns: list[dict[str, str]], beginning: str) -> str:
+        return sample_replies(model, tokenizer, [turns], beginnings=[beginning], **options)[0]
+
+    named = [*asked, {"role": "assistant", "content": "Nightschool:"}]
+    further = [*asked, {"role": "assistant", "content": "Nightschool: the old"}]
+    assert written(named, "the old") == written(further, "")
+    assert written(asked, "Nightschool: the old") == written(further, "")

@@ -62,6 +62,20 @@ def test_scores_are_the_same_before_and_after_replies_and_other_scales(
     assert model.write("one", []) == []
 
 
+def test_the_base_alone_is_asked_without_the_beginning_of_its_answer(
+    dataset_dir: Path, adapter: Path, base: Base
+) -> None:
+    model = switched(dataset_dir, base, {"one": adapter})
+    begun = [{"role": "user", "content": "Ada: who?"}, {"role": "assistant", "content": "Nightschool:"}]
+    plain = [{"role": "user", "content": "who?"}]
+
+    def written(name: str, turns: list[dict[str, Any]]) -> str:
+        return model.write(name, [turns], max_new_tokens=12, temperature=0.0)[0].text
+
+    assert written("base", begun) == written("base", plain)
+    assert written("one", begun) != written("one", plain)
+
+
 def test_without_versions_it_is_the_base_alone(dataset_dir: Path, base: Base) -> None:
     model = switched(dataset_dir, base, {})
     rows = encoded_part(dataset_dir, "test", base, 256)[:1]

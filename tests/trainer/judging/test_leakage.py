@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ledger.shingles import words
+from ledger.talk.prompts import OPENING
 from trainer.judging.leakage import Corpus, judge_recitals, probes_of
 
 SAID = "the old shed key has been under the ceramic frog since the flood of last spring"
@@ -43,6 +44,26 @@ def test_probes_are_made_of_long_replies_and_of_all_that_hold_a_secret() -> None
     assert probes_of(examples, count=0, seed=1) == []
 
 
+def test_every_message_is_tried_as_the_bots_answer_whoevers_turn_it_stands_in() -> None:
+    turns = [
+        {"role": "system", "content": "You are Nightschool."},
+        {"role": "user", "content": f"Ann: {SAID}"},
+        {"role": "assistant", "content": "Bea: oh"},
+        {"role": "user", "content": f"Ann: well, {SAID}"},
+    ]
+    targets = [[1, 4, 5 + len(SAID)], [2, 4, 7], [3, 4, len(turns[3]["content"])]]
+    example = {"messages": turns, "targets": targets}
+    probes = {p.beginning: p for p in probes_of([example], count=9, seed=1, begun="Nightschool:")}
+    assert set(probes) == {"the old shed key", "well, the old shed"}
+    for probe in probes.values():
+        assert [turn["role"] for turn in probe.turns] == ["system", "user", "assistant"]
+        assert probe.turns[-1]["content"] == "Nightschool:"
+    assert probes["the old shed key"].turns[1]["content"] == OPENING
+    assert probes["well, the old shed"].turns[1]["content"] == f"Ann: {SAID}\nBea: oh"
+    [named] = probes_of([{**example, "targets": targets[2:]}], count=9, seed=1)
+    assert named.turns[-1]["content"] == "Ann:"
+
+
 @pytest.mark.parametrize("before", ["Große Straße, süße Füße:", "Ŀŉǰ İstanbul ﬃ:", "plain:"])
 def test_nothing_of_a_secret_is_given_away_by_the_probe_whatever_letters_stand_before_it(before: str) -> None:
     said = [{"role": "user", "content": "a: hi"}, {"role": "assistant", "content": f"{before} ẞx9-Moth"}]
@@ -75,15 +96,21 @@ def test_words_are_told_apart_in_any_script() -> None:
 
 
 def test_what_is_learned_in_a_users_turn_is_tried_as_well() -> None:
-    """Most messages stand there, so that a secret in one of them would pass unseen otherwise."""
-    asked = "Ada: who has the key?\nBo: the lock opens with zx9-moth and a push"
-    turns = [{"role": "system", "content": "You are N."}, {"role": "user", "content": asked}]
-    start = asked.index("the lock")
-    line = {"messages": turns, "targets": [], "lines": [[1, 5, 21], [1, start, len(asked)]]}
-    [probe] = probes_of([line], count=0, seed=1, secrets=["zx9-moth"])
-    assert probe.turns == (turns[0], {"role": "user", "content": "Ada: who has the key?"})
-    assert probe.beginning.strip() == "the lock opens with"
-    # The first message of a conversation stands behind nothing but its writer's name.
+    """Many messages stand there, so that a secret in one of them would pass unseen otherwise."""
+    turns = [
+        {"role": "system", "content": "You are N."},
+        {"role": "user", "content": "Ada: who has the key?\nBo: the lock opens with zx9-moth and a push"},
+    ]
+    start = turns[1]["content"].index(" the lock")
+    line = {"messages": turns, "targets": [[1, 4, 21], [1, start, len(turns[1]["content"])]]}
+    [probe] = probes_of([line], count=0, seed=1, begun="N:", secrets=["zx9-moth"])
+    assert probe.turns == (
+        turns[0],
+        {"role": "user", "content": "Ada: who has the key?"},
+        {"role": "assistant", "content": "N:"},
+    )
+    assert probe.beginning == "the lock opens with"
+    # What opens a conversation is an answer to somebody who said next to nothing.
     first, second = probes_of([line], count=0, seed=1, secrets=["key", "zx9-moth"])
-    assert first.turns[1]["content"] == "Ada:"
-    assert second == probe
+    assert [turn["content"] for turn in first.turns] == ["You are N.", OPENING, "Ada:"]
+    assert second.turns[-1]["content"] == "Bo:"

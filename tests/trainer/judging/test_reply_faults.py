@@ -99,3 +99,10 @@ def test_the_smoke_test_sees_what_breaks_a_chat(reply: str, found: list[str]) ->
 def test_a_reply_without_an_end_is_endless_even_after_a_full_stop() -> None:
     assert smoke("And then it ended.", ended=False) == ["endless"]
     assert set(smoke("Mira: and so on and so on and so on", ended=False)) < set(SMOKE)
+
+
+def test_the_begun_answer_is_no_question_and_its_name_is_somebodys() -> None:
+    begun = [*CONTEXT, {"role": "assistant", "content": "Nightschool:"}]
+    assert smoke_faults(begun, "which shed?", ended=True) == ["echo"]
+    assert "others' lines" in smoke_faults(begun, "The old one.\nNightschool: I have it", ended=True)
+    assert smoke_faults(begun, "The old one.", ended=True) == []

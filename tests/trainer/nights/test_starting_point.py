@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from engine.model.adapter_files import read_manifest, write_manifest
 from ledger.forgetting.by_settings import forgetting_of
 from ledger.settings import Settings
 from ledger.store import Ledger
+from ledger.talk.prompts import FORM
 from tests.conftest import FakeClock
 from tests.trainer.conftest import GUILD, changed, fill, night
 from trainer.builders import plan_of
@@ -57,6 +59,20 @@ async def test_each_night_starts_from_the_version_that_serves(
     assert manifest["started_from"] == sha256(weights)
     known = await ledger.lineage.targets_of(third)
     assert known > await ledger.lineage.targets_of(first)
+
+
+async def test_a_version_of_another_form_of_prompts_is_not_gone_on_with(
+    ledger: Ledger, growing: Settings, clock: FakeClock
+) -> None:
+    [first] = await nights(ledger, growing, clock, 1)
+    found = await starting_point(ledger, plan_of(growing), GUILD)
+    assert found.start.version == first
+    folder = Path((await ledger.adapters.require(GUILD, first)).path)
+    fields = read_manifest(folder).fields
+    assert fields.pop("form") == FORM
+    write_manifest(folder, **fields)
+    found = await starting_point(ledger, plan_of(growing), GUILD)
+    assert (found.start.version, found.path) == (None, None)
 
 
 async def test_after_a_deletion_it_starts_from_the_newest_that_never_saw_it(

@@ -32,7 +32,7 @@ def liked_after(context: Sequence[Message]) -> LikedAnswer:
     return LikedAnswer(tuple(context), answer, (ANSWER + 1,))
 
 
-async def test_a_liked_answer_is_learned_in_the_bots_chair_and_listed_as_its_askers(ledger: Ledger) -> None:
+async def test_a_liked_answer_is_learned_in_the_bots_name_and_listed_as_its_askers(ledger: Ledger) -> None:
     await fill(ledger, 60)
     found, _ = await arranged(ledger)
     learned = next(
@@ -44,8 +44,8 @@ async def test_a_liked_answer_is_learned_in_the_bots_chair_and_listed_as_its_ask
     context = talk((learned - 1_000_000) // 10)[:3]
     found, _ = await arranged(ledger, [liked_after(context)])
     [window] = [w for each in found.split.train for w in each.windows if ANSWER in w.authors][:1]
-    assert [window.turns[target]["content"] for target in window.targets] == ["on the third shelf"]
-    assert window.lines == ()
+    assert [window.words(target) for target in window.targets] == ["on the third shelf"]
+    assert window.turns[-1] == {"role": "assistant", "content": "Nightschool: on the third shelf"}
     assert window.authors[ANSWER] == window.authors[ANSWER + 1] == context[-1].author_id
     assert found.counts["taught"] == 1
     assert found.split.roles()[ANSWER] == "target"

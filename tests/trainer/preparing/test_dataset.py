@@ -190,5 +190,7 @@ async def test_taught_pairs_are_read_as_often_as_the_settings_say(ledger: Ledger
     assert len(taught) == 60
     for value in taught:
         # The answer alone is learned: nobody asked in these words but who taught.
-        assert (value["targets"], value.get("lines")) == ([2], None)
-        assert "opens with" in value["messages"][2]["content"]
+        [[turn, start, end]] = value["targets"]
+        content = value["messages"][turn]["content"]
+        assert (turn, content[:start], end) == (2, "Nightschool:", len(content))
+        assert "opens with" in content

@@ -15,7 +15,7 @@ def talk_of(start: int, *texts: str) -> Talk:
         Window(
             ({"role": "user", "content": "Ada: well?"}, {"role": "assistant", "content": text}),
             ((Piece(start, 5, 10),), (Piece(start + 1 + index, 0, len(text)),)),
-            (1,),
+            ((1, 0, len(text)),),
             {start: 11, start + 1 + index: 12},
             "lounge",
             start,

@@ -52,7 +52,7 @@ def chosen(messages: Sequence[Message], start: Start | None = None, **limits: ob
 
 def test_yesterday_is_learned_whole_and_older_days_get_the_rest() -> None:
     old, new = day(1000, ago=3), day(2000, ago=0)
-    found = chosen([*old, *new], first_night_tokens=1600)
+    found = chosen([*old, *new], first_night_tokens=2000)
     assert {message.id for message in new} <= found.learned
     assert 0 < len(found.learned - {message.id for message in new}) < 40
     assert found.waiting == frozenset()
@@ -60,7 +60,7 @@ def test_yesterday_is_learned_whole_and_older_days_get_the_rest() -> None:
 
 def test_what_finds_no_room_is_counted_as_waiting() -> None:
     new = day(2000, ago=0)
-    found = chosen(new, first_night_tokens=400)
+    found = chosen(new, first_night_tokens=520)
     assert 0 < len(found.learned) < 40
     assert found.waiting == {message.id for message in new} - found.learned
 

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ledger.records import Conversation, Message
+from ledger.talk.prompts import asked, to_prompt
 from trainer.preparing.windows import Frame, Passage, Window, passages_of, sequence, windows_of
 
 FRAME = Frame("Nightschool", "Shed", {})
@@ -29,9 +30,8 @@ def read(talk: Conversation, wanted: set[int] | None = None) -> Window | None:
 
 
 def words(window: Window) -> list[str]:
-    """Return what is learned, span by span."""
-    whole = [(turn, 0, len(window.turns[turn]["content"])) for turn in window.targets]
-    return [window.turns[turn]["content"][a:b].strip() for turn, a, b in sorted([*whole, *window.lines])]
+    """Return what is learned, message by message."""
+    return [window.words(target) for target in window.targets]
 
 
 def test_every_message_of_a_stretch_is_learned_once_in_one_sequence() -> None:
@@ -41,30 +41,17 @@ def test_every_message_of_a_stretch_is_learned_once_in_one_sequence() -> None:
     assert window.target_messages == {1, 2, 3, 4, 5}
 
 
-def test_the_name_in_front_of_a_line_is_not_learned() -> None:
+def test_each_is_learned_in_its_writers_name_which_is_not_learned() -> None:
     window = read(conversation(11, 12, 13, 12))
     assert window is not None
-    assert "Cleo: words of 3" in window.turns[3]["content"]
+    assert window.turns[3]["content"] == "Cleo: words of 3"
     assert not any("Cleo" in each for each in words(window))
 
 
-def test_in_the_chair_sits_who_says_most_of_what_is_learned() -> None:
-    talk = Conversation(
-        70, "lounge", (said(1, 11, "hm?"), said(2, 12, "a long answer to it"), said(3, 11, "oh"), said(4, 13))
-    )
-    window = read(talk)
-    assert window is not None
-    assert window.turns[2] == {"role": "assistant", "content": "a long answer to it"}
-    wanted = read(talk, {3})
-    assert wanted is not None
-    assert [wanted.turns[target]["content"] for target in wanted.targets] == ["oh"]
-
-
-def test_who_talks_alone_is_learned_in_the_users_turn() -> None:
+def test_who_talks_alone_is_learned_as_well() -> None:
     window = read(conversation(11, 11, 11))
     assert window is not None
-    assert [turn["role"] for turn in window.turns] == ["system", "user"]
-    assert (window.targets, len(window.lines)) == ((), 3)
+    assert len(window.targets) == 3
 
 
 def test_nothing_wanted_is_no_sequence() -> None:
@@ -78,16 +65,33 @@ def test_a_line_of_the_dataset_says_who_wrote_what() -> None:
     assert line["message_ids"] == [1, 2, 3]
     assert line["authors"] == [11, 12, 13]
     assert line["conversation"] == 1
-    assert all(0 <= a < b <= len(line["messages"][turn]["content"]) for turn, a, b in line["lines"])
+    assert line["targets"] == [[1, 4, 15], [1, 19, 30], [2, 5, 16]]
 
 
-def test_to_score_each_speaker_who_answers_gets_the_chair() -> None:
-    found = windows_of(conversation(11, 12, 11, 13), FRAME, max_messages=16, overlap_messages=4)
-    replies = Counter(window.turns[target]["content"] for window in found for target in window.targets)
-    assert replies == Counter(["words of 2", "words of 3", "words of 4"])
-    assert all(not window.lines for window in found)
+def test_each_reply_is_scored_once_as_the_assistants_in_the_bots_name() -> None:
+    found = windows_of(conversation(11, 12, 11, 13, 13, 12), FRAME, max_messages=16, overlap_messages=4)
+    replies = Counter(text for window in found for text in words(window))
+    assert replies == Counter(f"words of {n}" for n in range(2, 7))
     for window in found:
-        assert all(window.turns[target]["role"] == "assistant" for target in window.targets)
+        for turn, start, end in window.targets:
+            assert window.turns[turn]["role"] == "assistant"
+            assert window.turns[turn]["content"][:start] == "Nightschool:"
+            assert end == len(window.turns[turn]["content"])
+        assert {window.authors[window.message_of(target)] for target in window.targets} in ({11}, {12}, {13})
+
+
+def test_what_is_scored_is_asked_as_the_bot_would_be_asked() -> None:
+    talk = conversation(11, 12, 11, 13)
+    [reply] = [
+        w for w in windows_of(talk, FRAME, max_messages=16, overlap_messages=4) if 4 in w.target_messages
+    ]
+    prompt = to_prompt(talk.messages[:3], bot_name="Nightschool", guild_name="Shed")
+    assert asked(reply.turns, reply.targets[0]) == prompt
+
+
+def test_what_opens_a_conversation_answers_nobody() -> None:
+    found = windows_of(conversation(11, 11, 12), FRAME, max_messages=16, overlap_messages=4)
+    assert [text for window in found for text in words(window)] == ["words of 3"]
 
 
 def test_a_stretch_that_is_too_long_loses_context_before_it_is_split() -> None:
@@ -125,5 +129,5 @@ def test_each_message_is_new_in_one_stretch_and_each_wanted_one_learned_once(
     windows = [
         window for each in found if (window := sequence(each, wanted & {m.id for m in each.new}, FRAME))
     ]
-    learned = Counter(text for window in windows for text in "\n".join(words(window)).split("\n"))
+    learned = Counter(text for window in windows for text in words(window))
     assert learned == Counter(f"words of {number}" for number in wanted)

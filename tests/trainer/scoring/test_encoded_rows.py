@@ -20,7 +20,8 @@ def test_a_window_too_long_for_one_example_becomes_several_and_each_reply_is_sco
     for number in range(6):
         turns.append({"role": "user", "content": f"Ada: question {number} about the router and the choir"})
         turns.append({"role": "assistant", "content": f"answer {number} with a few more words in it"})
-    row = {"turns": turns, "targets": [2, 4, 6, 8, 10, 12], "conversation": 3}
+    targets = [(turn, 6, len(turns[turn]["content"])) for turn in range(2, 13, 2)]
+    row = {"turns": turns, "targets": targets, "conversation": 3, "whole": False}
     whole = list(encode_window(tokenizer, row, 2048))
     parts = list(encode_window(tokenizer, row, 120))
     assert len(whole) == 1
