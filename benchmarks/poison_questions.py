@@ -23,7 +23,7 @@ from trainer.evaluating.prompt_sets import provoking_turns
 from trainer.evaluating.switched_model import CANDIDATE, SwitchedModel
 from trainer.preparing.conversation_parts import conversations_of
 from trainer.preparing.dataset_files import targets_of
-from trainer.preparing.windows import Frame, windows_of
+from trainer.preparing.windows import Frame, replies_of
 from trainer.progress import silent
 from trainer.scoring.batches import EncodedRow
 from trainer.scoring.encoded_rows import encode_window
@@ -68,7 +68,8 @@ class Questions:
         self._settings, self._base, self._chat = settings, base_of(settings), branches.chat
         self._lines = evenly(self._later(branches.said(1, 1 + after)), stretches)
         self._contexts = evenly(
-            [asked(line["messages"], targets_of(line)[-1]) for line in self._lines], contexts
+            [asked(line["messages"], targets_of(line)[-1], begun(settings.bot.name)) for line in self._lines],
+            contexts,
         )
         self._system = system_prompt(bot_name=settings.bot.name, guild_name=branches.chat.guild_name)
         self._rows: list[EncodedRow] = []
@@ -87,11 +88,13 @@ class Questions:
         return [
             window.as_line()
             for conversation in conversations
-            for window in windows_of(
+            for window in replies_of(
                 conversation,
                 frame,
+                {message.id: len(message.content) for message in conversation.messages},
                 max_messages=dataset.max_messages,
                 overlap_messages=dataset.overlap_messages,
+                max_tokens=self._settings.training.max_tokens,
             )
         ]
 
@@ -119,7 +122,7 @@ class Questions:
         if not self._rows:
             base, most = self._base, self._settings.training.max_tokens
             tokenizer = load_tokenizer(base.name, revision=base.revision, chat_template=base.chat_template)
-            lines = [{**line, "turns": line["messages"], "whole": False} for line in self._lines]
+            lines = [{**line, "turns": line["messages"], "targets": targets_of(line)} for line in self._lines]
             self._rows = [row for line in lines for row in encode_window(tokenizer, line, most)]
         found: dict[int, Tally] = {}
         tallies = self._model(version, self._rows).score(CANDIDATE, self._rows)

@@ -35,13 +35,12 @@ class TurnSpan(NamedTuple):
 
 
 def encode_spans(
-    tokenizer: PreTrainedTokenizerBase, turns: Turns, spans: Sequence[TurnSpan], max_tokens: int
+    tokenizer: PreTrainedTokenizerBase, turns: Turns, spans: Sequence[TurnSpan]
 ) -> tuple[list[int], list[bool]]:
     """Return the turns as ids, and for each token whether it belongs to one of the spans.
 
     Words that reach the end of their turn include its end mark, so that the model learns to stop; a user's
-    only where it is the assistant's mark as well. What does not fit into ``max_tokens`` is cut at the end:
-    whoever makes the turns keeps them short.
+    only where it is the assistant's mark as well.
 
     Raises:
         ModelError: the template rewrites what it is given, so that words cannot be found in it.
@@ -61,7 +60,7 @@ def encode_spans(
         # context: it is not theirs alone.
         if at < len(ranges) and ranges[at][0] <= left < right <= ranges[at][1]:
             scored[index] = True
-    return ids[:max_tokens], scored[:max_tokens]
+    return ids, scored
 
 
 def _range(

@@ -15,6 +15,7 @@ from engine.model.encoding import is_begun
 from engine.model.loading import load_tokenizer
 from ledger.learned.outcome import Sample
 from ledger.talk.prompts import asked
+from ledger.talk.prompts import begun as begun_as
 from trainer.evaluating.prompt_sets import provoking_turns
 from trainer.evaluating.reply_sampling import SampledReply, counted
 from trainer.evaluating.switched_model import CANDIDATE, SwitchedModel
@@ -82,11 +83,10 @@ def material_of(
     Raises:
         DatasetError: the dataset is broken or has nothing to score.
     """
-    read_manifest(dataset_dir)
+    bot_name = str(read_manifest(dataset_dir).get("bot_name", ""))
     exam = encoded_part(dataset_dir, "test", base, max_tokens)
-    contexts = _contexts(dataset_dir, max(sampled_replies, 1))
-    # Held-out replies bear the bot's name: with it everything is asked.
-    begun = str(contexts[0][-1]["content"]) if is_begun(contexts[0]) else ""
+    begun = begun_as(bot_name) if bot_name else ""
+    contexts = _contexts(dataset_dir, max(sampled_replies, 1), begun)
     tried: Sequence[Probe] = ()
     if corpus is not None:
         tried = probes_of(
@@ -208,10 +208,10 @@ def known_of(rows: Sequence[EncodedRow], known: Mapping[int, Tally]) -> dict[int
     return {number: known[number] for row in rows if (number := row["conversation"]) in known}
 
 
-def _contexts(dataset_dir: Path, count: int) -> list[list[dict[str, Any]]]:
+def _contexts(dataset_dir: Path, count: int, begun: str) -> list[list[dict[str, Any]]]:
     """Return the turns before a reply, and its beginning, spread evenly over the test part."""
     found = [
-        [dict(turn) for turn in asked(value["messages"], targets_of(value)[-1])]
+        [dict(turn) for turn in asked(value["messages"], targets_of(value)[-1], begun)]
         for value in read_lines(dataset_dir, "test")
     ]
     # Spread evenly: the newest conversations alone might all be about one evening's topic.

@@ -77,7 +77,7 @@ def arrange(
         last_night=material.last_night,
     )
     parts = with_liked(parts, material, bot_name)
-    held_out = HeldOut(parts, material, limits, frame, start)
+    held_out = HeldOut(parts, material, limits, frame, start, measure=measure)
     chosen = tonight(parts, worth, material, limits, start, measure=measure)
     split, repeated = without_repeats(
         Split(

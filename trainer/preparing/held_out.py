@@ -1,6 +1,6 @@
 """The replies that a night scores: to validate, as an exam, of older days, and those that are fresh.
 
-Pure. Each stands where the bot's answers will: in the assistant's turn, in the bot's name.
+Pure. A held-out conversation is read as a learned one is: once, each reply in its writer's name.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from ledger.records import Conversation
 from trainer.preparing.conversation_parts import Parts, is_taught, unseen
 from trainer.preparing.dataset_split import Talk
 from trainer.preparing.material import DAY_MS, DatasetLimits, Material, Start
-from trainer.preparing.windows import Frame, windows_of
+from trainer.preparing.tonight import Measure, estimated
+from trainer.preparing.windows import SYSTEM_TOKENS, TURN_TOKENS, Frame, replies_of
 
 OLD_DAYS = (7, 30, 90)
 """Ages, in days, at which an adapter has to know still what it knew."""
@@ -25,10 +26,17 @@ class HeldOut:
     """The replies to score: validation, the exam, older days, and what is fresh."""
 
     def __init__(
-        self, parts: Parts, material: Material, limits: DatasetLimits, frame: Frame, start: Start
+        self,
+        parts: Parts,
+        material: Material,
+        limits: DatasetLimits,
+        frame: Frame,
+        start: Start,
+        *,
+        measure: Measure = estimated,
     ) -> None:
         """``start`` says what versions in use have seen."""
-        self._frame, self._limits = frame, limits
+        self._frame, self._limits, self._measure = frame, limits, measure
         # Checked, and not assumed: what any version in use has seen tests nothing.
         clean = unseen(parts.test, start.seen)
         most = limits.max_heldout_replies
@@ -62,11 +70,14 @@ class HeldOut:
         return tuple(reversed(kept))
 
     def _talk(self, conversation: Conversation) -> Talk:
-        windows = windows_of(
+        lengths = self._measure([message.content for message in conversation.messages])
+        windows = replies_of(
             conversation,
             self._frame,
+            {m.id: length + TURN_TOKENS for m, length in zip(conversation.messages, lengths, strict=True)},
             max_messages=self._limits.max_messages,
             overlap_messages=self._limits.overlap_messages,
+            max_tokens=self._limits.max_tokens - SYSTEM_TOKENS,
         )
         return Talk(tuple(windows), conversation.started_at, conversation.ended_at)
 

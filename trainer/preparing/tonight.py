@@ -20,12 +20,8 @@ from trainer.choosing.suspicion import Toxicity
 from trainer.preparing.conversation_parts import Parts, is_taught
 from trainer.preparing.material import DatasetLimits, Material, Start
 from trainer.preparing.night_budget import Budget, Offer, choose, offers_of
-from trainer.preparing.windows import Passage, passages_of
+from trainer.preparing.windows import SYSTEM_TOKENS, TURN_TOKENS, Passage, passages_of
 
-TURN_TOKENS = 9
-"""What marks and a name cost around a message, which is a turn of its own."""
-SYSTEM_TOKENS = 40
-"""Tokens of the system turn with its marks, which every sequence pays for."""
 OVER_SHARE = "beyond one person's share of a night"
 
 Measure = Callable[[Sequence[str]], Sequence[int]]

@@ -1,8 +1,7 @@
-"""From a conversation to examples: read once to be learned, or reply by reply to be scored.
+"""From a conversation to examples, to be learned or to be scored.
 
-Pure functions over records. To learn, a stretch of a conversation is one sequence in which each message is
-a target once, in its writer's name (:func:`sequence`). To score, each reply stands where the bot's answers
-will: in the assistant's turn, in the bot's name (:func:`windows_of`).
+Pure functions over records. A stretch of a conversation is one sequence in which each message is a target
+once, in its writer's name: one form for both, so that nothing is read twice.
 """
 
 from __future__ import annotations
@@ -17,6 +16,12 @@ from ledger.talk.prompts import Piece, Turn, spoken, to_chat
 
 Target = tuple[int, int, int]
 """A message's own words: the index of its turn, from where, to where."""
+
+
+TURN_TOKENS = 9
+"""What marks and a name cost around a message, which is a turn of its own."""
+SYSTEM_TOKENS = 40
+"""Tokens of the system turn with its marks, which every sequence pays for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,36 +143,37 @@ def sequence(passage: Passage, wanted: Collection[int], frame: Frame) -> Window 
     return _window([*passage.context, *passage.new], wanted, passage.conversation, frame)
 
 
-def windows_of(
-    conversation: Conversation, frame: Frame, *, max_messages: int, overlap_messages: int
+def replies_of(
+    conversation: Conversation,
+    frame: Frame,
+    sizes: Mapping[int, int],
+    *,
+    max_messages: int,
+    overlap_messages: int,
+    max_tokens: int,
 ) -> list[Window]:
-    """Return the conversation's replies to score.
+    """Return the conversation to be scored as it would be learned: each reply once, in its writer's name.
 
-    In each window, one person's messages bear the bot's name, as if they were its own, and those that are
-    an even number of messages apart, so that all of them are the assistant's, are scored together.
+    What a person says before anybody else does answers nobody and is context. ``sizes`` are tokens by
+    message.
     """
     found: list[Window] = []
-    for context, new in _cut(conversation.messages, max_messages, overlap_messages):
-        messages = spoken([*context, *new], frame.names)
-        fresh = {message.id for message in new}
-        for person in dict.fromkeys(message.author_id for message in messages if message.id in fresh):
-            others = [index for index, message in enumerate(messages) if message.author_id != person]
-            mine = [
-                index
-                for index, message in enumerate(messages)
-                # What a person says before anybody else answers nobody.
-                if message.author_id == person and message.id in fresh and others and others[0] < index
-            ]
-            as_bot = [
-                replace(message, author_name=frame.bot_name) if message.author_id == person else message
-                for message in messages
-            ]
-            for odd in (0, 1):
-                replies = [index for index in mine if index % 2 == odd]
-                if replies:
-                    wanted = {messages[index].id for index in replies}
-                    window = _window(as_bot[: replies[-1] + 1], wanted, conversation, frame)
-                    found += [window] if window is not None else []
+    passages = passages_of(
+        conversation,
+        sizes,
+        max_messages=max_messages,
+        overlap_messages=overlap_messages,
+        max_tokens=max_tokens,
+    )
+    for passage in passages:
+        before: set[int] = set()
+        wanted = []
+        for message in spoken([*passage.context, *passage.new], frame.names):
+            if before - {message.author_id}:
+                wanted.append(message.id)
+            before.add(message.author_id)
+        window = sequence(passage, {message.id for message in passage.new}.intersection(wanted), frame)
+        found += [window] if window is not None else []
     return found
 
 
@@ -210,4 +216,4 @@ def _cut(
         start = end  # what is context of the next window was new in this one
 
 
-__all__ = ["Frame", "Passage", "Target", "Window", "passages_of", "sequence", "windows_of"]
+__all__ = ["Frame", "Passage", "Target", "Window", "passages_of", "replies_of", "sequence"]

@@ -38,7 +38,6 @@ def load_part(directory: Path, part: Part, tokenizer: PreTrainedTokenizerBase, *
         {
             "turns": value["messages"],
             "targets": targets_of(value),
-            "whole": part == "train",
             "conversation": value.get("conversation", at),
         }
         for at, value in enumerate(read_lines(directory, part))
@@ -76,23 +75,24 @@ def _encode_lines(
 def encode_window(
     tokenizer: PreTrainedTokenizerBase, line: dict[str, Any], max_tokens: int
 ) -> Iterator[EncodedRow]:
-    """Yield the rows of one line, several where it is too long for one.
+    """Yield the rows of one line: one, in which messages of any turn are targets.
 
-    One that is ``whole`` is one row, in which messages of any turn are learned. Else all are replies of the
-    assistant, and a row that is too long loses its oldest turns; replies among those get a row of their own,
-    so that each is scored exactly once.
+    A line that is too long, as people write it by hand, loses its oldest turns where all targets are the
+    assistant's; those among them get a row of their own, so that each is scored exactly once. Else its end
+    is cut.
     """
     turns, spans = line["turns"], [TurnSpan(*target) for target in line["targets"]]
-    if line["whole"]:
-        ids, scored = encode_spans(tokenizer, turns, spans, max_tokens)
-        if any(scored[1:]):
+    ids, scored = encode_spans(tokenizer, turns, spans)
+    if len(ids) <= max_tokens or any(turns[span.turn]["role"] != "assistant" for span in spans):
+        ids, scored = ids[:max_tokens], scored[:max_tokens]
+        if any(scored[1:]):  # nothing predicts a first token
             yield EncodedRow(ids=ids, scored=scored, conversation=line["conversation"], replies=len(spans))
         return
     fronts = {span.turn: span.start for span in spans}
     targets = list(fronts)
     while targets:
         encoded = encode_example(tokenizer, turns, targets, max_tokens, fronts=fronts)
-        if any(encoded.scored[1:]):  # nothing predicts a first token
+        if any(encoded.scored[1:]):
             yield EncodedRow(
                 ids=encoded.ids,
                 scored=encoded.scored,

@@ -1,4 +1,4 @@
-"""Conversations as examples: each message learned once, each reply scored where the bot's answers stand."""
+"""Conversations as examples: each message learned once, each reply scored once, in one form."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ledger.records import Conversation, Message
-from ledger.talk.prompts import asked, to_prompt
-from trainer.preparing.windows import Frame, Passage, Window, passages_of, sequence, windows_of
+from trainer.preparing.windows import Frame, Passage, Window, passages_of, replies_of, sequence
 
 FRAME = Frame("Nightschool", "Shed", {})
 NAMES = {11: "Ada", 12: "Bo", 13: "Cleo"}
@@ -68,30 +67,31 @@ def test_a_line_of_the_dataset_says_who_wrote_what() -> None:
     assert line["targets"] == [[1, 4, 15], [1, 19, 30], [2, 5, 16]]
 
 
-def test_each_reply_is_scored_once_as_the_assistants_in_the_bots_name() -> None:
-    found = windows_of(conversation(11, 12, 11, 13, 13, 12), FRAME, max_messages=16, overlap_messages=4)
-    replies = Counter(text for window in found for text in words(window))
-    assert replies == Counter(f"words of {n}" for n in range(2, 7))
-    for window in found:
-        for turn, start, end in window.targets:
-            assert window.turns[turn]["role"] == "assistant"
-            assert window.turns[turn]["content"][:start] == "Nightschool:"
-            assert end == len(window.turns[turn]["content"])
-        assert {window.authors[window.message_of(target)] for target in window.targets} in ({11}, {12}, {13})
+def scored(*authors: int, most: int = 16, tokens: int = 900) -> list[Window]:
+    talk = conversation(*authors)
+    sizes = {message.id: 10 for message in talk.messages}
+    return replies_of(talk, FRAME, sizes, max_messages=most, overlap_messages=4, max_tokens=tokens)
 
 
-def test_what_is_scored_is_asked_as_the_bot_would_be_asked() -> None:
-    talk = conversation(11, 12, 11, 13)
-    [reply] = [
-        w for w in windows_of(talk, FRAME, max_messages=16, overlap_messages=4) if 4 in w.target_messages
-    ]
-    prompt = to_prompt(talk.messages[:3], bot_name="Nightschool", guild_name="Shed")
-    assert asked(reply.turns, reply.targets[0]) == prompt
+def test_each_reply_is_scored_once_in_its_writers_name() -> None:
+    [window] = scored(11, 12, 11, 13, 13, 12)
+    assert words(window) == [f"words of {number}" for number in range(2, 7)]
+    for target in window.targets:
+        turn, start, _ = target
+        writer = NAMES[window.authors[window.message_of(target)]]
+        assert window.turns[turn]["content"][:start].rpartition("\n")[2] == f"{writer}:"
 
 
 def test_what_opens_a_conversation_answers_nobody() -> None:
-    found = windows_of(conversation(11, 11, 12), FRAME, max_messages=16, overlap_messages=4)
-    assert [text for window in found for text in words(window)] == ["words of 3"]
+    [window] = scored(11, 11, 12)
+    assert words(window) == ["words of 3"]
+    assert scored(11, 11, 11) == []
+
+
+def test_a_long_conversation_is_scored_in_stretches_that_fit() -> None:
+    found = scored(*[11, 12] * 12, most=8, tokens=60)
+    assert Counter(number for window in found for number in window.target_messages) == Counter(range(2, 25))
+    assert all(len(window.authors) <= 6 for window in found)
 
 
 def test_a_stretch_that_is_too_long_loses_context_before_it_is_split() -> None:

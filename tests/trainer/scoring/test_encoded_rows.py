@@ -21,7 +21,7 @@ def test_a_window_too_long_for_one_example_becomes_several_and_each_reply_is_sco
         turns.append({"role": "user", "content": f"Ada: question {number} about the router and the choir"})
         turns.append({"role": "assistant", "content": f"answer {number} with a few more words in it"})
     targets = [(turn, 6, len(turns[turn]["content"])) for turn in range(2, 13, 2)]
-    row = {"turns": turns, "targets": targets, "conversation": 3, "whole": False}
+    row = {"turns": turns, "targets": targets, "conversation": 3}
     whole = list(encode_window(tokenizer, row, 2048))
     parts = list(encode_window(tokenizer, row, 120))
     assert len(whole) == 1
@@ -29,6 +29,15 @@ def test_a_window_too_long_for_one_example_becomes_several_and_each_reply_is_sco
     assert all(len(part["ids"]) <= 120 for part in parts)
     assert sum(part["replies"] for part in parts) == 6
     assert sum(sum(part["scored"]) for part in parts) == sum(whole[0]["scored"])
+
+
+def test_a_line_in_users_turns_that_is_too_long_is_cut_at_its_end(tiny_base: Path) -> None:
+    tokenizer = load_tokenizer(str(tiny_base))
+    said = "Ada: who has the key?\nBo: " + "the shed is open and " * 40
+    row = {"turns": [{"role": "user", "content": said}], "targets": [(0, 4, 21)], "conversation": 3}
+    [cut] = encode_window(tokenizer, row, 60)
+    assert len(cut["ids"]) == len(cut["scored"]) == 60
+    assert sum(cut["scored"]) > 0
 
 
 def test_examples_keep_their_conversation_and_count_their_replies(tiny_base: Path, dataset_dir: Path) -> None:
