@@ -79,10 +79,11 @@ def asked_otherwise(pairs: Sequence[TaughtPair], listed: Sequence[Lesson]) -> li
     found = []
     for lesson in listed:
         pair = by_answer[lesson.answer]
-        last = {**pair.turns[-1], "content": pair.turns[-1]["content"].replace(lesson.question, lesson.other)}
-        if last == pair.turns[-1]:
+        *before, asked, answer = pair.turns
+        otherwise = {**asked, "content": asked["content"].replace(lesson.question, lesson.other)}
+        if otherwise == asked:
             raise ValueError("a question was not written down as it was taught")
-        found.append(replace(pair, turns=(*pair.turns[:-1], last)))
+        found.append(replace(pair, turns=(*before, otherwise, answer)))
     return found
 
 
