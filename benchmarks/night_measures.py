@@ -15,11 +15,14 @@ from engine.model.loading import load_tokenizer
 from ledger.records import Message
 from ledger.talk.prompts import Turn, to_prompt
 from replayed_chat import Fact, ReplayedChat
+from trainer.evaluating.measuring import encoded_part
 from trainer.evaluating.switched_model import BASE, SwitchedModel
 from trainer.fitting.recipe import Base
+from trainer.preparing.dataset_files import has_part
 from trainer.progress import silent
 from trainer.scoring.batches import EncodedRow
 from trainer.scoring.divergence import generic_prompts, kl_to_base
+from trainer.scoring.perplexity import tallies_by_conversation
 from trainer.scoring.tally import total
 
 ASKER = "someone"
@@ -27,6 +30,11 @@ ASKER = "someone"
 MAX_TOKENS = 512
 WIKI_TOKENS = 12_000
 """Tokens of general English that forgetting is measured on."""
+
+
+def read_day(folder: Path, base: Base, max_tokens: int) -> list[EncodedRow]:
+    """Return the replies of a day that a night kept, none where it kept nothing."""
+    return encoded_part(folder, "fresh", base, max_tokens) if has_part(folder, "fresh") else []
 
 
 class Measures:
@@ -90,6 +98,17 @@ class Measures:
             }
             for name in (BASE, *versions)
         }
+
+    def conversations(self, version: Path, rows: Sequence[EncodedRow]) -> list[list[float]]:
+        """Return [base nats, the version's nats, tokens] of each conversation, in the order of their ids."""
+        model = self._model({"version": version}, rows)
+        base, mine = (
+            tallies_by_conversation(model.score(name, rows, scale=1.0), rows) for name in (BASE, "version")
+        )
+        return [
+            [round(base[number].nll, 4), round(mine[number].nll, 4), mine[number].tokens]
+            for number in sorted(mine)
+        ]
 
     def _model(self, versions: Mapping[str, Path], rows: Sequence[EncodedRow]) -> SwitchedModel:
         return SwitchedModel(

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from ledger.clock import to_ms
 from ledger.records import Channel, Message
-from night_page import summary, table
+from night_page import backward_transfer, plot, summary, table
 from night_recipes import RECIPES, settings_of
 from replayed_chat import FACTS_A_DAY, ReplayedChat, facts
 
@@ -96,10 +97,57 @@ def test_the_summary_counts_what_the_nights_say() -> None:
         "quiz": {"next_morning": {"served": [{"rank": 1, "said": True}, {"rank": 3, "said": False}]}},
     }
     worse = {**night, "interval": {"low": 0.02}, "age_hours": 30.0, "parent": None, "quiz": {}}
-    found = summary({"nights": [night, worse], "general": {}})
+    found = summary({"nights": [night, worse], "anchors": {}})
     assert found["next_day_gain"] == -0.5
     assert (found["worse_nights"], found["from_base"], found["younger_than_a_day"]) == (1, 1, 1)
     assert found["learned_share"] == 0.9
     assert found["quiz"]["next_morning"]["served"] == {"asked": 2, "hits_at_1": 0.5, "said": 0.5}
     report = json.loads(json.dumps({"recipes": {"grow": {"what": "x", **found}}}))
     assert table(report).splitlines()[2].startswith("| grow | 2 | -0.5 |")
+
+
+def night_with(stage: str, other: list[list[float]], served: list[list[float]]) -> dict[str, Any]:
+    return {
+        "night": 1,
+        "stage": stage,
+        "parent": "v1",
+        "interval": None,
+        "age_hours": None,
+        "tokens": 1,
+        "seconds": 1.0,
+        "counts": {},
+        "per_conversation": served,
+        "last_nights_choice": {"stage": stage, "other": other},
+        "quiz": {},
+    }
+
+
+def test_a_choice_that_the_day_after_contradicts_is_missed_or_wrong() -> None:
+    served = [[40.0, 30.0 + number, 10] for number in range(6)]
+    better = [[base, mine - 2.0, tokens] for base, mine, tokens in served]
+    worse = [[base, mine + 2.0, tokens] for base, mine, tokens in served]
+    nights = [
+        night_with("kept", better, served),
+        night_with("promoted", better, served),
+        night_with("kept", worse, served),
+        night_with("promoted", better[:3], served),  # not the same conversations: nothing can be said
+    ]
+    found = summary({"nights": nights, "anchors": {}})
+    assert (found["missed"], found["wrong"]) == (1, 1)
+
+
+def test_backward_transfer_is_what_the_last_version_gained_on_earlier_days() -> None:
+    days = {
+        "base": {"1": 4.4, "2": 4.4},
+        "night 0": {"1": 4.2, "2": 4.2},
+        "night 1": {"1": 4.0, "2": 4.1},
+        "night 2": {"1": 3.9, "2": 3.7},
+    }
+    assert backward_transfer(days) == 0.1
+    assert backward_transfer({"base": {"1": 4.0}, "night 1": {"1": 3.0}}) is None
+
+
+def test_the_nights_are_drawn(tmp_path: Path) -> None:
+    night = night_with("kept", [], [[40.0, 30.0, 10]])
+    plot({"grow": {"nights": [night, {**night, "night": 2}]}}, tmp_path / "nights.png")
+    assert (tmp_path / "nights.png").read_bytes().startswith(b"\x89PNG")
