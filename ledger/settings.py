@@ -193,7 +193,7 @@ class DatasetSection(Section):
     taught_repeats: int = Field(default=8, ge=1, le=100)
     """How often a night reads each taught example of the last week."""
     max_heldout_replies: int = Field(default=2000, ge=1)
-    """Newest held-out messages that test; a quarter as many of older days, half as many, at most 200, to validate."""
+    """Newest held-out messages that test; a quarter as many of older days, and up to 200 to validate."""
     max_fresh_replies: int = Field(default=400, ge=0)
     """Replies since the last night that versions are scored on before anything is learned."""
     validation_share: float = Field(default=0.05, gt=0, lt=0.5)
