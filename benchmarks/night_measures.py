@@ -80,6 +80,7 @@ class Measures:
         found: dict[str, dict[str, float]] = {}
         for name in versions:
             nll = total(model.score(name, rows, scale=1.0)).mean if rows else math.nan
+            model.attend_plainly()
             with model.speaking_as(name) as speaker:
                 kl = kl_to_base(speaker, self._tokenizer, generic_prompts())
             found[name] = {"general_rise": round(nll - base, 5), "kl": round(kl, 5)}

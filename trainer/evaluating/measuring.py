@@ -126,7 +126,9 @@ class Measuring:
     def expect(self, name: str, *, speaks: bool, provoked: bool) -> None:
         """Tell the progress how much measuring this model will be."""
         known, material = self._known.get(name, {}), self._material
-        steps = len(unknown([*material.exam, *material.old], known))
+        exam = {row["conversation"] for row in material.exam}
+        only_old = [row for row in material.old if row["conversation"] not in exam]
+        steps = len(unknown([*material.exam, *only_old], known))
         steps += len(material.general) * (GENERAL not in known)
         steps += len(material.contexts) * speaks + len(material.provoking) * provoked
         self._model.expect(steps + len(material.probes) * len(_TEMPERATURES) * (name == CANDIDATE))
@@ -136,7 +138,8 @@ class Measuring:
         material, known = self._material, self._known.get(name, {})
         # Before the replies: they switch packed attention off, and on again costs a little.
         exam = scored(self._model, name, material.exam, known, scale=scale)
-        old = scored(self._model, name, material.old, known, scale=scale) if material.old else {}
+        # A conversation of older days that is in the exam as well has the same replies there.
+        old = scored(self._model, name, material.old, {**known, **exam}, scale=scale) if material.old else {}
         general = known.get(GENERAL)
         if general is None:
             general = total(self._model.score(name, material.general, scale=scale))

@@ -92,9 +92,7 @@ class SwitchedModel:
         """
         if not contexts:
             return []
-        # Generation keeps a cache of the context, which packed attention does not know.
-        use_plain_attention(self._base)
-        self._attends_packed = False
+        self.attend_plainly()
         with self.speaking_as(name, scale):
             replies = write_replies(
                 self._model,
@@ -106,6 +104,11 @@ class SwitchedModel:
             )
         self._done += len(contexts)
         return replies
+
+    def attend_plainly(self) -> None:
+        """Leave packed attention, which knows neither a cache of the context nor padding."""
+        use_plain_attention(self._base)
+        self._attends_packed = False
 
     @contextmanager
     def speaking_as(self, name: str, scale: float = 1.0) -> Iterator[Any]:

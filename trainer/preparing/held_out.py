@@ -43,12 +43,12 @@ class HeldOut:
         clean = unseen(parts.test, start.seen)
         most = limits.max_heldout_replies
         self.test = self._newest(clean, most)
-        taken = {talk.conversation for talk in self.test}
+        taken = {talk.conversation: talk for talk in self.test}
         older: dict[int, Talk] = {}
         for days in OLD_DAYS:
             for talk in self._newest(clean, most // 4, before=material.now - days * DAY_MS):
-                if talk.conversation not in taken:
-                    older[talk.conversation] = talk
+                # A large exam reaches back that far itself: the same replies are scored once.
+                older[talk.conversation] = taken.get(talk.conversation, talk)
         self.old = tuple(sorted(older.values(), key=lambda talk: talk.started_at))
         self.val = self._newest(parts.val, min(max(most // 2, 20), MOST_VALIDATING))
         self.fresh = self._fresh(parts, material, start) if material.last_night else ()

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from tests.trainer.conftest import replies, write_dataset
-from trainer.evaluating.measuring import DRAWS, encoded_part, known_of, material_of, unknown
+from trainer.evaluating.measuring import DRAWS, Measuring, encoded_part, known_of, material_of, unknown
+from trainer.evaluating.switched_model import BASE, SwitchedModel
 from trainer.fitting.recipe import Base
 from trainer.judging.leakage import Corpus
+from trainer.progress import StageProgress
 from trainer.scoring.batches import EncodedRow
 from trainer.scoring.tally import Tally
 
@@ -37,3 +40,27 @@ def test_the_material_is_read_once_for_all_models(tmp_path: Path, base: Base) ->
     assert encoded_part(dataset, "test", base, 256) == found.exam
     bare = material_of(dataset, base, 256, 0, 0, None, probes=2, seed=1)
     assert (bare.contexts, bare.provoking, bare.probes) == ([], [], ())
+
+
+def test_older_days_that_the_exam_holds_are_scored_once(tmp_path: Path, base: Base) -> None:
+    dataset = write_dataset(
+        tmp_path / "set",
+        {"train": replies(0, 6), "val": replies(6, 1), "test": replies(10, 5), "old": replies(8, 4)},
+    )
+    material = material_of(dataset, base, 256, 0, 0, None, probes=0, seed=1)
+    told: list[StageProgress] = []
+    model = SwitchedModel(
+        base,
+        {},
+        max_tokens=256,
+        rows=material.exam,
+        packing=False,
+        reporter=told.append,
+        cancelled=lambda: False,
+    )
+    measuring = Measuring(model, replace(material, general=material.general[:2]), {}, 4, 1)
+    measuring.expect(BASE, speaks=False, provoked=False)
+    scores = measuring.measure(BASE, speaks=False, provoked=False).scores
+    assert set(scores.old) == {8, 9, 10, 11}
+    assert scores.old[10] == scores.exam[10]
+    assert (told[-1].step, told[-1].steps) == (9, 9)

@@ -12,7 +12,7 @@ from tests.trainer.conftest import GUILD, HOUR, START, fill, talk
 from trainer.builders import dataset_limits_of
 from trainer.preparing.conversation_parts import assign, conversations_of
 from trainer.preparing.held_out import HeldOut, evenly
-from trainer.preparing.material import DAY_MS, Material, Start, gather
+from trainer.preparing.material import DAY_MS, DatasetLimits, Material, Start, gather
 from trainer.preparing.windows import Frame
 
 LIMITS = replace(dataset_limits_of(Settings()), max_heldout_replies=24, max_fresh_replies=10)
@@ -24,7 +24,7 @@ async def material_of(ledger: Ledger, **changes: object) -> Material:
     return replace(found, **changes)  # type: ignore[arg-type]
 
 
-def held_out(material: Material, start: Start | None = None) -> HeldOut:
+def held_out(material: Material, start: Start | None = None, limits: DatasetLimits = LIMITS) -> HeldOut:
     talks = conversations_of(material.messages, material.channels, gap_ms=GAP)
     parts = assign(
         talks,
@@ -36,7 +36,7 @@ def held_out(material: Material, start: Start | None = None) -> HeldOut:
         now=material.now,
         gap_ms=GAP,
     )
-    return HeldOut(parts, material, LIMITS, Frame("N", "Shed", material.names), start or Start())
+    return HeldOut(parts, material, limits, Frame("N", "Shed", material.names), start or Start())
 
 
 async def test_the_exam_is_the_newest_and_older_days_are_others(ledger: Ledger) -> None:
@@ -50,6 +50,15 @@ async def test_the_exam_is_the_newest_and_older_days_are_others(ledger: Ledger) 
     assert 7 < ages[0] < 12
     assert any(30 < age < 40 for age in ages)
     assert max(talk.ended_at for talk in found.old) < min(talk.started_at for talk in found.test)
+
+
+async def test_an_exam_that_reaches_back_holds_the_older_days_as_well(ledger: Ledger) -> None:
+    await fill(ledger, 100)
+    material = await material_of(ledger)
+    limits = replace(LIMITS, max_heldout_replies=1000)
+    found = held_out(replace(material, now=material.now + 8 * 24 * HOUR), limits=limits)
+    assert found.old
+    assert all(talk in found.test for talk in found.old)
 
 
 async def test_what_a_version_has_seen_tests_nothing(ledger: Ledger) -> None:
