@@ -235,7 +235,8 @@ class Forgetting:
 
     async def _fall_back(self, champion: Adapter) -> None:
         marked = {tainted.adapter.version for tainted in await self._ledger.deletions.tainted()}
-        for version in await self._ledger.adapters.once_served(champion.guild_id):
+        # Not one that was rolled back from: what was wrong with it is so still.
+        for version in [each.version for each in await self._ledger.adapters.clean(champion.guild_id)]:
             if version in marked:
                 continue
             try:

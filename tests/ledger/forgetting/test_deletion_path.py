@@ -105,6 +105,19 @@ async def test_a_champion_that_has_to_go_makes_room_for_the_clean_version_that_s
     assert [await state(house, gone) for gone in (marked, champion)] == ["deleted", "deleted"]
 
 
+async def test_what_somebody_rolled_back_from_serves_in_nobodys_place(
+    house: Ledger, forgetting: Forgetting, tmp_path: Path
+) -> None:
+    faulty = await learned(house, tmp_path, (80, 8))
+    await house.adapters.rollback(1, by="admin")
+    await learned(house, tmp_path, (70, 7))
+    await forgetting.person(1, 7, asked_by="member")
+    house.clock.advance(days=30)  # type: ignore[attr-defined]
+    await forgetting.sweep()
+    assert await house.adapters.champion(1) is None
+    assert await state(house, faulty) == "retired"
+
+
 async def test_strict_forgetting_falls_back_to_the_bare_base_at_once(house: Ledger, tmp_path: Path) -> None:
     strict = Forgetting(house, datasets_dir=tmp_path / "datasets", runs_dir=tmp_path / "runs", strict=True)
     champion = await learned(house, tmp_path, (70, 7))
