@@ -84,6 +84,11 @@ def test_only_conversations_that_both_have_scored_are_compared() -> None:
     assert (mine, theirs) == ([Tally(2.0, 1)], [Tally(3.0, 1)])
 
 
+def test_scores_over_other_tokens_compare_nothing() -> None:
+    mine, theirs = paired({1: Tally(2.0, 5), 2: Tally(1.0, 3)}, {1: Tally(2.0, 4), 2: Tally(2.0, 3)})
+    assert (mine, theirs) == ([Tally(1.0, 3)], [Tally(2.0, 3)])
+
+
 def test_figures_are_totals_over_totals() -> None:
     exam = {1: Tally(10.0, 10, 4, 1), 2: Tally(30.0, 10, 2, 2)}
     figures = Scores(exam, Tally(6.0, 2), {7: Tally(9.0, 3)}).figures()

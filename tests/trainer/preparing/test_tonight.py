@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from ledger.people.quarantine import Detained
-from ledger.records import Message
+from ledger.records import Message, Role
 from ledger.settings import Settings
 from trainer.builders import dataset_limits_of
 from trainer.choosing.choice import QUARANTINED
@@ -41,8 +41,13 @@ def material(messages: Sequence[Message], **changes: object) -> Material:
     return replace(found, **changes)  # type: ignore[arg-type]
 
 
-def chosen(messages: Sequence[Message], start: Start | None = None, **limits: object) -> Tonight:
-    read = material(messages)
+def chosen(
+    messages: Sequence[Message],
+    start: Start | None = None,
+    roles: Mapping[int, Role] | None = None,
+    **limits: object,
+) -> Tonight:
+    read = material(messages, roles=roles or {})
     begin = start or Start()
     talks = conversations_of(messages, {}, gap_ms=15 * 60_000)
     worth = worth_of(messages, read, begin, toxicity=unjudged)
@@ -56,6 +61,13 @@ def test_yesterday_is_learned_whole_and_older_days_get_the_rest() -> None:
     assert {message.id for message in new} <= found.learned
     assert 0 < len(found.learned - {message.id for message in new}) < 40
     assert found.waiting == frozenset()
+
+
+def test_what_once_tested_is_never_learned_whatever_it_is_joined_to() -> None:
+    messages = day(2000, ago=0)
+    tested = messages[7].id
+    assert tested in chosen(messages).learned
+    assert tested not in chosen(messages, roles={tested: "exam"}).learned
 
 
 def test_what_finds_no_room_is_counted_as_waiting() -> None:
