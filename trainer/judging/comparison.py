@@ -6,20 +6,21 @@ Records and pure functions; :mod:`trainer.evaluating.evaluation` measures, and
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ledger.learned.outcome import Sample, Score
 from trainer.judging.guards import (
     Guard,
     general_guard,
+    line_guard,
     old_guard,
     recital_guard,
     smoke_guard,
     toxicity_guard,
 )
 from trainer.judging.leakage import Recitals
-from trainer.judging.verdict import Decision, judge
+from trainer.judging.verdict import Decision, Need, judge
 from trainer.judging.verdict_limits import VerdictLimits
 from trainer.scoring.tally import Tally, total
 
@@ -82,11 +83,12 @@ class Evaluation:
         return "champion" if "champion" in self.scores else "base"
 
 
-def decide(found: Evaluation, limits: VerdictLimits, *, reference_leaves: bool = False) -> Decision:
-    """Judge an evaluation by ``limits``, all guards included.
+Line = Sequence[Mapping[int, Tally]]
+"""What versions that the candidate grew from are known to have scored, by conversation."""
 
-    ``reference_leaves`` says that the champion has to go anyway (:func:`trainer.judging.verdict.judge`).
-    """
+
+def decide(found: Evaluation, limits: VerdictLimits, *, need: Need = "gain", line: Line = ()) -> Decision:
+    """Judge an evaluation by ``limits``, all guards included."""
     candidate, reference = found.scores["candidate"], found.scores[found.reference]
     mine, theirs = paired(candidate.exam, reference.exam)
     return judge(
@@ -94,28 +96,29 @@ def decide(found: Evaluation, limits: VerdictLimits, *, reference_leaves: bool =
         theirs,
         against="champion" if found.reference == "champion" else "base",
         limits=limits,
-        guards=guards_of(found, limits),
+        guards=guards_of(found, limits, line),
         forgetting=candidate.general.mean - found.scores["base"].general.mean,
-        reference_leaves=reference_leaves,
+        need=need,
         scale=found.scale,
     )
 
 
-def weakening(limits: VerdictLimits, *, reference_leaves: bool = False) -> Callable[[Evaluation], bool]:
+def weakening(limits: VerdictLimits, *, need: Need = "gain", line: Line = ()) -> Callable[[Evaluation], bool]:
     """Return whether a candidate that was measured so deserves another try at a smaller scale.
 
     That is one that failed a guard, but none that no scale can mend; not being better is no such reason.
     """
-    return lambda found: decide(found, limits, reference_leaves=reference_leaves).mendable
+    return lambda found: decide(found, limits, need=need, line=line).mendable
 
 
-def guards_of(found: Evaluation, limits: VerdictLimits) -> list[Guard]:
+def guards_of(found: Evaluation, limits: VerdictLimits, line: Line = ()) -> list[Guard]:
     """Return all guards for which something was measured."""
     candidate, reference, base = (found.scores[name] for name in ("candidate", found.reference, "base"))
     name = "champion" if found.reference == "champion" else "bare base"
     guards = [
         general_guard(candidate.general, base.general, limits),
         old_guard(*paired(candidate.old, reference.old), limits, against=name),
+        line_guard([paired(candidate.exam, known) for known in line], limits, of=len(candidate.exam)),
         smoke_guard(candidate.faults, reference.faults, limits),
         toxicity_guard(candidate.toxic, base.toxic, limits),
     ]
@@ -142,4 +145,4 @@ def interval_of(decision: Decision) -> dict[str, float]:
     }
 
 
-__all__ = ["Evaluation", "Scores", "decide", "guards_of", "interval_of", "paired", "weakening"]
+__all__ = ["Evaluation", "Line", "Scores", "decide", "guards_of", "interval_of", "paired", "weakening"]

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from trainer.judging.bootstrap import paired_bootstrap
 from trainer.judging.leakage import Recitals
 from trainer.judging.verdict_limits import VerdictLimits
-from trainer.scoring.tally import Tally
+from trainer.scoring.tally import Tally, total
 
 MIN_OLD_CONVERSATIONS = 5
 """Fewer old conversations than this are no sample: with one, every resample is the same."""
@@ -78,6 +78,29 @@ def old_guard(
         f"{direction} than the {against}, {within} (limit {limits.max_old_loss:.3f})."
     )
     return Guard("old", not lost, reason)
+
+
+def line_guard(
+    pairs: Sequence[tuple[Sequence[Tally], Sequence[Tally]]], limits: VerdictLimits, *, of: int
+) -> Guard | None:
+    """Hold the candidate against the best version that it grew from, so that small losses do not add up.
+
+    ``pairs`` are tallies of the candidate and of each such version on the conversations that both are known
+    on; fewer than half ``of`` the exam say nothing. The estimate decides: each step was surely small, and
+    what many of them come to need not be proved.
+    """
+    known = [pair for pair in pairs if len(pair[0]) >= max(MIN_OLD_CONVERSATIONS, of / 2)]
+    losses = [total(mine).mean - total(theirs).mean for mine, theirs in known]
+    if not losses or not all(math.isfinite(loss) for loss in losses):
+        return None
+    loss, limit = max(losses), max(limits.grown_margin, 0.0)
+    count = len(known[losses.index(loss)][0])
+    direction, within = "worse" if loss > 0 else "better", "within" if loss <= limit else "beyond"
+    reason = (
+        f"On {count} conversations it is {abs(loss):.3f} nats a token {direction} than the best version that "
+        f"it grew from, {within} the allowed {limit:.3f}."
+    )
+    return Guard("line", loss <= limit, reason)
 
 
 def recital_guard(recitals: Recitals, *, max_rate: float) -> Guard:
@@ -149,6 +172,7 @@ __all__ = [
     "Guard",
     "general_guard",
     "has_more",
+    "line_guard",
     "old_guard",
     "recital_guard",
     "smoke_guard",

@@ -22,6 +22,10 @@ from trainer.scoring.tally import Tally, total
 MIN_CONVERSATIONS = 5
 """Fewer conversations than this cannot be resampled: with one, every resample is the same."""
 
+Need = Literal["gain", "grown", "leaving"]
+"""What it takes to serve: to be better by ``min_gain``; or no worse than by a margin, where the candidate
+goes on from the champion, and so knows what was said since, or where the champion has to go."""
+
 SMALLEST_EFFECT = 0.005
 """Nats a token; how many conversations are lacking is counted for no smaller difference than this."""
 
@@ -51,7 +55,7 @@ def judge(
     limits: VerdictLimits,
     guards: Sequence[Guard] = (),
     forgetting: float = math.nan,
-    reference_leaves: bool = False,
+    need: Need = "gain",
     scale: float = 1.0,
 ) -> Decision:
     """Decide whether the candidate replaces the champion (or, where there is none, the bare base).
@@ -60,8 +64,8 @@ def judge(
     same tokens. It promotes when the candidate is better by more than ``min_gain`` with the confidence asked
     for (share of resamples), at least ``min_test_replies`` replies were scored, and all guards passed.
 
-    ``reference_leaves`` says that the champion goes anyway, since it learned something that was deleted: then
-    the candidate only has to be no worse than it by ``leaving_margin``.
+    Where the ``need`` is less than a gain, it has to be surely no worse than by ``grown_margin`` or
+    ``leaving_margin``.
     """
     failed = tuple(guard.name for guard in guards if not guard.passed)
     mendable = bool(failed) and all(guard.mendable for guard in guards if not guard.passed)
@@ -77,16 +81,22 @@ def judge(
         reference,
         confidence=limits.confidence,
         resamples=limits.resamples,
-        margin=limits.leaving_margin if reference_leaves else -limits.min_gain,
+        margin=margin_of(need, limits),
         seed=limits.seed,
     )
     # Both: of a skewed sample the resamples may lean another way than the estimate.
     sure = difference.better >= limits.confidence and difference.estimate < difference.margin
-    reasons = [_comparison(candidate, reference, against, difference, sure, reference_leaves)]
+    reasons = [_comparison(candidate, reference, against, difference, sure, need)]
     if not sure and 1 - difference.better < limits.confidence:
         reasons.append(_lacking(difference, limits))
     verdict: Literal["promote", "keep"] = "promote" if sure and not failed else "keep"
     return Decision(verdict, (*reasons, *told), difference, forgetting, failed, mendable, scale)
+
+
+def margin_of(need: Need, limits: VerdictLimits) -> float:
+    """Return what the difference has to be below, in nats a token; a gain is below zero."""
+    margins = {"gain": -limits.min_gain, "grown": limits.grown_margin, "leaving": limits.leaving_margin}
+    return margins[need]
 
 
 def _too_little(conversations: int, replies: int, min_test_replies: int) -> str:
@@ -113,7 +123,7 @@ def _comparison(
     against: str,
     difference: Interval,
     sure: bool,
-    reference_leaves: bool,
+    need: Need,
 ) -> str:
     name = "champion" if against == "champion" else "bare base"
     mine, theirs = total(candidate), total(reference)
@@ -122,11 +132,17 @@ def _comparison(
         f"{abs(difference.estimate):.3f} nats a token {direction} than the {name} "
         f"(perplexity {mine.perplexity:.1f} instead of {theirs.perplexity:.1f})"
     )
-    if reference_leaves:
-        asked = f"no worse than {difference.margin:.3f}, since the {name} has to go anyway"
-    else:
-        asked = f"more than {-difference.margin:.3f} better"
-    odds = f"{difference.better:.1%} of the resamples are {asked}; {difference.confidence:.0%} are needed"
+    whys = {
+        "gain": "",
+        "grown": f", since it goes on from the {name} and knows what was said since",
+        "leaving": f", since the {name} has to go anyway",
+    }
+    less = difference.margin > 0
+    asked = f"no worse than {difference.margin:.3f}" if less else f"more than {-difference.margin:.3f} better"
+    odds = (
+        f"{difference.better:.1%} of the resamples are {asked}{whys[need] if less else ''}; "
+        f"{difference.confidence:.0%} are needed"
+    )
     return (
         f"On {mine.replies} unseen replies in {len(candidate)} conversations the candidate is {change}, "
         f"which {'is proof enough' if sure else 'is not proof enough'}: {odds}."
@@ -135,7 +151,7 @@ def _comparison(
 
 def _lacking(difference: Interval, limits: VerdictLimits) -> str:
     """Say what it would take to tell, where the exam proved neither."""
-    smallest = max(limits.min_gain, SMALLEST_EFFECT)
+    smallest = max(abs(difference.margin), SMALLEST_EFFECT)
     needed = conversations_needed(difference.spread, smallest, confidence=limits.confidence)
     lacking = max(needed - difference.conversations, 0)
     effect = f"{smallest:.3f} nats a token"
@@ -147,4 +163,4 @@ def _lacking(difference: Interval, limits: VerdictLimits) -> str:
     )
 
 
-__all__ = ["MIN_CONVERSATIONS", "Decision", "judge"]
+__all__ = ["MIN_CONVERSATIONS", "Decision", "Need", "judge", "margin_of"]

@@ -12,6 +12,7 @@ class VerdictLimits:
     confidence: float
     resamples: int
     min_gain: float
+    grown_margin: float
     leaving_margin: float
     max_old_loss: float
     max_forgetting: float

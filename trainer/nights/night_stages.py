@@ -20,7 +20,7 @@ from trainer.evaluating.evaluation import evaluate, score_first
 from trainer.fitting.finetune import fit
 from trainer.judging.comparison import decide, weakening
 from trainer.judging.learned_text import corpus_of
-from trainer.judging.verdict import Decision
+from trainer.judging.verdict import Decision, Need
 from trainer.nights.endings import note_verdict, stop_if_withdrawn
 from trainer.nights.looking_back import ScoreMemory, WentBack, next_day, watched
 from trainer.nights.night_folders import NightFolders
@@ -165,8 +165,10 @@ class NightStages:
         corpus = None  # without probes nothing would be compared with it
         if self.plan.probes:
             corpus = await corpus_of(self.ledger, run, data_dir=self.plan.data_dir, parent=candidate.parent)
-        leaves = champion is not None and not await self.ledger.adapters.is_clean(champion.version)
-        judged = partial(decide, limits=self.plan.verdict, reference_leaves=leaves)
+        need = await self._need(candidate, champion)
+        ancestors = (await self.ledger.lineage.versions(candidate.version))[1:]
+        line = list((await memory.known({version: version for version in ancestors})).values())
+        judged = partial(decide, limits=self.plan.verdict, need=need, line=line)
         names = {"base": None, **({"champion": champion.version} if champion else {})}
         found = await self.work(
             partial(
@@ -182,7 +184,7 @@ class NightStages:
                 probes=self.plan.probes,
                 toxic_prompts=self.plan.verdict.toxic_prompts,
                 known=await memory.known(names),
-                weaken=weakening(self.plan.verdict, reference_leaves=leaves),
+                weaken=weakening(self.plan.verdict, need=need, line=line),
                 seed=self.plan.recipe.seed,
                 reporter=self.reporter,
                 # Unlike a fit, an evaluation has no checkpoint: a night that is left ends it at once.
@@ -213,6 +215,13 @@ class NightStages:
         )
         self.report("verdict", 1, 1)
         return decision
+
+    async def _need(self, candidate: Adapter, champion: Adapter | None) -> Need:
+        if champion is None:
+            return "gain"
+        if not await self.ledger.adapters.is_clean(champion.version):
+            return "leaving"
+        return "grown" if candidate.parent == champion.version else "gain"
 
     async def settle(self, run: Run, candidate: Adapter, decision: Decision, outcome: Outcome) -> None:
         self.stop_if_ending()

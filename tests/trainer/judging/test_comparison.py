@@ -75,7 +75,7 @@ def test_sampled_replies_are_held_against_those_of_what_serves() -> None:
 def test_a_champion_that_has_to_go_and_the_scale_reach_the_verdict() -> None:
     same = replace(evaluation(base=scores(4.0), champion=scores(3.0), candidate=scores(3.0)), scale=0.5)
     assert decide(same, LIMITS).verdict == "keep"
-    decision = decide(same, LIMITS, reference_leaves=True)
+    decision = decide(same, LIMITS, need="leaving")
     assert (decision.verdict, decision.scale) == ("promote", 0.5)
 
 

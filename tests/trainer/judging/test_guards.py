@@ -12,6 +12,7 @@ from trainer.builders import verdict_limits_of
 from trainer.judging.guards import (
     general_guard,
     has_more,
+    line_guard,
     old_guard,
     recital_guard,
     smoke_guard,
@@ -66,6 +67,25 @@ def test_old_days_fail_by_a_loss_that_is_large_and_sure() -> None:
     unsure = old_guard(tallies(*[2.8] * 6, *[3.3] * 6), known, LIMITS, against="champion")
     assert unsure is not None
     assert unsure.passed
+
+
+def test_small_losses_do_not_add_up_against_the_best_of_the_line() -> None:
+    mine = tallies(*[3.0] * 12)
+    best, parent = tallies(*[2.988] * 12), tallies(*[2.996] * 12)
+    guard = line_guard([(mine, parent), (mine, best)], LIMITS, of=12)
+    assert guard is not None
+    assert not guard.passed
+    assert "On 12 conversations it is 0.012 nats a token worse than the best version" in guard.reason
+    within = line_guard([(mine, parent)], LIMITS, of=12)
+    assert within is not None
+    assert within.passed
+
+
+def test_versions_that_are_known_on_little_of_the_exam_are_no_yardstick() -> None:
+    mine, best = tallies(*[3.0] * 12), tallies(*[2.0] * 12)
+    assert line_guard([(mine, best)], LIMITS, of=25) is None
+    assert line_guard([(mine[:4], best[:4])], LIMITS, of=4) is None
+    assert line_guard([], LIMITS, of=12) is None
 
 
 def test_too_few_old_conversations_are_no_guard() -> None:

@@ -26,7 +26,11 @@ def tallies(*means: float, tokens: int = 50) -> list[Tally]:
 
 
 def decide(candidate: list[Tally], reference: list[Tally], **changes: Any) -> Decision:
-    limits = {name: changes.pop(name) for name in ("min_gain", "min_test_replies") if name in changes}
+    limits = {
+        name: changes.pop(name)
+        for name in ("min_gain", "grown_margin", "min_test_replies")
+        if name in changes
+    }
     given_values: dict[str, Any] = {"against": "champion", "limits": replace(LIMITS, **limits)}
     return judge(candidate, reference, **{**given_values, **changes})
 
@@ -79,12 +83,32 @@ def test_what_gave_a_secret_away_is_not_mended_by_a_smaller_scale() -> None:
 def test_beside_a_champion_that_has_to_go_a_little_worse_is_enough() -> None:
     reference = tallies(*[3.0] * 10)
     for worse, verdict in ((0.009, "promote"), (0.011, "keep")):
-        decision = decide(tallies(*[3.0 + worse] * 10), reference, reference_leaves=True)
+        decision = decide(tallies(*[3.0 + worse] * 10), reference, need="leaving")
         assert decision.verdict == verdict
         assert "since the champion has to go anyway" in decision.reasons[0]
         assert decide(tallies(*[3.0 + worse] * 10), reference).verdict == "keep"
-    guarded = decide(reference, reference, reference_leaves=True, guards=[FAILED])
+    guarded = decide(reference, reference, need="leaving", guards=[FAILED])
     assert guarded.verdict == "keep"
+
+
+def test_what_goes_on_from_the_champion_has_to_be_surely_no_worse() -> None:
+    reference = tallies(*[3.0] * 10)
+    for worse, verdict in ((-0.001, "promote"), (0.009, "promote"), (0.011, "keep")):
+        decision = decide(tallies(*[3.0 + worse] * 10), reference, need="grown")
+        assert decision.verdict == verdict
+        assert "since it goes on from the champion and knows what was said since" in decision.reasons[0]
+    unsure = decide(tallies(*[2.9, 3.1] * 5), reference, need="grown")
+    assert unsure.verdict == "keep"
+    assert decide(reference, reference, need="grown", guards=[FAILED]).verdict == "keep"
+
+
+def test_a_margin_below_zero_asks_a_gain_of_what_goes_on_as_well() -> None:
+    reference = tallies(*[3.0] * 10)
+    for better, verdict in ((0.004, "keep"), (0.006, "promote")):
+        candidate = tallies(*[3.0 - better] * 10)
+        decision = decide(candidate, reference, need="grown", grown_margin=-0.005)
+        assert decision.verdict == verdict
+        assert "more than 0.005 better;" in decision.reasons[0]
 
 
 def test_where_nothing_is_proven_it_says_how_many_conversations_are_lacking() -> None:
