@@ -80,9 +80,7 @@ def arrange(
     held_out = HeldOut(parts, material, limits, frame, start, measure=measure)
     chosen = tonight(parts, worth, material, limits, start, measure=measure)
     split, repeated = without_repeats(
-        Split(
-            _train(chosen, material, limits, frame), held_out.val, held_out.test, held_out.old, held_out.fresh
-        ),
+        Split(_train(chosen, material, frame), held_out.val, held_out.test, held_out.old, held_out.fresh),
         learnable=(message.content for message in parts.train_messages()),
     )
     left_out[DUPLICATE] += repeated
@@ -134,7 +132,7 @@ def with_liked(parts: Parts, material: Material, bot_name: str) -> Parts:
     return replace(parts, train=(*parts.train, *found))
 
 
-def _train(chosen: Tonight, material: Material, limits: DatasetLimits, frame: Frame) -> tuple[Talk, ...]:
+def _train(chosen: Tonight, material: Material, frame: Frame) -> tuple[Talk, ...]:
     found: list[Talk] = []
     liked = {each.answer.message_id: dict(each.learned_from) for each in material.liked}
     for offer in chosen.taken:
@@ -142,12 +140,11 @@ def _train(chosen: Tonight, material: Material, limits: DatasetLimits, frame: Fr
         passage = _as_bot(offer.passage, offer.wanted, frame) if taught else offer.passage
         window = sequence(passage, offer.wanted, frame)
         conversation = offer.passage.conversation
-        repeats = limits.taught_repeats if taught else 1
         if window is not None:
             # Whoever asked owns the answer: a deletion has to find it.
             owners = liked.get(conversation.messages[-1].id, {})
             window = replace(window, authors=window.authors | owners, taught=taught)
-            found += [Talk((window,), conversation.started_at, conversation.ended_at)] * repeats
+            found += [Talk((window,), conversation.started_at, conversation.ended_at)] * offer.repeats
     return tuple(found)
 
 
@@ -190,7 +187,7 @@ def _learned(chosen: Tonight, worth: Worth, parts: Parts, material: Material, st
         "replayed_replies": len(learned & start.known),
         "taught": sum(offer.kind == "taught" for offer in chosen.taken),
         "train_replies": len(learned),
-        "train_tokens_planned": sum(offer.tokens for offer in chosen.taken),
+        "train_tokens_planned": sum(offer.cost for offer in chosen.taken),
     }
     if learned:
         counts["newest_learned_at"] = max(by_id[number].created_at for number in learned)

@@ -33,6 +33,7 @@ class DatasetLimits:
     backlog_share: float
     half_life_days: float
     taught_repeats: int
+    new_repeats: int
     person_share: float
     max_heldout_replies: int
     max_fresh_replies: int

@@ -1,15 +1,15 @@
 """What tonight's fit reads, within its budget of tokens: what is new first, then older days.
 
-Pure functions. In order: what was taught; every message since the last night; then, of older days and with
-the newer ones likelier, what no version in the line has learned yet, and a share of what it has, so that
-what was known stays known.
+Pure functions. In order: what was taught; every message since the last night, several times where there is
+room, since what is read once is hardly known; then, of older days and with the newer ones likelier, what no
+version in the line has learned yet, and a share of what it has, so that what was known stays known.
 """
 
 from __future__ import annotations
 
 import random
 from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from ledger.records import Message
@@ -19,6 +19,8 @@ from trainer.preparing.windows import Passage
 DAY_MS = 86_400_000
 REHEARSED_MS = 7 * DAY_MS
 """How long a taught pair is part of every night; after that it is replayed like anything else."""
+TAUGHT_SHARE = 0.5
+"""Share of the budget up to which taught pairs are repeated."""
 Kind = Literal["taught", "new", "missed", "backlog", "replay"]
 """Missed: since the night of the version that the fit starts from, in nights that were not promoted."""
 
@@ -34,6 +36,10 @@ class Budget:
     """Share, at most, for older days that it has not learned."""
     half_life_days: float
     """Age at which an older stretch is half as likely to be taken as one of today."""
+    taught_repeats: int = 1
+    """How often a taught pair is read, at most."""
+    new_repeats: int = 1
+    """How often what is new is read, at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +50,15 @@ class Offer:
     wanted: frozenset[int]
     kind: Kind
     tokens: int
+    """What one reading costs."""
     age_days: float
+    repeats: int = 1
+    """How often it is read tonight."""
+
+    @property
+    def cost(self) -> int:
+        """Tokens that it takes tonight."""
+        return self.tokens * self.repeats
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +111,8 @@ def offers_of(
 def choose(offers: Sequence[Offer], budget: Budget, *, known: Collection[int], seed: int) -> Chosen:
     """Choose what is read tonight; the same seed chooses the same.
 
-    Taught pairs always fit: they are few and somebody waits for them.
+    Taught pairs always fit, in up to half of the budget if they are read more than once: they are few and
+    somebody waits for them.
     """
     order = random.Random(seed)  # noqa: S311 - a sample, not a secret
     by_kind: dict[Kind, list[Offer]] = {
@@ -109,19 +124,32 @@ def choose(offers: Sequence[Offer], budget: Budget, *, known: Collection[int], s
     }
     for offer in offers:
         by_kind[offer.kind].append(offer)
-    taken = list(by_kind["taught"])
-    left = budget.tokens - sum(offer.tokens for offer in taken)
+    taken = _often(by_kind["taught"], TAUGHT_SHARE * budget.tokens, budget.taught_repeats)
+    left = budget.tokens - _cost(taken)
     new, crowded = _even(by_kind["new"], left, order)
-    left -= sum(offer.tokens for offer in new)
+    new = _often(new, left - budget.replay_share * budget.tokens, budget.new_repeats)
+    left -= _cost(new)
     replayed = _weighted(by_kind["replay"], min(budget.replay_share * budget.tokens, left), budget, order)
-    left -= sum(offer.tokens for offer in replayed)
+    left -= _cost(replayed)
     # The newest first: after nights that were not promoted yesterday comes before the week before.
     missed = _fitting(sorted(by_kind["missed"], key=lambda offer: offer.age_days), left)
-    left -= sum(offer.tokens for offer in missed)
+    missed = _often(missed, left, new[0].repeats if new else budget.new_repeats)
+    left -= _cost(missed)
     backlog = _weighted(by_kind["backlog"], min(budget.backlog_share * budget.tokens, left), budget, order)
     taken += [*new, *missed, *backlog, *replayed]
     lost = sum(len(offer.wanted.difference(known)) for offer in crowded)
     return Chosen(tuple(sorted(taken, key=lambda offer: offer.passage.new[0].id)), lost)
+
+
+def _cost(offers: Iterable[Offer]) -> int:
+    return sum(offer.cost for offer in offers)
+
+
+def _often(offers: Sequence[Offer], tokens: float, most: int) -> list[Offer]:
+    """Return the offers to be read as often as they fit into the tokens, once at least."""
+    once = _cost(offers)
+    repeats = max(1, min(most, int(tokens // once))) if once else 1
+    return [replace(offer, repeats=repeats) for offer in offers]
 
 
 def _even(offers: Sequence[Offer], tokens: float, order: random.Random) -> tuple[list[Offer], list[Offer]]:

@@ -136,6 +136,8 @@ def tonight(
         limits.replay_share,
         limits.backlog_share,
         limits.half_life_days,
+        limits.taught_repeats,
+        limits.new_repeats,
     )
     seed = limits.seed + material.last_night % 2**31
     chosen = choose(offers, budget, known=start.known, seed=seed)
@@ -162,13 +164,13 @@ def _within_share(
     """Leave to each person a share of tonight's target tokens; the rest of their messages is context."""
     authors = {m.id: m.author_id for offer in taken for m in offer.passage.new}
     listed = [
-        (number, offer.passage.conversation.messages[0].id)
+        (number, offer.passage.conversation.messages[0].id, tokens[number] * offer.repeats)
         for offer in taken
         if not is_taught(offer.passage.conversation)
         for number in sorted(offer.wanted)
     ]
     kept = within_share(
-        [(authors[number], conversation, tokens[number]) for number, conversation in listed],
+        [(authors[number], conversation, size) for number, conversation, size in listed],
         share=share,
         seed=seed,
         newcomers=newcomers,

@@ -69,6 +69,27 @@ def test_a_fifth_is_for_what_was_learned_before() -> None:
     assert kinds(alone) == {"taught": 0, "new": 10, "backlog": 0, "replay": 0}
 
 
+def test_what_is_new_is_read_as_often_as_there_is_room_and_nobody_asked_for_more() -> None:
+    for tokens, repeats in ((1200, 1), (2600, 2), (4000, 3), (9000, 3)):
+        found = chosen(offered([*OLD, *NEW]), tokens, new_repeats=3)
+        assert {offer.repeats for offer in found.taken if offer.kind == "new"} == {repeats}
+        assert {offer.repeats for offer in found.taken if offer.kind != "new"} <= {1}
+        assert sum(offer.cost for offer in found.taken) <= tokens
+
+
+def test_what_nights_missed_is_read_as_often_as_what_is_new() -> None:
+    missed = [passage(7000 + n * 10, at=SINCE - DAY + n) for n in range(5)]
+    found = chosen(offered([*missed, *NEW], since=SINCE - 2 * DAY), 9000, new_repeats=3)
+    assert {(offer.kind, offer.repeats) for offer in found.taken} == {("new", 3), ("missed", 3)}
+
+
+def test_taught_pairs_are_repeated_in_half_of_the_budget_and_read_once_whatever_they_cost() -> None:
+    taught = [passage(8000 + n * 10, at=SINCE + n, source="example") for n in range(5)]
+    for tokens, repeats in ((300, 1), (2000, 2), (9000, 8)):
+        found = chosen(offered([*OLD, *taught]), tokens, taught_repeats=8)
+        assert [offer.repeats for offer in found.taken if offer.kind == "taught"] == [repeats] * 5
+
+
 def test_where_not_even_the_new_fits_each_conversation_gets_its_first_stretch() -> None:
     long = [m for n in range(8) for m in passage(9000 + n * 10, at=SINCE + 5000 + n).new]
     whole = Conversation(70, "lounge", tuple(long))
