@@ -26,16 +26,24 @@ def _warm(dataset: Mapping[str, Any], **training: Any) -> dict[str, dict[str, An
 AFRESH = {"training": {"start": "base"}}
 RECIPES: Mapping[str, NightRecipe] = {
     "base": NightRecipe("the bare base, no night at all", runs=False),
-    "grow": NightRecipe("from the champion: new first, 20% replay, the rest unlearned older days"),
+    "grow": NightRecipe(
+        "from the champion: new three times, 20% replay, the rest unlearned older days; half the way"
+    ),
     "naive": NightRecipe("from the champion: new alone", _warm({"replay_share": 0.0, "backlog_share": 0.0})),
     "replay": NightRecipe(
         "from the champion: new and 20% replay", _warm({"replay_share": 0.2, "backlog_share": 0.0})
     ),
     "window": NightRecipe("afresh on the last days", {**AFRESH, "dataset": {"half_life_days": 2.0}}),
-    "reservoir": NightRecipe("afresh on all days, newer ones likelier", {**AFRESH}),
-    "average": NightRecipe("grow, and half the way from the champion", _warm({}, average=0.5)),
-    "hot": NightRecipe("grow at the full rate", _warm({}, warm_rate=1.0)),
-    "cool": NightRecipe("grow at a third of the rate", _warm({}, warm_rate=0.33)),
+    "reservoir": NightRecipe("afresh on all days, newer ones likelier", AFRESH),
+    "end": NightRecipe("grow, all the way to where the fit ended", _warm({}, average=1.0)),
+    "cool": NightRecipe(
+        "grow at a sixth of the rate, all the way to where the fit ended",
+        _warm({}, warm_rate=0.15, average=1.0),
+    ),
+    "once": NightRecipe("grow, with what is new read once", _warm({"new_repeats": 1})),
+    "strict": NightRecipe(
+        "grow, and a gain of 0.005 surely proved", {**_warm({}), "verdict": {"grown_margin": -0.005}}
+    ),
 }
 
 
@@ -52,7 +60,7 @@ def settings_of(recipe: NightRecipe, config: Path, root: Path, *, night: int, qu
     # Generation is most of a night's time on a CPU, and tells little about what is compared here.
     if quick:
         changes["leakage"] = {"probes": 8}
-        changes["verdict"] = {"toxic_prompts": 4}
+        changes["verdict"] = {"toxic_prompts": 4, **changes.get("verdict", {})}
     changes["schedule"] = {"min_new_replies": 1}
     found = settings.model_copy(
         update={

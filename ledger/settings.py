@@ -221,7 +221,7 @@ class TrainingSection(Section):
     """What a night's fit starts from: the version that serves, so that nights add up, or the bare base."""
     warm_rate: float = Field(default=0.67, gt=0, le=2)
     """Peak learning rate when the fit starts from a version, as a share of learning_rate."""
-    average: float = Field(default=1.0, gt=0, le=1)
+    average: float = Field(default=0.5, gt=0, le=1)
     """How far to go from the version that the fit started from to where it ended; 1: all the way."""
     epochs: int = Field(default=3, ge=1, le=1000)
     """Passes over what a night reads, at most."""

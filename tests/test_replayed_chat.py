@@ -151,3 +151,8 @@ def test_the_nights_are_drawn(tmp_path: Path) -> None:
     night = night_with("kept", [], [[40.0, 30.0, 10]])
     plot({"grow": {"nights": [night, {**night, "night": 2}]}}, tmp_path / "nights.png")
     assert (tmp_path / "nights.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_recipes_verdict_stays_its_own_in_a_quick_night(tmp_path: Path) -> None:
+    strict = settings_of(RECIPES["strict"], ROOT / "config.cpu.toml", tmp_path, night=1, quick=True)
+    assert (strict.verdict.grown_margin, strict.verdict.toxic_prompts) == (-0.005, 4)
