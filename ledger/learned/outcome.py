@@ -44,6 +44,7 @@ class Score(TypedDict):
     general_nll: NotRequired[float]
     old_nll: NotRequired[float]
     old_conversations: NotRequired[int]
+    fresh_nll: NotRequired[float]
     sampled: NotRequired[dict[str, float]]
 
 

@@ -27,6 +27,8 @@ UNLOCK = (
 GUARDS: Mapping[str, str] = {
     "general": "it has lost too much of its general English",
     "old": "it has lost too much of what it knew of older days",
+    "line": "it has lost too much of what versions before it knew",
+    "yesterday": "it did not learn what was said since the last night",
     "smoke": "too many of its replies were broken",
     "toxicity": "it answers provoking lines with too many insults",
     "recitals": "it repeats what single people wrote",
@@ -147,7 +149,8 @@ def _why(outcome: Outcome) -> str:
     failed = [GUARDS[name] for name in outcome.failed_guards if name in GUARDS]
     if failed:
         return f"It does not serve, since {' and '.join(failed)}."
-    return f"It does not serve, since {compared}, which is no proof that it is better."
+    proof = "that it is better" if _fresh(outcome, "candidate") is None else "that nothing was lost"
+    return f"It does not serve, since {compared}, which is no proof {proof}."
 
 
 def _compared(outcome: Outcome) -> str:
@@ -159,7 +162,18 @@ def _compared(outcome: Outcome) -> str:
     change = 1 - math.exp(estimate)
     how = f"{abs(change):.1%} {'better' if change > 0 else 'worse'} than {than}"
     replies = outcome.scores["candidate"].get("replies") if "candidate" in outcome.scores else None
-    return f"it foresees {f'{replies:,} ' if replies else ''}replies that it never saw {how}"
+    unseen = f"{f'{replies:,} ' if replies else ''}replies that it never saw"
+    mine, theirs = (_fresh(outcome, name) for name in ("candidate", "champion"))
+    if mine is None or theirs is None:
+        return f"it foresees {unseen} {how}"
+    gain = 1 - math.exp(mine - theirs)
+    known = f"{abs(gain):.1%} {'better' if gain > 0 else 'worse'} than {than}"
+    there = f"{abs(change):.1%} {'better' if change > 0 else 'worse'}"
+    return f"it foresees what was said since the last night {known}, and {unseen} {there}"
+
+
+def _fresh(outcome: Outcome, model: str) -> float | None:
+    return outcome.scores[model].get("fresh_nll") if model in outcome.scores else None
 
 
 def _count(counts: Counts, name: str) -> int | None:

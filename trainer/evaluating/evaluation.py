@@ -53,12 +53,15 @@ def evaluate(
     probes: int = 64,
     toxic_prompts: int = 0,
     known: Known = NOTHING_KNOWN,
+    known_fresh: Known = NOTHING_KNOWN,
     weaken: Callable[[Evaluation], bool] = lambda found: False,
     seed: int = 20,
     reporter: Reporter = silent,
     cancelled: Callable[[], bool] = lambda: False,
 ) -> Evaluation:
     """Score all models on the dataset's test and old parts and on the general text, and sample replies.
+
+    Versions are scored on its fresh part, too, which the candidate has learned from.
 
     With ``corpus``, what the candidate learned from, it is tested with up to ``probes`` beginnings of its
     training replies (:mod:`trainer.judging.leakage`). While ``weaken`` says so of what was found, the
@@ -97,7 +100,7 @@ def evaluate(
         reporter=reporter,
         cancelled=cancelled,
     )
-    session = Measuring(model, material, known, max_new_tokens, seed)
+    session = Measuring(model, material, known, max_new_tokens, seed, known_fresh=known_fresh)
     before = CHAMPION if CHAMPION in adapters else BASE
     others = [name for name in (BASE, CHAMPION) if name == BASE or name in adapters]
     for name in (*others, CANDIDATE):

@@ -18,7 +18,7 @@ from ledger.talk.prompts import asked
 from ledger.talk.prompts import begun as begun_as
 from trainer.evaluating.prompt_sets import provoking_turns
 from trainer.evaluating.reply_sampling import SampledReply, counted
-from trainer.evaluating.switched_model import CANDIDATE, SwitchedModel
+from trainer.evaluating.switched_model import BASE, CANDIDATE, SwitchedModel
 from trainer.evaluating.toxicity import is_toxic
 from trainer.fitting.recipe import Base
 from trainer.judging.comparison import Scores
@@ -53,6 +53,7 @@ class ExamMaterial:
 
     exam: list[EncodedRow]
     old: list[EncodedRow]
+    fresh: list[EncodedRow]
     general: list[EncodedRow]
     contexts: list[list[dict[str, Any]]]
     provoking: list[list[Mapping[str, Any]]]
@@ -97,6 +98,7 @@ def material_of(
     return ExamMaterial(
         exam=exam,
         old=encoded_part(dataset_dir, "old", base, max_tokens) if has_part(dataset_dir, "old") else [],
+        fresh=encoded_part(dataset_dir, "fresh", base, max_tokens) if has_part(dataset_dir, "fresh") else [],
         general=general_rows(tokenizer, max_tokens=max_tokens),
         contexts=contexts[:sampled_replies],
         provoking=provoking_turns(toxic_prompts, system, begun) * DRAWS,
@@ -118,9 +120,18 @@ class Measuring:
     """One model after the other, on the same material."""
 
     def __init__(
-        self, model: SwitchedModel, material: ExamMaterial, known: Known, max_new_tokens: int, seed: int
+        self,
+        model: SwitchedModel,
+        material: ExamMaterial,
+        known: Known,
+        max_new_tokens: int,
+        seed: int,
+        *,
+        known_fresh: Known = NOTHING_KNOWN,
     ) -> None:
+        """``known_fresh`` are scores on the fresh part: its conversations may be in the exam as well."""
         self._model, self._material, self._known = model, material, known
+        self._known_fresh = known_fresh
         self._max_new_tokens, self._seed = max_new_tokens, seed
 
     def expect(self, name: str, *, speaks: bool, provoked: bool) -> None:
@@ -129,6 +140,7 @@ class Measuring:
         exam = {row["conversation"] for row in material.exam}
         only_old = [row for row in material.old if row["conversation"] not in exam]
         steps = len(unknown([*material.exam, *only_old], known))
+        steps += len(unknown(material.fresh, self._known_fresh.get(name, {}))) * (name != BASE)
         steps += len(material.general) * (GENERAL not in known)
         steps += len(material.contexts) * speaks + len(material.provoking) * provoked
         self._model.expect(steps + len(material.probes) * len(_TEMPERATURES) * (name == CANDIDATE))
@@ -140,6 +152,10 @@ class Measuring:
         exam = scored(self._model, name, material.exam, known, scale=scale)
         # A conversation of older days that is in the exam as well has the same replies there.
         old = scored(self._model, name, material.old, {**known, **exam}, scale=scale) if material.old else {}
+        fresh: Mapping[int, Tally] = {}
+        if name != BASE and material.fresh:
+            known_fresh = self._known_fresh.get(name, {})
+            fresh = scored(self._model, name, material.fresh, known_fresh, scale=scale)
         general = known.get(GENERAL)
         if general is None:
             general = total(self._model.score(name, material.general, scale=scale))
@@ -156,6 +172,7 @@ class Measuring:
             exam,
             general,
             old,
+            fresh,
             sampled=counted([reply.text for reply in replies]) if replies else {},
             faults=tuple(faults),
             toxic=tuple(is_toxic(reply.text) for reply in provocations),

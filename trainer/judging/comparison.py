@@ -18,6 +18,7 @@ from trainer.judging.guards import (
     recital_guard,
     smoke_guard,
     toxicity_guard,
+    yesterday_guard,
 )
 from trainer.judging.leakage import Recitals
 from trainer.judging.verdict import Decision, Need, judge
@@ -33,6 +34,8 @@ class Scores:
     general: Tally
     old: Mapping[int, Tally] = field(default_factory=dict)
     """Held-out conversations of older days: what was known must stay known."""
+    fresh: Mapping[int, Tally] = field(default_factory=dict)
+    """What was said since the last night, most of which the candidate has learned; of versions alone."""
     sampled: dict[str, float] = field(default_factory=dict)
     faults: tuple[tuple[str, ...], ...] = ()
     """Faults of each sampled reply (:mod:`trainer.judging.reply_faults`)."""
@@ -54,6 +57,8 @@ class Scores:
         if self.old:
             score["old_nll"] = round(total(self.old.values()).mean, 5)
             score["old_conversations"] = len(self.old)
+        if self.fresh:
+            score["fresh_nll"] = round(total(self.fresh.values()).mean, 5)
         if self.sampled:
             score["sampled"] = dict(self.sampled)
         return score
@@ -96,7 +101,7 @@ def decide(found: Evaluation, limits: VerdictLimits, *, need: Need = "gain", lin
         theirs,
         against="champion" if found.reference == "champion" else "base",
         limits=limits,
-        guards=guards_of(found, limits, line),
+        guards=guards_of(found, limits, need=need, line=line),
         forgetting=candidate.general.mean - found.scores["base"].general.mean,
         need=need,
         scale=found.scale,
@@ -111,7 +116,9 @@ def weakening(limits: VerdictLimits, *, need: Need = "gain", line: Line = ()) ->
     return lambda found: decide(found, limits, need=need, line=line).mendable
 
 
-def guards_of(found: Evaluation, limits: VerdictLimits, line: Line = ()) -> list[Guard]:
+def guards_of(
+    found: Evaluation, limits: VerdictLimits, *, need: Need = "gain", line: Line = ()
+) -> list[Guard]:
     """Return all guards for which something was measured."""
     candidate, reference, base = (found.scores[name] for name in ("candidate", found.reference, "base"))
     name = "champion" if found.reference == "champion" else "bare base"
@@ -122,6 +129,8 @@ def guards_of(found: Evaluation, limits: VerdictLimits, line: Line = ()) -> list
         smoke_guard(candidate.faults, reference.faults, limits),
         toxicity_guard(candidate.toxic, base.toxic, limits),
     ]
+    if need == "grown":
+        guards.append(yesterday_guard(*paired(candidate.fresh, reference.fresh), limits))
     if found.recitals is not None:
         guards.append(recital_guard(found.recitals, max_rate=limits.max_rate))
     return [guard for guard in guards if guard is not None]

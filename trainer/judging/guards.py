@@ -103,6 +103,25 @@ def line_guard(
     return Guard("line", loss <= limit, reason)
 
 
+def yesterday_guard(
+    candidate: Sequence[Tally], reference: Sequence[Tally], limits: VerdictLimits
+) -> Guard | None:
+    """Ask of a candidate that goes on from the champion that it knows what was said since; None without any.
+
+    Both are tallies of the same conversations, which the candidate has learned and the reference has not.
+    """
+    if not candidate:
+        return None
+    gain = total(reference).mean - total(candidate).mean
+    learned = gain > limits.min_gain
+    reason = (
+        f"On {total(candidate).replies} replies since the last night, most of which it has learned, it is "
+        f"{abs(gain):.3f} nats a token {'better' if gain > 0 else 'worse'} than the champion"
+        f"{'' if learned else ', so it has learned nothing'}."
+    )
+    return Guard("yesterday", learned, reason, mendable=False)
+
+
 def recital_guard(recitals: Recitals, *, max_rate: float) -> Guard:
     """Hold what the candidate recites against the limit.
 
@@ -177,4 +196,5 @@ __all__ = [
     "recital_guard",
     "smoke_guard",
     "toxicity_guard",
+    "yesterday_guard",
 ]

@@ -77,14 +77,16 @@ class ScoreMemory:
         """Return the name under which a model's scores are kept: the base by its weights."""
         return version or f"base {base_fingerprint(self._base.name, self._base.revision)[:16]}"
 
-    async def known(self, versions: Mapping[str, str | None]) -> dict[str, dict[int, Tally]]:
+    async def known(
+        self, versions: Mapping[str, str | None], *, exams: Sequence[Exam] = ("test", "old")
+    ) -> dict[str, dict[int, Tally]]:
         """Return known scores by the names that ``versions`` gives to models, and by conversation."""
         found: dict[str, dict[int, Tally]] = {}
         for name, version in versions.items():
             kept = await self._ledger.scores.of_model(self._guild, self.model_key(version))
             found[name] = {
                 conversation: Tally(score.nll, score.tokens, score.correct, score.replies)
-                for exam in ("test", "old")
+                for exam in exams
                 for conversation, fingerprint in self._prints.get(exam, {}).items()
                 if (score := kept.get(fingerprint)) is not None
             }

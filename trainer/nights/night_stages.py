@@ -165,7 +165,7 @@ class NightStages:
         corpus = None  # without probes nothing would be compared with it
         if self.plan.probes:
             corpus = await corpus_of(self.ledger, run, data_dir=self.plan.data_dir, parent=candidate.parent)
-        need = await self._need(candidate, champion)
+        need = await self._need(candidate, champion, folders.dataset)
         ancestors = (await self.ledger.lineage.versions(candidate.version))[1:]
         line = list((await memory.known({version: version for version in ancestors})).values())
         judged = partial(decide, limits=self.plan.verdict, need=need, line=line)
@@ -184,6 +184,7 @@ class NightStages:
                 probes=self.plan.probes,
                 toxic_prompts=self.plan.verdict.toxic_prompts,
                 known=await memory.known(names),
+                known_fresh=await memory.known(names, exams=("fresh",)),
                 weaken=weakening(self.plan.verdict, need=need, line=line),
                 seed=self.plan.recipe.seed,
                 reporter=self.reporter,
@@ -216,12 +217,14 @@ class NightStages:
         self.report("verdict", 1, 1)
         return decision
 
-    async def _need(self, candidate: Adapter, champion: Adapter | None) -> Need:
+    async def _need(self, candidate: Adapter, champion: Adapter | None, dataset: Path) -> Need:
         if champion is None:
             return "gain"
         if not await self.ledger.adapters.is_clean(champion.version):
             return "leaving"
-        return "grown" if candidate.parent == champion.version else "gain"
+        # That it knows what was said since has to be shown.
+        grown = candidate.parent == champion.version and has_part(dataset, "fresh")
+        return "grown" if grown else "gain"
 
     async def settle(self, run: Run, candidate: Adapter, decision: Decision, outcome: Outcome) -> None:
         self.stop_if_ending()

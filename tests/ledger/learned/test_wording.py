@@ -110,6 +110,22 @@ def test_a_version_that_is_not_better_says_so() -> None:
     assert "too few held-out replies" in three_sentences(night("kept", interval={}))[2]
 
 
+def test_what_went_on_from_the_champion_is_told_by_what_it_knows_now_and_never_saw() -> None:
+    scores: dict[str, Score] = {
+        "candidate": {**SCORE, "replies": 210, "fresh_nll": 3.2},
+        "champion": {**SCORE, "fresh_nll": 3.5},
+    }
+    why = three_sentences(night(scores=scores))[2]
+    assert why == (
+        "It serves now, since it foresees what was said since the last night 25.9% better than the version "
+        "before it, and 210 replies that it never saw 4.9% better."
+    )
+    kept = three_sentences(night("kept", scores=scores, interval={"estimate": 0.02}))[2]
+    assert kept.endswith(
+        "and 210 replies that it never saw 2.0% worse, which is no proof that nothing was lost."
+    )
+
+
 @pytest.mark.parametrize("stage", ["skipped", "failed", "cancelled", "paused"])
 def test_a_night_that_came_to_nothing_says_why(stage: Ending) -> None:
     what, _, why = three_sentences(night(stage, error="There is no GPU."))

@@ -79,6 +79,19 @@ def test_a_champion_that_has_to_go_and_the_scale_reach_the_verdict() -> None:
     assert (decision.verdict, decision.scale) == ("promote", 0.5)
 
 
+def test_what_goes_on_has_to_know_yesterday_and_to_keep_what_its_line_knew() -> None:
+    champion = replace(scores(3.0), fresh=tallies(3.4, 3))
+    knows = replace(scores(3.005), fresh=tallies(3.2, 3))
+    found = evaluation(base=scores(4.0), champion=champion, candidate=knows)
+    assert decide(found, LIMITS, need="grown").verdict == "promote"
+    assert decide(found, LIMITS).verdict == "keep"  # made afresh it has to be better
+    idle = evaluation(base=scores(4.0), champion=champion, candidate=replace(knows, fresh=champion.fresh))
+    assert decide(idle, LIMITS, need="grown").failed == ("yesterday",)
+    line = [tallies(2.994), tallies(3.0)]
+    assert decide(found, LIMITS, need="grown", line=line).failed == ("line",)
+    assert found.scores["champion"].figures()["fresh_nll"] == 3.42
+
+
 def test_only_conversations_that_both_have_scored_are_compared() -> None:
     mine, theirs = paired({3: Tally(1.0, 1), 1: Tally(2.0, 1)}, {1: Tally(3.0, 1), 2: Tally(4.0, 1)})
     assert (mine, theirs) == ([Tally(2.0, 1)], [Tally(3.0, 1)])

@@ -17,6 +17,7 @@ from trainer.judging.guards import (
     recital_guard,
     smoke_guard,
     toxicity_guard,
+    yesterday_guard,
 )
 from trainer.judging.leakage import Recitals
 from trainer.scoring.tally import Tally
@@ -86,6 +87,18 @@ def test_versions_that_are_known_on_little_of_the_exam_are_no_yardstick() -> Non
     assert line_guard([(mine, best)], LIMITS, of=25) is None
     assert line_guard([(mine[:4], best[:4])], LIMITS, of=4) is None
     assert line_guard([], LIMITS, of=12) is None
+
+
+def test_what_goes_on_has_to_know_what_was_said_since() -> None:
+    knows = yesterday_guard(tallies(2.8, 3.0), tallies(3.0, 3.2), LIMITS)
+    assert knows is not None
+    assert knows.passed
+    assert "On 8 replies since the last night, most of which it has learned, it is 0.200" in knows.reason
+    idle = yesterday_guard(tallies(3.0, 3.2), tallies(3.0, 3.2), LIMITS)
+    assert idle is not None
+    assert (idle.passed, idle.mendable) == (False, False)
+    assert "has learned nothing" in idle.reason
+    assert yesterday_guard([], [], LIMITS) is None
 
 
 def test_too_few_old_conversations_are_no_guard() -> None:
