@@ -42,6 +42,17 @@ VERDICTS = (
     ("better by 0.05", -0.05, 30),
     ("better by 0.05", -0.05, 150),
 )
+GROWN = (
+    ("no better and no worse", 0.0, 150),
+    ("no better and no worse", 0.0, 80),
+    ("no better and no worse", 0.0, 30),
+    ("worse by the margin", 0.01, 150),
+    ("worse by the margin", 0.01, 30),
+    ("worse by 0.02", 0.02, 150),
+    ("worse by 0.02", 0.02, 30),
+    ("better by 0.005", -0.005, 80),
+)
+"""Of candidates that go on from the champion."""
 WATCHES: tuple[tuple[str, float, dict[str, Any]], ...] = (
     ("equal, one version", 0.0, {}),
     ("equal, conversations drawn one by one", 0.0, {"in_a_row": False}),
@@ -81,6 +92,12 @@ def verdicts(pair: Differences, times: int) -> dict[str, Any]:
         share = promoted(pair, difference, conversations=count, times=times, limits=limits)
         found[f"promoted: {case}"] = share
         print(f"  promoted: {case} conversations: {share:.2%}", flush=True)
+    for case, difference, count in GROWN:
+        share = promoted(
+            pair, difference, conversations=count, times=times, limits=shipped_limits(), need="grown"
+        )
+        found[f"promoted, grown: {case}, {count}"] = share
+        print(f"  promoted, goes on from it: {case}, {count} conversations: {share:.2%}", flush=True)
     return found
 
 

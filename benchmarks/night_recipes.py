@@ -27,7 +27,7 @@ AFRESH = {"training": {"start": "base"}}
 RECIPES: Mapping[str, NightRecipe] = {
     "base": NightRecipe("the bare base, no night at all", runs=False),
     "grow": NightRecipe(
-        "from the champion: new three times, 20% replay, the rest unlearned older days; half the way"
+        "from the champion: new first, 20% replay, the rest unlearned older days; half the way"
     ),
     "naive": NightRecipe("from the champion: new alone", _warm({"replay_share": 0.0, "backlog_share": 0.0})),
     "replay": NightRecipe(
@@ -40,7 +40,7 @@ RECIPES: Mapping[str, NightRecipe] = {
         "grow at a sixth of the rate, all the way to where the fit ended",
         _warm({}, warm_rate=0.15, average=1.0),
     ),
-    "once": NightRecipe("grow, with what is new read once", _warm({"new_repeats": 1})),
+    "thrice": NightRecipe("grow, with what is new read three times", _warm({"new_repeats": 3})),
     "strict": NightRecipe(
         "grow, and a gain of 0.005 surely proved", {**_warm({}), "verdict": {"grown_margin": -0.005}}
     ),

@@ -20,7 +20,7 @@ sys.path.insert(0, str(HERE.parent))
 
 from ledger.settings import Settings  # noqa: E402
 from trainer.builders import verdict_limits_of  # noqa: E402
-from trainer.judging.verdict import judge  # noqa: E402
+from trainer.judging.verdict import Need, judge  # noqa: E402
 from trainer.judging.verdict_limits import VerdictLimits  # noqa: E402
 from trainer.judging.watching import Gap, watch  # noqa: E402
 from trainer.scoring.tally import Tally  # noqa: E402
@@ -83,6 +83,7 @@ def promoted(
     conversations: int,
     times: int,
     limits: VerdictLimits,
+    need: Need = "gain",
     seed: int = 1,
 ) -> float:
     """Return the share of verdicts that promote a candidate whose true difference is ``difference``."""
@@ -97,7 +98,7 @@ def promoted(
         ]
         # A seed of its own, or all verdicts would share the luck of one set of resamples.
         own = replace(limits, seed=number, min_test_replies=1)
-        decision = judge(candidate, reference, against="champion", limits=own)
+        decision = judge(candidate, reference, against="champion", limits=own, need=need)
         count += decision.verdict == "promote"
     return count / times
 

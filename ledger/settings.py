@@ -192,8 +192,8 @@ class DatasetSection(Section):
     """Age at which an older conversation is half as likely to be read again as one of today."""
     taught_repeats: int = Field(default=8, ge=1, le=100)
     """How often a night reads each taught example of the last week, where half of its tokens hold it."""
-    new_repeats: int = Field(default=3, ge=1, le=100)
-    """How often a night reads what is new, where its tokens hold it: read once, it is hardly known."""
+    new_repeats: int = Field(default=1, ge=1, le=100)
+    """How often a night reads what is new, where its tokens hold it; more than once unlearns other things."""
     max_heldout_replies: int = Field(default=2000, ge=1)
     """Newest held-out messages that test; a quarter as many of older days, and up to 200 to validate."""
     max_fresh_replies: int = Field(default=400, ge=0)

@@ -33,6 +33,13 @@ def test_verdicts_are_seldom_wrong(
 
 
 @pytest.mark.parametrize("name", FITS)
+def test_what_goes_on_from_the_champion_is_seldom_let_through_worse(name: str) -> None:
+    for difference, most in ((0.01, 0.08), (0.02, 0.01)):
+        share = promoted(PAIRS[name], difference, conversations=150, times=200, limits=LIMITS, need="grown")
+        assert share <= most
+
+
+@pytest.mark.parametrize("name", FITS)
 def test_an_equal_version_is_seldom_sent_back_in_sixty_nights_and_a_worse_one_is(name: str) -> None:
     share, _ = sent_back(PAIRS[name], 0.0, nights=60, each=8, times=60, limits=LIMITS)
     assert share <= 0.05

@@ -1,8 +1,8 @@
 """What tonight's fit reads, within its budget of tokens: what is new first, then older days.
 
-Pure functions. In order: what was taught; every message since the last night, several times where there is
-room, since what is read once is hardly known; then, of older days and with the newer ones likelier, what no
-version in the line has learned yet, and a share of what it has, so that what was known stays known.
+Pure functions. In order: what was taught; every message since the last night, several times where that is
+asked for and there is room; then, of older days and with the newer ones likelier, what no version in the line
+has learned yet, and a share of what it has, so that what was known stays known.
 """
 
 from __future__ import annotations
