@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from pathlib import Path
 
 from ledger.learned.conversation_scores import ConversationScore
@@ -11,7 +12,9 @@ from ledger.store import Ledger
 from tests.conftest import FakeClock
 from tests.trainer.conftest import GUILD, changed, fill, fill_today, night
 from trainer.builders import base_of, plan_of
+from trainer.evaluating.measuring import GENERAL
 from trainer.nights.looking_back import ScoreMemory, next_day, watched
+from trainer.preparing.dataset_files import has_part, read_lines
 from trainer.scoring.tally import Tally
 
 
@@ -52,10 +55,12 @@ async def test_base_and_champion_are_not_scored_again_on_what_is_unchanged(
     memory = ScoreMemory(ledger, GUILD, base_of(quick), max_tokens=plan.recipe.max_tokens)
     await memory.read(folder)
     known = await memory.known({"base": None, "champion": f"g{GUILD}-v000001"})
-    run = await ledger.runs.require(folder.name)
-    assert len(known["base"]) == run.metrics["scores"]["base"]["conversations"] + 1 + len(
-        [None] * run.metrics["scores"]["base"].get("old_conversations", 0)
-    )
+    asked = {
+        line["conversation"]
+        for part in (part for part in ("test", "old") if has_part(folder, part))
+        for line in read_lines(folder, part)
+    }
+    assert known["base"].keys() == asked | {GENERAL}
     assert known["champion"].keys() == known["base"].keys()
     other = ScoreMemory(ledger, GUILD, base_of(quick), max_tokens=99)
     await other.read(folder)
@@ -71,11 +76,19 @@ async def test_an_edited_conversation_is_scored_anew(
     memory = ScoreMemory(ledger, GUILD, base_of(quick), max_tokens=plan.recipe.max_tokens)
     await memory.read(folder)
     before = (await memory.known({"base": None}))["base"]
-    test = folder / "test.jsonl"
-    text = test.read_text(encoding="utf-8").replace("I think the", "I believe the", 1)
-    await asyncio.to_thread(test.write_text, text, encoding="utf-8")
+    edited = next(line for line in read_lines(folder, "test") if "I think the" in json.dumps(line))
+    for name in ("test.jsonl", "old.jsonl"):  # an exam that reaches back holds older days as well
+        lines = [json.loads(line) for line in (folder / name).read_text(encoding="utf-8").splitlines()]
+        text = "".join(
+            json.dumps(line).replace("I think the", "I believe the") + "\n"
+            if line["conversation"] == edited["conversation"]
+            else json.dumps(line) + "\n"
+            for line in lines
+        )
+        await asyncio.to_thread((folder / name).write_text, text, encoding="utf-8")
     await memory.read(folder)
-    assert len((await memory.known({"base": None}))["base"]) == len(before) - 1
+    left = (await memory.known({"base": None}))["base"]
+    assert before.keys() - left.keys() == {edited["conversation"]}
 
 
 async def as_a_night_promoted(ledger: Ledger, version: str) -> None:
