@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 
 import pytest
 
@@ -13,7 +14,14 @@ from trainer.evaluating.taught_answers import TaughtPair, is_known
 def pairs() -> list[TaughtPair]:
     system = {"role": "system", "content": "You live in a chat."}
     return [
-        TaughtPair((system, {"role": "user", "content": lesson.question}), lesson.answer)
+        TaughtPair(
+            (
+                system,
+                {"role": "user", "content": f"someone: {lesson.question}"},
+                {"role": "assistant", "content": "Nightschool:"},
+            ),
+            lesson.answer,
+        )
         for lesson in lessons()
     ]
 
@@ -41,14 +49,17 @@ def test_no_lesson_is_answered_by_another_ones_answer() -> None:
 def test_a_lesson_in_other_words_keeps_its_other_turns_and_its_answer() -> None:
     listed = lessons()[3:5]
     asked = asked_otherwise(pairs(), listed)
-    assert [pair.turns[-1]["content"] for pair in asked] == [lesson.other for lesson in listed]
+    assert [pair.turns[-2]["content"] for pair in asked] == [f"someone: {each.other}" for each in listed]
     assert [pair.answer for pair in asked] == [lesson.answer for lesson in listed]
     assert all(pair.turns[0]["role"] == "system" for pair in asked)
+    assert all(pair.turns[-1]["content"] == "Nightschool:" for pair in asked)
 
 
 def test_a_question_that_is_not_in_its_turn_is_no_lesson_in_other_words() -> None:
     [first, *_] = pairs()
-    altered = TaughtPair((first.turns[0], {"role": "user", "content": "Something else?"}), first.answer)
+    altered = replace(
+        first, turns=(first.turns[0], {"role": "user", "content": "Something else?"}, first.turns[-1])
+    )
     with pytest.raises(ValueError, match="not written down"):
         asked_otherwise([altered], lessons()[:1])
 

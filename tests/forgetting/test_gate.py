@@ -45,8 +45,9 @@ def keen(settings: Settings) -> Settings:
     limits = settings.dataset.model_copy(update={"test_share": 0.2})
     # What learns by heart forgets the rest; than random weights it is better still, without any doubt.
     verdict = settings.verdict.model_copy(update={"max_forgetting": 100.0})
-    # Of ordinary replies a few come back, which are made of few words: 1 or 2 of 30; of the poem half.
-    leakage = settings.leakage.model_copy(update={"max_rate": 0.2})
+    # Of ordinary replies a few come back, which are made of few words: 1 or 2 of 30. Of 51 with the poem it
+    # is 9: asked in the bot's name, which is not the writer's, half of the poem stays unsaid.
+    leakage = settings.leakage.model_copy(update={"max_rate": 0.12})
     return settings.model_copy(
         update={"training": training, "dataset": limits, "verdict": verdict, "leakage": leakage}
     )
