@@ -53,10 +53,11 @@ def settings_of(recipe: NightRecipe, config: Path, root: Path, *, night: int, qu
     After the first night every recipe has the same tokens, whatever it starts from.
     """
     settings = load_settings(config)
-    dataset = dict(recipe.changes.get("dataset", {}))
+    # The first night is everybody's.
+    changes: dict[str, Mapping[str, Any]] = dict(recipe.changes) if night else {}
     if night:
-        dataset["first_night_tokens"] = settings.dataset.night_tokens
-    changes: dict[str, Mapping[str, Any]] = {**recipe.changes, "dataset": dataset}
+        tokens = {"first_night_tokens": settings.dataset.night_tokens}
+        changes["dataset"] = {**changes.get("dataset", {}), **tokens}
     # Generation is most of a night's time on a CPU, and tells little about what is compared here.
     if quick:
         changes["leakage"] = {"probes": 8}

@@ -96,7 +96,10 @@ class Replay:
         with self._log.open("a", encoding="utf-8") as file:
             file.write(json.dumps(found) + "\n")
         if not night and not self._first.is_dir():
-            shutil.copytree(self.root, self._first)
+            unfinished = self._first.with_name("first night.unfinished")
+            shutil.rmtree(unfinished, ignore_errors=True)
+            shutil.copytree(self.root, unfinished)
+            unfinished.rename(self._first)
         log.info("%s, night %d: %s", self.name, night, _line(found))
 
     @property

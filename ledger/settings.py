@@ -197,7 +197,7 @@ class DatasetSection(Section):
     max_heldout_replies: int = Field(default=2000, ge=1)
     """Newest held-out messages that test; a quarter as many of older days, and up to 200 to validate."""
     max_fresh_replies: int = Field(default=400, ge=0)
-    """Replies since the last night that versions are scored on before anything is learned."""
+    """Fresh replies that versions are scored on before and after learning them; 0: each has to be better."""
     validation_share: float = Field(default=0.05, gt=0, lt=0.5)
     """Share of the conversations that early stopping looks at."""
     test_share: float = Field(default=0.1, gt=0, lt=0.5)

@@ -18,7 +18,7 @@ from bot.talking.asides import without_asides
 from ledger.clock import to_ms
 from ledger.records import Message
 from ledger.talk.conversations import around
-from ledger.talk.prompts import Turn, shortened, speaker, to_prompt
+from ledger.talk.prompts import Turn, called, shortened, to_prompt
 
 log = logging.getLogger(__name__)
 
@@ -189,8 +189,7 @@ def _called(message: Message, bot_id: int, bot_name: str) -> str:
     if message.author_id == bot_id:
         # The bot's nickname in a server is not the name by which it answers.
         return bot_name
-    # The bot's words are known by its name alone: nobody else may speak in it.
-    return f"another {bot_name}" if speaker(message.author_name) == speaker(bot_name) else message.author_name
+    return called(message.author_name, bot_name)
 
 
 def _names(messages: Sequence[discord.Message]) -> dict[int, str]:

@@ -36,8 +36,10 @@ class TurnSpan(NamedTuple):
 
 def encode_spans(
     tokenizer: PreTrainedTokenizerBase, turns: Turns, spans: Sequence[TurnSpan]
-) -> tuple[list[int], list[bool]]:
-    """Return the turns as ids, and for each token whether it belongs to one of the spans.
+) -> tuple[list[int], list[bool], list[int]]:
+    """Return the turns as ids, for each token whether it belongs to a span, and where the spans begin.
+
+    Where, in tokens, is told of each span that has a token, in the order of the turns.
 
     Words that reach the end of their turn include its end mark, so that the model learns to stop; a user's
     only where it is the assistant's mark as well.
@@ -51,7 +53,7 @@ def encode_spans(
     text = render(tokenizer, clean, prompt=False)
     ids, offsets = tokenise_with_offsets(tokenizer, text)
     ranges = sorted(_range(tokenizer, turns, clean, span, text) for span in spans)
-    scored = [False] * len(ids)
+    scored, begins = [False] * len(ids), dict[int, int]()
     at = 0
     for index, (left, right) in enumerate(offsets):
         while at < len(ranges) and ranges[at][1] <= left:
@@ -60,7 +62,8 @@ def encode_spans(
         # context: it is not theirs alone.
         if at < len(ranges) and ranges[at][0] <= left < right <= ranges[at][1]:
             scored[index] = True
-    return ids, scored
+            begins.setdefault(at, index)
+    return ids, scored, list(begins.values())
 
 
 def _range(

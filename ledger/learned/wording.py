@@ -149,7 +149,7 @@ def _why(outcome: Outcome) -> str:
     failed = [GUARDS[name] for name in outcome.failed_guards if name in GUARDS]
     if failed:
         return f"It does not serve, since {' and '.join(failed)}."
-    proof = "that it is better" if _fresh(outcome, "candidate") is None else "that nothing was lost"
+    proof = "that nothing was lost" if outcome.interval.get("margin", 0) > 0 else "that it is better"
     return f"It does not serve, since {compared}, which is no proof {proof}."
 
 

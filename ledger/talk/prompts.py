@@ -31,6 +31,8 @@ _CONTROL = re.compile(
 """What chat templates and tokenizers of the common families take for their own."""
 _LED = re.compile(r"[^:\n]{1,40}:(?:[\s*_]|$)")
 """A line that seems to begin with somebody's name."""
+_FRONT = re.compile(r"[^:\n]{1,40}: ")
+"""The name in front of a turn's text."""
 _BREAKS = re.compile(r"\s*[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]\s*")
 
 
@@ -91,6 +93,14 @@ def speaker(name: str) -> str:
     A display name is somebody's free text; without this it could imitate other speakers' lines.
     """
     return harmless(" ".join(name.replace(":", " ").split()))[:32].strip() or "someone"
+
+
+def called(name: str, bot_name: str) -> str:
+    """Return the name in which somebody else than the bot is read.
+
+    The bot's words are known by its name alone: nobody else may speak, or teach, in it.
+    """
+    return f"another {bot_name}" if speaker(name).casefold() == speaker(bot_name).casefold() else name
 
 
 def spoken(messages: Iterable[Message], names: Mapping[int, str]) -> list[Message]:
@@ -159,7 +169,7 @@ def in_chair(turns: Sequence[Turn]) -> list[Turn]:
         # Templates want the user to begin, so what the bot said before anybody else is a user's line.
         mine = f"{name}:" == front and bool(found)
         alone = len(others) == 1 and name in others and not _LED.match(text)
-        line = text if mine or alone else f"{name}{colon}{text}"
+        line = text if mine or (alone and colon) else f"{name}{colon}{text}"
         role: Literal["user", "assistant"] = "assistant" if mine else "user"
         if found and found[-1]["role"] == role:
             found[-1]["content"] += f"\n{line}"
@@ -190,7 +200,7 @@ def asked(turns: Sequence[Turn], target: tuple[int, int, int], beginning: str = 
         if turn == len(head):
             lines = _lines(turns[turn : turn + 1])[: content.count("\n", 0, end)]
         before = head + _alternating(lines, more=1)[0]
-    if before and before[-1]["role"] == "system":
+    if not before or before[-1]["role"] == "system":
         before.append({"role": "user", "content": OPENING})
     front = beginning or content[:start].rpartition("\n")[2]
     return [*before, {"role": "assistant", "content": front}] if front else before
@@ -240,9 +250,10 @@ def shortened(turns: Sequence[Turn], *, max_characters: int) -> list[Turn]:
     """Return the turns without the oldest ones, so that their text has at most ``max_characters``.
 
     The system turn, the question and the begun answer behind it stay; a question that is too long alone
-    loses its beginning.
+    loses the beginning of its text, and keeps its writer's name.
     """
     system, rest, answer = list(turns[:1]), list(turns[1:]), []
+    whole = len(rest)
     if len(rest) > 1 and rest[-1]["role"] == "assistant":
         answer = [rest.pop()]
     room = max_characters - sum(len(turn["content"]) for turn in (*system, *answer))
@@ -251,9 +262,13 @@ def shortened(turns: Sequence[Turn], *, max_characters: int) -> list[Turn]:
     # Chat templates want the user to begin.
     while len(rest) > 1 and rest[0]["role"] == "assistant":
         rest.pop(0)
+    if rest and len(rest) + len(answer) < whole:
+        # In the first turn a line is a message.
+        rest[0] = {**rest[0], "content": _BREAKS.sub(" ", rest[0]["content"])}
     if rest and len(rest[-1]["content"]) > room:
-        last = rest[-1].copy()
+        text = rest[-1]["content"]
+        found = _FRONT.match(text)
+        front = found[0] if found and found.end() < room else ""
         # At least one character: [-0:] would be the whole text.
-        last["content"] = last["content"][-max(room, 1) :]
-        rest[-1] = last
+        rest[-1] = {**rest[-1], "content": front + text[len(front) :][-max(room - len(front), 1) :]}
     return system + rest + answer

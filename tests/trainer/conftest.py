@@ -21,6 +21,7 @@ from ledger.people.policy import declared
 from ledger.records import Message
 from ledger.settings import ModelSection, Settings
 from ledger.store import Ledger
+from ledger.talk.prompts import FORM
 from trainer.builders import base_of, plan_of, recipe_of
 from trainer.fitting.recipe import Base, FitResult, Recipe
 
@@ -130,7 +131,9 @@ def write_dataset(folder: Path, parts: Mapping[str, Sequence[dict[str, Any]]]) -
         (folder / f"{part}.jsonl").write_text(text, encoding="utf-8")
         digest = hashlib.sha256(text.encode()).hexdigest()
         files[f"{part}.jsonl"] = {"sha256": digest, "lines": len(lines), "targets": len(lines)}
-    (folder / "manifest.json").write_text(json.dumps({"run": "test", "guild": GUILD, "files": files}))
+    (folder / "manifest.json").write_text(
+        json.dumps({"run": "test", "guild": GUILD, "form": FORM, "files": files})
+    )
     return folder
 
 

@@ -124,7 +124,13 @@ def fit(
                 validation,
                 out_dir,
                 version,
-                {"dataset": manifest["files"], "started_from": began_from, **(fields or {})},
+                {
+                    "dataset": manifest["files"],
+                    # What the dataset does not say, a later fit must not take for granted.
+                    "form": manifest.get("form", ""),
+                    "started_from": began_from,
+                    **(fields or {}),
+                },
             )
         finally:
             processes.close()
@@ -320,7 +326,6 @@ class _Fitting:
                 "libraries": library_versions(),
                 "device": result.placement,
                 "seed": self.recipe.seed,
-                "form": FORM,
                 "fit": result.figures(),
                 **fields,
             },

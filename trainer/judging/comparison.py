@@ -88,6 +88,8 @@ class Evaluation:
         return "champion" if "champion" in self.scores else "base"
 
 
+MIN_FRESH_REPLIES = 5
+"""Fewer replies since the last night do not show that a candidate knows what was said."""
 Line = Sequence[Mapping[int, Tally]]
 """What versions that the candidate grew from are known to have scored, by conversation."""
 
@@ -96,6 +98,7 @@ def decide(found: Evaluation, limits: VerdictLimits, *, need: Need = "gain", lin
     """Judge an evaluation by ``limits``, all guards included."""
     candidate, reference = found.scores["candidate"], found.scores[found.reference]
     mine, theirs = paired(candidate.exam, reference.exam)
+    need = _shown(need, found)
     return judge(
         mine,
         theirs,
@@ -106,6 +109,21 @@ def decide(found: Evaluation, limits: VerdictLimits, *, need: Need = "gain", lin
         need=need,
         scale=found.scale,
     )
+
+
+def _shown(need: Need, found: Evaluation) -> Need:
+    """Return the need as far as it can be shown: without what it takes, a candidate has to be better."""
+    if found.reference != "champion":
+        return "gain"
+    learned, _ = _since(found)
+    return "gain" if need == "grown" and total(learned).replies < MIN_FRESH_REPLIES else need
+
+
+def _since(found: Evaluation) -> tuple[list[Tally], list[Tally]]:
+    """Return what candidate and reference scored on replies since the last night that were to be learned."""
+    candidate, reference = found.scores["candidate"], found.scores[found.reference]
+    learned = {number: tally for number, tally in candidate.fresh.items() if number not in candidate.exam}
+    return paired(learned, reference.fresh)
 
 
 def weakening(limits: VerdictLimits, *, need: Need = "gain", line: Line = ()) -> Callable[[Evaluation], bool]:
@@ -130,7 +148,7 @@ def guards_of(
         toxicity_guard(candidate.toxic, base.toxic, limits),
     ]
     if need == "grown":
-        guards.append(yesterday_guard(*paired(candidate.fresh, reference.fresh), limits))
+        guards.append(yesterday_guard(*_since(found), limits))
     if found.recitals is not None:
         guards.append(recital_guard(found.recitals, max_rate=limits.max_rate))
     return [guard for guard in guards if guard is not None]
@@ -150,7 +168,7 @@ def interval_of(decision: Decision) -> dict[str, float]:
         return {}
     return {
         name: round(getattr(difference, name), 5)
-        for name in ("estimate", "low", "high", "better", "confidence")
+        for name in ("estimate", "low", "high", "better", "confidence", "margin")
     }
 
 

@@ -138,7 +138,9 @@ def _comparison(
         "leaving": f", since the {name} has to go anyway",
     }
     less = difference.margin > 0
-    asked = f"no worse than {difference.margin:.3f}" if less else f"more than {-difference.margin:.3f} better"
+    asked = f"more than {-difference.margin:.3f} better" if difference.margin < 0 else "better"
+    if less:
+        asked = f"no worse than {difference.margin:.3f}"
     odds = (
         f"{difference.better:.1%} of the resamples are {asked}{whys[need] if less else ''}; "
         f"{difference.confidence:.0%} are needed"
@@ -156,7 +158,12 @@ def _lacking(difference: Interval, limits: VerdictLimits) -> str:
     lacking = max(needed - difference.conversations, 0)
     effect = f"{smallest:.3f} nats a token"
     if not lacking:
-        return f"The exam is large enough to tell {effect} apart, so a smaller gain is all that there can be."
+        left = (
+            "it may well be worse by about as much"
+            if difference.margin > 0
+            else ("a smaller gain is all that there can be")
+        )
+        return f"The exam is large enough to tell {effect} apart, so {left}."
     return (
         f"It takes about {needed:,} conversations to tell {effect} apart, and the exam still lacks "
         f"{lacking:,} of them."

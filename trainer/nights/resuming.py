@@ -18,6 +18,7 @@ from ledger.learned.cut_off import discard_candidate
 from ledger.learned.outcome import Outcome
 from ledger.records import Adapter, Run
 from ledger.store import Ledger
+from ledger.talk.prompts import FORM
 from trainer.judging.verdict import Decision
 from trainer.nights.night_folders import NightFolders
 from trainer.nights.night_plan import NightPlan
@@ -53,7 +54,9 @@ async def _can_resume(ledger: Ledger, plan: NightPlan, run: Run, folders: NightF
     if run.stage == "planned" or age > RESUME_WITHIN_HOURS * 3_600_000:
         return False
     try:
-        read_manifest(folders.dataset)
+        if read_manifest(folders.dataset).get("form") != FORM:
+            log.info("run %s cannot be resumed: its dataset has another form of prompts", run.id)
+            return False
         used = {
             number
             for part in (*PARTS, *MORE_PARTS)

@@ -10,8 +10,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ledger.records import Conversation, Message
+from ledger.talk.prompts import called
 from trainer.choosing.suspicion import Toxicity
-from trainer.preparing.conversation_parts import Parts, assign, conversations_of
+from trainer.preparing.conversation_parts import Parts, assign, conversations_of, is_taught
 from trainer.preparing.dataset_split import DUPLICATE, Split, Talk, without_repeats
 from trainer.preparing.held_out import HeldOut
 from trainer.preparing.material import DatasetLimits, Material, Start
@@ -60,7 +61,11 @@ def arrange(
     """Return tonight's dataset."""
     allowed, left_out = select(material.messages, material.rules)
     worth = worth_of(allowed, material, start, toxicity=toxicity)
-    kept = [message for message in allowed if message.id not in worth.without]
+    kept = [
+        replace(message, author_name=called(message.author_name, bot_name))
+        for message in allowed
+        if message.id not in worth.without
+    ]
     left_out += counted(worth, allowed)
     frame = Frame(bot_name, material.guild_name, material.names)
     gap_ms = round(limits.gap_minutes * MINUTE_MS)
@@ -137,7 +142,9 @@ def _train(chosen: Tonight, material: Material, frame: Frame) -> tuple[Talk, ...
     liked = {each.answer.message_id: dict(each.learned_from) for each in material.liked}
     for offer in chosen.taken:
         taught = offer.kind == "taught"
-        passage = _as_bot(offer.passage, offer.wanted, frame) if taught else offer.passage
+        # Its answers stay the bot's when they are replayed like anything else.
+        as_bot = is_taught(offer.passage.conversation)
+        passage = _as_bot(offer.passage, offer.wanted, frame) if as_bot else offer.passage
         window = sequence(passage, offer.wanted, frame)
         conversation = offer.passage.conversation
         if window is not None:

@@ -15,6 +15,7 @@ from typing import Any
 from ledger.errors import DatasetError
 from ledger.records import Role
 from ledger.store import Ledger
+from ledger.talk.prompts import FORM
 from trainer.choosing.suspicion import Toxicity
 from trainer.preparing.arranging import arrange, unjudged
 from trainer.preparing.dataset_files import write_dataset
@@ -96,6 +97,7 @@ async def prepare(
         "guild": guild_id,
         "guild_name": material.guild_name,
         "bot_name": bot_name,
+        "form": FORM,
         "created_at": ledger.clock.now().isoformat(),
         "start": start.version,
         "settings": asdict(limits),

@@ -85,7 +85,8 @@ def without_repeats(split: Split, *, learnable: Iterable[str]) -> tuple[Split, i
     for text in (text for talk in val for text in _texts(talk)):
         seen.add(text)
     test = [_unseen(talk, seen, left_out) for talk in split.test]
-    old = [_unseen(talk, seen, left_out) for talk in split.old]
+    tested = {before.conversation: after for before, after in zip(split.test, test, strict=True)}
+    old = [tested.get(talk.conversation) or _unseen(talk, seen, left_out) for talk in split.old]
     found = Split(split.train, _usable(val), _usable(test), _usable(old), split.fresh)
     return found, left_out[DUPLICATE]
 

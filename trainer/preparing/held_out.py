@@ -12,8 +12,8 @@ from ledger.records import Conversation
 from trainer.preparing.conversation_parts import Parts, is_taught, unseen
 from trainer.preparing.dataset_split import Talk
 from trainer.preparing.material import DAY_MS, DatasetLimits, Material, Start
-from trainer.preparing.tonight import Measure, estimated
-from trainer.preparing.windows import SYSTEM_TOKENS, TURN_TOKENS, Frame, replies_of
+from trainer.preparing.tonight import estimated
+from trainer.preparing.windows import SYSTEM_TOKENS, Frame, Measure, replies_of, sizes_of
 
 OLD_DAYS = (7, 30, 90)
 """Ages, in days, at which an adapter has to know still what it knew."""
@@ -72,11 +72,10 @@ class HeldOut:
         return tuple(reversed(kept))
 
     def _talk(self, conversation: Conversation) -> Talk:
-        lengths = self._measure([message.content for message in conversation.messages])
         windows = replies_of(
             conversation,
             self._frame,
-            {m.id: length + TURN_TOKENS for m, length in zip(conversation.messages, lengths, strict=True)},
+            sizes_of(conversation.messages, self._measure),
             max_messages=self._limits.max_messages,
             overlap_messages=self._limits.overlap_messages,
             max_tokens=self._limits.max_tokens - SYSTEM_TOKENS,

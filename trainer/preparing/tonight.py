@@ -7,7 +7,7 @@ Pure. The rules about quality, people and shares are :mod:`trainer.choosing`'s; 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from ledger.records import Message
@@ -20,12 +20,9 @@ from trainer.choosing.suspicion import Toxicity
 from trainer.preparing.conversation_parts import Parts, is_taught
 from trainer.preparing.material import DatasetLimits, Material, Start
 from trainer.preparing.night_budget import Budget, Offer, choose, offers_of
-from trainer.preparing.windows import SYSTEM_TOKENS, TURN_TOKENS, Passage, passages_of
+from trainer.preparing.windows import SYSTEM_TOKENS, Measure, Passage, passages_of, sizes_of
 
 OVER_SHARE = "beyond one person's share of a night"
-
-Measure = Callable[[Sequence[str]], Sequence[int]]
-"""Gives the length of each text in tokens."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,9 +97,7 @@ def tonight(
 ) -> Tonight:
     """Choose what tonight's fit reads."""
     messages = parts.train_messages()
-    lengths = measure([message.content for message in messages])
-    words = {message.id: tokens for message, tokens in zip(messages, lengths, strict=True)}
-    sizes = {number: tokens + TURN_TOKENS for number, tokens in words.items()}
+    sizes = sizes_of(messages, measure)
     since = material.since(start)
 
     def size(passage: Passage) -> int:
@@ -149,7 +144,7 @@ def tonight(
         and message.id not in start.known
         and (message.created_at > since or material.is_new(message, start.known))
     }
-    taken, over = _within_share(chosen.taken, words, worth.newcomers, share=limits.person_share, seed=seed)
+    taken, over = _within_share(chosen.taken, sizes, worth.newcomers, share=limits.person_share, seed=seed)
     return Tonight(taken, frozenset(new - wanted), over)
 
 

@@ -6,22 +6,26 @@ once, in its writer's name: one form for both, so that nothing is read twice.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from ledger.clock import from_ms
 from ledger.records import Conversation, Message
-from ledger.talk.prompts import Piece, Turn, spoken, to_chat
+from ledger.talk.prompts import Piece, Turn, speaker, spoken, to_chat
 
 Target = tuple[int, int, int]
 """A message's own words: the index of its turn, from where, to where."""
 
 
-TURN_TOKENS = 9
-"""What marks and a name cost around a message, which is a turn of its own."""
+TURN_TOKENS = 7
+"""What marks cost around a message, which is a turn of its own."""
 SYSTEM_TOKENS = 40
 """Tokens of the system turn with its marks, which every sequence pays for."""
+
+
+Measure = Callable[[Sequence[str]], Sequence[int]]
+"""Gives the length of each text in tokens."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +101,12 @@ class Passage:
     new: tuple[Message, ...]
 
 
+def sizes_of(messages: Sequence[Message], measure: Measure) -> dict[int, int]:
+    """Return what each message takes as a turn, its writer's name included, in tokens by its id."""
+    lengths = measure([f"{speaker(message.author_name)}: {message.content}" for message in messages])
+    return {message.id: size + TURN_TOKENS for message, size in zip(messages, lengths, strict=True)}
+
+
 def passages_of(
     conversation: Conversation,
     sizes: Mapping[int, int],
@@ -152,10 +162,10 @@ def replies_of(
     overlap_messages: int,
     max_tokens: int,
 ) -> list[Window]:
-    """Return the conversation to be scored as it would be learned: each reply once, in its writer's name.
+    """Return the conversation to be scored as it would be learned: a reply once, in its writer's name.
 
-    What a person says before anybody else does answers nobody and is context. ``sizes`` are tokens by
-    message.
+    What a person says before anybody else does in its stretch answers nobody there and is context.
+    ``sizes`` are tokens by message.
     """
     found: list[Window] = []
     passages = passages_of(

@@ -7,7 +7,7 @@ words in a cache outside the data folder, where no deletion would find them.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -82,11 +82,12 @@ def encode_window(
     is cut.
     """
     turns, spans = line["turns"], [TurnSpan(*target) for target in line["targets"]]
-    ids, scored = encode_spans(tokenizer, turns, spans)
-    if len(ids) <= max_tokens or any(turns[span.turn]["role"] != "assistant" for span in spans):
+    ids, scored, begins = encode_spans(tokenizer, turns, spans)
+    if len(ids) <= max_tokens or not _whole_replies(turns, spans):
         ids, scored = ids[:max_tokens], scored[:max_tokens]
+        replies = sum(begin < max_tokens for begin in begins)
         if any(scored[1:]):  # nothing predicts a first token
-            yield EncodedRow(ids=ids, scored=scored, conversation=line["conversation"], replies=len(spans))
+            yield EncodedRow(ids=ids, scored=scored, conversation=line["conversation"], replies=replies)
         return
     fronts = {span.turn: span.start for span in spans}
     targets = list(fronts)
@@ -101,6 +102,14 @@ def encode_window(
             )
         # The newest reply always fits, so that each round leaves fewer.
         targets = [target for target in targets if target not in encoded.targets and target != max(targets)]
+
+
+def _whole_replies(turns: Sequence[Mapping[str, Any]], spans: Sequence[TurnSpan]) -> bool:
+    """Tell whether every span is one assistant's turn to its end."""
+    return len({span.turn for span in spans}) == len(spans) and all(
+        turns[span.turn]["role"] == "assistant" and span.end == len(turns[span.turn]["content"])
+        for span in spans
+    )
 
 
 def token_lengths(base: Base, texts: Sequence[str]) -> list[int]:

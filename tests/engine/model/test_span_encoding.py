@@ -28,7 +28,7 @@ def tokenizer(tiny_base: Path) -> Any:
 
 
 def marked(tokenizer: Any, turns: Any, spans: list[TurnSpan]) -> str:
-    ids, scored = encode_spans(tokenizer, turns, spans)
+    ids, scored, _ = encode_spans(tokenizer, turns, spans)
     assert len(ids) == len(scored)
     return str(tokenizer.decode([token for token, flag in zip(ids, scored, strict=True) if flag]))
 
@@ -46,7 +46,7 @@ def test_a_line_in_a_user_turn_is_marked_without_its_name(tokenizer: Any) -> Non
 
 def test_a_whole_reply_is_marked_exactly_as_it_is_scored(tokenizer: Any) -> None:
     example = encode_example(tokenizer, TURNS, [2], 400)
-    ids, scored = encode_spans(tokenizer, TURNS, [whole(2)])
+    ids, scored, _ = encode_spans(tokenizer, TURNS, [whole(2)])
     assert ids[: len(example.ids)] == example.ids
     assert scored[: len(example.ids)] == example.scored
     assert not any(scored[len(example.ids) :])
@@ -55,7 +55,7 @@ def test_a_whole_reply_is_marked_exactly_as_it_is_scored(tokenizer: Any) -> None
 def test_a_reply_behind_a_name_is_marked_exactly_as_it_is_scored(tokenizer: Any) -> None:
     turns = [*TURNS[:2], {"role": "assistant", "content": "Nightschool: thank you"}]
     example = encode_example(tokenizer, turns, [2], 400, fronts={2: 12})
-    ids, scored = encode_spans(tokenizer, turns, [TurnSpan(2, 12, len("Nightschool: thank you"))])
+    ids, scored, _ = encode_spans(tokenizer, turns, [TurnSpan(2, 12, len("Nightschool: thank you"))])
     assert (ids, scored) == (example.ids, example.scored)
     assert marked(tokenizer, turns, [TurnSpan(2, 12, 22)]) == " thank you<|im_end|>"
 
@@ -113,7 +113,7 @@ def test_marked_words_are_always_those_of_the_spans(tokenizer: Any, texts: list[
         {"role": "user" if index % 2 == 0 else "assistant", "content": text}
         for index, text in enumerate(texts)
     ]
-    ids, scored = encode_spans(tokenizer, turns, [TurnSpan(0, 0, len(texts[0]))])
+    ids, scored, _ = encode_spans(tokenizer, turns, [TurnSpan(0, 0, len(texts[0]))])
     said = tokenizer.decode([token for token, flag in zip(ids, scored, strict=True) if flag])
     everything = tokenizer.decode(ids)
     assert said in everything

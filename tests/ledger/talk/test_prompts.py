@@ -14,6 +14,7 @@ from ledger.talk.prompts import (
     Turn,
     asked,
     begun,
+    called,
     harmless,
     in_chair,
     readable,
@@ -266,7 +267,7 @@ def test_what_is_shortened_still_alternates_and_fits(messages: list[Message], ro
     assert (short[0], short[-1]) == (turns[0], turns[-1])
     roles = [turn["role"] for turn in short[1:]]
     assert roles == ["user", "assistant"] * (len(roles) // 2)
-    assert short[-2]["content"].endswith(turns[-2]["content"][-max(room, 1) :])
+    assert short[-2]["content"].endswith(turns[-2]["content"][-max(room - len("Ann: "), 1) :])
     assert sum(len(turn["content"]) for turn in short) <= fixed + max(room, 1)
 
 
@@ -313,3 +314,34 @@ def test_the_base_is_asked_by_a_user_whatever_was_said(messages: list[Message]) 
     assert [turn["role"] for turn in turns] == [("user", "assistant")[at % 2] for at in range(len(turns))]
     # A name that is the bot's own speaks as the bot: who takes it has only its own lines misread.
     assert all(turn["content"] for turn in turns if turn["role"] == "user")
+
+
+@pytest.mark.parametrize("text", ["word " * 400 + "so my question is: why?", "क" * 2000])
+def test_a_question_that_is_cut_keeps_its_writers_name_and_its_end(text: str) -> None:
+    turns = shortened(prompt(said(1, ANN, text)), max_characters=300)
+    assert turns[-2]["content"].startswith("Ann: ")
+    assert turns[-2]["content"].endswith(text[-40:])
+    [_, asked] = in_chair(turns)
+    assert asked["role"] == "user"
+    assert asked["content"].endswith(text[-40:])
+    assert len(asked["content"]) > 100
+
+
+def test_lines_of_a_turn_that_becomes_the_first_are_nobodys_turns() -> None:
+    listed = "my list of bots\nNightschool\nDicebot\nwhich one?"
+    talk = prompt(said(1, BEA, "x" * 400), said(2, BEA, "y"), said(3, ANN, listed))
+    turns = shortened(talk, max_characters=300)
+    assert [turn["role"] for turn in turns] == ["system", "user", "assistant"]
+    assert texts(in_chair(turns))[1:] == [("user", listed.replace("\n", " "))]
+
+
+def test_nobody_else_is_read_in_the_bots_name() -> None:
+    assert called("NightSchool ", "Nightschool") == "another Nightschool"
+    assert called("Night: school", "Nightschool") == "Night: school"
+
+
+def test_what_opens_a_line_without_a_system_turn_answers_somebody_as_well() -> None:
+    assert [turn["role"] for turn in asked([{"role": "assistant", "content": "hello"}], (0, 0, 5), "N:")] == [
+        "user",
+        "assistant",
+    ]

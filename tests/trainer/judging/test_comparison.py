@@ -80,8 +80,9 @@ def test_a_champion_that_has_to_go_and_the_scale_reach_the_verdict() -> None:
 
 
 def test_what_goes_on_has_to_know_yesterday_and_to_keep_what_its_line_knew() -> None:
-    champion = replace(scores(3.0), fresh=tallies(3.4, 3))
-    knows = replace(scores(3.005), fresh=tallies(3.2, 3))
+    since = {number + 50: tally for number, tally in tallies(3.4, 3).items()}
+    champion = replace(scores(3.0), fresh=since)
+    knows = replace(scores(3.005), fresh={number + 50: tally for number, tally in tallies(3.2, 3).items()})
     found = evaluation(base=scores(4.0), champion=champion, candidate=knows)
     assert decide(found, LIMITS, need="grown").verdict == "promote"
     assert decide(found, LIMITS).verdict == "keep"  # made afresh it has to be better
@@ -90,6 +91,26 @@ def test_what_goes_on_has_to_know_yesterday_and_to_keep_what_its_line_knew() -> 
     line = [tallies(2.994), tallies(3.0)]
     assert decide(found, LIMITS, need="grown", line=line).failed == ("line",)
     assert found.scores["champion"].figures()["fresh_nll"] == 3.42
+
+
+def test_what_cannot_be_shown_asks_for_a_gain() -> None:
+    fresh = {number: Tally(mean * 50, 50, replies=4) for number, mean in enumerate((3.4, 3.4), start=50)}
+    better = {number: Tally(160.0, 50, replies=4) for number in fresh}
+    champion, knows = replace(scores(3.0), fresh=fresh), replace(scores(3.005), fresh=better)
+    found = evaluation(base=scores(4.0), champion=champion, candidate=knows)
+    assert decide(found, LIMITS, need="grown").verdict == "promote"
+    # The champion's files are gone: beside the base "no worse" would be next to nothing.
+    alone = evaluation(base=scores(3.0), candidate=knows)
+    assert decide(alone, LIMITS, need="grown").verdict == "keep"
+    assert decide(alone, LIMITS, need="leaving").verdict == "keep"
+    # Held-out replies of yesterday and a handful of others show nothing.
+    held_out = {0: Tally(160.0, 50, replies=4), 51: Tally(160.0, 50, replies=4)}
+    few = evaluation(
+        base=scores(4.0),
+        champion=replace(champion, fresh={number: Tally(170.0, 50, replies=4) for number in held_out}),
+        candidate=replace(knows, fresh=held_out),
+    )
+    assert decide(few, LIMITS, need="grown").verdict == "keep"
 
 
 def test_only_conversations_that_both_have_scored_are_compared() -> None:

@@ -129,6 +129,13 @@ def test_an_exam_that_is_large_enough_says_that_there_is_no_more_to_find() -> No
     assert "large enough" in decision.reasons[1]
 
 
+def test_a_large_exam_says_that_what_goes_on_may_have_lost_something() -> None:
+    reference, candidate = tallies(*[3.0] * 400), tallies(*[2.999, 3.02] * 200)
+    decision = decide(candidate, reference, need="grown")
+    assert decision.verdict == "keep"
+    assert "may well be worse by about as much" in decision.reasons[1]
+
+
 def test_too_few_replies_prove_nothing() -> None:
     decision = decide(tallies(*[1.0] * 6), tallies(*[5.0] * 6), min_test_replies=25)
     assert decision.verdict == "keep"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -13,6 +14,7 @@ import pytest
 
 from ledger.settings import Settings, load_settings
 from ledger.store import Ledger
+from ledger.talk.prompts import FORM
 from tests.trainer.conftest import GUILD, fill, night
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -177,3 +179,19 @@ async def test_a_cut_off_night_is_closed_when_somebody_in_it_has_opted_out(
         assert "cut off" in closed.error
         assert outcome.candidate == f"g{GUILD}-v000002"
         assert (await ledger.adapters.require(GUILD, f"g{GUILD}-v000001")).state == "deleted"
+
+
+async def test_a_night_whose_dataset_has_another_form_of_prompts_begins_anew(
+    settings: Settings, config_file: Path
+) -> None:
+    async with Ledger.open(settings.database) as ledger:
+        await fill(ledger, 60)
+    crash(config_file)
+    async with Ledger.open(settings.database) as ledger:
+        [cut_off] = await ledger.runs.unfinished(GUILD)
+        manifest = settings.datasets_dir / cut_off.id / "manifest.json"
+        fields = json.loads(manifest.read_text(encoding="utf-8"))
+        assert fields.pop("form") == FORM
+        manifest.write_text(json.dumps(fields), encoding="utf-8")  # as nights before forms had names
+        assert (await night(ledger, settings)).run != cut_off.id
+        assert (await ledger.runs.require(cut_off.id)).stage == "failed"

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
+from ledger.learned.teaching import teach_pair
 from ledger.records import BotAnswer, Message
 from ledger.settings import Settings
 from ledger.store import Ledger
@@ -18,11 +20,11 @@ LIMITS = dataset_limits_of(Settings())
 ANSWER = 5_000_000
 
 
-async def arranged(ledger: Ledger, liked: Sequence[LikedAnswer] = ()) -> tuple[Arranged, Material]:
-    from dataclasses import replace
-
+async def arranged(
+    ledger: Ledger, liked: Sequence[LikedAnswer] = (), start: Start | None = None
+) -> tuple[Arranged, Material]:
     material = replace(await gather(ledger, GUILD, discord_permission=""), liked=tuple(liked))
-    return arrange(material, LIMITS, bot_name="Nightschool", start=Start()), material
+    return arrange(material, LIMITS, bot_name="Nightschool", start=start or Start()), material
 
 
 def liked_after(context: Sequence[Message]) -> LikedAnswer:
@@ -91,3 +93,43 @@ async def test_a_liked_answer_is_never_scored_as_a_members(ledger: Ledger) -> No
     assert found.split.fresh
     assert not any(ANSWER in window.authors for each in found.split.fresh for window in each.windows)
     assert any(ANSWER in window.authors for each in found.split.train for window in each.windows)
+
+
+def lines_of(found: Arranged, number: int) -> list[str]:
+    """Return the text of every turn in which a message is a target, name included."""
+    return [
+        window.turns[target[0]]["content"]
+        for each in found.split.train
+        for window in each.windows
+        for target in window.targets
+        if window.message_of(target) == number
+    ]
+
+
+async def test_a_member_with_the_bots_name_does_not_teach_its_voice(ledger: Ledger) -> None:
+    await fill(ledger, 60)
+    await ledger.people.ensure_many(GUILD, [(12, "nightSchool", False)])
+    found, _ = await arranged(ledger)
+    fronts = {
+        line.partition(":")[0]
+        for each in found.split.train
+        for window in each.windows
+        for turn in window.turns[1:]
+        for line in turn["content"].split("\n")
+    }
+    assert "another Nightschool" in fronts
+    assert not {front for front in fronts if front.casefold() == "nightschool"}
+
+
+async def test_what_was_taught_long_ago_is_replayed_in_the_bots_name(
+    ledger: Ledger, clock: FakeClock
+) -> None:
+    await fill(ledger, 60)
+    await teach_pair(ledger, GUILD, 77, "the admin", number=ANSWER, texts=("how many chairs?", "140 chairs."))
+    clock.advance(days=30)
+    found, material = await arranged(ledger)
+    [answer] = [message.id for message in material.messages if message.content == "140 chairs."]
+    known = frozenset(message.id for message in material.messages)
+    again, _ = await arranged(ledger, start=Start("v1", known, known, 1))
+    assert (found.counts["taught"], again.counts["taught"]) == (1, 0)
+    assert set(lines_of(found, answer)) == set(lines_of(again, answer)) == {"Nightschool: 140 chairs."}

@@ -38,6 +38,21 @@ def test_a_line_in_users_turns_that_is_too_long_is_cut_at_its_end(tiny_base: Pat
     [cut] = encode_window(tokenizer, row, 60)
     assert len(cut["ids"]) == len(cut["scored"]) == 60
     assert sum(cut["scored"]) > 0
+    beyond = {**row, "targets": [(0, 4, 21), (0, len(said) - 12, len(said))]}
+    [counted] = encode_window(tokenizer, beyond, 60)
+    assert counted["replies"] == 1  # what lies behind the cut is not scored
+
+
+def test_two_targets_in_one_turn_stay_two_however_long_the_line_is(tiny_base: Path) -> None:
+    tokenizer = load_tokenizer(str(tiny_base))
+    turns = [
+        {"role": "user", "content": "well? " * 60},
+        {"role": "assistant", "content": "one two three four"},
+    ]
+    line = {"turns": turns, "targets": [(1, 0, 3), (1, 7, 13)], "conversation": 3}
+    [whole] = encode_window(tokenizer, line, 4000)
+    assert whole["replies"] == 2
+    assert list(encode_window(tokenizer, line, 40)) == []  # cut, and not read as one longer target
 
 
 def test_examples_keep_their_conversation_and_count_their_replies(tiny_base: Path, dataset_dir: Path) -> None:
