@@ -62,3 +62,13 @@ def test_a_message_has_the_role_in_which_it_is_learned_most() -> None:
         **{20: "exam", 21: "exam"},
         **{30: "fresh", 31: "fresh"},
     }
+
+
+def test_a_repeat_in_an_exam_that_holds_older_days_counts_once() -> None:
+    both = talk_of(10, KNOWN, "but this reply here was never said before")
+    found, repeated = without_repeats(Split((), (), (both,), (both,)), learnable=[KNOWN])
+    assert repeated == 1
+    assert found.old == found.test
+    assert [window.turns[1]["content"] for window in found.old[0].windows] == [
+        "but this reply here was never said before"
+    ]
