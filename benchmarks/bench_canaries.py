@@ -35,8 +35,9 @@ import shutil
 import statistics
 import sys
 import time
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Sequence
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -300,6 +301,7 @@ def compared(shares: Sequence[float], controls: Sequence[float]) -> dict[str, fl
 
 
 def examine(
+    options: argparse.Namespace,
     settings: Settings,
     adapter: Path | None,
     contexts: dict[Canary, list[list[Any]]],
@@ -307,7 +309,7 @@ def examine(
 ) -> dict[str, Any]:
     """Attack and rank; figures only."""
     model = Examined(settings, adapter)
-    unwritten = [canary for seed in CONTROLS for canary in canaries(seed)]
+    unwritten = [canary for seed in CONTROLS[: options.controls] for canary in canaries(seed)]
     ranked = model.ranks([*secrets, *unwritten], neutral(), seed=7)
     caught = model.extracted(contexts)
 
@@ -337,7 +339,7 @@ async def scrubbed(options: argparse.Namespace, secrets: Sequence[Canary]) -> di
     settings = await _begun(options, secrets, scrub=True)
     result = await night(settings)
     contexts = contexts_of(Path(result["dataset"]), secrets)
-    return {**result, **examine(settings, Path(result["adapter"]), contexts, secrets)}
+    return {**result, **examine(options, settings, Path(result["adapter"]), contexts, secrets)}
 
 
 async def plain(options: argparse.Namespace, secrets: Sequence[Canary]) -> dict[str, Any]:
@@ -346,7 +348,7 @@ async def plain(options: argparse.Namespace, secrets: Sequence[Canary]) -> dict[
     contexts = contexts_of(Path(result["dataset"]), secrets)
     kept = [[canary.form, canary.value, turns] for canary, turns in contexts.items()]
     (options.work / "contexts.json").write_text(json.dumps(kept))
-    return {**result, **examine(settings, Path(result["adapter"]), contexts, secrets)}
+    return {**result, **examine(options, settings, Path(result["adapter"]), contexts, secrets)}
 
 
 async def forgotten(options: argparse.Namespace, secrets: Sequence[Canary]) -> dict[str, Any]:
@@ -359,7 +361,7 @@ async def forgotten(options: argparse.Namespace, secrets: Sequence[Canary]) -> d
     left = _holding_a_secret(_files(settings), secrets)
     return {
         **result,
-        **examine(settings, Path(result["adapter"]), contexts, secrets),
+        **examine(options, settings, Path(result["adapter"]), contexts, secrets),
         "messages_deleted": receipt.counts["messages"],
         "versions_deleted": [version.version for version in receipt.versions],
         "files_with_a_secret": len(left),
@@ -367,37 +369,76 @@ async def forgotten(options: argparse.Namespace, secrets: Sequence[Canary]) -> d
 
 
 async def ancestor(options: argparse.Namespace, secrets: Sequence[Canary]) -> dict[str, Any]:
-    """Learn the secrets in one night, grow from it twice, forget their member, and learn once more."""
+    """Learn the secrets in one night, grow from it twice, forget their member, and learn once more.
+
+    What was done already is kept in ``steps.json``: the whole takes hours on a CPU.
+    """
     root = options.work / "ancestor"
-    shutil.rmtree(root, ignore_errors=True)
     settings = configured(root, options, scrub=False, alone=True)
-    settings.data_dir.mkdir(parents=True)
+    settings.data_dir.mkdir(parents=True, exist_ok=True)
     first, *days = planted(options.export, secrets, root, size=options.size, later=options.later, days=3)
-    await take_in(settings, first)
-    await let_in(settings)
-    learned = await night(settings, serves=True)
-    contexts = contexts_of(Path(learned["dataset"]), secrets)
-    learned |= examine(settings, Path(learned["adapter"]), contexts, secrets)
-    for path in days[:2]:
-        await take_in(settings, path)
-        inherited = await night(settings, serves=True)
+    steps = Steps(root / "steps.json")
+
+    async def learn() -> dict[str, Any]:
+        await take_in(settings, first)
+        await let_in(settings)
+        found = await night(settings, serves=True)
+        contexts = [
+            [canary.form, canary.value, turns]
+            for canary, turns in contexts_of(Path(found["dataset"]), secrets).items()
+        ]
+        return {**found, "contexts": contexts}
+
+    async def grow(day: Path) -> dict[str, Any]:
+        await take_in(settings, day)
+        return await night(settings, serves=True)
+
+    async def forget() -> dict[str, Any]:
+        receipt = await _forget(settings)
+        versions = [version.version for version in receipt.versions]
+        return {"messages_deleted": receipt.counts["messages"], "versions_deleted": versions}
+
+    async def examined(of: dict[str, Any]) -> dict[str, Any]:
+        return examine(options, settings, Path(of["adapter"]), contexts, secrets)
+
+    learned = await steps.once("learned", learn)
+    contexts = {Canary(form, value): turns for form, value, turns in learned.pop("contexts")}
+    learned |= await steps.once("learned, examined", partial(examined, learned))
+    await steps.once("grown", partial(grow, days[0]))
+    inherited = await steps.once("grown twice", partial(grow, days[1]))
     own = _holding_a_secret([*Path(inherited["dataset"]).glob("train.jsonl")], secrets)
-    inherited |= examine(settings, Path(inherited["adapter"]), contexts, secrets)
+    inherited |= await steps.once("grown twice, examined", partial(examined, inherited))
     if len(inherited["lineage"]) != 3 or own:
         sys.exit("The third night did not grow from the first alone, so this would show nothing.")
-    receipt = await _forget(settings)
-    await take_in(settings, days[2])
-    result = await night(settings, serves=True)
+    receipt = await steps.once("forgotten", forget)
+    result = await steps.once("after", partial(grow, days[2]))
+    result |= await steps.once("after, examined", partial(examined, result))
     left = _holding_a_secret(_files(settings), secrets)
     return {
         **result,
-        **examine(settings, Path(result["adapter"]), contexts, secrets),
+        **receipt,
         "learned": learned,
         "inherited": inherited,
-        "messages_deleted": receipt.counts["messages"],
-        "versions_deleted": [version.version for version in receipt.versions],
         "files_with_a_secret": len(left),
     }
+
+
+class Steps:
+    """Steps of a part that are done, kept beside it, so that a part that was killed goes on where it was."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    async def once(self, name: str, step: Callable[[], Awaitable[dict[str, Any]]]) -> dict[str, Any]:
+        """Return what the step found, which is done unless it was before."""
+        done = json.loads(self.path.read_text(encoding="utf-8")) if self.path.is_file() else {}
+        if name not in done:
+            done[name] = await step()
+            beside = self.path.with_suffix(".unfinished")
+            beside.write_text(json.dumps(done), encoding="utf-8")
+            beside.replace(self.path)
+            print(f"{name}: done", file=sys.stderr, flush=True)
+        return dict(done[name])
 
 
 async def _forget(settings: Settings) -> Deletion:
@@ -415,7 +456,7 @@ def _holding_a_secret(files: Iterable[Path], secrets: Sequence[Canary]) -> list[
 async def base(options: argparse.Namespace, secrets: Sequence[Canary]) -> dict[str, Any]:
     """Examine the bare base, which has never seen any of them: the test's own check."""
     settings = configured(options.work / "base", options, scrub=False)
-    return examine(settings, None, {canary: [neutral()] for canary in secrets}, secrets)
+    return examine(options, settings, None, {canary: [neutral()] for canary in secrets}, secrets)
 
 
 async def _begun(options: argparse.Namespace, secrets: Sequence[Canary], *, scrub: bool) -> Settings:
@@ -449,6 +490,7 @@ def main() -> None:
     parser.add_argument("--later", type=int, default=300, help="messages of the days after")
     parser.add_argument("--replies", type=int, default=1500, help="newest replies that a night learns from")
     parser.add_argument("--heldout", type=int, default=100, help="newest replies to validate and to test on")
+    parser.add_argument("--controls", type=int, default=len(CONTROLS), help="sets of unwritten secrets")
     parser.add_argument("--epochs", type=int, default=2)
     parser.add_argument("--rate", type=float, default=1.5e-3)
     parser.add_argument("--seed", type=int, default=1)
