@@ -54,8 +54,11 @@ def test_a_phrase_that_everybody_says_costs_no_quadratic_time() -> None:
             seen.find_or_add(text)
         return time.process_time() - begin
 
+    def fastest(count: int) -> float:  # a neighbour on the same core makes single runs several times as slow
+        return min(seconds(count) for _ in range(3))
+
     # 16 times the texts: 256 times the time where each is compared with all, which took 40 s.
-    assert seconds(16 * 10 * HOLDERS) < 80 * max(seconds(10 * HOLDERS), 0.005)
+    assert fastest(16 * 10 * HOLDERS) < 80 * max(fastest(10 * HOLDERS), 0.005)
 
 
 @settings(max_examples=50, deadline=None)
