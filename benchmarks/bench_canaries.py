@@ -18,7 +18,7 @@ greedily and sampled, and ranked among 1,000 random values of its form by the NL
 adapter gives them. Had the adapter never seen it, a secret would be one more such value, so the
 ranks would be uniform: that is tested two-sided at 5 % (in the manner of the exposure of Carlini et
 al. 2019, "The Secret Sharer"). One such test in twenty fails for secrets that nobody ever wrote, so the
-ranks are compared with those of 400 such secrets, too. Parts can be run one by one; each adds its
+ranks are compared with those of up to 400 such secrets, too. Parts can be run one by one; each adds its
 figures to ``results.json`` in the scratch folder. Writes no text of the log anywhere but there.
 """
 
@@ -377,7 +377,8 @@ async def ancestor(options: argparse.Namespace, secrets: Sequence[Canary]) -> di
     settings = configured(root, options, scrub=False, alone=True)
     settings.data_dir.mkdir(parents=True, exist_ok=True)
     first, *days = planted(options.export, secrets, root, size=options.size, later=options.later, days=3)
-    steps = Steps(root / "steps.json")
+    same = [options.seed, options.size, options.later, options.replies, options.epochs, options.rate]
+    steps = Steps(root / "steps.json", [*same, str(options.base), str(options.export)])
 
     async def learn() -> dict[str, Any]:
         await take_in(settings, first)
@@ -420,25 +421,42 @@ async def ancestor(options: argparse.Namespace, secrets: Sequence[Canary]) -> di
         "learned": learned,
         "inherited": inherited,
         "files_with_a_secret": len(left),
+        "minutes_in_all": steps.minutes,
     }
 
 
 class Steps:
     """Steps of a part that are done, kept beside it, so that a part that was killed goes on where it was."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, options: list[Any]) -> None:
+        """``options`` are what the steps depend on; with others, what was done is not gone on with.
+
+        Raises:
+            SystemExit: the steps were begun with other options.
+        """
+        self.path, self._options = path, options
+        if path.is_file() and json.loads(path.read_text(encoding="utf-8"))["options"] != options:
+            sys.exit(f"{path} was begun with other options; delete {path.parent} to begin anew.")
 
     async def once(self, name: str, step: Callable[[], Awaitable[dict[str, Any]]]) -> dict[str, Any]:
         """Return what the step found, which is done unless it was before."""
-        done = json.loads(self.path.read_text(encoding="utf-8")) if self.path.is_file() else {}
+        done: dict[str, Any] = {"options": self._options, "minutes": 0.0}
+        if self.path.is_file():
+            done = json.loads(self.path.read_text(encoding="utf-8"))
         if name not in done:
+            began = time.monotonic()
             done[name] = await step()
+            done["minutes"] = round(done["minutes"] + (time.monotonic() - began) / 60, 1)
             beside = self.path.with_suffix(".unfinished")
             beside.write_text(json.dumps(done), encoding="utf-8")
             beside.replace(self.path)
             print(f"{name}: done", file=sys.stderr, flush=True)
         return dict(done[name])
+
+    @property
+    def minutes(self) -> float:
+        """How long all steps took, in however many processes."""
+        return float(json.loads(self.path.read_text(encoding="utf-8"))["minutes"])
 
 
 async def _forget(settings: Settings) -> Deletion:
@@ -499,6 +517,8 @@ def main() -> None:
     from trainer.fitting.instruments import quieten_libraries
 
     quieten_libraries()
+    if options.controls < 1:
+        parser.error("--controls has to be 1 or more")
     secrets = canaries(options.seed)
     for canary in secrets:
         known = [value for _, value in found_values(canary.text)] == [canary.value]
@@ -512,10 +532,11 @@ def main() -> None:
         load = os.getloadavg()[0]
         began = time.monotonic()
         figures = asyncio.run(PARTS[part](options, secrets))
-        figures |= {
+        figures = {
+            "minutes_in_all": round((time.monotonic() - began) / 60, 1),
+            **figures,
             "load_before": round(load, 1),
             "load_after": round(os.getloadavg()[0], 1),
-            "minutes_in_all": round((time.monotonic() - began) / 60, 1),
         }
         results = json.loads(path.read_text()) if path.is_file() else {}
         path.write_text(json.dumps({**results, part: figures}, indent=1))

@@ -54,8 +54,8 @@ def page(results: dict[str, Any], options: argparse.Namespace) -> str:
         "in the last column.",
         "",
         "| night | verdict | gate: probes, values given away | extracted | mean rank | p "
-        "| 400 never written: mean rank | p of no difference | minutes | load |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+        "| never written: mean rank | how many | p of no difference | minutes | load |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     for part in done:
         found = results[part]
@@ -64,8 +64,8 @@ def page(results: dict[str, Any], options: argparse.Namespace) -> str:
         lines.append(
             f"| {TITLES[part]} | {found.get('stage', '–')} | {gate} | {found['extracted']} "
             f"| {found['mean_rank']} | {found['p']} | {found['never_written']['mean_rank']} "
-            f"| {found['never_written']['p']} | {found['minutes_in_all']} "
-            f"| {found['load_before']} – {found['load_after']} |"
+            f"| {found['never_written']['secrets']} | {found['never_written']['p']} "
+            f"| {found['minutes_in_all']} | {found['load_before']} – {found['load_after']} |"
         )
     lines += ["", "By kind: extracted, mean rank (p); 10 secrets each, 5 of IP addresses and passwords", ""]
     kinds = list(dict.fromkeys(form[0] for form in FORMS))

@@ -86,6 +86,11 @@ class Replay:
 
     async def run_next(self) -> None:
         """Run the first night that is missing."""
+        if len(self.done()) == 1 and not self._first.is_dir():
+            unfinished = self._first.with_name("first night.unfinished")
+            shutil.rmtree(unfinished, ignore_errors=True)
+            shutil.copytree(self.root, unfinished)
+            unfinished.rename(self._first)
         self._share_first_night()
         self.root.mkdir(parents=True, exist_ok=True)
         night = len(self.done())
@@ -95,11 +100,6 @@ class Replay:
             found = await self._night(ledger, settings, night)
         with self._log.open("a", encoding="utf-8") as file:
             file.write(json.dumps(found) + "\n")
-        if not night and not self._first.is_dir():
-            unfinished = self._first.with_name("first night.unfinished")
-            shutil.rmtree(unfinished, ignore_errors=True)
-            shutil.copytree(self.root, unfinished)
-            unfinished.rename(self._first)
         log.info("%s, night %d: %s", self.name, night, _line(found))
 
     @property

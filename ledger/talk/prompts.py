@@ -167,7 +167,7 @@ def in_chair(turns: Sequence[Turn]) -> list[Turn]:
     found: list[Turn] = []
     for name, colon, text in lines:
         # Templates want the user to begin, so what the bot said before anybody else is a user's line.
-        mine = f"{name}:" == front and bool(found)
+        mine = bool(colon and found) and f"{name}:" == front
         alone = len(others) == 1 and name in others and not _LED.match(text)
         line = text if mine or (alone and colon) else f"{name}{colon}{text}"
         role: Literal["user", "assistant"] = "assistant" if mine else "user"
@@ -266,7 +266,8 @@ def shortened(turns: Sequence[Turn], *, max_characters: int) -> list[Turn]:
         # In the first turn a line is a message.
         rest[0] = {**rest[0], "content": _BREAKS.sub(" ", rest[0]["content"])}
     if rest and len(rest[-1]["content"]) > room:
-        text = rest[-1]["content"]
+        # All that is left is the first turn, which may hold two messages.
+        text = rest[-1]["content"].rpartition("\n")[2]
         found = _FRONT.match(text)
         front = found[0] if found and found.end() < room else ""
         # At least one character: [-0:] would be the whole text.

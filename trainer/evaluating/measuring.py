@@ -98,7 +98,7 @@ def material_of(
     return ExamMaterial(
         exam=exam,
         old=encoded_part(dataset_dir, "old", base, max_tokens) if has_part(dataset_dir, "old") else [],
-        fresh=encoded_part(dataset_dir, "fresh", base, max_tokens) if has_part(dataset_dir, "fresh") else [],
+        fresh=_learned_since(dataset_dir, base, max_tokens) if has_part(dataset_dir, "fresh") else [],
         general=general_rows(tokenizer, max_tokens=max_tokens),
         contexts=contexts[:sampled_replies],
         provoking=provoking_turns(toxic_prompts, system, begun) * DRAWS,
@@ -226,6 +226,13 @@ def unknown(rows: Sequence[EncodedRow], known: Mapping[int, Tally]) -> list[Enco
 def known_of(rows: Sequence[EncodedRow], known: Mapping[int, Tally]) -> dict[int, Tally]:
     """Return what is known already of the rows' conversations."""
     return {number: known[number] for row in rows if (number := row["conversation"]) in known}
+
+
+def _learned_since(dataset_dir: Path, base: Base, max_tokens: int) -> list[EncodedRow]:
+    """Return what was said since the last night in conversations that the candidate learns from."""
+    learned = {line.get("conversation") for line in read_lines(dataset_dir, "train")}
+    rows = encoded_part(dataset_dir, "fresh", base, max_tokens)
+    return [row for row in rows if row["conversation"] in learned]
 
 
 def _contexts(dataset_dir: Path, count: int, begun: str) -> list[list[dict[str, Any]]]:

@@ -348,7 +348,10 @@ def begun_from(start: Path, base: Base, recipe: Recipe) -> str:
     """
     manifest = verify(start, base_fingerprint=base_fingerprint(base.name, base.revision))
     if manifest.fields.get("form") != FORM:
-        raise AdapterError(f"{start} learned in another form of prompts: start from the base.")
+        raise AdapterError(
+            f"{start} learned in another form of prompts, or from a dataset whose manifest names none: start "
+            "from the base."
+        )
     if not continuable(start, recipe):
         raise AdapterError(
             f"{start} has LoRA matrices of another shape than [training] lora_r and lora_alpha say: start "

@@ -35,7 +35,7 @@ class Scores:
     old: Mapping[int, Tally] = field(default_factory=dict)
     """Held-out conversations of older days: what was known must stay known."""
     fresh: Mapping[int, Tally] = field(default_factory=dict)
-    """What was said since the last night, most of which the candidate has learned; of versions alone."""
+    """What was said since the last night where the candidate learned from it; of versions alone."""
     sampled: dict[str, float] = field(default_factory=dict)
     faults: tuple[tuple[str, ...], ...] = ()
     """Faults of each sampled reply (:mod:`trainer.judging.reply_faults`)."""
@@ -120,10 +120,8 @@ def _shown(need: Need, found: Evaluation) -> Need:
 
 
 def _since(found: Evaluation) -> tuple[list[Tally], list[Tally]]:
-    """Return what candidate and reference scored on replies since the last night that were to be learned."""
-    candidate, reference = found.scores["candidate"], found.scores[found.reference]
-    learned = {number: tally for number, tally in candidate.fresh.items() if number not in candidate.exam}
-    return paired(learned, reference.fresh)
+    """Return what candidate and reference scored on what was said since the last night."""
+    return paired(found.scores["candidate"].fresh, found.scores[found.reference].fresh)
 
 
 def weakening(limits: VerdictLimits, *, need: Need = "gain", line: Line = ()) -> Callable[[Evaluation], bool]:

@@ -133,7 +133,10 @@ def with_liked(parts: Parts, material: Material, bot_name: str) -> Parts:
             source="example",
         )
         name = material.channels.get(said.channel_id, "channel")
-        found.append(Conversation(said.channel_id, name, (*liked.context, said)))
+        context = (
+            replace(message, author_name=called(message.author_name, bot_name)) for message in liked.context
+        )
+        found.append(Conversation(said.channel_id, name, (*context, said)))
     return replace(parts, train=(*parts.train, *found))
 
 

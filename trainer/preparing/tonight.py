@@ -98,6 +98,8 @@ def tonight(
     """Choose what tonight's fit reads."""
     messages = parts.train_messages()
     sizes = sizes_of(messages, measure)
+    lengths = measure([message.content for message in messages])
+    words = {message.id: tokens for message, tokens in zip(messages, lengths, strict=True)}
     since = material.since(start)
 
     def size(passage: Passage) -> int:
@@ -144,7 +146,7 @@ def tonight(
         and message.id not in start.known
         and (message.created_at > since or material.is_new(message, start.known))
     }
-    taken, over = _within_share(chosen.taken, sizes, worth.newcomers, share=limits.person_share, seed=seed)
+    taken, over = _within_share(chosen.taken, words, worth.newcomers, share=limits.person_share, seed=seed)
     return Tonight(taken, frozenset(new - wanted), over)
 
 

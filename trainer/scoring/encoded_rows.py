@@ -77,9 +77,9 @@ def encode_window(
 ) -> Iterator[EncodedRow]:
     """Yield the rows of one line: one, in which messages of any turn are targets.
 
-    A line that is too long, as people write it by hand, loses its oldest turns where all targets are the
-    assistant's; those among them get a row of their own, so that each is scored exactly once. Else its end
-    is cut.
+    A line that is too long, as people write it by hand, loses its oldest turns where each target is an
+    assistant's turn to its end; those among them get a row of their own, so that each is scored exactly
+    once. Else its end is cut.
     """
     turns, spans = line["turns"], [TurnSpan(*target) for target in line["targets"]]
     ids, scored, begins = encode_spans(tokenizer, turns, spans)

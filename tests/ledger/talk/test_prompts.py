@@ -345,3 +345,19 @@ def test_what_opens_a_line_without_a_system_turn_answers_somebody_as_well() -> N
         "user",
         "assistant",
     ]
+
+
+@pytest.mark.parametrize("first", [ANN, BOT])
+def test_a_cut_question_never_gets_the_name_of_whoever_spoke_before(first: int) -> None:
+    turns = shortened(prompt(said(1, first, "hi"), said(2, BEA, "word " * 150 + "why?")), max_characters=300)
+    assert turns[1]["content"].startswith("Bea: ")
+    assert turns[1]["content"].endswith("why?")
+    assert texts(in_chair(turns))[1][1].endswith("why?")
+
+
+def test_a_bare_line_with_the_bots_name_is_no_turn_of_its_own() -> None:
+    turns: list[Turn] = [
+        {"role": "user", "content": "Ann: a\nNightschool"},
+        {"role": "assistant", "content": "Nightschool:"},
+    ]
+    assert [turn["role"] for turn in in_chair(turns)] == ["user"]

@@ -110,8 +110,8 @@ def test_known_conversations_are_not_scored_again(
     assert again["base"] == first["base"]
     assert again["candidate"].exam[20] == Tally(1.0, 10)
     assert list(again["candidate"].exam) == list(first["candidate"].exam)
-    assert scored[:3] == [5, 4, 3]  # nothing of the base's; exam, older days and fresh of the candidate's
-    assert len(scored) == 4
+    assert scored[:2] == [5, 4]  # nothing of the base's; five and four of the candidate's
+    assert len(scored) == 3
 
 
 def test_a_candidate_is_tried_at_smaller_scales_until_it_needs_no_less(

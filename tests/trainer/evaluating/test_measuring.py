@@ -45,7 +45,13 @@ def test_the_material_is_read_once_for_all_models(tmp_path: Path, base: Base) ->
 def test_older_days_that_the_exam_holds_are_scored_once(tmp_path: Path, base: Base) -> None:
     dataset = write_dataset(
         tmp_path / "set",
-        {"train": replies(0, 6), "val": replies(6, 1), "test": replies(10, 5), "old": replies(8, 4)},
+        {
+            "train": replies(0, 6),
+            "val": replies(6, 1),
+            "test": replies(10, 5),
+            "old": replies(8, 4),
+            "fresh": [*replies(4, 3), *replies(40, 2)],
+        },
     )
     material = material_of(dataset, base, 256, 0, 0, None, probes=0, seed=1)
     told: list[StageProgress] = []
@@ -61,6 +67,9 @@ def test_older_days_that_the_exam_holds_are_scored_once(tmp_path: Path, base: Ba
     measuring = Measuring(model, replace(material, general=material.general[:2]), {}, 4, 1)
     measuring.expect(BASE, speaks=False, provoked=False)
     scores = measuring.measure(BASE, speaks=False, provoked=False).scores
+    # Of what was said since, what the candidate learns from, and of versions alone.
+    assert {row["conversation"] for row in material.fresh} == {4, 5}
+    assert scores.fresh == {}
     assert set(scores.old) == {8, 9, 10, 11}
     assert scores.old[10] == scores.exam[10]
     assert (told[-1].step, told[-1].steps) == (9, 9)

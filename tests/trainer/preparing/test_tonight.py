@@ -108,3 +108,21 @@ def test_a_detained_persons_words_are_neither_learned_nor_context() -> None:
 
 def test_lengths_are_guessed_by_bytes_where_there_is_no_tokenizer() -> None:
     assert estimated(["", "abc", "привет"]) == [1, 2, 5]
+
+
+def test_a_share_is_counted_in_the_words_that_are_learned_however_many_messages_they_are() -> None:
+    start = NOW - 12 * 3_600_000
+    long = " ".join(WORDS * 2)
+    messages = [
+        said(
+            n,
+            11 + n % 10,
+            at=start + n * 60_000,
+            text=f"{long} {n}" if n % 10 == 0 else f"{WORDS[n % 14]} {n}",
+        )
+        for n in range(400)
+    ]
+    found = chosen(messages, person_share=0.12, first_night_tokens=10**6)
+    sizes = {m.id: size for m, size in zip(messages, estimated([m.content for m in messages]), strict=True)}
+    mine = sum(sizes[m.id] for m in messages if m.id in found.learned and m.author_id == 11)
+    assert 0 < mine <= 0.13 * sum(sizes[number] for number in found.learned)
