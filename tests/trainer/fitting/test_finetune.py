@@ -18,10 +18,9 @@ from safetensors.torch import load_file
 
 from engine.model.adapter_files import verify
 from engine.model.loading import base_fingerprint, choose_placement, load_base
-from ledger.errors import (
-    DatasetError,
-)
+from ledger.errors import AdapterError, DatasetError
 from tests.trainer.conftest import replies, train, write_dataset
+from trainer.fitting.finetune import begun_from
 from trainer.fitting.recipe import Base, Recipe
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -109,6 +108,21 @@ def test_a_killed_run_goes_on_from_its_checkpoint_and_ends_with_the_same_steps(
     for name, tensor in ends[1].items():
         torch.testing.assert_close(ends[0][name], tensor, atol=1e-5, rtol=1e-4)
     assert [entry["step"] for entry in resumed.history if "eval_loss" in entry] == [0, 3, 6]
+
+
+def test_a_fit_goes_on_from_what_says_its_form_of_prompts_alone(
+    dataset_dir: Path, tmp_path: Path, base: Base, recipe: Recipe
+) -> None:
+    quick = replace(recipe, epochs=1)
+    train(dataset_dir, tmp_path, base, quick)
+    assert begun_from(tmp_path / "adapter", base, quick)
+    manifest = dataset_dir / "manifest.json"
+    fields = json.loads(manifest.read_text(encoding="utf-8"))
+    assert fields.pop("form")
+    manifest.write_text(json.dumps(fields), encoding="utf-8")  # as people write one by hand
+    train(dataset_dir, tmp_path / "by hand", base, quick)
+    with pytest.raises(AdapterError, match="names none"):
+        begun_from(tmp_path / "by hand" / "adapter", base, quick)
 
 
 def test_a_dataset_without_a_usable_reply_is_refused(tmp_path: Path, base: Base, recipe: Recipe) -> None:
