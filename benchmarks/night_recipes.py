@@ -53,8 +53,7 @@ def settings_of(recipe: NightRecipe, config: Path, root: Path, *, night: int, qu
     After the first night every recipe has the same tokens, whatever it starts from.
     """
     settings = load_settings(config)
-    # The first night is everybody's.
-    changes: dict[str, Mapping[str, Any]] = dict(recipe.changes) if night else {}
+    changes: dict[str, Mapping[str, Any]] = dict(recipe.changes)
     if night:
         tokens = {"first_night_tokens": settings.dataset.night_tokens}
         changes["dataset"] = {**changes.get("dataset", {}), **tokens}

@@ -74,8 +74,10 @@ class Replay:
         self._log = self.root / "nights.jsonl"
 
     def _settings(self, night: int) -> Settings:
+        # The first night is everybody's.
+        recipe = self._recipe if night else RECIPES["grow"]
         return settings_of(
-            self._recipe, self._options.config, self.root, night=night, quick=not self._options.whole
+            recipe, self._options.config, self.root, night=night, quick=not self._options.whole
         )
 
     def done(self) -> list[dict[str, Any]]:

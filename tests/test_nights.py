@@ -47,6 +47,8 @@ def test_recipes_share_the_first_night_and_each_goes_on_where_it_was(
     assert set(nights[0]["stage_seconds"]) >= {"fit", "evaluate"}
 
     afresh = Replay("window", RECIPES["window"], chat, options)
+    assert afresh._settings(0).dataset == grow._settings(0).dataset
+    assert afresh._settings(1).dataset != grow._settings(1).dataset
     asyncio.run(afresh.run_next())
     shared, own = afresh.done()
     assert shared == nights[0]
