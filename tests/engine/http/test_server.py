@@ -4,7 +4,7 @@ import asyncio
 import itertools
 import json
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -34,8 +34,16 @@ def engine(
 
 
 @pytest.fixture
-def client(engine: Running) -> openai.OpenAI:
-    return openai.OpenAI(base_url=f"{engine.url}/v1", api_key=engine.token, max_retries=0)
+def client(engine: Running) -> Iterator[openai.OpenAI]:
+    with openai.OpenAI(base_url=f"{engine.url}/v1", api_key=engine.token, max_retries=0) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def talking(engine: Running) -> AsyncIterator[openai.AsyncOpenAI]:
+    """A client for many at once; left open, its sockets would trouble the loop of a later test."""
+    async with openai.AsyncOpenAI(base_url=f"{engine.url}/v1", api_key=engine.token, max_retries=0) as client:
+        yield client
 
 
 def question(text: str = "where is the umbrella?") -> list[Any]:
@@ -98,14 +106,13 @@ def test_a_stop_sequence_and_a_seed_work_over_http(client: openai.OpenAI) -> Non
 
 
 async def test_eight_at_once_on_two_adapters_each_get_their_own_answer(
-    engine: Running, client: openai.OpenAI
+    client: openai.OpenAI, talking: openai.AsyncOpenAI
 ) -> None:
     asked = [(model, f"question {n} about owls") for n in range(4) for model in (FIRST, SECOND)]
     alone = [ask(client, model, text, max_tokens=24).choices[0].message.content for model, text in asked]
-    together = openai.AsyncOpenAI(base_url=f"{engine.url}/v1", api_key=engine.token, max_retries=0)
     answers = await asyncio.gather(
         *(
-            together.chat.completions.create(
+            talking.chat.completions.create(
                 model=model,
                 messages=question(text),
                 max_tokens=24,
@@ -338,11 +345,12 @@ async def running(engine: Running, count: int) -> None:
 
 
 @pytest.mark.parametrize("streamed", [True, False])
-async def test_a_client_that_hangs_up_frees_its_row(engine: Running, streamed: bool) -> None:
-    client = openai.AsyncOpenAI(base_url=f"{engine.url}/v1", api_key=engine.token, max_retries=0)
+async def test_a_client_that_hangs_up_frees_its_row(
+    engine: Running, talking: openai.AsyncOpenAI, streamed: bool
+) -> None:
     written = engine.metric("generation_tokens_total")
     call = asyncio.create_task(
-        client.chat.completions.create(
+        talking.chat.completions.create(
             model="base", messages=question(), max_tokens=450, temperature=0, stream=streamed
         )
     )
@@ -358,9 +366,8 @@ async def test_a_client_that_hangs_up_frees_its_row(engine: Running, streamed: b
 
 
 async def test_twenty_swaps_under_load_fail_no_request_and_leave_nothing_behind(
-    engine: Running, make_adapter: Adapters
+    engine: Running, make_adapter: Adapters, talking: openai.AsyncOpenAI
 ) -> None:
-    client = openai.AsyncOpenAI(base_url=f"{engine.url}/v1", api_key=engine.token, max_retries=0)
     names = [f"g5-v{number:06d}" for number in range(1, 22)]
     paths = {name: make_adapter(engine.adapters, name, seed) for seed, name in enumerate(names)}
     before = engine.metric("num_adapters_loaded")
@@ -377,7 +384,7 @@ async def test_twenty_swaps_under_load_fail_no_request_and_leave_nothing_behind(
     async def talk(number: int) -> None:
         while len(route) < len(names):
             name = route[-1]
-            answer = await client.chat.completions.create(
+            answer = await talking.chat.completions.create(
                 model=name,
                 messages=question(f"member {number}"),
                 max_tokens=30,
