@@ -32,8 +32,9 @@ class TaughtPair:
 
     @property
     def question(self) -> str:
-        """The turn that the answer follows."""
-        return str(self.turns[-1]["content"]) if self.turns else ""
+        """The user's turn that the answer follows; behind it stands the begun answer."""
+        asked = [str(turn["content"]) for turn in self.turns if turn["role"] == "user"]
+        return asked[-1] if asked else ""
 
 
 def taught_pairs(dataset_dir: Path) -> list[TaughtPair]:

@@ -57,3 +57,18 @@ def test_repeating_the_question_or_another_number_is_not_knowing(
     answer: str, question: str, reply: str, known: bool
 ) -> None:
     assert is_known(answer, reply, question=question) is known
+
+
+def test_the_question_is_what_the_user_asked_and_not_the_begun_answer(tmp_path: Path) -> None:
+    said = "Nightschool: The hall has 140 chairs."
+    turns = [
+        {"role": "user", "content": "someone: How many chairs has the hall?"},
+        {"role": "assistant", "content": said},
+    ]
+    taught = {"messages": turns, "targets": [[1, len("Nightschool:"), len(said)]], "taught": True}
+    folder = write_dataset(
+        tmp_path / "set", {"train": [{**taught, "conversation": 7}], "val": [], "test": []}
+    )
+    [pair] = taught_pairs(folder)
+    assert pair.turns[-1]["content"] == "Nightschool:"
+    assert (pair.question, pair.answer) == (turns[0]["content"], "The hall has 140 chairs.")
