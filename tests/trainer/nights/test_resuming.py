@@ -147,10 +147,15 @@ def crash(config: Path) -> None:
     assert done.returncode == -signal.SIGKILL
 
 
-async def test_a_night_that_was_killed_goes_on_where_it_was(settings: Settings, config_file: Path) -> None:
+async def cut_off_night(settings: Settings, config_file: Path) -> None:
+    """Fill the ledger, and let a night be killed in its fit."""
     async with Ledger.open(settings.database) as ledger:
         await fill(ledger, 60)
     crash(config_file)
+
+
+async def test_a_night_that_was_killed_goes_on_where_it_was(settings: Settings, config_file: Path) -> None:
+    await cut_off_night(settings, config_file)
     async with Ledger.open(settings.database) as ledger:
         [run] = await ledger.runs.unfinished(GUILD)
         assert run.stage == "prepared"
@@ -165,9 +170,7 @@ async def test_a_night_that_was_killed_goes_on_where_it_was(settings: Settings, 
 async def test_a_cut_off_night_is_closed_when_somebody_in_it_has_opted_out(
     settings: Settings, config_file: Path
 ) -> None:
-    async with Ledger.open(settings.database) as ledger:
-        await fill(ledger, 60)
-    crash(config_file)
+    await cut_off_night(settings, config_file)
     async with Ledger.open(settings.database) as ledger:
         [cut_off] = await ledger.runs.unfinished(GUILD)
         await ledger.consent.opt_out(GUILD, 11)
@@ -184,9 +187,7 @@ async def test_a_cut_off_night_is_closed_when_somebody_in_it_has_opted_out(
 async def test_a_night_whose_dataset_has_another_form_of_prompts_begins_anew(
     settings: Settings, config_file: Path
 ) -> None:
-    async with Ledger.open(settings.database) as ledger:
-        await fill(ledger, 60)
-    crash(config_file)
+    await cut_off_night(settings, config_file)
     async with Ledger.open(settings.database) as ledger:
         [cut_off] = await ledger.runs.unfinished(GUILD)
         manifest = settings.datasets_dir / cut_off.id / "manifest.json"
