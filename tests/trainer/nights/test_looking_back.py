@@ -46,6 +46,17 @@ async def test_a_night_scores_what_serves_on_the_day_before_it_learns_it(
     assert not {score.conversation for _, score in rows} & learned_before
 
 
+async def test_a_night_that_goes_on_has_to_know_the_day_and_one_from_the_base_to_be_better(
+    ledger: Ledger, quick: Settings, clock: FakeClock
+) -> None:
+    first, second = [await ledger.runs.require(run) for run in await two_nights(ledger, quick, clock)]
+    assert first.metrics["interval"]["margin"] == -quick.verdict.min_gain
+    assert not any("since the last night" in reason for reason in first.reasons)
+    assert second.metrics["interval"]["margin"] == quick.verdict.grown_margin
+    assert any("replies since the last night, most of which" in reason for reason in second.reasons)
+    assert any("than the best version that it grew from" in reason for reason in second.reasons)
+
+
 async def test_base_and_champion_are_not_scored_again_on_what_is_unchanged(
     ledger: Ledger, quick: Settings, clock: FakeClock
 ) -> None:
