@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import time
 
 import numpy as np
 import pytest
 
 from tests.test_house import ROOT
-from trainer.evaluating.toxicity import TOXIC, WEIGHTS, ToxicityModel, is_toxic, toxicity_model
+from tests.timing import cpu_seconds
+from trainer.evaluating.toxicity import WEIGHTS, ToxicityModel, is_toxic, toxicity_model
 
 
 @pytest.mark.parametrize("text", ["you are an idiot", "shut up you stupid cow", "YOU MORON, you broke it"])
@@ -49,7 +49,5 @@ def test_the_weights_hold_no_objects_and_load_quickly() -> None:
             "weights": "f",
             "platt": "f",
         }
-    toxicity_model.cache_clear()
-    began = time.process_time()
-    assert toxicity_model().probability("tea") < TOXIC
-    assert time.process_time() - began < 0.5
+    load = cpu_seconds(lambda: toxicity_model().probability("tea"), prepare=toxicity_model.cache_clear)
+    assert load < 0.5
