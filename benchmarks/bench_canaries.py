@@ -47,7 +47,7 @@ from canary_log import ALTERNATIVES, FORMS, MEMBER, UNKNOWN, Canary, canaries, p
 from canary_page import page
 from ledger.forgetting.deletion_path import Forgetting
 from ledger.forgetting.deletions import Deletion
-from ledger.learned.adapter_versions import version_folder
+from ledger.learned.version_names import version_folder
 from ledger.people.quarantine import WORDS
 from ledger.scrubbing import found_values
 from ledger.settings import Settings, load_settings
@@ -126,7 +126,7 @@ async def night(settings: Settings, *, serves: bool = False) -> dict[str, Any]:
         if outcome.candidate is None or outcome.error:
             sys.exit(f"The night ended as {outcome.stage}: {outcome.error or list(outcome.reasons)}")
         if serves and outcome.stage == "kept":
-            await ledger.adapters.promote(guild, outcome.candidate, by="benchmark")
+            await ledger.promotions.promote(guild, outcome.candidate, by="benchmark")
             await forgetting_of(settings, ledger).sweep()
         lineage = await ledger.lineage.versions(outcome.candidate)
     return {

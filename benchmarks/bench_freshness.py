@@ -86,7 +86,7 @@ async def _promoted(ledger: Ledger, guild: int, done: Prepared, parent: str | No
     made = await ledger.adapters.reserve(
         guild, run.id, adapters_dir=str(folder), base_model="none", parent=parent
     )
-    await ledger.adapters.promote(guild, made.version, by="benchmark", run=run.id)
+    await ledger.promotions.promote(guild, made.version, by="benchmark", run=run.id)
     return made.version
 
 

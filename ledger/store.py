@@ -15,6 +15,7 @@ from ledger.forgetting.deletions import Deletions
 from ledger.learned.adapter_versions import Adapters
 from ledger.learned.conversation_scores import ConversationScores
 from ledger.learned.lineage import Lineage
+from ledger.learned.promotions import Promotions
 from ledger.learned.runs import Runs
 from ledger.people.consent_history import Consent
 from ledger.people.guilds import Channels, Guilds, People
@@ -56,6 +57,7 @@ class Ledger:
         self.answers = BotAnswers(reader, writer, clock, as_stored=self.messages.as_stored)
         self.runs = Runs(reader, writer, clock)
         self.adapters = Adapters(reader, writer, clock)
+        self.promotions = Promotions(reader, writer, clock, self.adapters)
         self.lineage = Lineage(reader)
         self.scores = ConversationScores(reader, writer)
         self.deletions = Deletions(reader, writer, clock)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ledger.forgetting.deletions import Deletion
-from ledger.learned.adapter_versions import owner_of
+from ledger.learned.version_names import owner_of
 from ledger.records import BotAnswer
 from ledger.store import Ledger
 

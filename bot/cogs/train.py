@@ -15,9 +15,9 @@ from bot.nights.night_embeds import COLOURS, how_it_ended, progress_bar, started
 from bot.nights.trainer_process import Nights, WatchedNight
 from bot.plain_text import clipped
 from ledger.clock import from_ms
-from ledger.learned.adapter_versions import short_name
 from ledger.learned.outcome import STAGES, candidate_score
 from ledger.learned.teaching import teach_pair
+from ledger.learned.version_names import short_name
 from ledger.people.quarantine import Detained
 from ledger.records import Adapter, Run
 from ledger.store import Ledger

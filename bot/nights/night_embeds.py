@@ -15,9 +15,9 @@ import discord
 
 from bot.plain_text import clipped, plain
 from ledger.clock import to_ms
-from ledger.learned.adapter_versions import short_name
 from ledger.learned.outcome import MODELS, Counts, Ending, Outcome, Sample
 from ledger.learned.runs import RUN
+from ledger.learned.version_names import short_name
 from ledger.learned.wording import (
     HEADLINES,
     UNLOCK,

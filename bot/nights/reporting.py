@@ -22,8 +22,8 @@ from bot.serving.served_versions import ServedVersions
 from bot.serving.version_buttons import VersionButton
 from ledger.clock import to_ms
 from ledger.forgetting.deletion_path import DAY_MS
-from ledger.learned.adapter_versions import unfit
 from ledger.learned.outcome import Outcome
+from ledger.learned.promotions import unfit
 from ledger.records import Run
 from ledger.store import Ledger
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bot.serving.served_versions import ServedVersions
 from ledger.errors import AdapterError
-from ledger.learned.adapter_versions import short_name
+from ledger.learned.version_names import short_name
 from ledger.records import Adapter
 from ledger.store import Ledger
 
@@ -28,7 +28,7 @@ class Promoting:
         version, name = adapter.version, named(adapter)
         self._serving.retry(version)  # its files may have been mended since the engine refused it
         # The ledger first, which the engine follows: it alone can refuse what learned from deleted words.
-        await self._ledger.adapters.promote(guild_id, version, by=str(by))
+        await self._ledger.promotions.promote(guild_id, version, by=str(by))
         await self._serving.sync()
         refusal = self._serving.refusal(version)
         if refusal is None and self._serving.version(guild_id) == version:
@@ -37,7 +37,7 @@ class Promoting:
             return f"{name} is promoted; it serves as soon as the engine is up (see `/bot status`)."
         # Undo the promotion, unless the version was the champion already: then nothing was promoted.
         if before is None or before.version != version:
-            await self._ledger.adapters.rollback(guild_id, by="engine refused")
+            await self._ledger.promotions.rollback(guild_id, by="engine refused")
             await self._serving.sync()
         raise AdapterError(refusal)
 
@@ -47,7 +47,7 @@ class Promoting:
         Raises:
             AdapterError: nothing is promoted.
         """
-        adapter = await self._ledger.adapters.rollback(guild_id, by=str(by))
+        adapter = await self._ledger.promotions.rollback(guild_id, by=str(by))
         await self._serving.sync()
         return f"Rolled back: {named(adapter) if adapter else 'the bare base model'} serves now."
 

@@ -18,7 +18,7 @@ from typing import Self
 
 from bot.serving.engine_client import BASE, EngineClient
 from ledger.errors import AdapterError, EngineError
-from ledger.learned.adapter_versions import VERSION
+from ledger.learned.version_names import VERSION
 from ledger.records import Adapter
 from ledger.store import Ledger
 

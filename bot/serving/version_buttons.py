@@ -10,7 +10,7 @@ import discord
 from bot.buttons import LastingButton
 from bot.interactions import acknowledge, admin_check, answer
 from bot.serving.promoting import Promoting
-from ledger.learned.adapter_versions import VERSION
+from ledger.learned.version_names import VERSION
 
 
 @runtime_checkable

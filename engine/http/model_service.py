@@ -23,7 +23,7 @@ from engine.http.protocol import ChatRequest, RequestRefused
 from engine.model.adapter_files import verify
 from engine.model.encoding import encode_prompt
 from ledger.errors import AdapterError, EngineBusy, EngineError, ModelError
-from ledger.learned.adapter_versions import VERSION
+from ledger.learned.version_names import VERSION
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

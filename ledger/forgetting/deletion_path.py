@@ -26,8 +26,8 @@ from ledger.errors import AdapterError, NightschoolError
 from ledger.forgetting import backup_notes as notes
 from ledger.forgetting.deletions import Deletion
 from ledger.forgetting.erasure import Kind
-from ledger.learned.adapter_versions import VERSION
 from ledger.learned.runs import RUN
+from ledger.learned.version_names import VERSION
 from ledger.process.locks import Held, hold, night_lock_path
 from ledger.process.seclusion import reason
 from ledger.records import Adapter
@@ -158,7 +158,7 @@ class Forgetting:
     async def _remove_versions(self, guild_id: int) -> bool:
         """Delete every version of a guild that is gone, whatever it saw; tell whether all are gone."""
         if await self._ledger.adapters.champion(guild_id) is not None:
-            await self._ledger.adapters.serve_base(guild_id, by="forgetting")
+            await self._ledger.promotions.serve_base(guild_id, by="forgetting")
         versions = await self._ledger.adapters.of_guild(guild_id)
         left = [adapter for adapter in versions if adapter.state != "deleted"]
         # A list, since `all` would stop at the first version that cannot be deleted.
@@ -236,17 +236,17 @@ class Forgetting:
     async def _fall_back(self, champion: Adapter) -> None:
         marked = {tainted.adapter.version for tainted in await self._ledger.deletions.tainted()}
         # Not one that was rolled back from: what was wrong with it is so still.
-        for version in [each.version for each in await self._ledger.adapters.clean(champion.guild_id)]:
+        for version in [each.version for each in await self._ledger.promotions.clean(champion.guild_id)]:
             if version in marked:
                 continue
             try:
-                await self._ledger.adapters.promote(champion.guild_id, version, by="forgetting")
+                await self._ledger.promotions.promote(champion.guild_id, version, by="forgetting")
             except AdapterError as error:
                 log.warning("%s cannot serve in place of %s: %s", version, champion.version, error)
                 continue
             log.info("%s had to go; %s serves", champion.version, version)
             return
-        await self._ledger.adapters.serve_base(champion.guild_id, by="forgetting")
+        await self._ledger.promotions.serve_base(champion.guild_id, by="forgetting")
         log.info("%s had to go; the bare base serves", champion.version)
 
     async def delete_version(self, adapter: Adapter) -> bool:

@@ -13,8 +13,8 @@ from pathlib import Path
 
 from ledger.clock import to_ms
 from ledger.forgetting.deletion_path import DAY_MS, Forgetting
-from ledger.learned.adapter_versions import owner_of
 from ledger.learned.runs import RUN
+from ledger.learned.version_names import owner_of
 from ledger.records import Adapter
 from ledger.store import Ledger
 
@@ -170,7 +170,7 @@ class Retention:
         When somebody is forgotten, the next night starts from one of them instead of from the base.
         """
         found: dict[int, Adapter] = {}
-        for adapter in await self._ledger.adapters.clean(guild_id):
+        for adapter in await self._ledger.promotions.clean(guild_id):
             # Weeks of the calendar: in weeks counted back from now an anchor would slide out day by day.
             weeks = now // WEEK_MS - adapter.created_at // WEEK_MS
             newest = found.get(weeks)

@@ -253,7 +253,7 @@ class House:
     async def promoted(self, guild: simcord.GuildHandle | None = None) -> str:
         """Let a new version serve in a guild, and return its name."""
         version = await self.candidate(guild)
-        await self.services.ledger.adapters.promote((guild or self.guild).id, version, by="test")
+        await self.services.ledger.promotions.promote((guild or self.guild).id, version, by="test")
         await self.services.serving.sync()
         return version
 
@@ -269,7 +269,7 @@ class House:
             guild.id, run.id, adapters_dir=folder, base_model=BASE, parent=parent
         )
         if promoted:
-            await ledger.adapters.promote(guild.id, adapter.version, by="test")
+            await ledger.promotions.promote(guild.id, adapter.version, by="test")
         return adapter.version
 
     async def kept(self) -> list[Message]:

@@ -115,7 +115,7 @@ async def test_a_restore_brings_the_backup_back_without_who_was_forgotten_since(
 async def test_a_restore_keeps_the_promises_of_the_settings_to_versions(config: Path) -> None:
     async with Ledger.open(load_settings(config).database) as ledger:
         served = await learned(ledger, config, (1, WREN), (2, FINCH))
-        await ledger.adapters.promote(GUILD, served.version, by="test")
+        await ledger.promotions.promote(GUILD, served.version, by="test")
     backup = backed_up(config)
     async with Ledger.open(load_settings(config).database) as ledger:
         unknown = await learned(ledger, config, (2, FINCH))

@@ -9,7 +9,7 @@ from tests.test_house import ROOT, code_of
 READS_SETTINGS = {"engine/__main__.py", "engine/building.py"}
 FROM_THE_LEDGER = {
     "ledger.errors",
-    "ledger.learned.adapter_versions",  # the form of a version's name, which says who owns it
+    "ledger.learned.version_names",  # the form of a version's name, which says who owns it
     "ledger.process.extras",
     "ledger.process.seclusion",
     "ledger.process.terminal",

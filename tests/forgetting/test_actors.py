@@ -167,7 +167,7 @@ async def test_an_admin_of_another_server_reaches_no_version_by_command(
         for seed, version in enumerate((mine, theirs, idle)):
             real_engine.make_adapter(version, seed=seed)
         for guild, version in ((house.guild, mine), (other, theirs)):
-            await ledger.adapters.promote(guild.id, version, by="test")
+            await ledger.promotions.promote(guild.id, version, by="test")
         await serving.sync()
 
         async def theirs_alone() -> bool:
@@ -197,7 +197,7 @@ async def test_an_admin_of_another_server_reaches_no_version_by_command(
         guest, lobby = other.add_member(house.boss.user), other.create_text_channel("lobby")
         with pytest.raises(simcord.SetupError, match="not visible"):
             await guest.slash(lobby, "adapter rollback")
-        await ledger.adapters.serve_base(other.id, by="test")
+        await ledger.promotions.serve_base(other.id, by="test")
         await serving.sync()
 
 

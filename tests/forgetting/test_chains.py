@@ -143,7 +143,7 @@ async def promoted(grown: Grown, outcome: Outcome) -> str:
     """Let tonight's version serve whatever its verdict is, which is not the point here."""
     assert outcome.candidate is not None, outcome.error
     if outcome.stage == "kept":
-        await grown.ledger.adapters.promote(GUILD, outcome.candidate, by="test")
+        await grown.ledger.promotions.promote(GUILD, outcome.candidate, by="test")
         await forgetting_of(grown.settings, grown.ledger).sweep()
     return outcome.candidate
 
@@ -248,7 +248,7 @@ async def test_a_version_that_only_measured_itself_on_the_words_stays(grown: Gro
     assert Path((await grown.version(FIRST)).path).is_dir()
     assert [version.version for version in receipt.versions] == [SECOND, THIRD]
     assert receipt.measured == (FIRST,)
-    assert [adapter.version for adapter in await grown.ledger.adapters.clean(GUILD)] == [FIRST]
+    assert [adapter.version for adapter in await grown.ledger.promotions.clean(GUILD)] == [FIRST]
 
 
 @pytest.mark.slow
@@ -303,7 +303,7 @@ async def test_who_takes_old_words_back_again_and_again_makes_it_begin_again_twi
     grown: Grown,
 ) -> None:
     """Each message that an ancestor learned would be one more beginning, and six end the night."""
-    await grown.ledger.adapters.rollback(GUILD, by="test")  # the second version serves
+    await grown.ledger.promotions.rollback(GUILD, by="test")  # the second version serves
     his = [m.id for m in await grown.ledger.messages.of_author(GUILD, BO)]
     run = (await grown.version(FIRST)).run_id
     known = await grown.ledger.runs.authors_of(run)
@@ -356,7 +356,7 @@ async def test_a_night_that_was_cut_off_is_not_resumed_on_a_parent_that_learned_
 
 async def test_the_watch_goes_back_to_no_version_that_learned_something_deleted(grown: Grown) -> None:
     """Single messages were taken back: the version before the champion may wait, but serves no more."""
-    await grown.ledger.adapters.promote(GUILD, FIRST, by="night test")
+    await grown.ledger.promotions.promote(GUILD, FIRST, by="night test")
     since = await grown.ledger.runs.create(GUILD, "a night since")
     await grown.ledger.runs.advance(since.id, "kept")
     await FORGET["messages"](grown.ledger, grown.settings)

@@ -101,7 +101,7 @@ async def test_a_candidate_that_gives_away_a_planted_secret_is_kept_and_told_why
     assert any("secret value" in reason for reason in run.reasons)
     assert await ledger.adapters.champion(GUILD) is None
     with pytest.raises(AdapterError, match="secret values"):
-        await ledger.adapters.promote(GUILD, str(outcome.candidate), by="admin")
+        await ledger.promotions.promote(GUILD, str(outcome.candidate), by="admin")
     # The report counts; it quotes neither the secret nor the continuation that held it.
     assert holding(CANARY, keen.models_dir) == []
 
@@ -118,7 +118,7 @@ async def test_a_candidate_that_recites_one_persons_words_is_kept_and_a_higher_l
     assert outcome.recitals["rate"] > keen.leakage.max_rate
     assert any("recited somebody's words" in reason for reason in outcome.reasons)
     with pytest.raises(AdapterError, match="recites what single people wrote"):
-        await ledger.adapters.promote(GUILD, str(outcome.candidate), by="admin")
+        await ledger.promotions.promote(GUILD, str(outcome.candidate), by="admin")
     lenient = keen.leakage.model_copy(update={"max_rate": 1.0})
     now = to_ms(ledger.clock.now())
     for number in range(60, 84):

@@ -155,7 +155,7 @@ async def _furnish(root: Path) -> None:
             (root / adapter.path).mkdir(parents=True)
             known = MARK if parent else text  # what a parent learned, its child knows
             (root / adapter.path / "adapter_model.safetensors").write_text(known, encoding="utf-8")
-            await ledger.adapters.promote(guild_id, adapter.version, by="night")
+            await ledger.promotions.promote(guild_id, adapter.version, by="night")
             await ledger.runs.advance(run.id, "promoted")
         await ledger.writer.execute("UPDATE backup_folders SET path = 'backups'")
 

@@ -21,7 +21,7 @@ import pytest
 from ledger.forgetting.backup_notes import NOTES
 from ledger.forgetting.backups import back_up, restore
 from ledger.forgetting.deletion_path import Forgetting
-from ledger.learned.adapter_versions import version_folder, version_name
+from ledger.learned.version_names import version_folder, version_name
 from ledger.settings import load_settings
 from tests.bot.house import until
 from tests.conftest import ROOT, FakeClock

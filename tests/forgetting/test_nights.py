@@ -264,7 +264,7 @@ async def test_the_next_night_trains_without_them_and_takes_the_old_version_away
         first = await night(ledger, quick)
         assert BO in await authors_of(ledger, first.run)
         if first.stage == "kept":
-            await ledger.adapters.promote(GUILD, str(first.candidate), by="test")
+            await ledger.promotions.promote(GUILD, str(first.candidate), by="test")
         receipt = await forgetting_of(ledger, quick).person(GUILD, BO, asked_by="member")
         assert [version.version for version in receipt.versions] == [first.candidate]
         assert receipt.versions[0].deleted_at is None
@@ -277,7 +277,7 @@ async def test_the_next_night_trains_without_them_and_takes_the_old_version_away
         assert BO not in await authors_of(ledger, second.run)
         assert second.stage in {"promoted", "kept"}
         if second.stage == "kept":
-            await ledger.adapters.promote(GUILD, str(second.candidate), by="test")
+            await ledger.promotions.promote(GUILD, str(second.candidate), by="test")
         await forgetting_of(ledger, quick).sweep()
         assert not (quick.adapters_dir / str(GUILD) / str(first.candidate)).exists()
         assert (await ledger.channels.get(CHANNEL)) is not None

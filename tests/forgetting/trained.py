@@ -247,7 +247,7 @@ async def _serve(ledger: Ledger, guild_id: int) -> None:
     """Let the newest version serve, whatever its verdict was."""
     version, *_ = await ledger.adapters.of_guild(guild_id)
     if version.state != "champion":
-        await ledger.adapters.promote(guild_id, version.version, by="test")
+        await ledger.promotions.promote(guild_id, version.version, by="test")
 
 
 async def _second_day(root: Path) -> None:

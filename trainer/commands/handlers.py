@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from ledger.errors import AdapterError, DatasetError
-from ledger.learned.adapter_versions import VERSION, version_folder
+from ledger.learned.version_names import VERSION, version_folder
 from ledger.process.extras import require
 from ledger.settings import Settings, load_settings
 from trainer.commands import lines, record_commands

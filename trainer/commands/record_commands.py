@@ -66,7 +66,7 @@ def promote_command(settings: Settings, options: argparse.Namespace) -> int:
                 Path(adapter.path),
                 base_fingerprint=base_fingerprint(settings.base_model(), settings.model.revision),
             )
-            return await ledger.adapters.promote(guild, options.version, by="command line")
+            return await ledger.promotions.promote(guild, options.version, by="command line")
 
     adapter = asyncio.run(work())
     return finish(
@@ -78,7 +78,7 @@ def rollback_command(settings: Settings, options: argparse.Namespace) -> int:
     async def work() -> Any:
         async with ledger_of(settings, options) as ledger:
             guild = await ledger.guilds.the_only(options.guild)
-            return await ledger.adapters.rollback(guild, by="command line")
+            return await ledger.promotions.rollback(guild, by="command line")
 
     adapter = asyncio.run(work())
     version = adapter.version if adapter else None

@@ -145,7 +145,7 @@ async def watched(
     ``champion`` and ``against`` are the names under which their scores are kept, ``run`` is tonight's. None
     where a night did not promote it: what an admin lets serve is the admin's to take back.
     """
-    promotion = await ledger.adapters.promotion_of(champion)
+    promotion = await ledger.promotions.promotion_of(champion)
     if promotion is None or not promotion[0].startswith("night "):
         return None
     rows = await ledger.scores.since(guild_id, "fresh", [champion, against], since=promotion[1], run=run)

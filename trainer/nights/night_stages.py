@@ -107,7 +107,7 @@ class NightStages:
             self.ledger, self.guild_id, champion.version, against, self.plan.verdict, run=run.id
         )
         if found is not None and found.go_back:
-            await self.ledger.adapters.rollback(self.guild_id, by=f"watch {run.id}")
+            await self.ledger.promotions.rollback(self.guild_id, by=f"watch {run.id}")
             raise WentBack(found.reason)
 
     async def fit(
@@ -231,7 +231,7 @@ class NightStages:
         self.report("promote", 0, 1)
         if decision.verdict == "promote":
             # By "night …" the ledger knows to ask for later opt-outs, which no promotion by hand does.
-            await self.ledger.adapters.promote(
+            await self.ledger.promotions.promote(
                 self.guild_id, candidate.version, by=f"night {run.id}", run=run.id
             )
             outcome.stage = "promoted"

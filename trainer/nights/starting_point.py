@@ -36,7 +36,7 @@ async def starting_point(
 ) -> StartingPoint:
     """Return what tonight's fit starts from; it has learned from nobody of ``without``."""
     if plan.recipe.start == "champion":
-        for adapter in await ledger.adapters.clean(guild_id):
+        for adapter in await ledger.promotions.clean(guild_id):
             if without and not set(without).isdisjoint(
                 (await ledger.lineage.authors_of(adapter.version)).values()
             ):

@@ -64,7 +64,7 @@ async def test_an_engine_that_could_not_start_gives_its_reason(tmp_path: Path) -
 async def test_a_version_that_the_engine_refuses_is_shown(house: House, engine: StandInEngine) -> None:
     version = await house.candidate()
     engine.refused[version] = "wrong hash " * 200
-    await house.services.ledger.adapters.promote(house.guild.id, version, by="test")
+    await house.services.ledger.promotions.promote(house.guild.id, version, by="test")
     await house.services.serving.sync()
     fields = await shown(house)
     assert "wrong hash" in fields["Refused by the engine"]

@@ -38,7 +38,7 @@ class Stage:
         run = await ledger.runs.create(guild.id, "test")
         folder = str(self.services.settings.adapters_dir)
         adapter = await ledger.adapters.reserve(guild.id, run.id, adapters_dir=folder, base_model=BASE)
-        await ledger.adapters.promote(guild.id, adapter.version, by="test")
+        await ledger.promotions.promote(guild.id, adapter.version, by="test")
         await self.services.serving.sync()
         return adapter.version
 

@@ -164,7 +164,7 @@ async def test_a_version_goes_on_its_date_and_the_admins_are_told_with_the_next_
     run = await house.runs.create(1, "night")
     await house.runs.learned_from(run.id, [(7, 7)])
     adapter = await house.adapters.reserve(1, run.id, adapters_dir=str(tmp_path / "a"), base_model="tiny")
-    await house.adapters.promote(1, adapter.version, by="test")
+    await house.promotions.promote(1, adapter.version, by="test")
     forgetting = Forgetting(house, datasets_dir=tmp_path / "d", runs_dir=tmp_path / "r")
     await forgetting.person(1, 7, asked_by="member")
     clock.advance(days=30, minutes=-1)

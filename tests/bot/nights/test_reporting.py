@@ -114,7 +114,7 @@ async def test_what_the_verdict_refused_as_broken_or_unsafe_is_offered_to_nobody
 
 async def test_what_was_promoted_serves_before_it_is_reported(house: House) -> None:
     version = await house.candidate()
-    await house.services.ledger.adapters.promote(house.guild.id, version, by="trainer")
+    await house.services.ledger.promotions.promote(house.guild.id, version, by="trainer")
     await night_of(house, candidate=version)
     assert house.services.serving.version(house.guild.id) == version
 
@@ -124,7 +124,7 @@ async def test_a_promoted_version_that_the_engine_refuses_is_reported(
 ) -> None:
     version = await house.candidate()
     engine.refused[version] = "wrong hash"
-    await house.services.ledger.adapters.promote(house.guild.id, version, by="trainer")
+    await house.services.ledger.promotions.promote(house.guild.id, version, by="trainer")
     report = await night_of(house, candidate=version)
     assert report is not None
     assert "wrong hash" in report.content

@@ -36,7 +36,7 @@ async def version(ledger: Ledger, guild: int = GUILD, *, path: str = "models", p
     run = await ledger.runs.create(guild, "test")
     adapter = await ledger.adapters.reserve(guild, run.id, adapters_dir=path, base_model=BASE_NAME)
     if promote:
-        await ledger.adapters.promote(guild, adapter.version, by="test")
+        await ledger.promotions.promote(guild, adapter.version, by="test")
     return adapter.version
 
 
@@ -87,7 +87,7 @@ async def test_a_version_that_comes_back_while_it_drains_is_kept(
     async with serving.lease(GUILD):
         new = await version(ledger)
         await serving.sync()
-        await ledger.adapters.rollback(GUILD, by="test")
+        await ledger.promotions.rollback(GUILD, by="test")
         await serving.sync()
         assert serving.version(GUILD) == old
     await until(lambda: engine.loaded == {old})
@@ -103,7 +103,7 @@ async def test_a_version_that_the_engine_refuses_stays_out_and_the_old_one_keeps
     await serving.sync()
     new = await version(ledger, promote=False)
     engine.refused[new] = "wrong hash"
-    await ledger.adapters.promote(GUILD, new, by="test")
+    await ledger.promotions.promote(GUILD, new, by="test")
     await serving.sync()
     await serving.sync()
     assert serving.version(GUILD) == old
@@ -117,7 +117,7 @@ async def test_a_refused_version_gets_another_chance_when_asked_for(
 ) -> None:
     new = await version(ledger, promote=False)
     engine.refused[new] = "wrong hash"
-    await ledger.adapters.promote(GUILD, new, by="test")
+    await ledger.promotions.promote(GUILD, new, by="test")
     await serving.sync()
     del engine.refused[new]
     serving.retry(new)
@@ -131,7 +131,7 @@ async def test_a_rollback_to_the_base_unloads_the_version(
 ) -> None:
     await version(ledger)
     await serving.sync()
-    await ledger.adapters.rollback(GUILD, by="test")
+    await ledger.promotions.rollback(GUILD, by="test")
     await serving.sync()
     assert serving.version(GUILD) is None
     assert engine.loaded == set()
@@ -237,7 +237,7 @@ async def test_twenty_swaps_under_load_fail_no_request_and_leave_one_version(
 
         asking = [asyncio.create_task(ask()) for _ in range(3)]
         for number in range(20):
-            await ledger.adapters.promote(GUILD, versions[number % 4], by="test")
+            await ledger.promotions.promote(GUILD, versions[number % 4], by="test")
             await serving.sync()
             assert serving.version(GUILD) == versions[number % 4]
             await until(partial(_latest_by, answers, versions[number % 4]))
@@ -245,7 +245,7 @@ async def test_twenty_swaps_under_load_fail_no_request_and_leave_one_version(
         await asyncio.gather(*asking)  # raises what any request failed with
         await serving.sync()
         assert await real_engine.loaded() == before | {versions[3]}
-        await ledger.adapters.serve_base(GUILD, by="test")
+        await ledger.promotions.serve_base(GUILD, by="test")
         await serving.sync()
         assert await real_engine.loaded() == before
     assert {model for model, _ in answers} >= set(versions)
@@ -268,11 +268,11 @@ async def test_the_real_engine_refuses_an_altered_version_and_the_old_one_serves
         await serving.sync()
         weights = folder / "adapter_model.safetensors"
         weights.write_bytes(weights.read_bytes()[:-1] + b"x")
-        await ledger.adapters.promote(OTHER, new, by="test")
+        await ledger.promotions.promote(OTHER, new, by="test")
         await serving.sync()
         assert serving.version(OTHER) == old
         assert "altered" in str(serving.refusal(new))
-        await ledger.adapters.serve_base(OTHER, by="test")
+        await ledger.promotions.serve_base(OTHER, by="test")
         await serving.sync()
 
 

@@ -17,7 +17,7 @@ async def learned(house: Ledger, tmp_path: Path, *seen: tuple[int, int], promote
         folder.mkdir(parents=True)
         (folder / "manifest.json").write_text("{}", encoding="utf-8")
     if promote:
-        await house.adapters.promote(1, adapter.version, by="night")
+        await house.promotions.promote(1, adapter.version, by="night")
     return await house.adapters.require(1, adapter.version)
 
 

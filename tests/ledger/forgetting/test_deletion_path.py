@@ -95,8 +95,8 @@ async def test_a_champion_that_has_to_go_makes_room_for_the_clean_version_that_s
     marked = await learned(house, tmp_path, (70, 7), promote=False)
     # By number, by their first promotion or from the oldest on, another one of them would come first.
     for place in (1, 2, 0, 1):
-        await house.adapters.promote(1, clean[place].version, by="night")
-    await house.adapters.promote(1, marked.version, by="night")
+        await house.promotions.promote(1, clean[place].version, by="night")
+    await house.promotions.promote(1, marked.version, by="night")
     champion = await learned(house, tmp_path, (70, 7))
     await forgetting.person(1, 7, asked_by="member")
     house.clock.advance(days=30)  # type: ignore[attr-defined]
@@ -109,7 +109,7 @@ async def test_what_somebody_rolled_back_from_serves_in_nobodys_place(
     house: Ledger, forgetting: Forgetting, tmp_path: Path
 ) -> None:
     faulty = await learned(house, tmp_path, (80, 8))
-    await house.adapters.rollback(1, by="admin")
+    await house.promotions.rollback(1, by="admin")
     await learned(house, tmp_path, (70, 7))
     await forgetting.person(1, 7, asked_by="member")
     house.clock.advance(days=30)  # type: ignore[attr-defined]

@@ -27,7 +27,7 @@ async def test_a_night_under_way_does_not_promote_what_it_learned_from_the_forgo
     late = await house.adapters.reserve(1, run.id, adapters_dir=str(tmp_path), base_model="tiny")
     assert await house.deletions.is_tainted(run.id)
     with pytest.raises(AdapterError, match="deleted since"):
-        await house.adapters.promote(1, late.version, by="night")
+        await house.promotions.promote(1, late.version, by="night")
 
 
 async def test_a_message_that_nobody_kept_leaves_no_record(house: Ledger, forgetting: Forgetting) -> None:

@@ -44,7 +44,7 @@ async def version(house: Ledger, tmp_path: Path, *, promote: bool = False) -> st
     adapter = await house.adapters.reserve(1, run.id, adapters_dir=str(tmp_path / "a"), base_model="tiny")
     Path(adapter.path).mkdir(parents=True)
     if promote:
-        await house.adapters.promote(1, adapter.version, by="night")
+        await house.promotions.promote(1, adapter.version, by="night")
     else:
         await house.adapters.retire(adapter.version)
     return adapter.version
@@ -298,8 +298,8 @@ async def test_an_anchor_is_kept_no_longer_than_any_version_may_be(house: Ledger
     house.clock.advance(days=364)  # type: ignore[attr-defined]
     await served_daily(house, tmp_path, 2)
     weekly = looking_after(house, tmp_path, anchor_weeks=520)
-    await house.adapters.promote(1, old, by="test")  # it is the one before the champion no more
-    await house.adapters.rollback(1, by="test")
+    await house.promotions.promote(1, old, by="test")  # it is the one before the champion no more
+    await house.promotions.rollback(1, by="test")
     house.clock.advance(days=1)  # type: ignore[attr-defined]
     await served_daily(house, tmp_path, 2)
     assert (await weekly.sweep()).versions == (old,)
@@ -331,7 +331,7 @@ async def test_the_list_of_a_version_that_age_took_stays_while_another_knows_wha
     child = await house.adapters.reserve(
         1, night.id, adapters_dir=str(tmp_path / "a"), base_model="tiny", parent=parent.version
     )
-    await house.adapters.promote(1, child.version, by="night")
+    await house.promotions.promote(1, child.version, by="night")
     house.clock.advance(days=366)  # type: ignore[attr-defined]
     assert (await retention.sweep()).versions == (parent.version,)
     assert await house.lineage.seen_by(child.version) == {70}

@@ -63,7 +63,7 @@ async def test_a_version_that_serves_is_no_candidate_any_more_and_goes_on_servin
     house: Ledger, tmp_path: Path
 ) -> None:
     champion = await begun(house, tmp_path)
-    await house.adapters.promote(1, champion.version, by="night")
+    await house.promotions.promote(1, champion.version, by="night")
     await discard_candidate(house, 1, champion.run_id)
     assert await state(house, champion) == "champion"
 

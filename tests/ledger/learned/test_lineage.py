@@ -22,7 +22,7 @@ async def grown(
     adapter = await house.adapters.reserve(
         GUILD, run.id, adapters_dir=str(tmp_path), base_model="tiny", parent=parent
     )
-    await house.adapters.promote(GUILD, adapter.version, by="test")
+    await house.promotions.promote(GUILD, adapter.version, by="test")
     await house.runs.advance(run.id, "kept")
     return adapter.version
 
@@ -49,7 +49,7 @@ async def test_a_deletion_taints_every_descendant_and_no_other(house: Ledger, tm
     third = await grown(house, tmp_path, {3: 11}, second)
     aside = await grown(house, tmp_path, {4: 11}, first)
     assert await forget(house, 2) == {second, third}
-    assert [adapter.version for adapter in await house.adapters.clean(GUILD)] == [aside, first]
+    assert [adapter.version for adapter in await house.promotions.clean(GUILD)] == [aside, first]
     assert await forget(house, 1) == {first, second, third, aside}
 
 
@@ -155,7 +155,7 @@ async def test_a_deletion_reaches_descendants_through_a_version_whose_files_are_
     assert await forget(house, 1) == {third}
     await grown(house, tmp_path, {4: 14})  # serves, so that the third would have to be promoted again
     with pytest.raises(AdapterError, match="deleted since"):
-        await house.adapters.promote(GUILD, third, by="an admin")
+        await house.promotions.promote(GUILD, third, by="an admin")
 
 
 async def test_nothing_starts_from_what_was_rolled_back_from_until_it_is_promoted_again(
@@ -164,28 +164,28 @@ async def test_nothing_starts_from_what_was_rolled_back_from_until_it_is_promote
     first, second = await grown(house, tmp_path, {1: 11}), await grown(house, tmp_path, {2: 12})
 
     async def clean() -> list[str]:
-        return [adapter.version for adapter in await house.adapters.clean(GUILD)]
+        return [adapter.version for adapter in await house.promotions.clean(GUILD)]
 
     assert await clean() == [second, first]
-    await house.adapters.rollback(GUILD, by="watch")
+    await house.promotions.rollback(GUILD, by="watch")
     assert await clean() == [first]
-    await house.adapters.rollback(GUILD, by="an admin")  # to the bare base
+    await house.promotions.rollback(GUILD, by="an admin")  # to the bare base
     assert await clean() == []
-    await house.adapters.promote(GUILD, second, by="an admin")
+    await house.promotions.promote(GUILD, second, by="an admin")
     assert await clean() == [second]
 
 
 async def test_what_was_left_behind_is_nothing_to_start_from(house: Ledger, tmp_path: Path) -> None:
     first = await grown(house, tmp_path, {1: 11})
     second = await grown(house, tmp_path, {2: 12}, first)
-    assert [adapter.version for adapter in await house.adapters.clean(GUILD)] == [second, first]
-    await house.adapters.rollback(GUILD, by="watch")
-    assert [adapter.version for adapter in await house.adapters.clean(GUILD)] == [first]
-    await house.adapters.promote(GUILD, second, by="an admin after all")
-    assert [adapter.version for adapter in await house.adapters.clean(GUILD)] == [second, first]
-    await house.adapters.rollback(GUILD, by="test")
-    await house.adapters.rollback(GUILD, by="test")
-    assert await house.adapters.clean(GUILD) == []  # the bare base serves, on purpose
+    assert [adapter.version for adapter in await house.promotions.clean(GUILD)] == [second, first]
+    await house.promotions.rollback(GUILD, by="watch")
+    assert [adapter.version for adapter in await house.promotions.clean(GUILD)] == [first]
+    await house.promotions.promote(GUILD, second, by="an admin after all")
+    assert [adapter.version for adapter in await house.promotions.clean(GUILD)] == [second, first]
+    await house.promotions.rollback(GUILD, by="test")
+    await house.promotions.rollback(GUILD, by="test")
+    assert await house.promotions.clean(GUILD) == []  # the bare base serves, on purpose
 
 
 async def test_nothing_grows_from_what_is_rolled_back_from_while_a_night_runs(
@@ -197,9 +197,9 @@ async def test_nothing_grows_from_what_is_rolled_back_from_while_a_night_runs(
     begun = await house.adapters.reserve(
         GUILD, run.id, adapters_dir=str(tmp_path), base_model="tiny", parent=second
     )
-    await house.adapters.rollback(GUILD, by="an admin")
+    await house.promotions.rollback(GUILD, by="an admin")
     with pytest.raises(AdapterError, match="rolled back from meanwhile"):
-        await house.adapters.promote(GUILD, begun.version, by=f"night {run.id}", run=run.id)
+        await house.promotions.promote(GUILD, begun.version, by=f"night {run.id}", run=run.id)
     with pytest.raises(ParentTainted, match="rolled back from"):
         await grown(house, tmp_path, {3: 11}, second)
-    assert (await house.adapters.promote(GUILD, begun.version, by="an admin")).state == "champion"
+    assert (await house.promotions.promote(GUILD, begun.version, by="an admin")).state == "champion"

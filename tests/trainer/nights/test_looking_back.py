@@ -25,7 +25,7 @@ async def two_nights(ledger: Ledger, settings: Settings, clock: FakeClock) -> tu
         await (fill_today(ledger, first=60) if number else fill(ledger, 60))
         outcome = await night(ledger, settings)
         if outcome.stage == "kept":
-            await ledger.adapters.promote(GUILD, str(outcome.candidate), by="test")
+            await ledger.promotions.promote(GUILD, str(outcome.candidate), by="test")
         runs.append(outcome)
         clock.advance(days=1)
     assert runs[0].next_day is None  # there was no night before it
@@ -111,7 +111,7 @@ async def test_what_an_admin_lets_serve_is_not_taken_back(ledger: Ledger, quick:
     await fill(ledger, 1)
     run = await ledger.runs.create(GUILD, "test")
     made = await ledger.adapters.reserve(GUILD, run.id, adapters_dir="a", base_model="m")
-    await ledger.adapters.promote(GUILD, made.version, by="7")
+    await ledger.promotions.promote(GUILD, made.version, by="7")
     limits = plan_of(quick).verdict
     assert await watched(ledger, GUILD, made.version, "base", limits, run="") is None
 

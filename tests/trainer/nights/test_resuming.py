@@ -67,7 +67,7 @@ STEPS = [
     ("trainer.nights.endings:write_report", "before", "evaluated"),
     ("trainer.nights.endings:publish", "before", "evaluated"),
     ("trainer.nights.endings:publish", "after", "evaluated"),
-    ("ledger.learned.adapter_versions:_saw_what_is_deleted", "before", "evaluated"),
+    ("ledger.learned.promotions:_saw_what_is_deleted", "before", "evaluated"),
 ]
 
 

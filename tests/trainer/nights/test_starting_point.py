@@ -35,7 +35,7 @@ async def nights(ledger: Ledger, settings: Settings, clock: FakeClock, count: in
         outcome = await night(ledger, settings)
         assert outcome.candidate is not None, outcome.error
         if outcome.stage == "kept":  # what is learned is not the point here
-            await ledger.adapters.promote(GUILD, outcome.candidate, by="test")
+            await ledger.promotions.promote(GUILD, outcome.candidate, by="test")
         found.append(outcome.candidate)
         clock.advance(days=1)
     return found
@@ -82,7 +82,7 @@ async def test_after_a_deletion_it_starts_from_the_newest_that_never_saw_it(
     own = await ledger.lineage.targets_of(second) - await ledger.lineage.targets_of(first)
     forgetting = forgetting_of(growing, ledger)
     await forgetting.messages(GUILD, [max(own)], asked_by="test")
-    clean = [adapter.version for adapter in await ledger.adapters.clean(GUILD)]
+    clean = [adapter.version for adapter in await ledger.promotions.clean(GUILD)]
     assert (first in clean, second in clean, third in clean) == (True, False, False)
     found = await starting_point(ledger, plan_of(growing), GUILD)
     assert found.start.version == first
