@@ -95,16 +95,16 @@ def folder_with_weights(base: str, random_weights: bool) -> Iterator[str]:
 
 
 def measure(folder: str, placement: Any, options: argparse.Namespace) -> dict[str, Any]:
-    from engine.generating.cached_attention import pack_queries
+    from engine.generating.forward import forward_of
     from engine.generating.generation import Generator
     from engine.model.loading import load_base, load_tokenizer
 
     began = time.perf_counter()
     model = load_base(folder, placement=placement)
-    pack_queries(model)
     loaded = time.perf_counter() - began
     weights = [random_adapter(model, seed) for seed in range(max(ADAPTERS))]
-    generator = Generator(model, load_tokenizer(folder), stop_ids=frozenset(), max_batch=max(REQUESTS))
+    forward = forward_of(model)
+    generator = Generator(forward, load_tokenizer(folder), stop_ids=frozenset(), max_batch=max(REQUESTS))
     generator.start()
     names = [f"adapter-{number}" for number in range(len(weights))]
     for name, pairs in zip(names, weights, strict=True):

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
-from engine.generating.cached_attention import pack_queries
+from engine.generating.forward import forward_of
 from engine.generating.generation import Generator
 from engine.http.model_service import ServedBase
 from engine.model.encoding import stop_marks
@@ -32,12 +32,11 @@ def build(settings: Settings, *, on_death: Callable[[], None]) -> tuple[Generato
     log.info("loading %s on %s", settings.model.base, placement.reason)
     tokenizer = load_tokenizer(name, revision=revision, chat_template=settings.model.chat_template)
     model = load_base(name, revision=revision, placement=placement)
-    pack_queries(model)
     limit = int(getattr(model.config.get_text_config(), "max_position_embeddings", 0) or 0)
     context = min(settings.engine.context_tokens, limit or settings.engine.context_tokens)
     ids, texts = stop_marks(tokenizer)
     generator = Generator(
-        model,
+        forward_of(model),
         tokenizer,
         stop_ids=frozenset(ids | _own_stops(model.generation_config)),
         stop_texts=texts,

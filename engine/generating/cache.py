@@ -108,10 +108,15 @@ class RowCache(Cache):
         """Columns that all rows share, padding included."""
         return self._mine[0].length
 
-    def mask(self, new: int, device: torch.device) -> torch.Tensor:
-        """Return [rows, columns + new] with ones on real columns, for a pass over ``new`` more."""
-        starts = torch.tensor([self.columns - length for length in self.lengths], device=device)
-        return (torch.arange(self.columns + new, device=device) >= starts.unsqueeze(1)).long()
+    @property
+    def memories(self) -> Sequence[CacheLayerMixin]:
+        """Each layer's keys and values, whose ``update`` adds columns and returns all."""
+        return self._mine
+
+    @property
+    def starts(self) -> list[int]:
+        """The columns of padding before each row's first token."""
+        return [self.columns - length for length in self.lengths]
 
     def keep(self, rows: Sequence[int]) -> None:
         """Drop all other rows, and the padding that only the longest of them needed."""

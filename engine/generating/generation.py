@@ -19,13 +19,14 @@ from typing import TYPE_CHECKING
 import torch
 
 from engine.generating.batch import Batch, Prefill, broke_off
-from engine.generating.lora_bank import LoraBank, Weights
+from engine.generating.forward import Forward
+from engine.generating.lora_bank import Weights
 from engine.generating.requests import Answer, Request
 from engine.generating.roster import Roster
 from ledger.errors import AdapterError, EngineBusy, EngineError
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import PreTrainedTokenizerBase
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +39,7 @@ class Generator:
 
     def __init__(
         self,
-        model: PreTrainedModel,
+        forward: Forward,
         tokenizer: PreTrainedTokenizerBase,
         *,
         stop_ids: frozenset[int],
@@ -50,10 +51,10 @@ class Generator:
         # A copy, because a fast tokenizer that two threads use at once raises "Already borrowed".
         self._tokenizer = copy.deepcopy(tokenizer)
         self._stop_texts = tuple(stop_texts)
-        self._bank = LoraBank(model)
-        self._batch = Batch(model, self._bank, stop_ids=stop_ids)
+        self._bank = forward.bank
+        self._batch = Batch(forward, stop_ids=stop_ids)
         self._prefill: Prefill | None = None
-        self._portion = PREFILL_TOKENS[next(model.parameters()).device.type]
+        self._portion = PREFILL_TOKENS[forward.device.type]
         self._max_batch, self._max_waiting = max_batch, max_waiting
         self._on_death = on_death
         self._wake = threading.Condition()

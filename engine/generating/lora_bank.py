@@ -11,8 +11,8 @@ and 154 ms on two adapters. The base model itself never changes.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -116,22 +116,63 @@ def _pair(name: str, module: str, sides: Mapping[str, torch.Tensor], config: _Co
     return Pair(sides["A"], sides["B"] * scale)
 
 
-@dataclass(slots=True)
-class _Slot:
-    """What the hook of one module adds at the moment: stacked matrices, and which columns a row uses."""
+class Slot:
+    """What the rows' adapters add to one linear layer, or to several that share their input.
 
-    down: torch.Tensor | None = None
-    up: torch.Tensor | None = None
-    mask: torch.Tensor | None = None
-    adapters: dict[str, Pair] = field(default_factory=dict)
+    ``down`` has the A matrices of all adapters in the batch on top of each other, ``up`` their B matrices
+    where their layer's part of the output is, and ``mask`` says which of these columns a row leaves out.
+    """
+
+    def __init__(self, layers: Sequence[str], sizes: Sequence[int]) -> None:
+        self.layers, self._sizes = tuple(layers), tuple(sizes)
+        self.adapters: dict[str, dict[str, Pair]] = {}
+        self.down: torch.Tensor | None = None
+        self.up: torch.Tensor | None = None
+        self.mask: torch.Tensor | None = None
+
+    def add(self, output: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+        """Return ``output``, [rows, columns, out], with the update for ``x``, [rows, columns, in]."""
+        if self.down is None or self.up is None:
+            return output
+        low = nn.functional.linear(x.to(self.down.dtype), self.down)
+        if self.mask is not None:
+            # Filled in, not multiplied by 0: a row that overflows holds infinities, and 0 times infinity is
+            # NaN, which would then spread to rows that have nothing to do with it.
+            low = low.masked_fill(self.mask, 0.0)
+        return (output + nn.functional.linear(low, self.up)).to(output.dtype)
+
+    def stack(self, wanted: Sequence[str]) -> tuple[tuple[str, int], ...]:
+        """Lay these adapters' matrices side by side; return whose the columns are, in order."""
+        present = [(name, layer) for name in wanted for layer in self.adapters.get(name, ())]
+        if not present:
+            self.down = self.up = self.mask = None
+            return ()
+        pairs = [self.adapters[name][layer] for name, layer in present]
+        self.down = _joined([pair.down for pair in pairs], 0)
+        self.up = _joined([self._up(layer, p) for (_, layer), p in zip(present, pairs, strict=True)], 1)
+        return tuple((name, p.down.shape[0]) for (name, _), p in zip(present, pairs, strict=True))
+
+    def _up(self, layer: str, pair: Pair) -> torch.Tensor:
+        """Return [all outputs, rank]: the pair's matrix at its layer's outputs, zeros at the others'."""
+        if len(self.layers) == 1:
+            return pair.up
+        at = self.layers.index(layer)
+        before, after = sum(self._sizes[:at]), sum(self._sizes[at + 1 :])
+        return nn.functional.pad(pair.up, (0, 0, before, after))
 
 
 class LoraBank:
     """The adapters on one base model. Not thread-safe: one thread installs, selects and computes."""
 
-    def __init__(self, model: nn.Module) -> None:
-        self._modules = dict(model.named_modules())
-        self._slots: dict[str, _Slot] = {}
+    def __init__(self, model: nn.Module, groups: Iterable[Sequence[str]] | None = None) -> None:
+        """``groups`` are layers that are computed together; None gives each a hook of its own."""
+        self._shapes = {name: shape for name, module in model.named_modules() if (shape := _shape(module))}
+        # Modules are kept only where hooks are: elsewhere their weights may be freed.
+        self._modules = dict(model.named_modules()) if groups is None else {}
+        self._slots: dict[tuple[str, ...], Slot] = {}
+        self._slot_of: dict[str, Slot] = {}
+        for group in groups or ():
+            self._new_slot(tuple(group))
         self._names: set[str] = set()
         self._rows: tuple[str | None, ...] = ()
         parameter = next(parameter for parameter in model.parameters() if parameter.is_floating_point())
@@ -140,6 +181,16 @@ class LoraBank:
         # computes adapters in float32, too.
         on_cpu = parameter.device.type == "cpu"
         self._dtype = torch.float32 if on_cpu else getattr(model, "dtype", parameter.dtype)
+
+    def slot(self, layers: Sequence[str]) -> Slot:
+        """Return what a group of layers adds; the group was named when the bank was made."""
+        return self._slots[tuple(layers)]
+
+    def _new_slot(self, layers: tuple[str, ...]) -> Slot:
+        slot = Slot(layers, [self._shapes[layer][1] for layer in layers])
+        self._slots[layers] = slot
+        self._slot_of |= dict.fromkeys(layers, slot)
+        return slot
 
     @property
     def names(self) -> frozenset[str]:
@@ -158,11 +209,10 @@ class LoraBank:
             self._check(name, module, pair)
         placed = {module: self._placed(name, module, pair) for module, pair in weights.items()}
         for module, pair in placed.items():
-            if module not in self._slots:
+            if module not in self._slot_of:
                 # The hook stays for good: with an empty slot it adds nothing.
-                self._slots[module] = slot = _Slot()
-                self._modules[module].register_forward_hook(_hook(slot))
-            self._slots[module].adapters[name] = pair
+                self._modules[module].register_forward_hook(_hook(self._new_slot((module,))))
+            self._slot_of[module].adapters.setdefault(name, {})[module] = pair
         self._names.add(name)
         self._restack(self._rows)
 
@@ -184,32 +234,23 @@ class LoraBank:
         wanted = list(dict.fromkeys(row for row in rows if row is not None))
         masks: dict[tuple[tuple[str, int], ...], torch.Tensor | None] = {}
         for slot in self._slots.values():
-            present = [(name, slot.adapters[name]) for name in wanted if name in slot.adapters]
-            if not present:
-                slot.down = slot.up = slot.mask = None
-                continue
-            layout = tuple((name, pair.down.shape[0]) for name, pair in present)
-            if layout not in masks:
+            layout = slot.stack(wanted)
+            if layout and layout not in masks:
                 masks[layout] = self._mask(rows, layout)
-            slot.mask = masks[layout]
-            slot.down = _joined([pair.down for _, pair in present], 0)
-            slot.up = _joined([pair.up for _, pair in present], 1)
+            slot.mask = masks.get(layout)
 
     def _mask(self, rows: tuple[str | None, ...], layout: tuple[tuple[str, int], ...]) -> torch.Tensor | None:
         """Return [rows, 1, columns], true where a column is not of the row's adapter; None: nowhere."""
-        if len(layout) == 1 and all(row == layout[0][0] for row in rows):
+        if all(row == name for row in rows for name, _ in layout):
             return None
         lines = [[row != name for name, rank in layout for _ in range(rank)] for row in rows]
         return torch.tensor(lines, device=self._device).unsqueeze(1)
 
     def _check(self, name: str, module: str, pair: Pair) -> None:
-        base = self._modules.get(module)
-        if base is None:
+        shape = self._shapes.get(module)
+        if shape is None:
             raise AdapterError(f"{name} changes {module}, which the base model does not have.")
-        wide, high = getattr(base, "in_features", None), getattr(base, "out_features", None)
-        if wide is None and hasattr(base, "nf"):  # GPT-2's layer keeps its weight as [in, out]
-            wide, high = base.weight.shape
-        if (wide, high) != (pair.down.shape[1], pair.up.shape[0]):
+        if shape != (pair.down.shape[1], pair.up.shape[0]):
             raise AdapterError(f"{name} does not fit {module}: it was made for another base model.")
 
     def _placed(self, name: str, module: str, pair: Pair) -> Pair:
@@ -226,15 +267,16 @@ def _joined(parts: list[torch.Tensor], dim: int) -> torch.Tensor:
     return parts[0] if len(parts) == 1 else torch.cat(parts, dim=dim)
 
 
-def _hook(slot: _Slot) -> Any:
-    def add_update(_: nn.Module, args: tuple[torch.Tensor, ...], output: torch.Tensor) -> torch.Tensor | None:
-        if slot.down is None or slot.up is None:
-            return None
-        low = nn.functional.linear(args[0].to(slot.down.dtype), slot.down)
-        if slot.mask is not None:
-            # Filled in, not multiplied by 0: a row that overflows holds infinities, and 0 times infinity is
-            # NaN, which would then spread to rows that have nothing to do with it.
-            low = low.masked_fill(slot.mask, 0.0)
-        return (output + nn.functional.linear(low, slot.up)).to(output.dtype)
+def _shape(module: Any) -> tuple[int, int] | None:
+    """Return how wide a linear layer's input and output are; None for whatever is none."""
+    wide, high = getattr(module, "in_features", None), getattr(module, "out_features", None)
+    if wide is None and hasattr(module, "nf"):  # GPT-2's layer keeps its weight as [in, out]
+        wide, high = module.weight.shape
+    return None if wide is None or high is None else (int(wide), int(high))
+
+
+def _hook(slot: Slot) -> Any:
+    def add_update(_: nn.Module, args: tuple[torch.Tensor, ...], output: torch.Tensor) -> torch.Tensor:
+        return slot.add(output, args[0])
 
     return add_update

@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
+from engine.generating.forward import forward_of
 from engine.generating.generation import Generator
 from engine.generating.requests import Event, Failed, Finished, TextPiece
 from engine.http.connections import bind
@@ -92,7 +93,7 @@ def start_generator(tiny_base: Path, tokenizer: Any) -> Iterator[Callable[..., G
     def start(**options: Any) -> Generator:
         model = load_base(str(tiny_base), placement=choose_placement("cpu", "none", "float32"))
         stop_ids = frozenset(stop_marks(tokenizer)[0])
-        started.append(Generator(model, tokenizer, stop_ids=stop_ids, **options))
+        started.append(Generator(forward_of(model), tokenizer, stop_ids=stop_ids, **options))
         started[-1].start()
         return started[-1]
 

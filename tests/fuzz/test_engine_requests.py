@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from engine.generating.forward import forward_of
 from engine.generating.generation import Generator
 from engine.generating.lora_bank import read_weights
 from engine.http.connections import bind
@@ -91,7 +92,7 @@ def check_form(status: int, body: bytes) -> None:
 def server(tiny_base: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
     tokenizer = load_tokenizer(str(tiny_base))
     model = load_base(str(tiny_base), placement=choose_placement("cpu", "none", "float32"))
-    generator = Generator(model, tokenizer, stop_ids=frozenset({tokenizer.eos_token_id}))
+    generator = Generator(forward_of(model), tokenizer, stop_ids=frozenset({tokenizer.eos_token_id}))
     adapters = tmp_path_factory.mktemp("adapters")
     loop = asyncio.new_event_loop()
     listener = bind(0)

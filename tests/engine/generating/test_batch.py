@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from engine.generating.batch import Batch, broke_off
-from engine.generating.lora_bank import LoraBank
+from engine.generating.forward import forward_of
 from engine.generating.requests import Answer, Failed, Finished, Request
 from engine.generating.token_sampling import SamplingParameters
 from engine.model.encoding import encode_prompt
@@ -26,7 +26,7 @@ def model(tiny_base: Path) -> Any:
 
 @pytest.fixture
 def batch(model: Any) -> Batch:
-    return Batch(model, LoraBank(model), stop_ids=frozenset())
+    return Batch(forward_of(model), stop_ids=frozenset())
 
 
 def answer_to(tokenizer: Any, text: str, listener: Listener, **options: Any) -> Answer:

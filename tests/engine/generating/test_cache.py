@@ -34,8 +34,8 @@ def step(cache: RowCache, rows: list[int]) -> None:
 
 
 def held(cache: RowCache, index: int) -> list[float]:
-    """Return what a row holds where its mask is one, without the column of the next pass."""
-    mask = cache.mask(1, torch.device("cpu"))[index, :-1].bool()
+    """Return what a row holds behind its padding."""
+    mask = torch.arange(cache.columns) >= cache.starts[index]
     keys, values = cache._mine[1].keys, cache._mine[1].values
     found = keys[index, 0, : cache.columns, 0][mask]
     assert torch.equal(values[index, 0, : cache.columns, 0][mask], -found)

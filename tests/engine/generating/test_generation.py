@@ -9,6 +9,7 @@ import pytest
 import torch
 from peft import PeftModel
 
+from engine.generating.forward import forward_of
 from engine.generating.generation import Generator
 from engine.generating.lora_bank import read_weights
 from engine.generating.requests import Answer, Failed, Finished, Request
@@ -325,7 +326,7 @@ def test_two_adapters_on_a_four_bit_base_answer_together_on_a_gpu(
     make_adapter: Callable[..., Path], tiny_base: Path, tokenizer: Any, tmp_path: Path
 ) -> None:
     model = load_base(str(tiny_base), placement=choose_placement("cuda", "4bit", "bfloat16"))
-    generator = Generator(model, tokenizer, stop_ids=frozenset(), max_batch=4)
+    generator = Generator(forward_of(model), tokenizer, stop_ids=frozenset(), max_batch=4)
     generator.start()
     for name, seed in (("g1-v000001", 1), ("g2-v000001", 2)):
         generator.install(name, read_weights(make_adapter(tmp_path, name, seed))).result(60)

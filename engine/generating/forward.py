@@ -1,0 +1,77 @@
+"""One pass of the base model, with its adapters, over new columns of a batch.
+
+Imported, not run. Its border: token ids in, logits of the last column out; it knows no requests. A model
+that :mod:`engine.generating.lean_llama` can compute takes that form; whatever else, transformers'.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+import torch
+
+from engine.generating.cache import RowCache
+from engine.generating.cached_attention import pack_queries
+from engine.generating.lean_llama import LeanLlama
+from engine.generating.lora_bank import LoraBank
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+
+class Forward(Protocol):
+    """A base model and the adapters on it. One thread uses it."""
+
+    bank: LoraBank
+    device: torch.device
+    layers: int
+    width: int
+    """Size of what flows between the layers."""
+
+    def last_logits(self, ids: torch.Tensor, starts: Sequence[int], cache: RowCache) -> torch.Tensor:
+        """Read ``ids``, [rows, new columns], behind what ``cache`` holds, and add them to it.
+
+        ``starts`` are the columns of padding before each row's first token. Returns the logits of the last
+        column, [rows, vocabulary].
+        """
+
+
+def forward_of(model: PreTrainedModel) -> Forward:
+    """Return the fastest form of ``model``, which is of no more use: the lean one takes its weights."""
+    return LeanLlama(model) if LeanLlama.fits(model) else HookedModel(model)
+
+
+class HookedModel:
+    """Any model of transformers, with adapters as hooks on its layers."""
+
+    def __init__(self, model: PreTrainedModel) -> None:
+        pack_queries(model)
+        self._model = model
+        self.bank = LoraBank(model)
+        self.device = next(model.parameters()).device
+        config = model.config.get_text_config()
+        self.layers, self.width = int(config.num_hidden_layers), int(config.hidden_size)
+        # Only the last column is drawn from. Without this, reading 256 tokens computes 256 rows of logits,
+        # 50 MB in float32 with a vocabulary of 49,152, and throws 255 away.
+        keeps = "logits_to_keep" in inspect.signature(model.forward).parameters
+        self._options: dict[str, Any] = {"logits_to_keep": 1} if keeps else {}
+
+    def last_logits(self, ids: torch.Tensor, starts: Sequence[int], cache: RowCache) -> torch.Tensor:
+        """Implement :class:`Forward`."""
+        columns = cache.columns
+        begins = torch.tensor(starts, device=self.device).unsqueeze(1)
+        everything = torch.arange(columns + ids.shape[1], device=self.device)
+        # A row counts from its own first token: it must not matter what it shares the batch with.
+        positions = (everything[columns:] - begins).clamp(min=0)
+        output = self._model(
+            input_ids=ids,
+            attention_mask=(everything >= begins).long(),
+            position_ids=positions,
+            past_key_values=cache,
+            use_cache=True,
+            **self._options,
+        )
+        logits: torch.Tensor = output.logits[:, -1]
+        return logits

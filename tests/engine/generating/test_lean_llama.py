@@ -1,0 +1,178 @@
+"""The lean forward pass computes what transformers does, however rows were read and whatever they mix."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from transformers import (
+    GPT2Config,
+    GPT2LMHeadModel,
+    LlamaConfig,
+    LlamaForCausalLM,
+    Qwen2Config,
+    Qwen2ForCausalLM,
+)
+
+from engine.generating.cache import RowCache
+from engine.generating.forward import Forward, HookedModel, forward_of
+from engine.generating.lean_llama import LeanLlama
+from engine.generating.lora_bank import Pair
+from engine.model.loading import choose_placement, load_base
+
+SHAPE: dict[str, Any] = {
+    "vocab_size": 97,
+    "hidden_size": 24,
+    "intermediate_size": 40,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "max_position_embeddings": 256,
+}
+
+
+def llama(**options: Any) -> Any:
+    torch.manual_seed(1)
+    model: Any = LlamaForCausalLM(LlamaConfig(**{**SHAPE, **options})).eval()
+    for name, parameter in model.named_parameters():
+        # Norms of ones and weights of 0.02 would hide many a fault.
+        spread = 0.3 if parameter.dim() > 1 else 0.5
+        parameter.data = torch.randn_like(parameter) * spread + (1.0 if "norm" in name else 0.0)
+    return model
+
+
+def written(forward: Forward, prompts: list[list[int]], *, portions: list[int], steps: int) -> torch.Tensor:
+    """Read the first prompt in portions and the others in one pass, then write; return all logits."""
+    found = []
+    with torch.inference_mode():
+        first = RowCache(forward.layers)
+        read = 0
+        while read < len(prompts[0]):
+            part = prompts[0][read : read + portions[read % len(portions)]]
+            last = forward.last_logits(torch.tensor([part]), [0], first)
+            read += len(part)
+        first.lengths = [read]
+        found.append(last)
+        if prompts[1:]:
+            others, width = RowCache(forward.layers), max(map(len, prompts[1:]))
+            starts = [width - len(prompt) for prompt in prompts[1:]]
+            rows = [[0] * start + prompt for start, prompt in zip(starts, prompts[1:], strict=True)]
+            found.append(forward.last_logits(torch.tensor(rows), starts, others))
+            others.lengths = [len(prompt) for prompt in prompts[1:]]
+            first.join(others)
+        for step in range(steps):
+            ids = torch.tensor([[(7 * step + row) % 97] for row in range(len(prompts))])
+            found.append(forward.last_logits(ids, first.starts, first))
+            first.lengths = [length + 1 for length in first.lengths]
+    return torch.cat(found)
+
+
+def pairs(model: Any, seed: int, rank: int, *, only: str = "") -> dict[str, Pair]:
+    draw = torch.Generator().manual_seed(seed)
+    return {
+        name: Pair(
+            torch.randn(rank, module.in_features, generator=draw) * 0.2,
+            torch.randn(module.out_features, rank, generator=draw) * 0.2,
+        )
+        for name, module in model.named_modules()
+        if isinstance(module, torch.nn.Linear) and name.endswith(only)
+    }
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.lists(st.lists(st.integers(0, 96), min_size=1, max_size=20), min_size=1, max_size=4),
+    st.lists(st.integers(1, 9), min_size=1, max_size=3),
+    st.sampled_from([{}, {"tie_word_embeddings": True}, {"head_dim": 8, "rms_norm_eps": 0.1}]),
+    st.sampled_from([None, "wide", "narrow"]),
+)
+def test_the_logits_are_those_of_transformers(
+    prompts: list[list[int]], portions: list[int], options: dict[str, Any], who: str | None
+) -> None:
+    def logits(kind: Any) -> torch.Tensor:
+        model = llama(**options)
+        adapters = {"wide": pairs(model, 1, 4), "narrow": pairs(model, 2, 2, only="v_proj")}
+        forward = kind(model)
+        for name, weights in adapters.items():
+            forward.bank.install(name, weights)
+        forward.bank.select([who] * len(prompts))
+        return written(forward, prompts, portions=portions, steps=3)
+
+    torch.testing.assert_close(logits(LeanLlama), logits(HookedModel), atol=2e-4, rtol=2e-3)
+
+
+def test_rows_with_adapters_of_their_own_write_side_by_side() -> None:
+    ids = torch.tensor([[5, 6, 7], [0, 6, 7], [0, 0, 9], [3, 2, 1]])
+
+    def logits(kind: Any) -> torch.Tensor:
+        model = llama()
+        some = pairs(model, 2, 3, only="k_proj") | pairs(model, 3, 3, only="up_proj")
+        adapters = {"a": pairs(model, 1, 4), "b": some}
+        forward = kind(model)
+        for name, weights in adapters.items():
+            forward.bank.install(name, weights)
+        forward.bank.select([None, "a", "b", "a"])
+        with torch.inference_mode():
+            found: torch.Tensor = forward.last_logits(ids, [0, 1, 2, 0], RowCache(forward.layers))
+        return found
+
+    lean = logits(LeanLlama)
+    torch.testing.assert_close(lean, logits(HookedModel), atol=2e-4, rtol=2e-3)
+    assert (lean[1] - lean[3]).abs().max() > 0.1
+
+
+@pytest.mark.parametrize(
+    "rope",
+    [
+        {"rope_type": "linear", "factor": 4.0, "rope_theta": 1e4},
+        {
+            "rope_type": "llama3",
+            "factor": 8.0,
+            "low_freq_factor": 1.0,
+            "high_freq_factor": 4.0,
+            "original_max_position_embeddings": 64,
+            "rope_theta": 1e4,
+        },
+    ],
+    ids=["linear", "llama3"],
+)
+def test_stretched_positions_are_those_of_transformers(rope: dict[str, Any]) -> None:
+    prompt = [[number % 97 for number in range(80)]]
+    lean, plain = (
+        written(kind(llama(rope_parameters=rope)), prompt, portions=[30], steps=2)
+        for kind in (LeanLlama, HookedModel)
+    )
+    torch.testing.assert_close(lean, plain, atol=2e-4, rtol=2e-3)
+
+
+def test_in_bf16_it_is_as_near_to_float32_as_transformers_is() -> None:
+    prompt = [[number % 97 for number in range(60)], [5, 6, 7]]
+    exact = written(HookedModel(llama()), prompt, portions=[60], steps=4)
+    lean, plain = (
+        written(kind(llama().to(torch.bfloat16)), prompt, portions=[60], steps=4).float()
+        for kind in (LeanLlama, HookedModel)
+    )
+    assert (lean - exact).abs().mean() < 1.2 * (plain - exact).abs().mean()
+
+
+def test_it_takes_the_models_weights_so_that_none_are_there_twice() -> None:
+    model = llama()
+    LeanLlama(model)
+    left = sum(parameter.numel() for name, parameter in model.named_parameters() if "_proj" in name)
+    assert left == 0
+
+
+def test_whatever_is_no_plain_llama_on_a_cpu_takes_transformers_form(tiny_base: Path) -> None:
+    gpt2 = GPT2LMHeadModel(GPT2Config(vocab_size=97, n_embd=24, n_layer=1, n_head=2))
+    qwen = Qwen2ForCausalLM(Qwen2Config(**SHAPE))
+    others = [gpt2, qwen, llama(attention_bias=True), llama(mlp_bias=True), llama(hidden_act="gelu")]
+    dynamic = {"rope_type": "dynamic", "factor": 2.0, "rope_theta": 1e4}
+    others += [llama(rope_parameters=dynamic), llama().to(torch.float16)]
+    others.append(load_base(str(tiny_base), placement=choose_placement("cpu", "4bit", "float32")))
+    for model in others:
+        assert isinstance(forward_of(model), HookedModel)
+    assert isinstance(forward_of(llama()), LeanLlama)
