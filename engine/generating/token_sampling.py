@@ -14,8 +14,9 @@ from dataclasses import dataclass
 
 import torch
 
-_NUCLEUS = 1024
-"""Likeliest tokens looked at first: sorting a vocabulary of 49,152 takes longer than the layer before it."""
+_NUCLEI = (64, 1024)
+"""How many of the likeliest tokens are looked at, one after the other, before all are sorted: of a vocabulary
+of 49,152 and for 16 rows, 64 are found in 1.1 ms and 1,024 in 6.6, a tenth of a step of the small model."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,31 +88,45 @@ def _throw(logits: torch.Tensor, dice: Sequence[Dice]) -> list[int]:
     # infinity less infinity is NaN. With the largest taken off first, only losers can overflow, and to
     # minus infinity, which is a probability of 0.
     probabilities = ((logits - logits.amax(dim=-1, keepdim=True)) / temperatures).softmax(dim=-1)
-    best, ids = probabilities.topk(min(_NUCLEUS, probabilities.shape[-1]))
     chosen = [0] * len(dice)
     whole = [row for row, die in enumerate(dice) if not die.cuts]
-    enough = _enough(best, dice, probabilities.shape[-1])
-    looked = [row for row, die in enumerate(dice) if die.cuts and enough[row]]
-    sorted_ = [row for row, die in enumerate(dice) if die.cuts and not enough[row]]
-    for rows, weights, names in (
-        (whole, probabilities[whole], None),
-        (looked, best[looked], ids[looked]),
-        (sorted_, *probabilities[sorted_].sort(dim=-1, descending=True)),
-    ):
-        if rows:
-            some = [dice[row] for row in rows]
-            picked = _pick(weights if names is None else _cut(weights, some), [d.throw() for d in some])
-            tokens = picked if names is None else names.gather(1, picked.unsqueeze(1)).squeeze(1)
-            for row, token in zip(rows, tokens.tolist(), strict=True):
-                chosen[row] = token
+    left = [row for row, die in enumerate(dice) if die.cuts]
+    if whole:
+        _choose(whole, probabilities[whole], None, dice, chosen)
+        probabilities = probabilities[left]
+    for width in _NUCLEI:
+        if not left or width >= probabilities.shape[-1]:
+            break
+        best, ids = probabilities.topk(width)
+        enough = _enough(best, [dice[row] for row in left])
+        found = [at for at, fine in enumerate(enough) if fine]
+        if found:
+            _choose([left[at] for at in found], best[found], ids[found], dice, chosen)
+            more = [at for at, fine in enumerate(enough) if not fine]
+            left, probabilities = [left[at] for at in more], probabilities[more]
+    if left:
+        _choose(left, *probabilities.sort(dim=-1, descending=True), dice, chosen)
     return chosen
 
 
-def _enough(best: torch.Tensor, dice: Sequence[Dice], vocabulary: int) -> list[bool]:
-    """Return for each row whether the tokens looked at first hold all that it may draw."""
+def _choose(
+    rows: Sequence[int],
+    weights: torch.Tensor,
+    ids: torch.Tensor | None,
+    dice: Sequence[Dice],
+    chosen: list[int],
+) -> None:
+    """Throw for these rows; ``ids`` name the tokens of ``weights``, None where they are the vocabulary."""
+    some = [dice[row] for row in rows]
+    picked = _pick(weights if ids is None else _cut(weights, some), [die.throw() for die in some])
+    tokens = picked if ids is None else ids.gather(1, picked.unsqueeze(1)).squeeze(1)
+    for row, token in zip(rows, tokens.tolist(), strict=True):
+        chosen[row] = token
+
+
+def _enough(best: torch.Tensor, dice: Sequence[Dice]) -> list[bool]:
+    """Return for each row whether its likeliest tokens hold all that it may draw."""
     width = best.shape[-1]
-    if width == vocabulary:
-        return [True] * len(dice)
     sums, least, most = best.sum(dim=-1).tolist(), best[:, -1].tolist(), best[:, 0].tolist()
     return [
         0 < die.sampling.top_k <= width
