@@ -28,7 +28,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the engine sets it, before PyTorch is imported
+# As the engine sets them, before PyTorch is imported.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 REQUESTS = (1, 4, 16)
@@ -95,16 +97,26 @@ def folder_with_weights(base: str, random_weights: bool) -> Iterator[str]:
 
 
 def measure(folder: str, placement: Any, options: argparse.Namespace) -> dict[str, Any]:
+    import torch
+
     from engine.generating.forward import forward_of
     from engine.generating.generation import Generator
     from engine.model.loading import load_base, load_tokenizer
 
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # as the engine does: whoever loads leaves no helpers behind
     began = time.perf_counter()
     model = load_base(folder, placement=placement)
     loaded = time.perf_counter() - began
     weights = [random_adapter(model, seed) for seed in range(max(ADAPTERS))]
     forward = forward_of(model)
-    generator = Generator(forward, load_tokenizer(folder), stop_ids=frozenset(), max_batch=max(REQUESTS))
+    generator = Generator(
+        forward,
+        load_tokenizer(folder),
+        stop_ids=frozenset(),
+        max_batch=max(REQUESTS),
+        threads=threads,
+    )
     generator.start()
     names = [f"adapter-{number}" for number in range(len(weights))]
     for name, pairs in zip(names, weights, strict=True):

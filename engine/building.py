@@ -8,6 +8,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
+import torch
+
 from engine.generating.forward import forward_of
 from engine.generating.generation import Generator
 from engine.http.model_service import ServedBase
@@ -27,6 +29,10 @@ def build(settings: Settings, *, on_death: Callable[[], None]) -> tuple[Generato
     from transformers.utils import logging as progress
 
     progress.disable_progress_bar()
+    # OpenMP lets threads spin less once there are more of them than cores, so the thread that loads must not
+    # leave helpers behind: with two of its own, two threads wrote the small model's token in 28 ms, not 22.
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
     name, revision = settings.base_model(), settings.model.revision
     placement = choose_placement(settings.model.device, settings.model.quantization, settings.model.dtype)
     log.info("loading %s on %s", settings.model.base, placement.reason)
@@ -42,6 +48,7 @@ def build(settings: Settings, *, on_death: Callable[[], None]) -> tuple[Generato
         stop_texts=texts,
         max_batch=settings.engine.max_batch,
         max_waiting=settings.engine.max_waiting,
+        threads=threads,
         on_death=on_death,
     )
     log.info("loaded %s: context of %d tokens", settings.model.base, context)

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 
 import torch
 
 from engine.generating.cache import RowCache
+from engine.generating.cores import WritingCores, use_threads
 from engine.generating.forward import Forward
 from engine.generating.penalties import adjusted
 from engine.generating.requests import Answer
@@ -20,8 +22,8 @@ from ledger.errors import EngineError
 
 log = logging.getLogger(__name__)
 
-_NARROW = 1024
-"""Hidden size below which one row's products are too small to share among CPU cores."""
+_NARROW, _NARROW_CORES = 1024, 2
+"""Hidden size below which one row's products are too small to share among many CPU cores."""
 
 
 class Prefill:
@@ -41,15 +43,13 @@ class Prefill:
 class Batch:
     """The rows that generate together."""
 
-    def __init__(self, forward: Forward, *, stop_ids: frozenset[int]) -> None:
+    def __init__(self, forward: Forward, *, stop_ids: frozenset[int], threads: int | None = None) -> None:
+        """``threads`` are the CPU threads that the batch's thread may use; None: as many as this one does."""
         self._model = forward
         self._stop_ids = stop_ids
-        # Waking a second core for each of a hundred small products a token costs more than it saves, and the
-        # core is better left to a training run: with the small model one thread writes a token in 28 ms,
-        # and two that sleep between products in 31.
+        self._reading_threads = threads or torch.get_num_threads()
         narrow = forward.device.type == "cpu" and forward.width < _NARROW
-        self._reading_threads = torch.get_num_threads()
-        self._writing_threads = 1 if narrow else self._reading_threads
+        self._cores = WritingCores(min(_NARROW_CORES, self._reading_threads)) if narrow else None
         self._cache: RowCache | None = None
         self.answers: list[Answer] = []
 
@@ -59,7 +59,7 @@ class Batch:
 
     def read(self, prefill: Prefill, portion: int) -> bool:
         """Read the next ``portion`` columns; return True once all is read and the rows may :meth:`join`."""
-        self._use(self._reading_threads)
+        use_threads(self._reading_threads)
         alone = len(prefill.answers) == 1
         logits = self._read_one(prefill, portion) if alone else self._read_many(prefill)
         if prefill.read < prefill.width:
@@ -100,15 +100,11 @@ class Batch:
         cache = self._cache
         if cache is None:
             return
-        self._use(self._writing_threads)
-        ids = self._ids([[answer.last] for answer in self.answers])
-        logits = self._forward(self.answers, ids, cache.starts, cache)
+        with self._cores.step() if self._cores else nullcontext():
+            ids = self._ids([[answer.last] for answer in self.answers])
+            logits = self._forward(self.answers, ids, cache.starts, cache)
         cache.lengths = [length + 1 for length in cache.lengths]
         self._take(self.answers, logits)
-
-    def _use(self, threads: int) -> None:
-        if torch.get_num_threads() != threads:
-            torch.set_num_threads(threads)
 
     def drop(self, gone: Callable[[Answer], bool]) -> list[Answer]:
         """Take out the rows for which ``gone`` is true, and return them."""

@@ -46,13 +46,14 @@ class Generator:
         stop_texts: Sequence[str] = (),
         max_batch: int = 8,
         max_waiting: int = 64,
+        threads: int | None = None,
         on_death: Callable[[], None] = lambda: None,
     ) -> None:
         # A copy, because a fast tokenizer that two threads use at once raises "Already borrowed".
         self._tokenizer = copy.deepcopy(tokenizer)
         self._stop_texts = tuple(stop_texts)
         self._bank = forward.bank
-        self._batch = Batch(forward, stop_ids=stop_ids)
+        self._batch = Batch(forward, stop_ids=stop_ids, threads=threads)
         self._prefill: Prefill | None = None
         self._portion = PREFILL_TOKENS[forward.device.type]
         self._max_batch, self._max_waiting = max_batch, max_waiting

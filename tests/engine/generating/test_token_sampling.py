@@ -30,6 +30,19 @@ def test_top_p_keeps_the_smallest_set_that_reaches_it() -> None:
     assert set(counts(SamplingParameters(top_p=0.9, seed=2), 500)) == {0, 1, 2}
 
 
+def test_within_top_p_the_shares_stay_in_proportion() -> None:
+    drawn = counts(SamplingParameters(top_p=0.9, seed=12))
+    for token, share in enumerate((0.5, 0.3, 0.15)):
+        assert abs(drawn[token] / 4000 - share / 0.95) < 0.03
+
+
+def test_a_top_p_that_throws_rarely_hit_is_drawn_within_all_the_same() -> None:
+    # Ten likely tokens of 0.001 each, and 990 of 0.001 less a little: four throws hit the ten in 4 %.
+    logits = torch.log(torch.full((1, 1000), 0.001) - torch.arange(1000) * 1e-9)
+    drawn = counts(SamplingParameters(top_p=0.0095, seed=13), 300, logits)
+    assert set(drawn) == set(range(10))
+
+
 def test_a_flat_vocabulary_larger_than_the_first_look_is_drawn_from_as_a_whole() -> None:
     drawn = counts(SamplingParameters(top_p=0.9, seed=3), 400, torch.zeros(1, 5000))
     assert len(drawn) > 300
