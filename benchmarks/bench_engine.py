@@ -99,7 +99,7 @@ def folder_with_weights(base: str, random_weights: bool) -> Iterator[str]:
 def measure(folder: str, placement: Any, options: argparse.Namespace) -> dict[str, Any]:
     import torch
 
-    from engine.generating.forward import forward_of
+    from engine.computing.forward import forward_of
     from engine.generating.generation import Generator
     from engine.model.loading import load_base, load_tokenizer
 
@@ -143,7 +143,7 @@ def random_adapter(model: Any, seed: int) -> Any:
     """Return an adapter on all linear layers but the last, as the trainer makes it."""
     import torch
 
-    from engine.generating.lora_bank import Pair
+    from engine.computing.lora_bank import Pair
 
     draw = torch.Generator().manual_seed(seed)
     head = model.get_output_embeddings()

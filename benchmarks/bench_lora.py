@@ -22,7 +22,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 
-from engine.generating.lora_bank import LoraBank, read_weights
+from engine.computing.lora_bank import LoraBank, read_weights
 from engine.model.loading import choose_placement, load_base
 
 NAMES = ("one", "two")

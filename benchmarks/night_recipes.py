@@ -50,11 +50,13 @@ RECIPES: Mapping[str, NightRecipe] = {
 def settings_of(recipe: NightRecipe, config: Path, root: Path, *, night: int, quick: bool) -> Settings:
     """Return the settings of ``config`` with the recipe's changes and all files below ``root``.
 
-    After the first night every recipe has the same tokens, whatever it starts from.
+    After the first night every recipe has the same tokens a night, whatever it starts from. One that goes on
+    begins anew with those of a first night, as the product does, when no version is left that knows nothing
+    deleted.
     """
     settings = load_settings(config)
     changes: dict[str, Mapping[str, Any]] = dict(recipe.changes)
-    if night:
+    if night and changes.get("training", {}).get("start") == "base":
         tokens = {"first_night_tokens": settings.dataset.night_tokens}
         changes["dataset"] = {**changes.get("dataset", {}), **tokens}
     # Generation is most of a night's time on a CPU, and tells little about what is compared here.

@@ -7,6 +7,7 @@ names, and opens no database.
 
 - http/: OpenAI's chat completions and vLLM's adapter calls; tokens, owners, time limits
 - generating/: many requests in one batch, each row with its own adapter and its own draw
+- computing/: the model's passes: a batch of rows in, logits out
 - model/: base models and adapters as files and tensors, shared with the trainer
 - building: where settings stop: the one file that makes parts of them
 - parent: ends the engine with the bot that started it

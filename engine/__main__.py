@@ -87,7 +87,7 @@ def _serve(settings: Settings, options: argparse.Namespace) -> int:
     # Threads that spin while they wait take the cores from a training run beside them. On two cores, the
     # default slowed the engine from 21 to 5 tokens a second, and its neighbour to a sixth.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    # They spin for some 30 µs, between two products of a step, and sleep between steps: see generating.cores.
+    # They spin for 100 µs, between two products of a step, and sleep between steps: see computing.cores.
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")
     from engine.parent import end_with_parent
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import torch
 
-from engine.generating.forward import forward_of
+from engine.computing.forward import forward_of
 from engine.generating.generation import Generator
 from engine.http.model_service import ServedBase
 from engine.model.encoding import stop_marks

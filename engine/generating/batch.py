@@ -12,9 +12,9 @@ from contextlib import nullcontext
 
 import torch
 
-from engine.generating.cache import RowCache
-from engine.generating.cores import WritingCores, use_threads
-from engine.generating.forward import Forward
+from engine.computing.cache import RowCache
+from engine.computing.cores import WritingCores, use_threads
+from engine.computing.forward import Forward
 from engine.generating.penalties import adjusted
 from engine.generating.requests import Answer
 from engine.generating.token_sampling import draw

@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from engine.computing.forward import Forward
+from engine.computing.lora_bank import Weights
 from engine.generating.batch import Batch, Prefill, broke_off
-from engine.generating.forward import Forward
-from engine.generating.lora_bank import Weights
 from engine.generating.requests import Answer, Request
 from engine.generating.roster import Roster
 from ledger.errors import AdapterError, EngineBusy, EngineError

@@ -15,8 +15,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from engine.computing.lora_bank import Weights, read_weights
 from engine.generating.generation import Generator
-from engine.generating.lora_bank import Weights, read_weights
 from engine.generating.requests import Answer, Event, Request, TextPiece
 from engine.generating.token_sampling import SamplingParameters
 from engine.http.protocol import ChatRequest, RequestRefused

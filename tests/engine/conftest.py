@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from engine.generating.forward import forward_of
+from engine.computing.forward import forward_of
 from engine.generating.generation import Generator
 from engine.generating.requests import Event, Failed, Finished, TextPiece
 from engine.http.connections import bind

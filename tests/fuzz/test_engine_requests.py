@@ -15,9 +15,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.generating.forward import forward_of
+from engine.computing.forward import forward_of
+from engine.computing.lora_bank import read_weights
 from engine.generating.generation import Generator
-from engine.generating.lora_bank import read_weights
 from engine.http.connections import bind
 from engine.http.model_service import ModelService, ServedBase
 from engine.http.server import make_app, start

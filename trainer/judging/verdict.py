@@ -22,9 +22,9 @@ from trainer.scoring.tally import Tally, total
 MIN_CONVERSATIONS = 5
 """Fewer conversations than this cannot be resampled: with one, every resample is the same."""
 
-Need = Literal["gain", "grown", "leaving"]
+Need = Literal["gain", "grown"]
 """What it takes to serve: to be better by ``min_gain``; or no worse than by a margin, where the candidate
-goes on from the champion, and so knows what was said since, or where the champion has to go."""
+goes on from what it is held against, and so knows what was said since."""
 
 SMALLEST_EFFECT = 0.005
 """Nats a token; how many conversations are lacking is counted for no smaller difference than this."""
@@ -64,8 +64,7 @@ def judge(
     same tokens. It promotes when the candidate is better by more than ``min_gain`` with the confidence asked
     for (share of resamples), at least ``min_test_replies`` replies were scored, and all guards passed.
 
-    Where the ``need`` is less than a gain, it has to be surely no worse than by ``grown_margin`` or
-    ``leaving_margin``.
+    Where the ``need`` is less than a gain, it has to be surely no worse than by ``grown_margin``.
     """
     failed = tuple(guard.name for guard in guards if not guard.passed)
     mendable = bool(failed) and all(guard.mendable for guard in guards if not guard.passed)
@@ -95,8 +94,7 @@ def judge(
 
 def margin_of(need: Need, limits: VerdictLimits) -> float:
     """Return what the difference has to be below, in nats a token; a gain is below zero."""
-    margins = {"gain": -limits.min_gain, "grown": limits.grown_margin, "leaving": limits.leaving_margin}
-    return margins[need]
+    return limits.grown_margin if need == "grown" else -limits.min_gain
 
 
 def _too_little(conversations: int, replies: int, min_test_replies: int) -> str:
@@ -132,18 +130,13 @@ def _comparison(
         f"{abs(difference.estimate):.3f} nats a token {direction} than the {name} "
         f"(perplexity {mine.perplexity:.1f} instead of {theirs.perplexity:.1f})"
     )
-    whys = {
-        "gain": "",
-        "grown": f", since it goes on from the {name} and knows what was said since",
-        "leaving": f", since the {name} has to go anyway",
-    }
     less = difference.margin > 0
+    why = f", since it goes on from the {name} and knows what was said since" if less else ""
     asked = f"more than {-difference.margin:.3f} better" if difference.margin < 0 else "better"
     if less:
         asked = f"no worse than {difference.margin:.3f}"
     odds = (
-        f"{difference.better:.1%} of the resamples are {asked}{whys[need] if less else ''}; "
-        f"{difference.confidence:.0%} are needed"
+        f"{difference.better:.1%} of the resamples are {asked}{why}; {difference.confidence:.0%} are needed"
     )
     return (
         f"On {mine.replies} unseen replies in {len(candidate)} conversations the candidate is {change}, "

@@ -13,7 +13,6 @@ class VerdictLimits:
     resamples: int
     min_gain: float
     grown_margin: float
-    leaving_margin: float
     max_old_loss: float
     max_forgetting: float
     max_fault_rise: float

@@ -165,18 +165,19 @@ class NightStages:
         corpus = None  # without probes nothing would be compared with it
         if self.plan.probes:
             corpus = await corpus_of(self.ledger, run, data_dir=self.plan.data_dir, parent=candidate.parent)
-        need = await self._need(candidate, champion, folders.dataset)
+        yardstick, whys = await self._yardstick(champion)
+        need = self._need(candidate, yardstick, folders.dataset)
         ancestors = (await self.ledger.lineage.versions(candidate.version))[1:]
         line = list((await memory.known({version: version for version in ancestors})).values())
         judged = partial(decide, limits=self.plan.verdict, need=need, line=line)
-        names = {"base": None, **({"champion": champion.version} if champion else {})}
+        names = {"base": None, **({"champion": yardstick.version} if yardstick else {})}
         found = await self.work(
             partial(
                 evaluate,
                 folders.dataset,
                 final if final.is_dir() else folders.fitted,
                 base=self.plan.base,
-                champion=Path(champion.path) if champion else None,
+                champion=Path(yardstick.path) if yardstick else None,
                 max_tokens=self.plan.recipe.max_tokens,
                 packing=self.plan.recipe.packing,
                 sampled_replies=self.sampled_replies,
@@ -195,13 +196,13 @@ class NightStages:
         await stop_if_withdrawn(self.ledger, run.id)
         self.report("verdict", 0, 1)
         decision = await self.work(partial(judged, found))
-        decision = replace(decision, reasons=(*decision.reasons, *found.notes))
+        decision = replace(decision, reasons=(*decision.reasons, *found.notes, *whys))
         note_verdict(outcome, found, decision, max_rate=self.plan.verdict.max_rate)
         await memory.keep_evaluation(
             run.id,
             found.scores,
             candidate=candidate.version,
-            champion=champion.version if champion else None,
+            champion=yardstick.version if yardstick else None,
         )
         # Before the version is published: wherever the night is cut off, nobody can promote it without them.
         await self.ledger.adapters.set_metrics(candidate.version, outcome.metrics())
@@ -217,13 +218,27 @@ class NightStages:
         self.report("verdict", 1, 1)
         return decision
 
-    async def _need(self, candidate: Adapter, champion: Adapter | None, dataset: Path) -> Need:
-        if champion is None:
-            return "gain"
-        if not await self.ledger.adapters.is_clean(champion.version):
-            return "leaving"
+    async def _yardstick(self, champion: Adapter | None) -> tuple[Adapter | None, tuple[str, ...]]:
+        """Return what the candidate is held against, with a sentence where that is not what serves.
+
+        A champion that learned something deleted goes within its days. Held against it, a night that has to
+        begin at the base would lose every time, until nothing but the base is left to serve.
+        """
+        if champion is None or await self.ledger.adapters.is_clean(champion.version):
+            return champion, ()
+        clean = await self.ledger.promotions.clean(self.guild_id)
+        instead = clean[0] if clean else None
+        name = instead.version if instead else "the bare base"
+        why = (
+            f"{champion.version} has to go, since it learned something that was deleted, so the candidate "
+            f"was held against what would serve without it: {name}."
+        )
+        return instead, (why,)
+
+    @staticmethod
+    def _need(candidate: Adapter, yardstick: Adapter | None, dataset: Path) -> Need:
         # That it knows what was said since has to be shown.
-        grown = candidate.parent == champion.version and has_part(dataset, "fresh")
+        grown = yardstick is not None and candidate.parent == yardstick.version and has_part(dataset, "fresh")
         return "grown" if grown else "gain"
 
     async def settle(self, run: Run, candidate: Adapter, decision: Decision, outcome: Outcome) -> None:

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import torch
 
+from engine.computing.forward import forward_of
 from engine.generating.batch import Batch, broke_off
-from engine.generating.forward import forward_of
 from engine.generating.requests import Answer, Failed, Finished, Request
 from engine.generating.token_sampling import SamplingParameters
 from engine.model.encoding import encode_prompt

@@ -9,9 +9,9 @@ import pytest
 import torch
 from peft import PeftModel
 
-from engine.generating.forward import forward_of
+from engine.computing.forward import forward_of
+from engine.computing.lora_bank import read_weights
 from engine.generating.generation import Generator
-from engine.generating.lora_bank import read_weights
 from engine.generating.requests import Answer, Failed, Finished, Request
 from engine.generating.token_sampling import Dice, SamplingParameters
 from engine.model.encoding import encode_prompt

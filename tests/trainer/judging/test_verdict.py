@@ -80,17 +80,6 @@ def test_what_gave_a_secret_away_is_not_mended_by_a_smaller_scale() -> None:
     assert set(decision.failed) == {"old", "recitals"}
 
 
-def test_beside_a_champion_that_has_to_go_a_little_worse_is_enough() -> None:
-    reference = tallies(*[3.0] * 10)
-    for worse, verdict in ((0.009, "promote"), (0.011, "keep")):
-        decision = decide(tallies(*[3.0 + worse] * 10), reference, need="leaving")
-        assert decision.verdict == verdict
-        assert "since the champion has to go anyway" in decision.reasons[0]
-        assert decide(tallies(*[3.0 + worse] * 10), reference).verdict == "keep"
-    guarded = decide(reference, reference, need="leaving", guards=[FAILED])
-    assert guarded.verdict == "keep"
-
-
 def test_what_goes_on_from_the_champion_has_to_be_surely_no_worse() -> None:
     reference = tallies(*[3.0] * 10)
     for worse, verdict in ((-0.001, "promote"), (0.009, "promote"), (0.011, "keep")):

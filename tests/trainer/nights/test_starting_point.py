@@ -105,6 +105,26 @@ async def test_when_all_versions_saw_it_the_night_starts_from_the_base(
     assert (found.start.version, found.path, found.start.known) == (None, None, frozenset())
 
 
+@pytest.mark.parametrize("of_the_first", [False, True], ids=["an older version is clean", "none is"])
+async def test_a_champion_that_has_to_go_is_no_yardstick(
+    ledger: Ledger, growing: Settings, clock: FakeClock, of_the_first: bool
+) -> None:
+    """Held against it, a night that begins at the base would lose every time, until only the base is left."""
+    first, second = await nights(ledger, growing, clock, 2)
+    own = await ledger.lineage.targets_of(first)
+    if not of_the_first:
+        own = await ledger.lineage.targets_of(second) - own
+    await forgetting_of(growing, ledger).messages(GUILD, [max(own)], asked_by="test")
+    await fill(ledger, 20, first=120)
+    outcome = await night(ledger, growing)
+    instead = "the bare base" if of_the_first else first
+    [why] = [reason for reason in outcome.reasons if "has to go" in reason]
+    assert why.startswith(second)
+    assert why.endswith(f"without it: {instead}.")
+    assert ("champion" in outcome.scores) == (not of_the_first)
+    assert await parents(ledger, [str(outcome.candidate)]) == [None if of_the_first else first]
+
+
 async def test_a_version_of_other_matrices_or_a_broken_one_is_passed_over(
     ledger: Ledger, growing: Settings, clock: FakeClock
 ) -> None:

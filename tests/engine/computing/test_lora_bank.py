@@ -9,7 +9,7 @@ import pytest
 import torch
 from peft import PeftModel
 
-from engine.generating.lora_bank import LoraBank, read_weights
+from engine.computing.lora_bank import LoraBank, read_weights
 from engine.model.loading import choose_placement, load_base
 from ledger.errors import AdapterError
 

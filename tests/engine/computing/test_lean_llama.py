@@ -18,10 +18,10 @@ from transformers import (
     Qwen2ForCausalLM,
 )
 
-from engine.generating.cache import RowCache
-from engine.generating.forward import Forward, HookedModel, forward_of
-from engine.generating.lean_llama import LeanLlama
-from engine.generating.lora_bank import Pair
+from engine.computing.cache import RowCache
+from engine.computing.forward import Forward, HookedModel, forward_of
+from engine.computing.lean_llama import LeanLlama
+from engine.computing.lora_bank import Pair
 from engine.model.loading import choose_placement, load_base
 
 SHAPE: dict[str, Any] = {

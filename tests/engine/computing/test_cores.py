@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from engine.generating.cores import WritingCores
+from engine.computing.cores import WritingCores
 
 
 @pytest.fixture(autouse=True)

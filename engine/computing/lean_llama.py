@@ -1,6 +1,6 @@
 """A Llama's forward pass on a CPU in a tenth of the operator calls that transformers makes.
 
-Imported, not run. Its border: the same as :mod:`engine.generating.forward`; it computes what
+Imported, not run. Its border: the same as :mod:`engine.computing.forward`; it computes what
 ``LlamaForCausalLM`` computes, up to rounding. A token of a small model costs more in calls than in
 arithmetic: transformers makes some 6,600 of them a step for 30 layers. Here the products that share an
 input are one product, weights lie as oneDNN reads them fastest (18 ms for all of the small model's against
@@ -17,8 +17,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from engine.generating.cache import RowCache
-from engine.generating.lora_bank import LoraBank, Slot
+from engine.computing.cache import RowCache
+from engine.computing.lora_bank import LoraBank, Slot
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -122,7 +122,7 @@ class LeanLlama:
         return product
 
     def last_logits(self, ids: torch.Tensor, starts: Sequence[int], cache: RowCache) -> torch.Tensor:
-        """Implement :class:`engine.generating.forward.Forward`."""
+        """Implement :class:`engine.computing.forward.Forward`."""
         columns, new = cache.columns, ids.shape[1]
         begins = torch.tensor(starts).unsqueeze(1)
         cosines, sines = self._rotation((torch.arange(columns, columns + new) - begins).clamp(min=0))

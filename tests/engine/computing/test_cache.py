@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.generating.cache import RowCache
+from engine.computing.cache import RowCache
 
 LAYERS, HEADS, SIZE = 2, 3, 4
 

@@ -1,7 +1,7 @@
 """One pass of the base model, with its adapters, over new columns of a batch.
 
 Imported, not run. Its border: token ids in, logits of the last column out; it knows no requests. A model
-that :mod:`engine.generating.lean_llama` can compute takes that form; whatever else, transformers'.
+that :mod:`engine.computing.lean_llama` can compute takes that form; whatever else, transformers'.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 
-from engine.generating.cache import RowCache
-from engine.generating.cached_attention import pack_queries
-from engine.generating.lean_llama import LeanLlama
-from engine.generating.lora_bank import LoraBank
+from engine.computing.cache import RowCache
+from engine.computing.cached_attention import pack_queries
+from engine.computing.lean_llama import LeanLlama
+from engine.computing.lora_bank import LoraBank
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from transformers import DynamicCache
 
-from engine.generating.cached_attention import pack_queries
+from engine.computing.cached_attention import pack_queries
 from engine.model.loading import choose_placement, load_base
 
 

@@ -1,7 +1,7 @@
 """How many CPU cores write a token: two while they are free, one while something else wants them.
 
 Imported, not run. Its border: it counts time and threads; it knows no model. A step of a small model
-shares a hundred small products among threads that spin for some 30 µs in between (``GOMP_SPINCOUNT``).
+shares a hundred small products among threads that spin for some 100 µs in between (``GOMP_SPINCOUNT``).
 On two free cores that takes 21 ms instead of 28 with one. Beside a busy neighbour the second thread gets
 its core late, and the first waits for it a hundred times a step: 75 to 95 ms.
 """
