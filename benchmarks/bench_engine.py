@@ -1,4 +1,4 @@
-"""How fast the engine writes: 1, 4 and 16 requests, with 0, 1 and 2 adapters, and how soon it begins.
+"""How fast the engine writes: 1, 4 and 16 requests, with 0 to 4 adapters, and how soon it begins.
 
     python benchmarks/bench_engine.py --base models/base/SmolLM2-135M-Instruct
     python benchmarks/bench_engine.py --base FOLDER --random-weights --quantization 4bit --device cuda
@@ -34,7 +34,7 @@ os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 REQUESTS = (1, 4, 16)
-ADAPTERS = (0, 1, 2)
+ADAPTERS = (0, 1, 2, 4)
 RANK = 16
 
 

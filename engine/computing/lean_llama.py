@@ -43,7 +43,7 @@ class _Product:
 
 
 @dataclass(frozen=True, slots=True)
-class _Layer:
+class _Block:
     before_attention: torch.Tensor
     queries_keys_values: _Product
     attended: _Product
@@ -86,7 +86,7 @@ class LeanLlama:
         self._head = self._take(model, ("lm_head",))
         self._norm = inner.norm.weight.detach().float()
         self._layers = [
-            _Layer(
+            _Block(
                 layer.input_layernorm.weight.detach().float(),
                 self._take(model, groups[4 * at]),
                 self._take(model, groups[4 * at + 1]),

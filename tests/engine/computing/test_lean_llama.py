@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,19 +9,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import (
-    GPT2Config,
-    GPT2LMHeadModel,
     LlamaConfig,
     LlamaForCausalLM,
-    Qwen2Config,
-    Qwen2ForCausalLM,
 )
 
 from engine.computing.cache import RowCache
-from engine.computing.forward import Forward, HookedModel, forward_of
+from engine.computing.forward import Forward, HookedModel
 from engine.computing.lean_llama import LeanLlama
 from engine.computing.lora_bank import Pair
-from engine.model.loading import choose_placement, load_base
 
 SHAPE: dict[str, Any] = {
     "vocab_size": 97,
@@ -164,15 +158,3 @@ def test_it_takes_the_models_weights_so_that_none_are_there_twice() -> None:
     LeanLlama(model)
     left = sum(parameter.numel() for name, parameter in model.named_parameters() if "_proj" in name)
     assert left == 0
-
-
-def test_whatever_is_no_plain_llama_on_a_cpu_takes_transformers_form(tiny_base: Path) -> None:
-    gpt2 = GPT2LMHeadModel(GPT2Config(vocab_size=97, n_embd=24, n_layer=1, n_head=2))
-    qwen = Qwen2ForCausalLM(Qwen2Config(**SHAPE))
-    others = [gpt2, qwen, llama(attention_bias=True), llama(mlp_bias=True), llama(hidden_act="gelu")]
-    dynamic = {"rope_type": "dynamic", "factor": 2.0, "rope_theta": 1e4}
-    others += [llama(rope_parameters=dynamic), llama().to(torch.float16)]
-    others.append(load_base(str(tiny_base), placement=choose_placement("cpu", "4bit", "float32")))
-    for model in others:
-        assert isinstance(forward_of(model), HookedModel)
-    assert isinstance(forward_of(llama()), LeanLlama)
