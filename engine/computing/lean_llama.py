@@ -37,7 +37,7 @@ class _Product:
         self._weight = torch.ops.mkldnn._reorder_linear_weight(weight)
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
-        """Return [rows, columns, out] in the weights' format for ``x``, [rows, columns, in]."""
+        """Return [rows, columns, out] for ``x``, [rows, columns, in]; float32 where an adapter adds to it."""
         product = torch.ops.mkldnn._linear_pointwise
         return self._slot.add(product(x.to(self._dtype), self._weight, None, "none", [], ""), x)
 
@@ -132,7 +132,9 @@ class LeanLlama:
         flow = functional.embedding(ids, self._embedding).float()
         for layer, memory in zip(self._layers, cache.memories, strict=True):
             found = layer.queries_keys_values(self._normed(flow, layer.before_attention))
-            found = found.view(*ids.shape, self._heads + 2 * self._groups, self._size)
+            found = found.to(self._embedding.dtype).view(
+                *ids.shape, self._heads + 2 * self._groups, self._size
+            )
             turned = found[:, :, : self._heads + self._groups]
             turned = torch.addcmul(turned * cosines, turned.roll(self._size // 2, -1), sines)
             keys, values = memory.update(

@@ -1,11 +1,9 @@
 """Many LoRA adapters on one base model, each row of a batch with its own.
 
 Imported, not run. Its border: weights and one forward pass; it knows no versions, hashes or requests.
-It reads what PEFT writes and computes what PEFT computes, ``W x + scale · B (A x)`` (Hu et al. 2021), but
-lays the matrices of all adapters in a batch side by side and masks, in each row, those of the other
-rows. So a batch costs two thin matrix products a layer however many adapters it mixes. PEFT splits a
-mixed batch instead: on one core with the small model, a step of 16 rows took 94 ms on the bare base
-and 154 ms on two adapters. The base model itself never changes.
+It reads what PEFT writes and computes what PEFT computes, ``W x + scale · B (A x)`` (Hu et al. 2021), each
+adapter on its own rows. Rows of an adapter stand together, so that they are a slice and nothing is gathered
+or masked. The base model itself never changes.
 """
 
 from __future__ import annotations
@@ -13,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -116,49 +115,59 @@ def _pair(name: str, module: str, sides: Mapping[str, torch.Tensor], config: _Co
     return Pair(sides["A"], sides["B"] * scale)
 
 
-class Slot:
-    """What the rows' adapters add to one linear layer, or to several that share their input.
+@dataclass(frozen=True, slots=True)
+class _Update:
+    """One adapter's matrices for a slot: ``down``, [ranks, in], and ``up``, [ranks, out]."""
 
-    ``down`` has the A matrices of all adapters in the batch on top of each other, ``up`` their B matrices
-    where their layer's part of the output is, and ``mask`` says which of these columns a row leaves out.
-    """
+    down: torch.Tensor
+    up: torch.Tensor
+
+
+class Slot:
+    """What the rows' adapters add to one linear layer, or to several that share their input."""
 
     def __init__(self, layers: Sequence[str], sizes: Sequence[int]) -> None:
-        self.layers, self._sizes = tuple(layers), tuple(sizes)
-        self.adapters: dict[str, dict[str, Pair]] = {}
-        self.down: torch.Tensor | None = None
-        self.up: torch.Tensor | None = None
-        self.mask: torch.Tensor | None = None
+        """``sizes`` are how wide the layers' outputs are, which lie side by side."""
+        self._layers, self._sizes = tuple(layers), tuple(sizes)
+        self._updates: dict[str, _Update] = {}
+        self._runs: list[tuple[int, int, _Update]] = []
+
+    def install(self, name: str, pairs: Mapping[str, Pair]) -> None:
+        """Take an adapter's pairs for some of these layers, by the layers' names."""
+        downs = [pair.down for pair in pairs.values()]
+        ups = [self._widened(layer, pair.up) for layer, pair in pairs.items()]
+        self._updates[name] = _Update(_joined(downs), _joined([up.t().contiguous() for up in ups]))
+
+    def remove(self, name: str) -> None:
+        """Drop an adapter, if it is there."""
+        self._updates.pop(name, None)
+
+    def select(self, runs: Sequence[tuple[int, int, str]]) -> None:
+        """Say which rows use which adapter: the first row, the one behind the last, and the name."""
+        self._runs = [(a, b, self._updates[name]) for a, b, name in runs if name in self._updates]
 
     def add(self, output: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
-        """Return ``output``, [rows, columns, out], with the update for ``x``, [rows, columns, in]."""
-        if self.down is None or self.up is None:
+        """Return ``output``, [rows, columns, out], with the update for ``x``, [rows, columns, in].
+
+        Where an adapter adds something, in the format that adapters are computed in. ``output`` may be
+        changed.
+        """
+        if not self._runs:
             return output
-        low = nn.functional.linear(x.to(self.down.dtype), self.down)
-        if self.mask is not None:
-            # Filled in, not multiplied by 0: a row that overflows holds infinities, and 0 times infinity is
-            # NaN, which would then spread to rows that have nothing to do with it.
-            low = low.masked_fill(self.mask, 0.0)
-        return (output + nn.functional.linear(low, self.up)).to(output.dtype)
+        dtype = self._runs[0][2].down.dtype
+        x, output = x.to(dtype), output.to(dtype)
+        for first, end, update in self._runs:
+            rows = output[first:end]
+            low = nn.functional.linear(x[first:end], update.down)
+            # Each adapter on its own rows alone: what overflows in one reaches no other. In place it takes a
+            # third to two thirds of the time, 6 µs instead of 17 for 16 rows of 576.
+            rows.view(-1, rows.shape[-1]).addmm_(low.view(-1, low.shape[-1]), update.up)
+        return output
 
-    def stack(self, wanted: Sequence[str]) -> tuple[tuple[str, int], ...]:
-        """Lay these adapters' matrices side by side; return whose the columns are, in order."""
-        present = [(name, layer) for name in wanted for layer in self.adapters.get(name, ())]
-        if not present:
-            self.down = self.up = self.mask = None
-            return ()
-        pairs = [self.adapters[name][layer] for name, layer in present]
-        self.down = _joined([pair.down for pair in pairs], 0)
-        self.up = _joined([self._up(layer, p) for (_, layer), p in zip(present, pairs, strict=True)], 1)
-        return tuple((name, p.down.shape[0]) for (name, _), p in zip(present, pairs, strict=True))
-
-    def _up(self, layer: str, pair: Pair) -> torch.Tensor:
-        """Return [all outputs, rank]: the pair's matrix at its layer's outputs, zeros at the others'."""
-        if len(self.layers) == 1:
-            return pair.up
-        at = self.layers.index(layer)
-        before, after = sum(self._sizes[:at]), sum(self._sizes[at + 1 :])
-        return nn.functional.pad(pair.up, (0, 0, before, after))
+    def _widened(self, layer: str, up: torch.Tensor) -> torch.Tensor:
+        """Return [all outputs, rank]: a layer's matrix at its outputs, zeros at the others'."""
+        at = self._layers.index(layer)
+        return nn.functional.pad(up, (0, 0, sum(self._sizes[:at]), sum(self._sizes[at + 1 :])))
 
 
 class LoraBank:
@@ -208,43 +217,41 @@ class LoraBank:
         for module, pair in weights.items():
             self._check(name, module, pair)
         placed = {module: self._placed(name, module, pair) for module, pair in weights.items()}
+        by_slot: dict[Slot, dict[str, Pair]] = {}
         for module, pair in placed.items():
             if module not in self._slot_of:
                 # The hook stays for good: with an empty slot it adds nothing.
                 self._modules[module].register_forward_hook(_hook(self._new_slot((module,))))
-            self._slot_of[module].adapters.setdefault(name, {})[module] = pair
+            by_slot.setdefault(self._slot_of[module], {})[module] = pair
+        for slot, pairs in by_slot.items():
+            slot.install(name, pairs)
         self._names.add(name)
-        self._restack(self._rows)
+        self._select(self._rows)
 
     def remove(self, name: str) -> None:
         """Drop an adapter and free its memory; do nothing if it is not there."""
         self._names.discard(name)
         for slot in self._slots.values():
-            slot.adapters.pop(name, None)
-        self._restack(tuple(None if row == name else row for row in self._rows))
+            slot.remove(name)
+        self._select(tuple(None if row == name else row for row in self._rows))
 
     def select(self, rows: Sequence[str | None]) -> None:
-        """Say which adapter each row of the next forward pass uses; None is the bare base."""
+        """Say which adapter each row of the next forward pass uses; None is the bare base.
+
+        Rows of one adapter that stand together are computed together.
+        """
         if tuple(rows) != self._rows:
-            self._restack(tuple(rows))
+            self._select(tuple(rows))
 
-    def _restack(self, rows: tuple[str | None, ...]) -> None:
-        # Stacking copies all adapters of the batch, so it happens when rows change, not at every token.
+    def _select(self, rows: tuple[str | None, ...]) -> None:
         self._rows = rows
-        wanted = list(dict.fromkeys(row for row in rows if row is not None))
-        masks: dict[tuple[tuple[str, int], ...], torch.Tensor | None] = {}
+        runs = []
+        for name, group in groupby(range(len(rows)), key=rows.__getitem__):
+            if name is not None:
+                members = list(group)
+                runs.append((members[0], members[-1] + 1, name))
         for slot in self._slots.values():
-            layout = slot.stack(wanted)
-            if layout and layout not in masks:
-                masks[layout] = self._mask(rows, layout)
-            slot.mask = masks.get(layout)
-
-    def _mask(self, rows: tuple[str | None, ...], layout: tuple[tuple[str, int], ...]) -> torch.Tensor | None:
-        """Return [rows, 1, columns], true where a column is not of the row's adapter; None: nowhere."""
-        if all(row == name for row in rows for name, _ in layout):
-            return None
-        lines = [[row != name for name, rank in layout for _ in range(rank)] for row in rows]
-        return torch.tensor(lines, device=self._device).unsqueeze(1)
+            slot.select(runs)
 
     def _check(self, name: str, module: str, pair: Pair) -> None:
         shape = self._shapes.get(module)
@@ -263,8 +270,8 @@ class LoraBank:
         return Pair(*sides)
 
 
-def _joined(parts: list[torch.Tensor], dim: int) -> torch.Tensor:
-    return parts[0] if len(parts) == 1 else torch.cat(parts, dim=dim)
+def _joined(parts: list[torch.Tensor]) -> torch.Tensor:
+    return parts[0] if len(parts) == 1 else torch.cat(parts)
 
 
 def _shape(module: Any) -> tuple[int, int] | None:
@@ -277,6 +284,6 @@ def _shape(module: Any) -> tuple[int, int] | None:
 
 def _hook(slot: Slot) -> Any:
     def add_update(_: nn.Module, args: tuple[torch.Tensor, ...], output: torch.Tensor) -> torch.Tensor:
-        return slot.add(output, args[0])
+        return slot.add(output, args[0]).to(output.dtype)
 
     return add_update

@@ -30,7 +30,7 @@ class Prefill:
     """Prompts on their way into the batch: a long one in portions, or several short ones in one pass."""
 
     def __init__(self, answers: list[Answer], layers: int) -> None:
-        self.answers = answers
+        self.answers = by_adapter(answers)
         self.cache = RowCache(layers)
         self.read = 0
 
@@ -94,6 +94,10 @@ class Batch:
         else:
             self._cache.join(prefill.cache)
         self.answers += prefill.answers
+        order = by_adapter(self.answers)
+        if order != self.answers:
+            self._cache.keep([self.answers.index(answer) for answer in order])
+            self.answers = order
 
     def step(self) -> None:
         """Write one token in every row."""
@@ -162,6 +166,11 @@ class Batch:
 
     def _ids(self, rows: Sequence[Sequence[int]]) -> torch.Tensor:
         return torch.tensor([list(row) for row in rows], dtype=torch.long, device=self._model.device)
+
+
+def by_adapter(answers: Sequence[Answer]) -> list[Answer]:
+    """Return the answers in an order in which those of an adapter stand together, as adapters need them."""
+    return sorted(answers, key=lambda answer: answer.request.adapter or "")
 
 
 def broke_off(error: Exception) -> EngineError:
