@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 import torch
 
+from engine.computing.cores import use_threads
 from engine.computing.forward import forward_of
 from engine.generating.generation import Generator
 from engine.http.model_service import ServedBase
@@ -29,20 +30,24 @@ def build(settings: Settings, *, on_death: Callable[[], None]) -> tuple[Generato
     from transformers.utils import logging as progress
 
     progress.disable_progress_bar()
-    # OpenMP lets threads spin less once there are more of them than cores, so the thread that loads must not
-    # leave helpers behind: with two of its own, two threads wrote the small model's token in 28 ms, not 22.
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
     name, revision = settings.base_model(), settings.model.revision
     placement = choose_placement(settings.model.device, settings.model.quantization, settings.model.dtype)
     log.info("loading %s on %s", settings.model.base, placement.reason)
     tokenizer = load_tokenizer(name, revision=revision, chat_template=settings.model.chat_template)
-    model = load_base(name, revision=revision, placement=placement)
+    threads = torch.get_num_threads()
+    # OpenMP lets threads spin less once there are more of them than cores, so the thread that loads must not
+    # leave helpers behind: with two of its own, two threads wrote the small model's token in 28 ms, not 22.
+    use_threads(1)
+    try:
+        model = load_base(name, revision=revision, placement=placement)
+        forward = forward_of(model)
+    finally:
+        use_threads(threads)
     limit = int(getattr(model.config.get_text_config(), "max_position_embeddings", 0) or 0)
     context = min(settings.engine.context_tokens, limit or settings.engine.context_tokens)
     ids, texts = stop_marks(tokenizer)
     generator = Generator(
-        forward_of(model),
+        forward,
         tokenizer,
         stop_ids=frozenset(ids | _own_stops(model.generation_config)),
         stop_texts=texts,

@@ -264,7 +264,6 @@ class VerdictSection(Section):
     """By how much it must be better than what serves, in nats a token."""
     grown_margin: float = Field(default=0.01, ge=-1, le=1)
     """How much worse than what serves a version may be that goes on from it; below 0: how much better."""
-    """How much worse it may be than a version that has to go because it learned something deleted."""
     max_old_loss: float = Field(default=0.02, ge=0)
     """How much worse than what serves conversations of older days may become, in nats a token."""
     max_forgetting: float = Field(default=0.02, ge=0)

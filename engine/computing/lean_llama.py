@@ -37,9 +37,11 @@ class _Product:
         self._weight = torch.ops.mkldnn._reorder_linear_weight(weight)
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
-        """Return [rows, columns, out] for ``x``, [rows, columns, in]; float32 where an adapter adds to it."""
+        """Return [rows, columns, out] in the weights' format for ``x``, [rows, columns, in]."""
         product = torch.ops.mkldnn._linear_pointwise
-        return self._slot.add(product(x.to(self._dtype), self._weight, None, "none", [], ""), x)
+        found = self._slot.add(product(x.to(self._dtype), self._weight, None, "none", [], ""), x)
+        # Always in the same format: it must not matter to a row whether a neighbour has an adapter.
+        return found.to(self._dtype)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +112,7 @@ class LeanLlama:
             and config.hidden_act == "silu"
             and model.model.rotary_emb.rope_type in _ROTATIONS
             and all(type(module) is nn.Linear and module.bias is None for module in linear)
+            and (model.dtype != torch.bfloat16 or torch.ops.mkldnn._is_mkldnn_bf16_supported())
             and torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
         )
 
@@ -126,15 +129,14 @@ class LeanLlama:
         columns, new = cache.columns, ids.shape[1]
         begins = torch.tensor(starts).unsqueeze(1)
         cosines, sines = self._rotation((torch.arange(columns, columns + new) - begins).clamp(min=0))
-        mask = _mask(begins, columns, new) if new > 1 or max(starts) > 0 else None
-        causal = columns == 0 and max(starts) == 0 and new > 1
+        padded = max(starts) > 0
+        causal = columns == 0 and not padded and new > 1
+        mask = _mask(begins, columns, new) if padded or (new > 1 and not causal) else None
         # What flows between the layers stays in float32, in which norms and adapters compute anyway.
         flow = functional.embedding(ids, self._embedding).float()
         for layer, memory in zip(self._layers, cache.memories, strict=True):
             found = layer.queries_keys_values(self._normed(flow, layer.before_attention))
-            found = found.to(self._embedding.dtype).view(
-                *ids.shape, self._heads + 2 * self._groups, self._size
-            )
+            found = found.view(*ids.shape, self._heads + 2 * self._groups, self._size)
             turned = found[:, :, : self._heads + self._groups]
             turned = torch.addcmul(turned * cosines, turned.roll(self._size // 2, -1), sines)
             keys, values = memory.update(
@@ -180,7 +182,7 @@ class LeanLlama:
             queries.transpose(1, 2),
             keys.repeat_interleave(repeats, 1),
             values.repeat_interleave(repeats, 1),
-            attn_mask=None if causal else mask,
+            attn_mask=mask,
             is_causal=causal,
         )
         return found.transpose(1, 2).reshape(rows, new, heads * size)

@@ -113,13 +113,15 @@ class Batch:
     def drop(self, gone: Callable[[Answer], bool]) -> list[Answer]:
         """Take out the rows for which ``gone`` is true, and return them."""
         left = [row for row, answer in enumerate(self.answers) if not gone(answer)]
-        dropped = [answer for answer in self.answers if gone(answer)]
+        kept = [self.answers[row] for row in left]
+        dropped = [answer for answer in self.answers if answer not in kept]
         if dropped:
-            self.answers = [self.answers[row] for row in left]
+            # Before the rows go: it copies memory, and where that fails, all of them have to be broken off.
             if self._cache is not None and left:
                 self._cache.keep(left)
             else:
                 self._cache = None
+            self.answers = kept
         return dropped
 
     def _take(self, answers: Sequence[Answer], logits: torch.Tensor) -> None:

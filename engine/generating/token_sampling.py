@@ -160,7 +160,9 @@ def _choose(
 def _enough(best: torch.Tensor, dice: Sequence[Dice]) -> list[bool]:
     """Return for each row whether its likeliest tokens hold all that it may draw."""
     width = best.shape[-1]
-    sums, least, most = best.sum(dim=-1).tolist(), best[:, -1].tolist(), best[:, 0].tolist()
+    # Without the last one's equals, of which more may follow.
+    sums = best.where(best > best[:, -1:], 0).sum(dim=-1).tolist()
+    least, most = best[:, -1].tolist(), best[:, 0].tolist()
     return [
         0 < die.sampling.top_k <= width
         or least[row] < die.sampling.min_p * most[row]
@@ -176,11 +178,14 @@ def _cut(weights: torch.Tensor, dice: Sequence[Dice]) -> torch.Tensor:
     kept = weights >= weights[:, :1] * _column([die.sampling.min_p for die in dice], weights)
     kept &= ranks < _column([float(die.sampling.top_k or width) for die in dice], weights)
     # Top-p is a share of what top-k and min-p left. Without these it is a share of everything, and the
-    # columns here may be only the likeliest 1,024 of it.
+    # columns here may be only the likeliest of it.
     limited = _column([float(die.sampling.top_k > 0 or die.sampling.min_p > 0) for die in dice], weights)
     left = weights * kept
     total = torch.where(limited > 0, left.sum(dim=-1, keepdim=True), torch.ones_like(limited))
-    kept &= left.cumsum(dim=-1) - left < _column([die.sampling.top_p for die in dice], weights) * total
+    likelier = left.cumsum(dim=-1) - left
+    # Of equally likely ones all are kept or none, as where nothing is sorted.
+    likelier = likelier.gather(1, torch.searchsorted(-weights, -weights))
+    kept &= likelier < _column([die.sampling.top_p for die in dice], weights) * total
     kept[:, 0] = True  # a top-p of 1e-46 is 0 in float32, and would leave nothing to draw
     return weights * kept
 

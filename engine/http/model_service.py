@@ -15,6 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from engine.computing.cores import use_threads
 from engine.computing.lora_bank import Weights, read_weights
 from engine.generating.generation import Generator
 from engine.generating.requests import Answer, Event, Request, TextPiece
@@ -280,6 +281,7 @@ def check_owner(model: str, owner: str | None) -> None:
 
 
 def _checked_weights(folder: Path, name: str, fingerprint: str) -> Weights:
+    use_threads(1)  # a worker must leave no helpers behind: see engine.building
     try:
         manifest = verify(folder, base_fingerprint=fingerprint)
         if manifest.version != name:

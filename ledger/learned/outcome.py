@@ -106,6 +106,8 @@ class Outcome:
     """Guards that kept the candidate out: general, old, smoke, toxicity, recitals."""
     scale: float = 1.0
     """The share of the candidate's strength that was judged, and that serves where it was promoted."""
+    held_against: str | None = None
+    """The version that the candidate was measured beside; None is the bare base alone."""
     seconds: float = 0.0
     report: str | None = None
     report_json: str | None = None
@@ -168,6 +170,7 @@ class Outcome:
             "next_day": self.next_day,
             "failed_guards": list(self.failed_guards),
             "scale": self.scale,
+            "held_against": self.held_against,
             "fit": self.fit,
         }
 

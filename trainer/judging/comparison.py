@@ -81,11 +81,18 @@ class Evaluation:
     """Taught pairs that it was asked."""
     taught_known: int = 0
     """And those that it knows."""
+    called: str = ""
+    """What ``champion`` is, where that is not what serves."""
 
     @property
     def reference(self) -> str:
         """What the candidate has to beat."""
         return "champion" if "champion" in self.scores else "base"
+
+    @property
+    def reference_name(self) -> str:
+        """The same in words, for sentences."""
+        return (self.called or "champion") if self.reference == "champion" else "bare base"
 
 
 MIN_FRESH_REPLIES = 5
@@ -102,7 +109,7 @@ def decide(found: Evaluation, limits: VerdictLimits, *, need: Need = "gain", lin
     return judge(
         mine,
         theirs,
-        against="champion" if found.reference == "champion" else "base",
+        against=found.reference_name,
         limits=limits,
         guards=guards_of(found, limits, need=need, line=line),
         forgetting=candidate.general.mean - found.scores["base"].general.mean,
@@ -137,10 +144,9 @@ def guards_of(
 ) -> list[Guard]:
     """Return all guards for which something was measured."""
     candidate, reference, base = (found.scores[name] for name in ("candidate", found.reference, "base"))
-    name = "champion" if found.reference == "champion" else "bare base"
     guards = [
         general_guard(candidate.general, base.general, limits),
-        old_guard(*paired(candidate.old, reference.old), limits, against=name),
+        old_guard(*paired(candidate.old, reference.old), limits, against=found.reference_name),
         line_guard([paired(candidate.exam, known) for known in line], limits, of=len(candidate.exam)),
         smoke_guard(candidate.faults, reference.faults, limits),
         toxicity_guard(candidate.toxic, base.toxic, limits),

@@ -51,7 +51,7 @@ def judge(
     candidate: Sequence[Tally],
     reference: Sequence[Tally],
     *,
-    against: Literal["champion", "base"],
+    against: str,
     limits: VerdictLimits,
     guards: Sequence[Guard] = (),
     forgetting: float = math.nan,
@@ -61,8 +61,9 @@ def judge(
     """Decide whether the candidate replaces the champion (or, where there is none, the bare base).
 
     ``candidate`` and ``reference`` hold one tally an exam conversation, in the same order and over the
-    same tokens. It promotes when the candidate is better by more than ``min_gain`` with the confidence asked
-    for (share of resamples), at least ``min_test_replies`` replies were scored, and all guards passed.
+    same tokens; ``against`` is what to call the reference. It promotes when the candidate is better by more
+    than ``min_gain`` with the confidence asked for (share of resamples), at least ``min_test_replies``
+    replies were scored, and all guards passed.
 
     Where the ``need`` is less than a gain, it has to be surely no worse than by ``grown_margin``.
     """
@@ -123,15 +124,14 @@ def _comparison(
     sure: bool,
     need: Need,
 ) -> str:
-    name = "champion" if against == "champion" else "bare base"
     mine, theirs = total(candidate), total(reference)
     direction = "better" if difference.estimate < 0 else "worse"
     change = (
-        f"{abs(difference.estimate):.3f} nats a token {direction} than the {name} "
+        f"{abs(difference.estimate):.3f} nats a token {direction} than the {against} "
         f"(perplexity {mine.perplexity:.1f} instead of {theirs.perplexity:.1f})"
     )
     less = difference.margin > 0
-    why = f", since it goes on from the {name} and knows what was said since" if less else ""
+    why = f", since it goes on from the {against} and knows what was said since" if less else ""
     asked = f"more than {-difference.margin:.3f} better" if difference.margin < 0 else "better"
     if less:
         asked = f"no worse than {difference.margin:.3f}"

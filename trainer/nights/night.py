@@ -35,7 +35,7 @@ from trainer.nights.night_folders import NightFolders, clear_leftovers, drop_old
 from trainer.nights.night_plan import NightPlan
 from trainer.nights.night_stages import NightStages
 from trainer.nights.resuming import recorded_decision, resumable
-from trainer.nights.starting_point import StartingPoint, starting_point, starting_point_again
+from trainer.nights.starting_point import StartingPoint, starting_point, starting_point_again, would_serve
 from trainer.nights.withdrawals import BEGINNINGS, reaches, withdrawers
 from trainer.preparing import dataset
 from trainer.preparing.dataset_files import read_manifest
@@ -210,7 +210,7 @@ class Night:
                 return
         else:
             named = read_manifest(folders.dataset).get("start")
-            origin = await starting_point_again(self._ledger, self._guild, named)
+            origin = await starting_point_again(self._ledger, self._plan, self._guild, named)
             outcome.counts = dict(run.counts)
             self._known_deletion = await self._ledger.deletions.newest(self._guild)
             # A resumed run has no dataset in memory to ask whose words it learns from.
@@ -239,7 +239,8 @@ class Night:
         history = await self._stage.fit(run, folders, candidate, origin, outcome)
         await stop_if_withdrawn(self._ledger, run.id)
         # A run that was cut off after its verdict keeps it while the same version serves.
-        decision = recorded_decision(run, champion, candidate, outcome)
+        yardstick = await would_serve(self._ledger, self._plan, self._guild)
+        decision = recorded_decision(run, champion, yardstick, candidate, outcome)
         if decision is None:
             decision = await self._stage.evaluate(run, folders, candidate, champion, memory, outcome)
         await self._work(partial(finish_version, folders, Path(candidate.path), outcome, decision, history))

@@ -26,7 +26,7 @@ from trainer.nights.looking_back import ScoreMemory, WentBack, next_day, watched
 from trainer.nights.night_folders import NightFolders
 from trainer.nights.night_plan import NightPlan
 from trainer.nights.resuming import is_fitted
-from trainer.nights.starting_point import StartingPoint
+from trainer.nights.starting_point import StartingPoint, would_serve
 from trainer.preparing.dataset_files import has_part
 from trainer.progress import Reporter
 from trainer.stopping import STOPPED
@@ -165,7 +165,8 @@ class NightStages:
         corpus = None  # without probes nothing would be compared with it
         if self.plan.probes:
             corpus = await corpus_of(self.ledger, run, data_dir=self.plan.data_dir, parent=candidate.parent)
-        yardstick, whys = await self._yardstick(champion)
+        yardstick = await would_serve(self.ledger, self.plan, self.guild_id)
+        called, whys = _called(yardstick, champion)
         need = self._need(candidate, yardstick, folders.dataset)
         ancestors = (await self.ledger.lineage.versions(candidate.version))[1:]
         line = list((await memory.known({version: version for version in ancestors})).values())
@@ -195,9 +196,11 @@ class NightStages:
         )
         await stop_if_withdrawn(self.ledger, run.id)
         self.report("verdict", 0, 1)
+        found = replace(found, called=called)
         decision = await self.work(partial(judged, found))
         decision = replace(decision, reasons=(*decision.reasons, *found.notes, *whys))
         note_verdict(outcome, found, decision, max_rate=self.plan.verdict.max_rate)
+        outcome.held_against = yardstick.version if yardstick else None
         await memory.keep_evaluation(
             run.id,
             found.scores,
@@ -217,23 +220,6 @@ class NightStages:
         )
         self.report("verdict", 1, 1)
         return decision
-
-    async def _yardstick(self, champion: Adapter | None) -> tuple[Adapter | None, tuple[str, ...]]:
-        """Return what the candidate is held against, with a sentence where that is not what serves.
-
-        A champion that learned something deleted goes within its days. Held against it, a night that has to
-        begin at the base would lose every time, until nothing but the base is left to serve.
-        """
-        if champion is None or await self.ledger.adapters.is_clean(champion.version):
-            return champion, ()
-        clean = await self.ledger.promotions.clean(self.guild_id)
-        instead = clean[0] if clean else None
-        name = instead.version if instead else "the bare base"
-        why = (
-            f"{champion.version} has to go, since it learned something that was deleted, so the candidate "
-            f"was held against what would serve without it: {name}."
-        )
-        return instead, (why,)
 
     @staticmethod
     def _need(candidate: Adapter, yardstick: Adapter | None, dataset: Path) -> Need:
@@ -258,3 +244,15 @@ class NightStages:
 
 
 __all__ = ["NightStages"]
+
+
+def _called(yardstick: Adapter | None, champion: Adapter | None) -> tuple[str, tuple[str, ...]]:
+    """Return what to call the version that the candidate is held against, and why that is not what serves."""
+    if champion is None or (yardstick is not None and yardstick.version == champion.version):
+        return "", ()
+    name = yardstick.version if yardstick else "the bare base"
+    why = (
+        f"{champion.version} has to go, since it learned something that was deleted, so the candidate was "
+        f"held against what would serve without it: {name}."
+    )
+    return "version that would serve without it", (why,)

@@ -87,20 +87,24 @@ def is_fitted(folders: NightFolders) -> bool:
 
 
 def recorded_decision(
-    run: Run, champion: Adapter | None, candidate: Adapter, outcome: Outcome
+    run: Run, champion: Adapter | None, yardstick: Adapter | None, candidate: Adapter, outcome: Outcome
 ) -> Decision | None:
     """Return the verdict that a run had reached before it was cut off, and fill ``outcome`` with it.
 
-    None where it had reached none, or where another version serves by now: the candidate is then judged
-    against that one.
+    None where it had reached none, or where another version serves by now, or would serve, in whose place it
+    was judged: the candidate is then judged again.
     """
     serves = champion.version if champion else None
     if run.stage != "evaluated" or serves not in (run.champion, candidate.version):
         return None
     measured = run.metrics
+    against = yardstick.version if yardstick else None
+    if serves != candidate.version and measured.get("held_against") != against:
+        return None
     outcome.verdict, outcome.reasons = run.verdict, run.reasons
     outcome.scores = dict(measured.get("scores") or {})
     outcome.interval = dict(measured.get("interval") or {})
+    outcome.held_against = measured.get("held_against")
     outcome.recitals = dict(measured.get("recitals") or {})
     outcome.forgetting = measured.get("forgetting")
     outcome.failed_guards = tuple(measured.get("failed_guards") or ())

@@ -11,8 +11,11 @@ import asyncio
 import logging
 from collections.abc import Collection
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
+from engine.model.adapter_files import verify
+from engine.model.loading import base_fingerprint
 from ledger.errors import AdapterError
 from ledger.records import Adapter
 from ledger.store import Ledger
@@ -42,14 +45,36 @@ async def starting_point(
             ):
                 continue
             if await _can_start(plan, adapter):
-                return await _known_start(ledger, guild_id, adapter)
-    return await _known_start(ledger, guild_id, None)
+                return await _known_start(ledger, plan, guild_id, adapter)
+    return await _known_start(ledger, plan, guild_id, None)
 
 
-async def starting_point_again(ledger: Ledger, guild_id: int, version: str | None) -> StartingPoint:
+async def starting_point_again(
+    ledger: Ledger, plan: NightPlan, guild_id: int, version: str | None
+) -> StartingPoint:
     """Return the starting point of a night that is resumed, as its dataset's manifest names it."""
     adapter = await ledger.adapters.require(guild_id, version) if version else None
-    return await _known_start(ledger, guild_id, adapter)
+    return await _known_start(ledger, plan, guild_id, adapter)
+
+
+async def would_serve(ledger: Ledger, plan: NightPlan, guild_id: int) -> Adapter | None:
+    """Return what a candidate is held against: what serves, or would if that has to go; None is the base.
+
+    A champion that learned something deleted goes within its days. Held against it, a night that has to begin
+    at the base would lose every time, until nothing but the base is left to serve.
+    """
+    champion = await ledger.adapters.champion(guild_id)
+    if champion is None or await ledger.adapters.is_clean(champion.version):
+        return champion
+    fingerprint = await asyncio.to_thread(base_fingerprint, plan.base.name, plan.base.revision)
+    for adapter in await ledger.promotions.clean(guild_id):
+        try:
+            await asyncio.to_thread(partial(verify, Path(adapter.path), base_fingerprint=fingerprint))
+        except AdapterError as error:
+            log.warning("%s could not serve in place of %s: %s", adapter.version, champion.version, error)
+            continue
+        return adapter
+    return None
 
 
 async def _can_start(plan: NightPlan, adapter: Adapter) -> bool:
@@ -61,9 +86,15 @@ async def _can_start(plan: NightPlan, adapter: Adapter) -> bool:
     return True
 
 
-async def _known_start(ledger: Ledger, guild_id: int, adapter: Adapter | None) -> StartingPoint:
+async def _known_start(
+    ledger: Ledger, plan: NightPlan, guild_id: int, adapter: Adapter | None
+) -> StartingPoint:
     champion = await ledger.adapters.champion(guild_id)
     seen = await ledger.lineage.seen_by(champion.version) if champion else set()
+    # Whatever the candidate will be held against must not have learned the exam either.
+    yardstick = await would_serve(ledger, plan, guild_id)
+    if champion and yardstick and yardstick.version != champion.version:
+        seen |= await ledger.lineage.seen_by(yardstick.version)
     if adapter is None:
         return StartingPoint(Start(None, frozenset(), frozenset(seen)), None)
     known = await ledger.lineage.targets_of(adapter.version)
@@ -73,4 +104,4 @@ async def _known_start(ledger: Ledger, guild_id: int, adapter: Adapter | None) -
     return StartingPoint(start, Path(adapter.path))
 
 
-__all__ = ["StartingPoint", "starting_point", "starting_point_again"]
+__all__ = ["StartingPoint", "starting_point", "starting_point_again", "would_serve"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 import torch
 from transformers import GPT2Config, GPT2LMHeadModel, Qwen2Config, Qwen2ForCausalLM
 
@@ -23,3 +24,11 @@ def test_whatever_is_no_plain_llama_on_a_cpu_takes_transformers_form(tiny_base: 
     for model in others:
         assert isinstance(forward_of(model), HookedModel)
     assert isinstance(forward_of(llama()), LeanLlama)
+
+
+def test_bf16_without_the_cpus_support_takes_transformers_form(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = llama().to(torch.bfloat16)
+    assert LeanLlama.fits(model)
+    monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: False)
+    assert not LeanLlama.fits(model)
+    assert LeanLlama.fits(llama())

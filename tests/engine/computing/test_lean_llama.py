@@ -39,9 +39,12 @@ def llama(**options: Any) -> Any:
     return model
 
 
-def written(forward: Forward, prompts: list[list[int]], *, portions: list[int], steps: int) -> torch.Tensor:
+def written(
+    forward: Forward, prompts: list[list[int]], *, portions: list[int], steps: int, who: str | None = None
+) -> torch.Tensor:
     """Read the first prompt in portions and the others in one pass, then write; return all logits."""
     found = []
+    forward.bank.select([who])
     with torch.inference_mode():
         first = RowCache(forward.layers)
         read = 0
@@ -52,12 +55,14 @@ def written(forward: Forward, prompts: list[list[int]], *, portions: list[int], 
         first.lengths = [read]
         found.append(last)
         if prompts[1:]:
+            forward.bank.select([who] * len(prompts[1:]))
             others, width = RowCache(forward.layers), max(map(len, prompts[1:]))
             starts = [width - len(prompt) for prompt in prompts[1:]]
             rows = [[0] * start + prompt for start, prompt in zip(starts, prompts[1:], strict=True)]
             found.append(forward.last_logits(torch.tensor(rows), starts, others))
             others.lengths = [len(prompt) for prompt in prompts[1:]]
             first.join(others)
+        forward.bank.select([who] * len(prompts))
         for step in range(steps):
             ids = torch.tensor([[(7 * step + row) % 97] for row in range(len(prompts))])
             found.append(forward.last_logits(ids, first.starts, first))
@@ -93,8 +98,7 @@ def test_the_logits_are_those_of_transformers(
         forward = kind(model)
         for name, weights in adapters.items():
             forward.bank.install(name, weights)
-        forward.bank.select([who] * len(prompts))
-        return written(forward, prompts, portions=portions, steps=3)
+        return written(forward, prompts, portions=portions, steps=3, who=who)
 
     torch.testing.assert_close(logits(LeanLlama), logits(HookedModel), atol=2e-4, rtol=2e-3)
 
@@ -158,3 +162,17 @@ def test_it_takes_the_models_weights_so_that_none_are_there_twice() -> None:
     LeanLlama(model)
     left = sum(parameter.numel() for name, parameter in model.named_parameters() if "_proj" in name)
     assert left == 0
+
+
+def test_in_bf16_a_row_is_the_same_to_the_bit_whether_a_neighbour_has_an_adapter() -> None:
+    model = llama().to(torch.bfloat16)
+    weights = pairs(model, 1, 4)
+    forward = LeanLlama(model)
+    forward.bank.install("a", weights)
+    ids, found = torch.tensor([[5, 6, 7], [8, 9, 1]]), []
+    with torch.inference_mode():
+        for neighbour in (None, "a"):
+            forward.bank.select([None, neighbour])
+            found.append(forward.last_logits(ids, [0, 0], RowCache(forward.layers)))
+    assert torch.equal(found[0][0], found[1][0])
+    assert not torch.equal(found[0][1], found[1][1])

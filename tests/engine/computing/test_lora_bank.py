@@ -1,5 +1,6 @@
 """LoRA side by side: the same numbers as PEFT, whoever shares the batch; anything else is refused."""
 
+import copy
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -8,8 +9,9 @@ from typing import Any
 import pytest
 import torch
 from peft import PeftModel
+from transformers import OPTConfig, OPTForCausalLM
 
-from engine.computing.lora_bank import LoraBank, read_weights
+from engine.computing.lora_bank import LoraBank, Pair, read_weights
 from engine.model.loading import choose_placement, load_base
 from ledger.errors import AdapterError
 
@@ -194,3 +196,29 @@ def test_a_rank_of_nought_is_refused(make_adapter: Callable[..., Path], tmp_path
     save_file(empty, file)
     with pytest.raises(AdapterError, match="rank 0"):
         read_weights(path)
+
+
+@pytest.mark.parametrize("who", [["a", "a"], ["a", None], [None, "a"]])
+def test_layers_that_get_rows_and_columns_as_one_are_computed_row_by_row(who: list[str | None]) -> None:
+    torch.manual_seed(1)
+    shape: dict[str, Any] = {"vocab_size": 60, "hidden_size": 16, "ffn_dim": 24, "num_hidden_layers": 1}
+    model = OPTForCausalLM(OPTConfig(**shape, num_attention_heads=2, word_embed_proj_dim=16)).eval()
+    name = "model.decoder.layers.0.fc1"
+    pair = Pair(torch.randn(4, 16), torch.randn(24, 4))
+    merged = copy.deepcopy(model)
+    merged.get_submodule(name).weight.data += pair.up @ pair.down
+    bank = LoraBank(model)
+    bank.install("a", {name: pair})
+    bank.select(who)
+    ids = torch.tensor([[7, 9, 13, 5], [9, 21, 30, 4]])
+    with torch.inference_mode():
+        found, base, adapted = model(ids).logits, fresh_logits(model, bank, ids), merged(ids).logits
+    for row, adapter in enumerate(who):
+        torch.testing.assert_close(found[row], (adapted if adapter else base)[row], atol=1e-4, rtol=1e-4)
+    assert (adapted - base).abs().max() > 0.01
+
+
+def fresh_logits(model: Any, bank: LoraBank, ids: torch.Tensor) -> torch.Tensor:
+    bank.select([None] * len(ids))
+    logits: torch.Tensor = model(ids).logits
+    return logits

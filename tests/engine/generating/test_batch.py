@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 
+from engine.computing.cache import RowCache
 from engine.computing.forward import forward_of
 from engine.generating.batch import Batch, broke_off
 from engine.generating.requests import Answer, Failed, Finished, Request
@@ -101,3 +102,23 @@ def test_out_of_memory_says_which_setting_helps() -> None:
     assert "max_batch" in str(broke_off(torch.OutOfMemoryError("CUDA out of memory")))
     assert "ValueError" in str(broke_off(ValueError("something about a secret")))
     assert "secret" not in str(broke_off(ValueError("something about a secret")))
+
+
+def test_rows_that_cannot_be_taken_out_are_all_still_there(
+    batch: Batch, tokenizer: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Taking rows out copies memory: what fails there must leave no request that nobody ends."""
+    answers = [answer_to(tokenizer, text, Listener()) for text in ("a", "owl")]
+    prefill = batch.prefill(answers)
+    with torch.inference_mode():
+        batch.read(prefill, 1000)
+        batch.join(prefill)
+
+    def full(*_: object) -> None:
+        raise torch.OutOfMemoryError("full")
+
+    monkeypatch.setattr(RowCache, "keep", full)
+    with pytest.raises(torch.OutOfMemoryError):
+        batch.drop(lambda answer: answer is answers[0])
+    assert set(map(id, batch.answers)) == set(map(id, answers))
+    assert len(batch.drop(lambda _: True)) == 2

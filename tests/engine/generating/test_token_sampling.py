@@ -43,6 +43,20 @@ def test_a_top_p_that_throws_rarely_hit_is_drawn_within_all_the_same() -> None:
     assert set(drawn) == set(range(10))
 
 
+def test_of_equally_likely_tokens_top_p_keeps_all_however_it_is_found() -> None:
+    logits = torch.log(torch.tensor([[0.5, 0.2, 0.2, 0.1]]))
+    for sampling in (SamplingParameters(top_p=0.6, seed=5), SamplingParameters(top_p=0.6, top_k=4, seed=5)):
+        drawn = counts(sampling, 1500, logits)
+        assert set(drawn) == {0, 1, 2}
+        assert abs(drawn[1] - drawn[2]) < 120
+    # Three of the same in a vocabulary that four throws miss: found among the likeliest, in equal shares.
+    flat = torch.zeros(1, 3000)
+    flat[0, [7, 90, 2500]] = 1.0
+    drawn = counts(SamplingParameters(top_p=0.0005, seed=6), 600, flat)
+    assert set(drawn) == {7, 90, 2500}
+    assert min(drawn.values()) > 140
+
+
 def test_a_flat_vocabulary_larger_than_the_first_look_is_drawn_from_as_a_whole() -> None:
     drawn = counts(SamplingParameters(top_p=0.9, seed=3), 400, torch.zeros(1, 5000))
     assert len(drawn) > 300

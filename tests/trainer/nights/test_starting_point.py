@@ -137,4 +137,4 @@ async def test_a_version_of_other_matrices_or_a_broken_one_is_passed_over(
     (path / "adapter_model.safetensors").write_bytes(b"torn")
     assert (await starting_point(ledger, plan_of(growing), GUILD)).start.version == first
     shutil.rmtree(path)
-    assert (await starting_point_again(ledger, GUILD, first)).start.version == first
+    assert (await starting_point_again(ledger, plan_of(growing), GUILD, first)).start.version == first
