@@ -49,9 +49,8 @@ def test_a_night_changes_a_setting_and_keeps_those_of_all_nights(branches: Branc
     assert branches.settings(1).dataset.taught_repeats != 9
 
 
-def test_only_the_first_night_has_the_first_nights_tokens(branches: Branches) -> None:
-    assert branches.settings(0).dataset.first_night_tokens == 700
-    assert branches.settings(1).dataset.first_night_tokens != 700
+def test_the_settings_that_were_asked_for_are_those_of_every_night(branches: Branches) -> None:
+    assert [branches.settings(night).dataset.first_night_tokens for night in (0, 1)] == [700, 700]
 
 
 def test_every_night_works_in_the_same_folder(branches: Branches, tmp_path: Path) -> None:
