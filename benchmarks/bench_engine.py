@@ -110,6 +110,7 @@ def measure(folder: str, placement: Any, options: argparse.Namespace) -> dict[st
     loaded = time.perf_counter() - began
     weights = [random_adapter(model, seed) for seed in range(max(ADAPTERS))]
     forward = forward_of(model)
+    torch.set_num_threads(threads)
     generator = Generator(
         forward,
         load_tokenizer(folder),
