@@ -122,3 +122,24 @@ def test_rows_that_cannot_be_taken_out_are_all_still_there(
         batch.drop(lambda answer: answer is answers[0])
     assert set(map(id, batch.answers)) == set(map(id, answers))
     assert len(batch.drop(lambda _: True)) == 2
+
+
+def test_rows_of_an_adapter_stand_together_and_each_goes_on_with_its_own(
+    batch: Batch, tokenizer: Any
+) -> None:
+    asked = [("b", "where is the owl?"), ("a", "owl " * 9), ("b", "a"), (None, "who said that?")]
+    beside = [Listener() for _ in asked]
+    with torch.inference_mode():
+        for (adapter, text), listener in zip(asked, beside, strict=True):
+            prefill = batch.prefill([answer_to(tokenizer, text, listener, adapter=adapter)])
+            batch.read(prefill, 1000)
+            batch.join(prefill)
+            batch.step()  # each joins rows that have written some tokens already
+        assert [answer.request.adapter for answer in batch.answers] == [None, "a", "b", "b"]
+        while batch.answers:
+            batch.drop(lambda answer: answer.over)
+            batch.step()
+    for (adapter, text), listener in zip(asked, beside, strict=True):
+        alone = Listener()
+        read_and_write(batch, [answer_to(tokenizer, text, alone, adapter=adapter)], 1000)
+        assert listener.wait() == alone.wait()
