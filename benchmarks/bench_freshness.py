@@ -32,7 +32,7 @@ from nights import ReplayClock  # noqa: E402
 from replayed_chat import ReplayedChat  # noqa: E402
 from trainer.builders import base_of, dataset_limits_of  # noqa: E402
 from trainer.evaluating.toxicity import toxicity_of  # noqa: E402
-from trainer.preparing.dataset import Prepared, Start, prepare  # noqa: E402
+from trainer.preparing.dataset import Origin, Prepared, prepare  # noqa: E402
 from trainer.scoring.encoded_rows import token_lengths  # noqa: E402
 
 
@@ -50,14 +50,13 @@ async def nights(chat: ReplayedChat, settings: Settings, count: int, folder: Pat
                 [(n, name, n in chat.bots) for n, name in {**chat.names, **chat.bots}.items()],
             )
             await ledger.messages.add_many(chat.day(night))
-            start = await _start(ledger, version)
             done = await prepare(
                 ledger,
                 chat.guild_id,
                 folder / "set",
                 dataset_limits_of(settings),
                 bot_name=settings.bot.name,
-                start=start,
+                origin=await _origin(ledger, version),
                 measure=partial(token_lengths, base_of(settings)),
                 toxicity=toxicity_of,
             )
@@ -67,16 +66,14 @@ async def nights(chat: ReplayedChat, settings: Settings, count: int, folder: Pat
     return found
 
 
-async def _start(ledger: Ledger, version: str | None) -> Start:
+async def _origin(ledger: Ledger, version: str | None) -> Origin:
     if version is None:
-        return Start()
-    known = frozenset(await ledger.lineage.targets_of(version))
-    seen = frozenset(await ledger.lineage.seen_by(version))
+        return Origin()
     async with ledger.reader.execute(
         "SELECT r.created_at FROM runs r JOIN adapters a ON a.run_id = r.id WHERE a.version = ?", (version,)
     ) as cursor:
         [row] = [row async for row in cursor]
-    return Start(version, known, seen, int(row["created_at"]))
+    return Origin(version, int(row["created_at"]), in_use=(version,))
 
 
 async def _promoted(ledger: Ledger, guild: int, done: Prepared, parent: str | None, folder: Path) -> str:

@@ -61,7 +61,8 @@ def settings_of(recipe: NightRecipe, config: Path, root: Path, *, night: int, qu
         changes["dataset"] = {**changes.get("dataset", {}), **tokens}
     # Generation is most of a night's time on a CPU, and tells little about what is compared here.
     if quick:
-        changes["leakage"] = {"probes": 8}
+        # Of 8 probes a single recital would be above the limit of 5%.
+        changes["leakage"] = {"probes": 32}
         changes["verdict"] = {"toxic_prompts": 4, **changes.get("verdict", {})}
     changes["schedule"] = {"min_new_replies": 1}
     found = settings.model_copy(

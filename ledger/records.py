@@ -61,6 +61,19 @@ class Message:
     imported_at: int | None = None
     """When an import brought it; its time to be kept counts from then on."""
     is_bot: bool = False
+    conversation: int | None = None
+    """Number of the stored conversation that it belongs to; None until it is sorted into one."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredConversation:
+    """What the ledger knows of a conversation without reading it."""
+
+    number: int
+    place: float
+    """Where a keyed hash put it in [0, 1): which part of a dataset it belongs to."""
+    ended_at: int
+    messages: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,7 @@ from ledger.sqlite.residue import has_residue
 from ledger.sqlite.writer import Writer
 from ledger.talk.bot_answers import BotAnswers
 from ledger.talk.messages import Messages
+from ledger.talk.sorting import Conversations
 
 CHECKPOINT_PAUSES = (0.05, 0.2, 0.5)
 """Seconds between attempts to empty the WAL while another process does so."""
@@ -52,6 +53,7 @@ class Ledger:
         self.consent = Consent(reader, writer, clock)
         self.quarantine = Quarantine(reader, writer, clock)
         self.messages = Messages(reader, writer, scrubbing=scrubbing)
+        self.conversations = Conversations(reader, writer)
         self.channels = Channels(reader, writer, as_stored=self.messages.as_stored)
         self.people = People(reader, writer, as_stored=self.messages.as_stored)
         self.answers = BotAnswers(reader, writer, clock, as_stored=self.messages.as_stored)

@@ -6,6 +6,8 @@ roles alone, never text.
 
 from __future__ import annotations
 
+import json
+from collections.abc import Collection
 from typing import cast
 
 from ledger.records import LEARNED, ROLES, Role
@@ -16,6 +18,7 @@ _LINE = (
     " SELECT version, parent, run_id FROM adapters WHERE version = ?"
     " UNION SELECT a.version, a.parent, a.run_id FROM line JOIN adapters a ON a.version = line.parent)"
 )
+_AMONG = " AND message_id IN (SELECT value FROM json_each(?))"
 
 
 def learned_sql(column: str) -> str:
@@ -34,13 +37,16 @@ class Lineage:
         async with self._reader.execute(f"{_LINE} SELECT version FROM line", (version,)) as cursor:
             return [str(row["version"]) async for row in cursor]
 
-    async def targets_of(self, version: str) -> set[int]:
-        """Return the messages that the version, or one that it grew from, learned to write."""
-        return await self._messages(version, "role = 'target'")
+    async def targets_of(self, version: str, *, among: Collection[int] | None = None) -> set[int]:
+        """Return the messages that the version, or one that it grew from, learned to write.
 
-    async def seen_by(self, version: str) -> set[int]:
-        """Return every message that had a part in what the version became."""
-        return await self._messages(version, learned_sql("role"))
+        With ``among`` only of these: years of nights name a million.
+        """
+        return await self._messages(version, "role = 'target'", among)
+
+    async def seen_by(self, version: str, *, among: Collection[int] | None = None) -> set[int]:
+        """Return every message, or every one of ``among``, that had a part in what the version became."""
+        return await self._messages(version, learned_sql("role"), among)
 
     async def authors_of(self, version: str) -> dict[int, int]:
         """Return who wrote each message that had a part in what the version became."""
@@ -51,26 +57,27 @@ class Lineage:
         ) as cursor:
             return {int(row["message_id"]): int(row["author_id"]) async for row in cursor}
 
-    async def _messages(self, version: str, where: str) -> set[int]:
+    async def _messages(self, version: str, where: str, among: Collection[int] | None) -> set[int]:
+        some = _AMONG if among is not None else ""
         async with self._reader.execute(
-            f"{_LINE} SELECT DISTINCT message_id FROM run_messages WHERE {where}"
+            f"{_LINE} SELECT DISTINCT message_id FROM run_messages WHERE {where}{some}"
             " AND run_id IN (SELECT run_id FROM line)",
-            (version,),
+            (version, *([json.dumps(list(among))] if among is not None else [])),
         ) as cursor:
-            return {int(row["message_id"]) async for row in cursor}
+            return {int(row["message_id"]) for row in await cursor.fetchall()}
 
-    async def roles(self, guild_id: int) -> dict[int, Role]:
+    async def roles(self, guild_id: int, among: Collection[int]) -> dict[int, Role]:
         """Return how the guild's nights used each message; in several ways: the one that learned most.
 
         What a night had that failed or was cancelled is still new to the next one.
         """
         async with self._reader.execute(
-            "SELECT message_id, role FROM run_messages JOIN runs ON runs.id = run_id WHERE guild_id = ?"
-            " AND stage IN ('promoted', 'kept')",
-            (guild_id,),
+            "SELECT message_id, role FROM run_messages JOIN runs ON runs.id = run_id"
+            f" WHERE guild_id = ?{_AMONG} AND stage IN ('promoted', 'kept')",
+            (guild_id, json.dumps(list(among))),
         ) as cursor:
             found: dict[int, Role] = {}
-            async for row in cursor:
+            for row in await cursor.fetchall():
                 role = cast("Role", row["role"])
                 found[row["message_id"]] = min(role, found.get(row["message_id"], role), key=ROLES.index)
             return found

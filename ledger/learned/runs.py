@@ -183,16 +183,6 @@ class Runs:
             row = await cursor.fetchone()
         return int(row[0]) if row else 0
 
-    async def seen_messages(self, guild_id: int) -> set[int]:
-        """Return the ids of all messages seen by a night that reached its verdict."""
-        async with self._reader.execute(
-            "SELECT DISTINCT message_id FROM run_messages JOIN runs ON runs.id = run_id"
-            # What a night had that failed or was cancelled is still new to the next one.
-            " WHERE guild_id = ? AND stage IN ('promoted', 'kept')",
-            (guild_id,),
-        ) as cursor:
-            return {int(row["message_id"]) async for row in cursor}
-
     async def runs_with_author(self, guild_id: int, user_id: int, *, learned: bool = False) -> list[str]:
         """Return the runs that saw this person's words, or started from a version that had learned them.
 

@@ -8,5 +8,6 @@
 - links: which message each message answers
 - messages: what people wrote
 - prompts: from a conversation to chat messages
+- sorting: conversations as they are kept, found once
 - talk_so_far: what a channel's messages so far say about the next one
 """

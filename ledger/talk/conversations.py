@@ -7,7 +7,7 @@ measured by ``benchmarks/bench_conversations.py``.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from ledger.records import Message
 from ledger.talk.links import links
@@ -18,17 +18,30 @@ def disentangle(messages: Iterable[Message], *, gap_ms: int) -> list[list[Messag
 
     A message joins the conversation of what it answers (:func:`ledger.talk.links.links`), which is never
     further back than ``gap_ms`` milliseconds, or than a few such gaps where somebody is named, or than a
-    reply reference says. Conversations come in the order in which they began.
+    reply reference says. What was sorted before stays where it is, and others may join it there.
+    Conversations come in the order in which they began.
     """
     given = list(messages)
-    conversations: list[list[Message]] = []
+    found: list[list[Message]] = []
+    sorted_before: dict[int, list[Message]] = {}
     home: dict[int, list[Message]] = {}
-    for message, link in zip(given, links(given, gap_ms=gap_ms), strict=True):
-        if link.parent is None:
-            conversations.append([])
-        home[message.id] = conversations[-1] if link.parent is None else home[link.parent]
-        home[message.id].append(message)
-    return conversations
+    for message, parent in zip(given, _parents(given, gap_ms), strict=True):
+        if message.conversation is not None:
+            place = sorted_before.setdefault(message.conversation, [])
+        else:
+            place = [] if parent is None else home[parent]
+        if not place:
+            found.append(place)
+        home[message.id] = place
+        place.append(message)
+    return found
+
+
+def _parents(messages: Sequence[Message], gap_ms: int) -> Iterator[int | None]:
+    """Yield what each message answers; nothing has to be found where all are sorted."""
+    if all(message.conversation is not None for message in messages):
+        return iter([None] * len(messages))
+    return (link.parent for link in links(messages, gap_ms=gap_ms))
 
 
 def around(messages: Sequence[Message], message_id: int, *, gap_ms: int, limit: int) -> list[Message]:

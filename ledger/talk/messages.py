@@ -22,7 +22,7 @@ from ledger.sqlite.database import Reader
 from ledger.sqlite.writer import Writer
 from ledger.talk.bot_answers import WITH_TEXT
 
-_SELECT = (
+SELECT_MESSAGE = (
     "SELECT m.*, coalesce(p.name, '') AS author_name, coalesce(p.is_bot, 0) AS is_bot FROM messages m"
     " LEFT JOIN people p ON p.guild_id = m.guild_id AND p.user_id = m.author_id"
 )
@@ -82,6 +82,10 @@ class Messages:
     def as_stored(self, content: str) -> str:
         """Return the text as it is stored: what looks like a secret is replaced by its kind."""
         return scrub(content).text if self._scrubbing else content
+
+    def as_stored_today(self, message: Message) -> Message:
+        """Return a stored message as today's rules would store it: they may find more than its day's."""
+        return replace(message, content=self.as_stored(message.content))
 
     async def hear(self, message: Message) -> bool:
         """Store what was said live, and its author's name, if the author agrees; tell whether it was new.
@@ -164,11 +168,62 @@ class Messages:
         """
         async with self._reader.execute(
             # One line of the year 9999 used to end every night of its server.
-            f"{_SELECT} WHERE m.guild_id = ? AND m.created_at BETWEEN ? AND ?"
+            f"{SELECT_MESSAGE} WHERE m.guild_id = ? AND m.created_at BETWEEN ? AND ?"
             " ORDER BY m.channel_id, m.created_at, m.id",
             (guild_id, max(since, FIRST_MS), LAST_MS),
         ) as cursor:
-            return [_message(row) async for row in cursor]
+            return [message_of(row) async for row in cursor]
+
+    async def of_conversations(self, guild_id: int, numbers: Collection[int]) -> list[Message]:
+        """Return the messages of stored conversations, by channel, oldest first."""
+        return await self._listed(
+            "m.conversation IN (SELECT value FROM json_each(:wanted))", guild_id, numbers
+        )
+
+    async def among(self, guild_id: int, message_ids: Collection[int]) -> list[Message]:
+        """Return those of the messages that are stored, by channel, oldest first."""
+        return await self._listed("m.id IN (SELECT value FROM json_each(:wanted))", guild_id, message_ids)
+
+    async def taught(self, guild_id: int) -> list[Message]:
+        """Return what admins taught, questions and answers, by channel, oldest first."""
+        return await self._listed("m.source = 'example'", guild_id)
+
+    async def _listed(self, condition: str, guild_id: int, wanted: Collection[int] = ()) -> list[Message]:
+        async with self._reader.execute(
+            f"{SELECT_MESSAGE} WHERE {condition} AND m.guild_id = :guild AND m.created_at BETWEEN :first AND"
+            " :last ORDER BY m.channel_id, m.created_at, m.id",
+            {"guild": guild_id, "wanted": json.dumps(list(wanted)), "first": FIRST_MS, "last": LAST_MS},
+        ) as cursor:
+            return [message_of(row) for row in await cursor.fetchall()]
+
+    async def first_written(self, guild_id: int, people: Mapping[int, tuple[int, int]]) -> dict[int, int]:
+        """Return when each of the people first wrote, in milliseconds, but for one span of each one's own.
+
+        ``people`` maps authors to that span, (from, to) in milliseconds; (0, 0) leaves out nothing.
+        """
+        found = {}
+        for person, (since, until) in people.items():
+            async with self._reader.execute(
+                "SELECT min(created_at) AS at FROM messages WHERE guild_id = ? AND author_id = ?"
+                " AND created_at >= ? AND created_at NOT BETWEEN ? AND ?",
+                (guild_id, person, FIRST_MS, since, until),
+            ) as cursor:
+                row = await cursor.fetchone()
+            if row and row["at"] is not None:
+                found[person] = int(row["at"])
+        return found
+
+    async def begun(self, guild_id: int) -> int | None:
+        """Return when the first message of the guild was written, in milliseconds."""
+        async with self._reader.execute(
+            # By channel, so that each is one look into an index.
+            "SELECT min(at) AS at FROM (SELECT (SELECT min(created_at) FROM messages WHERE guild_id = :guild"
+            " AND channel_id = channels.id AND created_at >= :first) AS at FROM channels"
+            " WHERE guild_id = :guild)",
+            {"guild": guild_id, "first": FIRST_MS},
+        ) as cursor:
+            row = await cursor.fetchone()
+        return int(row["at"]) if row and row["at"] is not None else None
 
     async def heard(self, guild_id: int) -> dict[int, list[int]]:
         """Return what came from Discord itself, answers included: message ids in order, by channel."""
@@ -185,15 +240,15 @@ class Messages:
     async def of_author(self, guild_id: int, user_id: int) -> list[Message]:
         """Return everything that is stored of one person in one guild, oldest first."""
         async with self._reader.execute(
-            f"{_SELECT} WHERE m.guild_id = ? AND m.author_id = ? ORDER BY m.created_at, m.id",
+            f"{SELECT_MESSAGE} WHERE m.guild_id = ? AND m.author_id = ? ORDER BY m.created_at, m.id",
             (guild_id, user_id),
         ) as cursor:
-            return [_message(row) async for row in cursor]
+            return [message_of(row) async for row in cursor]
 
     async def get(self, message_id: int) -> Message | None:
-        async with self._reader.execute(f"{_SELECT} WHERE m.id = ?", (message_id,)) as cursor:
+        async with self._reader.execute(f"{SELECT_MESSAGE} WHERE m.id = ?", (message_id,)) as cursor:
             row = await cursor.fetchone()
-        return _message(row) if row else None
+        return message_of(row) if row else None
 
     async def lacks(self, message_ids: Collection[int]) -> bool:
         """Tell whether any of the messages, answers of the bot's included, is not stored (any more)."""
@@ -229,7 +284,8 @@ def _refuse_impossible(message: Message) -> None:
         raise LedgerError("A message was not stored: it is dated before 1970 or after 2154.")
 
 
-def _message(row: aiosqlite.Row) -> Message:
+def message_of(row: aiosqlite.Row) -> Message:
+    """Return the message that a row of :data:`SELECT_MESSAGE` is."""
     return Message(
         id=row["id"],
         guild_id=row["guild_id"],
@@ -245,4 +301,5 @@ def _message(row: aiosqlite.Row) -> Message:
         basis=row["basis"],
         imported_at=row["imported_at"],
         is_bot=bool(row["is_bot"]),
+        conversation=row["conversation"],
     )

@@ -25,13 +25,13 @@ from ledger.learned.outcome import Outcome
 from ledger.records import Adapter
 from ledger.settings import PathsSection, Settings
 from ledger.store import Ledger
+from ledger.talk.sorting import position
 from tests.conftest import FakeClock
 from tests.searching import holding
 from tests.trainer.conftest import GUILD, HOUR, changed, introduce, talk
 from tests.trainer.conftest import night as run_night
 from trainer.builders import plan_of
 from trainer.nights.looking_back import watched
-from trainer.preparing.conversation_parts import position
 from trainer.progress import StageProgress
 
 KEY = b"tests"

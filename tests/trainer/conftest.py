@@ -22,8 +22,11 @@ from ledger.records import Message
 from ledger.settings import ModelSection, Settings
 from ledger.store import Ledger
 from ledger.talk.prompts import FORM
-from trainer.builders import base_of, plan_of, recipe_of
+from trainer.builders import base_of, dataset_limits_of, plan_of, recipe_of
 from trainer.fitting.recipe import Base, FitResult, Recipe
+from trainer.preparing.gathering import gather
+from trainer.preparing.material import Material
+from trainer.preparing.selection import select
 
 if TYPE_CHECKING:
     from trainer.scoring.batches import EncodedRow
@@ -47,6 +50,17 @@ def answer(number: int) -> str:
     """Return a reply of known words in an order of its own, so that none is another's near-duplicate."""
     order = random.Random(number)
     return f"I think the {' the '.join(order.sample(WORDS, 5))}, or was it {order.choice(WORDS)}?"
+
+
+async def read(ledger: Ledger, guild_id: int = GUILD) -> Material:
+    """Return what a night reads, with the settings' limits."""
+    return await gather(ledger, guild_id, dataset_limits_of(Settings()), discord_permission="")
+
+
+async def learnable(ledger: Ledger, guild_id: int) -> set[int]:
+    """Return the ids of the messages that a night may learn from."""
+    material = await read(ledger, guild_id)
+    return {message.id for message in select(material.messages, material.rules)[0]}
 
 
 def thanks(number: int) -> str:

@@ -7,18 +7,14 @@ may be learned from, and what of a conversation, is decided by the night's rules
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ledger.people.quarantine import Detained
 from ledger.records import BotAnswer, Message
 from ledger.store import Ledger
-from ledger.talk.conversations import around
 from trainer.choosing.choice import QUARANTINED
 from trainer.preparing.selection import COMMAND, Rules
-
-REACH = 200
-"""Messages of the channel before the question among which its conversation is looked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,42 +43,41 @@ class LikedAnswer:
 async def liked_answers(
     ledger: Ledger,
     guild_id: int,
-    messages: Sequence[Message],
     rules: Rules,
     *,
-    gap_ms: int,
     limit: int,
     held: Mapping[int, Detained] | None = None,
 ) -> list[LikedAnswer]:
     """Return the liked answers to permitted questions, oldest first.
 
-    ``messages`` are the guild's stored ones, by channel, oldest first; at most ``limit`` of a conversation
-    are context, without those that ``rules`` or a quarantine (``held``) refuse. Answers to /ask are not
-    among them, since what was asked is not stored.
+    Their context is the stored conversation of the question up to it: at most ``limit`` messages, without
+    those that ``rules`` or a quarantine (``held``) refuse. Answers to /ask are not among them, since what was
+    asked is not stored.
     """
-    channels: defaultdict[int, list[Message]] = defaultdict(list)
-    places: dict[int, tuple[int, int]] = {}
-    for message in messages:
-        places[message.id] = (message.channel_id, len(channels[message.channel_id]))
-        channels[message.channel_id].append(message)
 
     def refused(message: Message) -> str:
         waits = (held or {}).get(message.author_id)
         return QUARANTINED if waits and waits.covers(message.created_at) else rules.reason_against(message)
 
+    liked = await ledger.answers.liked(guild_id)
+    asked = await ledger.messages.among(guild_id, [answer.in_reply_to or 0 for answer, _ in liked])
+    questions = {message.id: ledger.messages.as_stored_today(message) for message in asked}
+    talks: defaultdict[int | None, list[Message]] = defaultdict(list)
+    for message in await ledger.messages.of_conversations(
+        guild_id, {message.conversation for message in asked if message.conversation is not None}
+    ):
+        talks[message.conversation].append(message)
     found = []
-    for answer, parts in await ledger.answers.liked(guild_id):
-        place = places.get(answer.in_reply_to or 0)
-        if place is None:
-            continue
-        channel, index = place
-        near = channels[channel][max(0, index + 1 - REACH) : index + 1]
-        context = around(near, near[-1].id, gap_ms=gap_ms, limit=limit)
-        *before, question = context
+    for answer, parts in liked:
+        question = questions.get(answer.in_reply_to or 0)
         # What is said to this bot begins with its name, and is a command only in general.
-        if refused(question) in ("", COMMAND):
-            kept = (*(message for message in before if not refused(message)), question)
-            found.append(LikedAnswer(kept, answer, parts))
+        if question is None or refused(question) not in ("", COMMAND):
+            continue
+        place = question.created_at, question.id
+        before = [m for m in talks[question.conversation] if (m.created_at, m.id) < place]
+        near = before[max(len(before) + 1 - limit, 0) :]
+        kept = [ledger.messages.as_stored_today(message) for message in near if not refused(message)]
+        found.append(LikedAnswer((*kept, question), answer, parts))
     return found
 
 

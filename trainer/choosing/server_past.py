@@ -80,6 +80,15 @@ class ServerPast:
                     self.speakers[word] = 0
             self.phrases |= phrases(words)
 
+    def date(self, begun: int | None, first_written: Mapping[int, int]) -> None:
+        """Tell since when there is a record, and since when people have written, where more was said than was
+        added; in milliseconds.
+        """
+        if begun is not None:
+            self.since = begun if self.since is None else min(begun, self.since)
+        for person, at in first_written.items():
+            self.first_seen[person] = min(at, self.first_seen.get(person, at))
+
     def newcomers(self, tonight: Mapping[int, int], *, now: int) -> set[int]:
         """Return who is new, of people by the time of their first message tonight; in milliseconds."""
         if self.since is None or now - self.since < SETTLED_DAYS * DAY_MS:

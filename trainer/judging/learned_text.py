@@ -27,8 +27,7 @@ async def corpus_of(ledger: Ledger, run: Run, *, data_dir: Path, parent: str | N
     learned = [
         # As the dataset holds it: what today's scrubbing takes out was not learned.
         (message.author_id, ledger.messages.as_stored(message.content))
-        for message in await ledger.messages.of_guild(run.guild_id)
-        if message.id in seen
+        for message in await ledger.messages.among(run.guild_id, seen)
     ]
     private = [value for _, text in learned for _, value in found_values(text)]
     return Corpus(learned, secrets=[*private, *canaries(data_dir)])

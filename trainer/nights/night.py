@@ -323,7 +323,7 @@ class Night:
             discord_permission=self._plan.discord_permission,
             min_new_replies=self._plan.min_new_replies,
             run=run.id,
-            start=origin.start,
+            origin=origin.start,
             measure=partial(token_lengths, self._plan.base),
             toxicity=toxicity_of,
             without=without,

@@ -22,8 +22,8 @@ from ledger.talk.prompts import FORM
 from trainer.judging.verdict import Decision
 from trainer.nights.night_folders import NightFolders
 from trainer.nights.night_plan import NightPlan
-from trainer.preparing import dataset
 from trainer.preparing.dataset_files import MORE_PARTS, PARTS, read_lines, read_manifest
+from trainer.preparing.gathering import permitted
 
 log = logging.getLogger("trainer")
 
@@ -66,12 +66,10 @@ async def _can_resume(ledger: Ledger, plan: NightPlan, run: Run, folders: NightF
     except DatasetError as error:
         log.info("run %s cannot be resumed: %s", run.id, error)
         return False
-    material = await dataset.gather(
-        ledger, run.guild_id, discord_permission=plan.discord_permission, limits=plan.dataset
-    )
-    liked = {each.answer.message_id for each in material.liked}
     # One message too many, and the run would learn what it must not: it is closed as a whole.
-    return used <= dataset.permitted(material) | liked
+    return used <= await permitted(
+        ledger, run.guild_id, used, plan.dataset, discord_permission=plan.discord_permission
+    )
 
 
 def is_fitted(folders: NightFolders) -> bool:

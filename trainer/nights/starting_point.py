@@ -21,7 +21,7 @@ from ledger.records import Adapter
 from ledger.store import Ledger
 from trainer.fitting.finetune import begun_from
 from trainer.nights.night_plan import NightPlan
-from trainer.preparing.dataset import Start
+from trainer.preparing.dataset import Origin
 
 log = logging.getLogger("trainer")
 
@@ -30,7 +30,7 @@ log = logging.getLogger("trainer")
 class StartingPoint:
     """A version and its files; both None for the bare base."""
 
-    start: Start
+    start: Origin
     path: Path | None
 
 
@@ -90,18 +90,13 @@ async def _known_start(
     ledger: Ledger, plan: NightPlan, guild_id: int, adapter: Adapter | None
 ) -> StartingPoint:
     champion = await ledger.adapters.champion(guild_id)
-    seen = await ledger.lineage.seen_by(champion.version) if champion else set()
     # Whatever the candidate will be held against must not have learned the exam either.
     yardstick = await would_serve(ledger, plan, guild_id)
-    if champion and yardstick and yardstick.version != champion.version:
-        seen |= await ledger.lineage.seen_by(yardstick.version)
+    in_use = tuple(dict.fromkeys(each.version for each in (champion, yardstick, adapter) if each))
     if adapter is None:
-        return StartingPoint(Start(None, frozenset(), frozenset(seen)), None)
-    known = await ledger.lineage.targets_of(adapter.version)
-    seen |= await ledger.lineage.seen_by(adapter.version)
+        return StartingPoint(Origin(in_use=in_use), None)
     night = await ledger.runs.require(adapter.run_id)
-    start = Start(adapter.version, frozenset(known), frozenset(seen), night.created_at)
-    return StartingPoint(start, Path(adapter.path))
+    return StartingPoint(Origin(adapter.version, night.created_at, in_use), Path(adapter.path))
 
 
 __all__ = ["StartingPoint", "starting_point", "starting_point_again", "would_serve"]

@@ -1,6 +1,7 @@
 """From the ledger's messages to a directory of conversations to learn and to score.
 
-- material: what the ledger holds at one moment, and the night's limits
+- material: what a night can learn from, and the limits it keeps to
+- gathering: what a night reads of the history, however long that is
 - selection: which messages may be learned from
 - conversation_parts: which part a conversation belongs to, for all nights
 - windows: conversations as examples, read once to be learned, or reply by reply to be scored

@@ -80,6 +80,7 @@ def arrange(
         now=material.now,
         gap_ms=gap_ms,
         last_night=material.last_night,
+        places=material.places,
     )
     parts = with_liked(parts, material, bot_name)
     held_out = HeldOut(parts, material, limits, frame, start, measure=measure)
@@ -94,7 +95,8 @@ def arrange(
     left_out[NO_ROOM] += len(chosen.waiting)
     left_out[OVER_SHARE] += chosen.over_share
     counts = {
-        "messages": len(material.messages),
+        "messages": material.stored or len(material.messages),
+        "messages_read": len(material.messages),
         "people": len({message.author_id for message in kept}),
         "conversations": len(conversations),
         **_learned(chosen, worth, parts, material, start),

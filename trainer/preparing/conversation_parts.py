@@ -1,15 +1,13 @@
 """Which part a conversation belongs to: learned, validation or test; decided once, for all nights.
 
-Pure functions over records. A keyed hash of the guild and the conversation's first message decides, so
-that every age is held out alike and nobody can choose a part by posting. What a night has used before
-keeps its part, even where a deleted message made another one the first. A test conversation is never
+Pure functions over records. A keyed hash of the guild and the conversation's first message decides
+(:mod:`ledger.talk.sorting` keeps it), so that every age is held out alike and nobody can choose a part by
+posting. What a night has used before keeps its part. A test conversation is never
 learned by any version; so the newest day is learned on the next night but for its held-out share.
 """
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +16,7 @@ from typing import Literal
 
 from ledger.records import Conversation, Message, Role
 from ledger.talk.conversations import disentangle
+from ledger.talk.sorting import position
 
 LearnedPart = Literal["train", "val", "test"]
 
@@ -26,7 +25,6 @@ LEAST_HELD_OUT: Mapping[LearnedPart, int] = {"test": 8, "val": 4}
 """Conversations that are held out of a small server, whatever the share: a verdict needs five."""
 MOST_SHARE = 1 / 3
 """Even a server of few conversations learns from two thirds of them."""
-_SCALE = 2**64
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +80,11 @@ def assign(
     now: int,
     gap_ms: int,
     last_night: int = 0,
+    places: Mapping[int, float] | None = None,
 ) -> Parts:
     """Give each conversation its part; ``roles`` says how earlier nights used messages.
+
+    ``places`` says where stored conversations stand by their number; others stand where ``key`` puts them.
 
     ``now`` and ``gap_ms`` are milliseconds: what was said within a gap before now is still going on, unless
     it has been since before ``last_night``: talk that never pauses would never be learned. A new server holds
@@ -100,7 +101,10 @@ def assign(
         elif (known := _known(conversation, roles)) is not None:
             found[known].append(conversation)
         else:
-            undecided.append((position(key, guild_id, conversation.messages[0].id), conversation))
+            first = conversation.messages[0]
+            place = (places or {}).get(first.conversation or 0)
+            found_at = position(key, guild_id, first.id) if place is None else place
+            undecided.append((found_at, conversation))
     # The lowest hashes test, those above them validate; with a server's growth the bounds reach the shares.
     undecided.sort(key=lambda pair: pair[0])
     low = 0.0
@@ -116,12 +120,6 @@ def assign(
     found["train"] += [conversation for _, conversation in undecided]
     train, val, test = (tuple(sorted(found[part], key=_started)) for part in PARTS_BY_HASH)
     return Parts(train, val, test, tuple(going_on))
-
-
-def position(key: bytes, guild_id: int, first_message: int) -> float:
-    """Return where in [0, 1) the keyed hash puts a conversation."""
-    digest = hmac.new(key, f"{guild_id}:{first_message}".encode(), hashlib.sha256).digest()
-    return int.from_bytes(digest[:8], "big") / _SCALE
 
 
 def _has_reply(conversation: Conversation) -> bool:
@@ -157,6 +155,5 @@ __all__ = [
     "assign",
     "conversations_of",
     "is_taught",
-    "position",
     "unseen",
 ]

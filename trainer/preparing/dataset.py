@@ -20,7 +20,8 @@ from trainer.choosing.suspicion import Toxicity
 from trainer.preparing.arranging import arrange, unjudged
 from trainer.preparing.dataset_files import write_dataset
 from trainer.preparing.dataset_split import Split
-from trainer.preparing.material import DatasetLimits, Material, Start, gather, permitted
+from trainer.preparing.gathering import gather, permitted, start_of
+from trainer.preparing.material import DatasetLimits, Material, Origin, Start
 from trainer.preparing.selection import LOCKED
 from trainer.preparing.tonight import Measure, estimated
 from trainer.stopping import in_thread
@@ -60,7 +61,7 @@ async def prepare(
     discord_permission: str = "",
     min_new_replies: int = 0,
     run: str = "",
-    start: Start | None = None,
+    origin: Origin | None = None,
     measure: Measure = estimated,
     toxicity: Toxicity = unjudged,
     without: Collection[int] = (),
@@ -74,16 +75,18 @@ async def prepare(
         DatasetError: there is no usable reply, or the directory cannot be written.
         RunCancelled: ``stop`` asked for it.
     """
+    origin = origin or Origin()
     material = await gather(
         ledger,
         guild_id,
+        limits,
+        origin=origin,
         discord_permission=discord_permission,
         without=without,
         stop=stop,
         on_progress=on_progress,
-        limits=limits,
     )
-    start = start or Start()
+    start = await start_of(ledger, origin, material)
     work = partial(
         arrange, material, limits, bot_name=bot_name, start=start, measure=measure, toxicity=toxicity
     )
@@ -148,6 +151,7 @@ __all__ = [
     "DatasetLimits",
     "Material",
     "Measure",
+    "Origin",
     "Prepared",
     "Start",
     "TooFewNew",

@@ -24,6 +24,21 @@ LEAST_TALKS = 8
 """No conversation is more than this part of an exam; the rest of a longer one is scored evenly."""
 
 
+def most_validating(limits: DatasetLimits) -> int:
+    """Return how many replies validate at most."""
+    return min(max(limits.max_heldout_replies // 2, 20), MOST_VALIDATING)
+
+
+def most_old(limits: DatasetLimits) -> int:
+    """Return how many replies of each of the older days are scored at most."""
+    return limits.max_heldout_replies // 4
+
+
+def most_of_one(most: int) -> int:
+    """Return how many of ``most`` replies one conversation may give: a verdict asks for several."""
+    return max(most // LEAST_TALKS, 1)
+
+
 class HeldOut:
     """The replies to score: validation, the exam, older days, and what is fresh."""
 
@@ -46,11 +61,11 @@ class HeldOut:
         taken = {talk.conversation: talk for talk in self.test}
         older: dict[int, Talk] = {}
         for days in OLD_DAYS:
-            for talk in self._newest(clean, most // 4, before=material.now - days * DAY_MS):
+            for talk in self._newest(clean, most_old(limits), before=material.now - days * DAY_MS):
                 # A large exam reaches back that far itself: the same replies are scored once.
                 older[talk.conversation] = taken.get(talk.conversation, talk)
         self.old = tuple(sorted(older.values(), key=lambda talk: talk.started_at))
-        self.val = self._newest(parts.val, min(max(most // 2, 20), MOST_VALIDATING))
+        self.val = self._newest(parts.val, most_validating(limits))
         self.fresh = self._fresh(parts, material, start) if material.last_night else ()
 
     def _newest(
@@ -59,14 +74,12 @@ class HeldOut:
         """Return the newest conversations that ended before a time, with at most so many replies in all."""
         kept: list[Talk] = []
         replies = 0
-        # One long conversation must not be the whole exam: a verdict asks for several.
-        most_of_one = max(most // LEAST_TALKS, 1)
         for conversation in reversed(conversations):
             if before is not None and conversation.ended_at >= before:
                 continue
             if replies >= most or len(kept) >= most:
                 break
-            for talk in evenly([self._talk(conversation)], min(most_of_one, most - replies)):
+            for talk in evenly([self._talk(conversation)], min(most_of_one(most), most - replies)):
                 replies += talk.replies
                 kept.append(talk)
         return tuple(reversed(kept))

@@ -7,6 +7,7 @@ has learned yet, and a share of what it has, so that what was known stays known.
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -17,6 +18,7 @@ from trainer.preparing.conversation_parts import is_taught
 from trainer.preparing.windows import Passage
 
 DAY_MS = 86_400_000
+_64_BITS = 2**64 - 1
 REHEARSED_MS = 7 * DAY_MS
 """How long a taught pair is part of every night; after that it is replayed like anything else."""
 TAUGHT_SHARE = 0.5
@@ -40,6 +42,34 @@ class Budget:
     """How often a taught pair is read, at most."""
     new_repeats: int = 1
     """How often what is new is read, at most."""
+
+
+class Race:
+    """The race by which older days are drawn: the first to arrive are taken, and age slows down.
+
+    An exponential race draws without replacement by weight (Efraimidis and Spirakis 2006). When a stretch
+    arrives depends on the seed, its conversation's number and its place there alone, so that whoever knows
+    these can tell which conversations to read before reading any.
+    """
+
+    def __init__(self, seed: int, half_life_days: float) -> None:
+        """A stretch of ``half_life_days`` is half as likely as one of today."""
+        self._seed = _mixed(seed)
+        self._half_life_days = half_life_days
+
+    def arrival(self, conversation: int, stretch: int, age_days: float) -> float:
+        """Return when the stretch arrives; without age, exponential with a mean of 1."""
+        mixed = _mixed(self._seed ^ (conversation << 16) ^ stretch)
+        # 2 ** 500 is still a float.
+        return -math.log((mixed + 1) / 2**64) * 2 ** min(age_days / self._half_life_days, 500)
+
+
+def _mixed(value: int) -> int:
+    """Return 64 bits that look random (the finaliser of SplitMix64: Steele, Lea and Flood 2014)."""
+    value = (value + 0x9E3779B97F4A7C15) & _64_BITS
+    value = ((value ^ (value >> 30)) * 0xBF58476D1CE4E5B9) & _64_BITS
+    value = ((value ^ (value >> 27)) * 0x94D049BB133111EB) & _64_BITS
+    return value ^ (value >> 31)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,13 +159,13 @@ def choose(offers: Sequence[Offer], budget: Budget, *, known: Collection[int], s
     new, crowded = _even(by_kind["new"], left, order)
     new = _often(new, left - budget.replay_share * budget.tokens, budget.new_repeats)
     left -= _cost(new)
-    replayed = _weighted(by_kind["replay"], min(budget.replay_share * budget.tokens, left), budget, order)
+    replayed = _weighted(by_kind["replay"], min(budget.replay_share * budget.tokens, left), budget, seed)
     left -= _cost(replayed)
     # The newest first: after nights that were not promoted yesterday comes before the week before.
     missed = _fitting(sorted(by_kind["missed"], key=lambda offer: offer.age_days), left)
     missed = _often(missed, left, new[0].repeats if new else budget.new_repeats)
     left -= _cost(missed)
-    backlog = _weighted(by_kind["backlog"], min(budget.backlog_share * budget.tokens, left), budget, order)
+    backlog = _weighted(by_kind["backlog"], min(budget.backlog_share * budget.tokens, left), budget, seed)
     taken += [*new, *missed, *backlog, *replayed]
     lost = sum(len(offer.wanted.difference(known)) for offer in crowded)
     return Chosen(tuple(sorted(taken, key=lambda offer: offer.passage.new[0].id)), lost)
@@ -182,13 +212,10 @@ def _fitting(offers: Iterable[Offer], tokens: float) -> list[Offer]:
     return kept
 
 
-def _weighted(offers: Sequence[Offer], tokens: float, budget: Budget, order: random.Random) -> list[Offer]:
-    """Draw without replacement, newer stretches likelier (Efraimidis and Spirakis 2006)."""
-    # An exponential race: the first to arrive is taken, and age slows down. 2 ** 500 is still a float.
-    keyed = sorted(
-        (order.expovariate(1.0) * 2 ** min(offer.age_days / budget.half_life_days, 500), at, offer)
-        for at, offer in enumerate(offers)
-    )
+def _weighted(offers: Sequence[Offer], tokens: float, budget: Budget, seed: int) -> list[Offer]:
+    """Draw without replacement, newer stretches likelier."""
+    race = Race(seed, budget.half_life_days)
+    keyed = sorted((_arrival(offer, race), at, offer) for at, offer in enumerate(offers))
     kept: list[Offer] = []
     for *_, offer in keyed:
         if offer.tokens > tokens:
@@ -198,4 +225,11 @@ def _weighted(offers: Sequence[Offer], tokens: float, budget: Budget, order: ran
     return kept
 
 
-__all__ = ["Budget", "Chosen", "Offer", "choose", "offers_of"]
+def _arrival(offer: Offer, race: Race) -> float:
+    first = offer.passage.conversation.messages[0]
+    # A conversation that no ledger has sorted goes by its first message.
+    number = first.id if first.conversation is None else first.conversation
+    return race.arrival(number, offer.passage.stretch, offer.age_days)
+
+
+__all__ = ["Budget", "Chosen", "Offer", "Race", "choose", "offers_of"]

@@ -71,6 +71,7 @@ def worth_of(messages: Sequence[Message], material: Material, start: Start, *, t
     ]
     new = [message for message in talk if message.created_at > since]
     past = ServerPast.of(older)
+    past.date(material.begun, material.first_written)
     choice = choose_worthy(
         new, past, now=material.now, toxicity=toxicity, bot_answers=material.bot_answers, held=held
     )
@@ -136,7 +137,7 @@ def tonight(
         limits.taught_repeats,
         limits.new_repeats,
     )
-    seed = limits.seed + material.last_night % 2**31
+    seed = limits.draw_seed(material.last_night)
     chosen = choose(offers, budget, known=start.known, seed=seed)
     wanted = {number for offer in chosen.taken for number in offer.wanted}
     new = {

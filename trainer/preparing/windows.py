@@ -99,6 +99,8 @@ class Passage:
     conversation: Conversation
     context: tuple[Message, ...]
     new: tuple[Message, ...]
+    stretch: int = 0
+    """Which one of the conversation's it is, counted from 0."""
 
 
 def sizes_of(messages: Sequence[Message], measure: Measure) -> dict[int, int]:
@@ -130,7 +132,7 @@ def passages_of(
             found.append(Passage(conversation, tuple(kept), tuple(new)))
             continue
         found += _by_size(conversation, new, sizes, max_tokens)
-    return found
+    return [replace(passage, stretch=number) for number, passage in enumerate(found)]
 
 
 def _by_size(

@@ -113,8 +113,8 @@ async def test_a_message_used_twice_has_the_role_in_which_it_was_learned_most(
 ) -> None:
     for role in reversed(ROLES):
         await grown(house, tmp_path, {1: 11}, role=role)
-    assert await house.lineage.roles(GUILD) == {1: "target"}
-    assert await house.lineage.roles(999) == {}
+    assert await house.lineage.roles(GUILD, [1, 2]) == {1: "target"}
+    assert await house.lineage.roles(999, [1, 2]) == {}
 
 
 async def test_each_ledger_has_a_key_of_its_own(tmp_path: Path) -> None:

@@ -94,8 +94,8 @@ async def test_messages_count_as_seen_once_a_night_has_reached_its_verdict(house
         run = await house.runs.create(1, "night")
         await house.runs.learned_from(run.id, [(number, 7) for number in ids])
         await house.runs.advance(run.id, stage)  # type: ignore[arg-type]
-    assert await house.runs.seen_messages(1) == {1, 2, 3}
-    assert await house.runs.seen_messages(11) == set()
+    assert set(await house.lineage.roles(1, [1, 2, 3, 4])) == {1, 2, 3}
+    assert await house.lineage.roles(11, [1, 2, 3, 4]) == {}
 
 
 async def test_preparing_again_replaces_what_a_run_learns_from(house: Ledger) -> None:

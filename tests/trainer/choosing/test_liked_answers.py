@@ -50,12 +50,11 @@ async def talk(ledger: Ledger) -> Ledger:
 async def found(
     ledger: Ledger, *, limit: int = 16, held: Detained | None = None, **rules: object
 ) -> list[LikedAnswer]:
+    await ledger.conversations.sort(GUILD, gap_ms=15 * MINUTE)
     return await liked_answers(
         ledger,
         GUILD,
-        await ledger.messages.of_guild(GUILD),
         Rules(await ledger.consent.in_force(GUILD), {BOT: "Nightschool"}, **rules),  # type: ignore[arg-type]
-        gap_ms=15 * MINUTE,
         limit=limit,
         held={held.user_id: held} if held else None,
     )

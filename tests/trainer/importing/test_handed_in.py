@@ -11,9 +11,9 @@ from ledger.forgetting.deletion_path import Forgetting
 from ledger.forgetting.retention import Retention
 from ledger.settings import RetentionSection
 from ledger.store import Ledger
+from tests.trainer.conftest import learnable, read
 from trainer.importing import import_paths
 from trainer.importing.gate import NO_CONSENT, NOT_HERE, OPTED_OUT, OTHER_SERVER
-from trainer.preparing.dataset import gather, permitted
 from trainer.preparing.selection import LOCKED, select
 
 POND, SHORE = 51, 52
@@ -42,7 +42,7 @@ async def kept_as(ledger: Ledger, guild: int) -> set[tuple[str, str]]:
 
 
 async def locked(ledger: Ledger, guild: int) -> int:
-    material = await gather(ledger, guild, discord_permission="")
+    material = await read(ledger, guild)
     return select(material.messages, material.rules)[1][LOCKED]
 
 
@@ -78,7 +78,7 @@ async def test_an_operator_can_vouch_for_a_package(ledger: Ledger, exports: Any)
     report = await import_paths(ledger, [package(exports, exports.bo)], basis="Bo sent it to me by post")
     assert report.added == 2
     assert await kept_as(ledger, exports.guild) == {("package", "Bo sent it to me by post")}
-    assert len(permitted(await gather(ledger, exports.guild, discord_permission=""))) == 2
+    assert len(await learnable(ledger, exports.guild)) == 2
 
 
 async def test_handing_in_is_no_consent(ledger: Ledger, exports: Any) -> None:

@@ -11,11 +11,12 @@ import pytest
 from ledger.records import Channel
 from ledger.settings import Settings
 from ledger.store import Ledger
+from tests.trainer.conftest import learnable
 from trainer.builders import dataset_limits_of
 from trainer.importing import import_paths
 from trainer.importing.gate import IGNORED, MOVED, NO_CONSENT, ORPHAN
 from trainer.importing.message_drafts import DIRECT, PRIVATE_THREAD
-from trainer.preparing.dataset import gather, permitted, prepare
+from trainer.preparing.dataset import prepare
 
 BASIS = "the club's archive, by vote of its members"
 TITLE = "my number is +49 151 23456789, I lost my job"
@@ -51,9 +52,9 @@ async def test_a_thread_is_known_with_its_channel_and_is_not_learned_once_that_i
     await import_paths(ledger, [thread(exports)], basis=BASIS)
     (known,) = await ledger.channels.of_guild(exports.guild)
     assert known == Channel(THREAD, exports.guild, "pond", "listen", parent_id=exports.channel)
-    assert len(permitted(await gather(ledger, exports.guild, discord_permission=""))) == 2
+    assert len(await learnable(ledger, exports.guild)) == 2
     await ignore(ledger, exports)
-    assert permitted(await gather(ledger, exports.guild, discord_permission="")) == set()
+    assert await learnable(ledger, exports.guild) == set()
 
 
 async def test_a_thread_that_was_imported_without_its_channel_learns_whose_it_is(

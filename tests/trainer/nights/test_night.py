@@ -54,7 +54,7 @@ async def test_a_night_learns_proves_and_promotes(ledger: Ledger, quick: Setting
     champion = await ledger.adapters.champion(GUILD)
     assert champion is not None
     assert champion.metrics["scores"]["candidate"]["nll"] == told["nll"]["candidate"]
-    assert await ledger.runs.seen_messages(GUILD)
+    assert await ledger.lineage.roles(GUILD, [m.id for m in await ledger.messages.of_guild(GUILD)])
 
     manifest = verify(Path(champion.path), base_fingerprint=base_fingerprint(quick.base_model()))
     assert manifest.fields["verdict"] == "promote"

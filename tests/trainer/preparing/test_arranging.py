@@ -10,11 +10,11 @@ from ledger.records import BotAnswer, Message
 from ledger.settings import Settings
 from ledger.store import Ledger
 from tests.conftest import FakeClock
-from tests.trainer.conftest import CHANNEL, GUILD, fill, talk
+from tests.trainer.conftest import CHANNEL, GUILD, fill, read, talk
 from trainer.builders import dataset_limits_of
 from trainer.choosing.liked_answers import LikedAnswer
 from trainer.preparing.arranging import GOING_ON, HELD_OUT, NO_ROOM, Arranged, arrange
-from trainer.preparing.material import Material, Start, gather
+from trainer.preparing.material import Material, Start
 
 LIMITS = dataset_limits_of(Settings())
 ANSWER = 5_000_000
@@ -23,7 +23,7 @@ ANSWER = 5_000_000
 async def arranged(
     ledger: Ledger, liked: Sequence[LikedAnswer] = (), start: Start | None = None
 ) -> tuple[Arranged, Material]:
-    material = replace(await gather(ledger, GUILD, discord_permission=""), liked=tuple(liked))
+    material = replace(await read(ledger), liked=tuple(liked))
     return arrange(material, LIMITS, bot_name="Nightschool", start=start or Start()), material
 
 
@@ -85,7 +85,7 @@ async def test_a_liked_answer_is_never_scored_as_a_members(ledger: Ledger) -> No
     liked = liked_after(context)
     made = replace(liked.answer, created_at=context[0].created_at + 1)
     material = replace(
-        await gather(ledger, GUILD, discord_permission=""),
+        await read(ledger),
         liked=(replace(liked, answer=made),),
         last_night=context[0].created_at - 1,
     )

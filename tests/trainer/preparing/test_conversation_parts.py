@@ -9,13 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ledger.records import ROLES, Conversation, Message, Role
+from ledger.talk.sorting import position
 from trainer.preparing.conversation_parts import (
     LEAST_HELD_OUT,
     Parts,
     assign,
     conversations_of,
     is_taught,
-    position,
     unseen,
 )
 

@@ -17,7 +17,7 @@ from tests.conftest import FakeClock
 from tests.trainer.conftest import GUILD, PEOPLE, fill, introduce, talk
 from trainer.builders import dataset_limits_of
 from trainer.preparing import selection
-from trainer.preparing.dataset import DatasetLimits, Prepared, Start, TooFewNew, prepare
+from trainer.preparing.dataset import DatasetLimits, Origin, Prepared, TooFewNew, prepare
 from trainer.preparing.dataset_files import MORE_PARTS, PARTS, read_lines, read_manifest
 
 LIMITS = replace(dataset_limits_of(Settings()), max_messages=8, overlap_messages=2, person_share=1.0)
@@ -31,11 +31,13 @@ def lines(folder: Path) -> dict[str, list[dict[str, Any]]]:
     return {part: list(read_lines(folder, part)) for part in (*PARTS, *MORE_PARTS)}
 
 
-async def night_of(ledger: Ledger, done: Prepared) -> None:
-    """Note that a night reached its verdict with this dataset."""
+async def night_of(ledger: Ledger, done: Prepared) -> Origin:
+    """Note that a night reached its verdict with this dataset; return its version, to go on from."""
     run = await ledger.runs.create(GUILD, "test")
     await ledger.runs.learned_from(run.id, done.learned_from, roles=done.roles)
+    made = await ledger.adapters.reserve(GUILD, run.id, adapters_dir="models", base_model="none", parent=None)
     await ledger.runs.advance(run.id, "kept")
+    return Origin(made.version, run.created_at, in_use=(made.version,))
 
 
 async def test_no_conversation_stands_on_two_sides_and_every_age_is_held_out(
@@ -72,19 +74,18 @@ async def test_a_second_night_learns_all_that_is_new_and_replays_some(
 ) -> None:
     await fill(ledger, 100)
     first = await prepared(ledger, tmp_path / "one")
-    await night_of(ledger, first)
+    origin = await night_of(ledger, first)
     clock.advance(days=1)
     await fill(ledger, 20, first=100)
     known = frozenset(number for number, role in first.roles.items() if role == "target")
-    start = Start("g7-v000001", known, known, 1)
-    second = await prepared(ledger, tmp_path / "two", start=start)
+    second = await prepared(ledger, tmp_path / "two", origin=origin)
     parts = lines(tmp_path / "two")
     new = {talk(number)[place].id for number in range(100, 120) for place in (1, 3)}
     held = {n for n in new if second.roles.get(n) in ("exam", "validation")}
     assert {n for n in new - held if second.roles[n] == "target"} == new - held
     assert second.counts["new_replies_learned"] >= 0.95 * second.counts["new_replies"]
     assert 0 < second.counts["replayed_replies"] < len(known)
-    assert read_manifest(tmp_path / "two")["start"] == "g7-v000001"
+    assert read_manifest(tmp_path / "two")["start"] == origin.version
     tested = {n for value in parts["test"] for n in value["message_ids"]}
     assert not tested & known
 
@@ -108,7 +109,7 @@ async def test_one_bad_row_stops_no_night(ledger: Ledger, tmp_path: Path, at: in
         "UPDATE messages SET created_at = ? WHERE id IN (SELECT max(id) FROM messages)", (at,)
     )
     done = await prepared(ledger, tmp_path / "set")
-    assert done.counts["messages"] == 239
+    assert done.counts["messages_read"] == 239
 
 
 async def test_consent_decides_about_live_messages_and_opting_out_about_all(

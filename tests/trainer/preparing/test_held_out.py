@@ -8,11 +8,11 @@ from ledger.clock import to_ms
 from ledger.records import Role
 from ledger.settings import Settings
 from ledger.store import Ledger
-from tests.trainer.conftest import GUILD, HOUR, START, fill, talk
+from tests.trainer.conftest import GUILD, HOUR, START, fill, read, talk
 from trainer.builders import dataset_limits_of
 from trainer.preparing.conversation_parts import assign, conversations_of
 from trainer.preparing.held_out import HeldOut, evenly
-from trainer.preparing.material import DAY_MS, DatasetLimits, Material, Start, gather
+from trainer.preparing.material import DAY_MS, DatasetLimits, Material, Start
 from trainer.preparing.windows import Frame
 
 LIMITS = replace(dataset_limits_of(Settings()), max_heldout_replies=24, max_fresh_replies=10)
@@ -20,7 +20,7 @@ GAP = 15 * 60_000
 
 
 async def material_of(ledger: Ledger, **changes: object) -> Material:
-    found = await gather(ledger, GUILD, discord_permission="")
+    found = await read(ledger)
     return replace(found, **changes)  # type: ignore[arg-type]
 
 
