@@ -23,7 +23,8 @@ from ledger.sqlite.writer import Writer
 from ledger.talk.bot_answers import WITH_TEXT
 
 SELECT_MESSAGE = (
-    "SELECT m.*, coalesce(p.name, '') AS author_name, coalesce(p.is_bot, 0) AS is_bot FROM messages m"
+    "SELECT m.*, coalesce(p.name, '') AS author_name, coalesce(p.is_bot, 0) AS is_bot, c.conversation"
+    " FROM messages m LEFT JOIN message_conversations c ON c.message_id = m.id"
     " LEFT JOIN people p ON p.guild_id = m.guild_id AND p.user_id = m.author_id"
 )
 _INSERT = (
@@ -118,10 +119,9 @@ class Messages:
         insert = _INSERT.format(condition=f"NOT {refuses_sql(':author_id')}")
 
         async def job(connection: aiosqlite.Connection) -> int:
-            before = connection.total_changes
             gone = await deleted_once(connection, {int(str(row["guild_id"])) for row in rows})
-            await connection.executemany(insert, [row for row in rows if not gone.holds(row)])
-            return connection.total_changes - before
+            allowed = [row for row in rows if not gone.holds(row)]
+            return (await connection.executemany(insert, allowed)).rowcount
 
         return await self._writer.run(job)
 
@@ -177,7 +177,12 @@ class Messages:
     async def of_conversations(self, guild_id: int, numbers: Collection[int]) -> list[Message]:
         """Return the messages of stored conversations, by channel, oldest first."""
         return await self._listed(
-            "m.conversation IN (SELECT value FROM json_each(:wanted))", guild_id, numbers
+            (
+                "m.id IN (SELECT message_id FROM message_conversations WHERE conversation IN"
+                " (SELECT value FROM json_each(:wanted)))"
+            ),
+            guild_id,
+            numbers,
         )
 
     async def among(self, guild_id: int, message_ids: Collection[int]) -> list[Message]:

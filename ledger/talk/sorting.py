@@ -88,18 +88,15 @@ class Conversations:
                 {"guild": guild_id, "gap": gap_ms},
             )
             if cursor.rowcount:
-                await connection.execute(
-                    "UPDATE messages SET conversation = NULL WHERE guild_id = ? AND conversation IS NOT NULL",
-                    (guild_id,),
-                )
-                await connection.execute("DELETE FROM conversations WHERE guild_id = ?", (guild_id,))
+                for statement in _ANEW:
+                    await connection.execute(statement, {"guild": guild_id})
 
         await self._writer.run(job)
 
     async def _left(self, guild_id: int) -> dict[int, int]:
         """Return how many messages are to be sorted, by channel."""
         async with self._reader.execute(
-            f"SELECT channel_id, count(*) AS n FROM messages {_UNSORTED} GROUP BY channel_id",
+            f"SELECT channel_id, count(*) AS n FROM unsorted {_WAITING} GROUP BY channel_id",
             {"guild": guild_id, "first": FIRST_MS, "last": LAST_MS},
         ) as cursor:
             return {int(row["channel_id"]): int(row["n"]) async for row in cursor}
@@ -107,8 +104,8 @@ class Conversations:
     async def _waiting(self, guild_id: int, channel_id: int) -> list[tuple[int, int]]:
         """Return (created_at, id) of the oldest messages to sort, up to the first pause."""
         async with self._reader.execute(
-            f"SELECT created_at, id FROM messages {_UNSORTED} AND channel_id = :channel"
-            f" ORDER BY created_at, id LIMIT {BATCH}",
+            f"SELECT created_at, message_id AS id FROM unsorted {_WAITING} AND channel_id = :channel"
+            f" ORDER BY created_at, message_id LIMIT {BATCH}",
             {"guild": guild_id, "channel": channel_id, "first": FIRST_MS, "last": LAST_MS},
         ) as cursor:
             found = [(int(row["created_at"]), int(row["id"])) async for row in cursor]
@@ -129,32 +126,43 @@ class Conversations:
         async def job(connection: aiosqlite.Connection) -> None:
             touched = []
             for number, messages in joined:
-                if not messages:
-                    continue
-                if number is None:
-                    cursor = await connection.execute(
-                        "INSERT INTO conversations (guild_id, place, ended_at, messages) VALUES (?, ?, 0, 0)",
-                        (guild_id, position(key, guild_id, messages[0])),
+                if messages:
+                    home = (
+                        number
+                        if await _exists(connection, number)
+                        else await self._new(connection, guild_id, position(key, guild_id, messages[0]))
                     )
-                    number = cursor.lastrowid
-                await connection.executemany(
-                    "UPDATE messages SET conversation = ? WHERE id = ? AND conversation IS NULL"
-                    # Its conversation may have gone meanwhile, and with it what it answers.
-                    " AND EXISTS (SELECT 1 FROM conversations WHERE id = ?)",
-                    [(number, message, number) for message in messages],
-                )
-                touched.append((number,))
+                    await connection.executemany(
+                        # It may have been deleted meanwhile.
+                        "INSERT INTO message_conversations (message_id, conversation)"
+                        " SELECT id, ? FROM messages WHERE id = ?",
+                        [(home, message) for message in messages],
+                    )
+                    touched.append((home,))
             await connection.executemany(
                 "UPDATE conversations SET (messages, ended_at) ="
-                " (SELECT count(*), coalesce(max(created_at), 0) FROM messages"
-                " WHERE conversation = conversations.id) WHERE id = ?",
+                " (SELECT count(*), coalesce(max(created_at), 0)"
+                " FROM message_conversations c JOIN messages m ON m.id = c.message_id"
+                " WHERE c.conversation = conversations.id) WHERE id = ?",
                 touched,
             )
-            # What was deleted while its conversation was looked for.
             await connection.executemany("DELETE FROM conversations WHERE id = ? AND messages = 0", touched)
+            await connection.executemany(
+                "DELETE FROM unsorted WHERE guild_id = ? AND channel_id = ? AND created_at = ?"
+                " AND message_id = ?",
+                [(guild_id, channel_id, *each) for each in waiting],
+            )
 
         await self._writer.run(job)
         return len(waiting)
+
+    async def _new(self, connection: aiosqlite.Connection, guild_id: int, place: float) -> int | None:
+        """Add a conversation without messages and return its number."""
+        cursor = await connection.execute(
+            "INSERT INTO conversations (guild_id, place, ended_at, messages) VALUES (?, ?, 0, 0)",
+            (guild_id, place),
+        )
+        return cursor.lastrowid
 
     async def _talk(
         self, guild_id: int, channel_id: int, first: tuple[int, int], last: tuple[int, int]
@@ -179,8 +187,8 @@ class Conversations:
         here = {message.id for message in talk}
         far = {m.id: m.reply_to for m in talk if m.conversation is None and m.reply_to not in (None, *here)}
         async with self._reader.execute(
-            "SELECT id, channel_id, conversation FROM messages WHERE conversation IS NOT NULL"
-            " AND id IN (SELECT value FROM json_each(?))",
+            "SELECT id, channel_id, conversation FROM messages JOIN message_conversations ON message_id = id"
+            " WHERE id IN (SELECT value FROM json_each(?))",
             (json.dumps(list(far.values())),),
         ) as cursor:
             homes = {
@@ -194,11 +202,22 @@ class Conversations:
         ]
 
 
-_UNSORTED = (
-    "WHERE guild_id = :guild AND conversation IS NULL AND source <> 'example'"
-    # No window can compute with other dates, which were stored before dates had bounds.
-    " AND created_at BETWEEN :first AND :last"
+# No window can compute with other dates, which were stored before dates had bounds.
+_WAITING = "WHERE guild_id = :guild AND created_at BETWEEN :first AND :last"
+_ANEW = (
+    "INSERT INTO unsorted SELECT guild_id, channel_id, created_at, id FROM messages"
+    " WHERE guild_id = :guild AND source <> 'example' ON CONFLICT DO NOTHING",
+    "DELETE FROM message_conversations WHERE conversation IN"
+    " (SELECT id FROM conversations WHERE guild_id = :guild)",
+    "DELETE FROM conversations WHERE guild_id = :guild",
 )
+"""Forgets how a guild's messages were sorted."""
+
+
+async def _exists(connection: aiosqlite.Connection, number: int | None) -> bool:
+    """Tell whether a conversation is still there: all of it may be deleted while another is looked for."""
+    async with connection.execute("SELECT 1 FROM conversations WHERE id = ?", (number,)) as cursor:
+        return await cursor.fetchone() is not None
 
 
 def _number(conversation: Sequence[Message]) -> int | None:

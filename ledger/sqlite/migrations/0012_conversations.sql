@@ -1,5 +1,5 @@
 -- Conversations are found once: as messages come, each joins one or starts one. Nights read the newest and a
--- draw of the others by this table, instead of every message that a server ever wrote.
+-- draw of the others by these tables, instead of every message that a server ever wrote.
 CREATE TABLE conversations (
     id       INTEGER PRIMARY KEY AUTOINCREMENT,
     guild_id INTEGER NOT NULL REFERENCES guilds (id),
@@ -10,24 +10,45 @@ CREATE TABLE conversations (
 ) STRICT;
 CREATE INDEX conversations_by_end ON conversations (guild_id, ended_at, id, place, messages);
 
--- NULL: not sorted yet. A taught pair is a conversation of its own and never sorted.
-ALTER TABLE messages ADD COLUMN conversation INTEGER REFERENCES conversations (id);
-CREATE INDEX messages_by_conversation ON messages (conversation);
-CREATE INDEX messages_unsorted ON messages (guild_id, channel_id, created_at, id)
-    WHERE conversation IS NULL AND source <> 'example';
+-- Beside the messages and not in them: a row with text that grows leaves copies of its neighbours' text in
+-- the file, and each deletion after that would have to write the file anew.
+CREATE TABLE message_conversations (
+    message_id   INTEGER PRIMARY KEY,
+    conversation INTEGER NOT NULL REFERENCES conversations (id)
+) STRICT;
+CREATE INDEX messages_by_conversation ON message_conversations (conversation, message_id);
+
+-- Messages to be sorted, in the order in which that is done. A taught pair is a conversation of its own.
+CREATE TABLE unsorted (
+    guild_id   INTEGER NOT NULL,
+    channel_id INTEGER NOT NULL,
+    created_at INTEGER NOT NULL,
+    message_id INTEGER NOT NULL,
+    PRIMARY KEY (guild_id, channel_id, created_at, message_id)
+) STRICT, WITHOUT ROWID;
+INSERT INTO unsorted SELECT guild_id, channel_id, created_at, id FROM messages WHERE source <> 'example';
+CREATE TRIGGER message_waits AFTER INSERT ON messages WHEN NEW.source <> 'example'
+BEGIN
+    INSERT INTO unsorted VALUES (NEW.guild_id, NEW.channel_id, NEW.created_at, NEW.id);
+END;
 CREATE INDEX messages_taught ON messages (guild_id) WHERE source = 'example';
 
 -- The gap between conversations, in milliseconds, by which a guild's were found.
 ALTER TABLE guilds ADD COLUMN sorted_by_gap INTEGER;
 
-CREATE TRIGGER conversation_shrinks AFTER DELETE ON messages WHEN OLD.conversation IS NOT NULL
+CREATE TRIGGER conversation_shrinks AFTER DELETE ON messages
 BEGIN
+    DELETE FROM unsorted WHERE guild_id = OLD.guild_id AND channel_id = OLD.channel_id
+        AND created_at = OLD.created_at AND message_id = OLD.id;
     UPDATE conversations SET messages = messages - 1,
         -- When it ended is known by what is left of it alone.
-        ended_at = CASE WHEN ended_at > OLD.created_at THEN ended_at ELSE coalesce(
-            (SELECT max(created_at) FROM messages WHERE conversation = OLD.conversation), 0) END
-        WHERE id = OLD.conversation;
-    DELETE FROM conversations WHERE id = OLD.conversation AND messages < 1;
+        ended_at = CASE WHEN ended_at > OLD.created_at THEN ended_at ELSE coalesce((SELECT max(m.created_at)
+            FROM message_conversations c JOIN messages m ON m.id = c.message_id
+            WHERE c.conversation = conversations.id), 0) END
+        WHERE id = (SELECT conversation FROM message_conversations WHERE message_id = OLD.id);
+    DELETE FROM message_conversations WHERE message_id = OLD.id;
+    DELETE FROM conversations WHERE messages < 1 AND id IN
+        (SELECT id FROM conversations WHERE guild_id = OLD.guild_id AND ended_at = 0);
 END;
 
 -- Since when a person has written is read off the end of this.

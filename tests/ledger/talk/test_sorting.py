@@ -119,7 +119,12 @@ async def test_an_answer_to_something_far_back_joins_its_conversation(
 async def test_taught_pairs_and_impossible_dates_are_not_sorted(house: Ledger, message: Maker) -> None:
     await house.messages.add_many(chat(message, 10))
     await teach_pair(house, GUILD, 7, "Wren", number=900, texts=("where is the lamp?", "on the shelf"))
-    await house.writer.execute("UPDATE messages SET created_at = 253402387139999 WHERE id = 10")
+    # As stored before dates had bounds.
+    for change in (
+        "messages SET created_at = :at WHERE id = 10",
+        "unsorted SET created_at = :at WHERE message_id = 10",
+    ):
+        await house.writer.execute(f"UPDATE {change}", {"at": 253_402_387_139_999})
     assert await house.conversations.sort(GUILD, gap_ms=GAP) == 9
     assert await house.conversations.sort(GUILD, gap_ms=GAP) == 0
     taught = await house.messages.taught(GUILD)
