@@ -188,6 +188,7 @@ def main() -> None:
                     ).messages
                 )
                 folder.mkdir(parents=True, exist_ok=True)
+                path.with_suffix(".part").unlink(missing_ok=True)
                 asyncio.run(fill(path.with_suffix(".part"), source, size, options.channels))
                 path.with_suffix(".part").rename(path)
             for name, work, *given in (
