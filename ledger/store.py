@@ -75,7 +75,10 @@ class Ledger:
             LedgerError: it cannot be opened, is no database, or is of a newer version.
         """
         async with open_database(path) as (reader, writer):
-            yield cls(path, reader, writer, clock or SystemClock(), scrubbing=scrubbing)
+            ledger = cls(path, reader, writer, clock or SystemClock(), scrubbing=scrubbing)
+            await ledger.consent.keep_in_step()
+            await ledger.channels.keep_in_step()
+            yield ledger
 
     async def checkpoint(self) -> bool:
         """Empty the WAL, so that no deleted text stays behind; tell whether it could be emptied."""
