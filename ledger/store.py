@@ -25,6 +25,7 @@ from ledger.sqlite.database import Reader, checkpoint, open_database, rewrite
 from ledger.sqlite.residue import has_residue
 from ledger.sqlite.writer import Writer
 from ledger.talk.bot_answers import BotAnswers
+from ledger.talk.live_messages import LiveMessages
 from ledger.talk.messages import Messages
 
 CHECKPOINT_PAUSES = (0.05, 0.2, 0.5)
@@ -54,6 +55,7 @@ class Ledger:
         self.messages = Messages(reader, writer, scrubbing=scrubbing)
         self.channels = Channels(reader, writer, as_stored=self.messages.as_stored)
         self.people = People(reader, writer, as_stored=self.messages.as_stored)
+        self.live_messages = LiveMessages(writer, clock, messages=self.messages)
         self.answers = BotAnswers(reader, writer, clock, as_stored=self.messages.as_stored)
         self.runs = Runs(reader, writer, clock)
         self.adapters = Adapters(reader, writer, clock)
