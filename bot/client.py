@@ -5,6 +5,7 @@ Holds no feature of its own; each cog takes from the services what it needs.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 
 import discord
@@ -33,6 +34,8 @@ from ledger.records import Source
 log = logging.getLogger(__name__)
 
 OWED_SECONDS = 60.0
+STOP_SECONDS = 5.0
+"""How long stopping waits for the database."""
 
 
 def intents() -> discord.Intents:
@@ -141,6 +144,16 @@ class NightschoolBot(commands.Bot):
     async def on_message(self, message: discord.Message) -> None:
         """Note the message's time, to check the clock by; the cogs do the rest. No command has a prefix."""
         self.services.watch.heard(message.created_at)
+
+    async def close(self) -> None:
+        """Leave Discord, and write down what was heard until then."""
+        await super().close()
+        try:
+            async with asyncio.timeout(STOP_SECONDS):
+                await self.own.recording.caught_up()
+        except TimeoutError:
+            # It was not noted as heard, so that the next start reads it from Discord.
+            log.warning("what was said last could not be stored in time; the next start looks for it")
 
     async def on_ready(self) -> None:
         # Before anything awaits: who invites the bot meanwhile leaves it nothing to catch up on.

@@ -121,6 +121,27 @@ class ConsentEvent:
 
 
 @dataclass(frozen=True, slots=True)
+class Agreement:
+    """A yes that is in force, and its number in the history of answers."""
+
+    number: int
+    word: ConsentEvent
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """A message to keep, with what is stored about its guild and channel."""
+
+    message: Message
+    guild_name: str
+    channel_name: str
+    mode: ChannelMode
+    parent_id: int | None
+    agreement: int
+    """Number of the answer by which its author agreed; a no after it outweighs any later yes."""
+
+
+@dataclass(frozen=True, slots=True)
 class BackupFolder:
     """A folder that holds backups, and the last deletion and the last answer that are noted there."""
 

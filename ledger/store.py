@@ -25,6 +25,7 @@ from ledger.sqlite.database import Reader, checkpoint, open_database, rewrite
 from ledger.sqlite.residue import has_residue
 from ledger.sqlite.writer import Writer
 from ledger.talk.bot_answers import BotAnswers
+from ledger.talk.live_messages import LiveMessages
 from ledger.talk.messages import Messages
 from ledger.talk.sorting import Conversations
 
@@ -56,6 +57,7 @@ class Ledger:
         self.conversations = Conversations(reader, writer)
         self.channels = Channels(reader, writer, as_stored=self.messages.as_stored)
         self.people = People(reader, writer, as_stored=self.messages.as_stored)
+        self.live_messages = LiveMessages(writer, clock, messages=self.messages)
         self.answers = BotAnswers(reader, writer, clock, as_stored=self.messages.as_stored)
         self.runs = Runs(reader, writer, clock)
         self.adapters = Adapters(reader, writer, clock)
@@ -77,7 +79,10 @@ class Ledger:
             LedgerError: it cannot be opened, is no database, or is of a newer version.
         """
         async with open_database(path) as (reader, writer):
-            yield cls(path, reader, writer, clock or SystemClock(), scrubbing=scrubbing)
+            ledger = cls(path, reader, writer, clock or SystemClock(), scrubbing=scrubbing)
+            await ledger.consent.keep_in_step()
+            await ledger.channels.keep_in_step()
+            yield ledger
 
     async def checkpoint(self) -> bool:
         """Empty the WAL, so that no deleted text stays behind; tell whether it could be emptied."""

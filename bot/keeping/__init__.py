@@ -8,4 +8,5 @@
 - handing_in: data packages of members
 - housekeeping: deletes by age or date
 - recording: keeps what members say
+- recording_queue: what was heard, in order and in batches
 """

@@ -11,17 +11,21 @@ import asyncio
 import logging
 import time
 from collections import Counter, deque
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
+from itertools import islice
 
 from bot.background import Background
 from bot.failures import LEDGER_AWAY, reason
-from ledger.records import ChannelMode, Message
+from ledger.records import Heard, Message
 
 log = logging.getLogger(__name__)
 
 LIMIT = 10_000
 """How many messages may wait: some 10 MB."""
+BATCH = 128
+"""How many messages are written at once. 256 save 5% of the CPU and make the event loop's lag half as long
+again; 64 cost 15%."""
 RETRY_SECONDS = 5.0
 TELL_SECONDS = 60.0
 """How long the trouble has to last before admins hear of it."""
@@ -29,30 +33,19 @@ TELL_SECONDS = 60.0
 Tell = Callable[[int, str], None]
 
 
-@dataclass(frozen=True, slots=True)
-class Heard:
-    """A message to keep, with what is stored about its channel."""
-
-    message: Message
-    guild_name: str
-    channel_name: str
-    mode: ChannelMode
-    parent_id: int | None
-
-
 class Backlog:
     """Takes what is heard and writes it at once, or as soon as that is possible."""
 
     def __init__(
         self,
-        write: Callable[[Heard, bool], Awaitable[None]],
+        write: Callable[[Sequence[Heard]], Awaitable[object]],
         *,
         background: Background,
         tell: Tell,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        """``write`` learns whether the message had to wait: its author may have been forgotten since."""
+        """``write`` stores all it is given or nothing, and leaves out whoever was forgotten meanwhile."""
         self._write = write
         self.in_order = asyncio.Lock()
         """Held by callers: events run side by side, and a deletion must not overtake its message."""
@@ -68,20 +61,23 @@ class Backlog:
     def __len__(self) -> int:
         return len(self._waiting)
 
-    async def take(self, heard: Heard) -> None:
-        """Write the message, after any that are waiting; the caller holds ``in_order``."""
+    async def take(self, batch: Sequence[Heard]) -> None:
+        """Write the messages, after any that are waiting; the caller holds ``in_order``."""
+        if not batch:
+            return
         # Waits behind the others even if the database is free again, or it would overtake them.
         if not self._waiting:
             try:
-                await self._write(heard, False)
+                await self._write(batch)
                 return
             except LEDGER_AWAY as error:
                 log.error("messages wait in memory until they can be stored: %s", reason(error))
                 self._since = self._monotonic()
                 self._background.run(self._until_written(), name="backlog")
-        if len(self._waiting) == LIMIT:  # the oldest goes: answers need what was said last
-            self._lost[self._waiting.popleft().message.guild_id] += 1
-        self._waiting.append(heard)
+        for heard in batch:
+            if len(self._waiting) == LIMIT:  # the oldest goes: answers need what was said last
+                self._lost[self._waiting.popleft().message.guild_id] += 1
+            self._waiting.append(heard)
 
     def drop(self, gone: Callable[[Message], bool]) -> None:
         """Drop waiting messages that were deleted meanwhile; the caller holds ``in_order``."""
@@ -117,22 +113,29 @@ class Backlog:
         self._lost.clear()
 
     async def _try(self) -> None:
+        size = BATCH
         while self._waiting:
-            # One message a turn: a deletion or an edit in between finds it either waiting or stored.
+            # One batch a turn: a deletion or an edit in between finds a message either waiting or stored.
             async with self.in_order:
-                if not self._waiting:
+                batch = list(islice(self._waiting, size))
+                if not batch:
                     return
                 try:
-                    await self._write(self._waiting[0], True)
+                    await self._write(batch)
                 except LEDGER_AWAY as error:
                     log.warning("%d messages still wait to be stored: %s", len(self._waiting), reason(error))
                     return
                 except Exception as error:  # noqa: BLE001 - a defect must not block the queue
+                    if len(batch) > 1:
+                        size = 1  # to find out which one it is
+                        continue
+                    size = BATCH
                     # Not its text, which may hold the message.
                     log.error("a message cannot be stored at all: %s", type(error).__name__)
-                    self._lost[self._waiting[0].message.guild_id] += 1
+                    self._lost[batch[0].message.guild_id] += 1
                 # Only now: what could not be written stays the first in line.
-                self._waiting.popleft()
+                for _ in batch:
+                    self._waiting.popleft()
 
     def _complain(self) -> None:
         waiting = Counter(heard.message.guild_id for heard in self._waiting)

@@ -94,9 +94,11 @@ class CatchingUp:
         self._connected = True
 
     async def note_heard(self) -> None:
-        """Write down that everything has been heard up to now."""
-        if self._listening:
-            await self._ledger.guilds.heard(self._listening, to_ms(self._ledger.clock.now()))
+        """Write down that everything has been heard up to now, if all of that is stored by then."""
+        now = to_ms(self._ledger.clock.now())
+        # What waits in memory is gone after a crash, and is then read again, unless this says it was heard.
+        if self._listening and await self._recording.caught_up() and self._listening:
+            await self._ledger.guilds.heard(self._listening, now)
 
     async def look(self) -> bool:
         """Forget what is gone, and follow what was edited; return whether everything could be read."""
@@ -140,7 +142,8 @@ class CatchingUp:
             # Also channels in which nobody has said anything yet.
             await note_open_channels(self._ledger, readable_channels(guild))
             self._listening.add(guild.id)
-            await self._ledger.guilds.heard([guild.id], now)
+            if await self._recording.caught_up():
+                await self._ledger.guilds.heard([guild.id], now)
         return complete
 
     async def _missed(self, channel: Readable, since: datetime) -> list[discord.Message] | None:

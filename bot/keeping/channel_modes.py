@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import discord
 
@@ -28,15 +28,15 @@ async def channel_mode(ledger: Ledger, channel: GuildChannel) -> ChannelMode:
 
     A public thread follows its channel.
     """
-    chosen = await _chosen_mode(ledger, channel.id)
-    if chosen is None and isinstance(channel, discord.Thread) and not channel.is_private():
-        chosen = await _chosen_mode(ledger, channel.parent_id)
-    return chosen or default_mode(channel)
+    return mode_of(channel, await ledger.channels.chosen(channel.guild.id))
 
 
-async def _chosen_mode(ledger: Ledger, channel_id: int) -> ChannelMode | None:
-    known = await ledger.channels.get(channel_id)
-    return known.mode if known is not None and known.chosen else None
+def mode_of(channel: GuildChannel, chosen: Mapping[int, ChannelMode]) -> ChannelMode:
+    """Return :func:`channel_mode`, where ``chosen`` is what admins chose for the guild's channels."""
+    mode = chosen.get(channel.id)
+    if mode is None and isinstance(channel, discord.Thread) and not channel.is_private():
+        mode = chosen.get(channel.parent_id)
+    return mode or default_mode(channel)
 
 
 def stored_name(channel: GuildChannel) -> str:

@@ -120,5 +120,5 @@ class Following:
 
     async def _in_turn(self, work: Work) -> None:
         # Discord's events run side by side; a deletion must not overtake the message that it deletes.
-        async with self._backlog.in_order:
+        async with self._recording.turn():
             await work()

@@ -5,18 +5,21 @@ Never writes text of anybody without consent, of bots, webhooks, or direct messa
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from functools import partial
 
 import discord
 
 from bot.background import Background
-from bot.keeping.backlog import Backlog, Heard, Tell
-from bot.keeping.channel_modes import GuildChannel, channel_mode, stored_name, stored_parent
+from bot.keeping.backlog import Backlog, Tell
+from bot.keeping.channel_modes import GuildChannel, mode_of, stored_name, stored_parent
+from bot.keeping.recording_queue import RecordingQueue
 from bot.talking.context import record
 from ledger.clock import to_ms
-from ledger.records import Message, Source
+from ledger.people.policy import agrees
+from ledger.records import Agreement, ChannelMode, Heard, Message, Source
 from ledger.store import Ledger
 
 SPOKEN = (discord.MessageType.default, discord.MessageType.reply)
@@ -39,29 +42,44 @@ class Recording:
         self._ledger = ledger
         self._bot_id = bot_id
         self._source = source
-        self.backlog = Backlog(partial(_store, ledger), background=background, tell=tell)
+        self.backlog = Backlog(self._store, background=background, tell=tell)
+        self._queue = RecordingQueue(self.backlog, background=background)
 
     async def hear(self, message: discord.Message) -> None:
-        """Keep a message, if its author agreed and the bot listens in its channel."""
-        if message.guild is None or message.author.bot or message.webhook_id is not None:
+        """Keep a message, if its author agreed and the bot listens in its channel.
+
+        Returns once it is written, or waits in the backlog.
+        """
+        guild, channel = message.guild, message.channel
+        if guild is None or not isinstance(channel, GuildChannel):
             return
-        if message.type not in SPOKEN:
+        if message.author.bot or message.webhook_id is not None or message.type not in SPOKEN:
             return
-        async with self.backlog.in_order:
-            await self._keep(message, message.guild)
+        agreements = self._ledger.consent.agreements_in_memory(guild.id)
+        chosen = self._ledger.channels.chosen_in_memory(guild.id)
+        if agreements is None or chosen is None:
+            await self._queue.keep(partial(self._looked_up, message, guild, channel))
+        # Decided now, by what is committed now: an answer counts from the next word on, and not back.
+        elif (heard := self._heard(message, guild, channel, agreements, chosen)) is not None:
+            await self._queue.keep(heard)
 
     async def hear_late(self, message: discord.Message) -> None:
         """Keep what was said while the bot was away, if its author had agreed by then."""
         if message.guild is None:
             return
-        at = to_ms(message.created_at)
-        if await _had_agreed(self._ledger, message.guild.id, message.author.id, at):
+        agreements = await self._ledger.consent.agreements(message.guild.id)
+        agreement = agreements.get(message.author.id)
+        if agreement is not None and agreement.word.at <= to_ms(message.created_at):
             await self.hear(message)
 
-    async def caught_up(self) -> None:
-        """Return once everything that was heard so far is written."""
-        async with self.backlog.in_order:
-            return
+    def turn(self) -> AbstractAsyncContextManager[None]:
+        """Return a block that begins once everything heard so far is kept, and before anything later is."""
+        return self._queue.turn()
+
+    async def caught_up(self) -> bool:
+        """Return once everything that was heard so far is written; False if some of it has to wait longer."""
+        async with self.turn():
+            return not len(self.backlog)
 
     async def channel_renamed(self, channel: discord.abc.GuildChannel) -> None:
         """Note the new name of a channel that is known here."""
@@ -72,34 +90,33 @@ class Recording:
         """Return the message as it would be kept."""
         return replace(record(message, bot_id=self._bot_id()), source=self._source)
 
-    async def _keep(self, message: discord.Message, guild: discord.Guild) -> None:
-        channel = message.channel
-        if not isinstance(channel, GuildChannel):
-            return
-        mode = await channel_mode(self._ledger, channel)
-        # Asked for every message, and never cached: an opt-out counts from the next word on.
-        if mode == "ignore" or not await self._ledger.consent.allows(guild.id, message.author.id, channel.id):
-            return
+    async def _looked_up(
+        self, message: discord.Message, guild: discord.Guild, channel: GuildChannel
+    ) -> Heard | None:
+        agreements = await self._ledger.consent.agreements(guild.id)
+        chosen = await self._ledger.channels.chosen(guild.id)
+        return self._heard(message, guild, channel, agreements, chosen)
+
+    def _heard(
+        self,
+        message: discord.Message,
+        guild: discord.Guild,
+        channel: GuildChannel,
+        agreements: Mapping[int, Agreement],
+        chosen: Mapping[int, ChannelMode],
+    ) -> Heard | None:
+        """Return what to keep of a message; None if nothing may be kept, or it has no words."""
+        agreement = agreements.get(message.author.id)
+        if agreement is None or not agrees(agreement.word, channel.id):
+            return None
+        mode = mode_of(channel, chosen)
+        if mode == "ignore":
+            return None
         said = self.record_of(message)
-        if said.content:
-            await self.backlog.take(
-                Heard(said, guild.name, stored_name(channel), mode, stored_parent(channel))
-            )
+        if not said.content:
+            return None
+        name, parent = stored_name(channel), stored_parent(channel)
+        return Heard(said, guild.name, name, mode, parent, agreement.number)
 
-
-async def _store(ledger: Ledger, heard: Heard, waited: bool) -> None:
-    said = heard.message
-    if waited and not await _had_agreed(ledger, said.guild_id, said.author_id, said.created_at):
-        return  # forgotten while it waited; a new yes does not bring old words back
-    # The rows of guild and channel come first: a message refers to both.
-    await ledger.guilds.ensure(said.guild_id, heard.guild_name)
-    await ledger.channels.ensure(
-        said.channel_id, said.guild_id, heard.channel_name, mode=heard.mode, parent_id=heard.parent_id
-    )
-    await ledger.messages.hear(said)
-
-
-async def _had_agreed(ledger: Ledger, guild_id: int, user_id: int, at: int) -> bool:
-    """Tell whether a person agrees now, and did so at a time in milliseconds."""
-    consent = await ledger.consent.current(guild_id, user_id)
-    return consent is not None and consent.granted and consent.at <= at
+    async def _store(self, batch: Sequence[Heard]) -> None:
+        await self._ledger.live_messages.store(batch)

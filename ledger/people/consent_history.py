@@ -7,18 +7,27 @@ it stands in :mod:`ledger.people.policy`. Callers see to it that ``user_id`` is 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import aiosqlite
 
 from ledger.clock import Clock, to_ms
+from ledger.people.guild_cache import GuildCache
 from ledger.people.policy import agrees
-from ledger.records import ConsentEvent
+from ledger.records import Agreement, ConsentEvent
 from ledger.sqlite.database import Reader
 from ledger.sqlite.writer import Writer
 
 WORDING_VERSION = "2026-11-2"
 """Version of the words that members agree to; it changes whenever those words do."""
+Row = aiosqlite.Row | Mapping[str, Any]
+
+_COLUMNS = ("id", "guild_id", "user_id", "granted", "channels", "wording", "at")
+_IN_FORCE = (
+    "SELECT * FROM consent_events WHERE id IN"
+    " (SELECT max(id) FROM consent_events WHERE guild_id = ? GROUP BY user_id)"
+)
 
 
 class Consent:
@@ -28,6 +37,27 @@ class Consent:
         self._reader = reader
         self._writer = writer
         self._clock = clock
+        self._agreements = GuildCache(self._read_agreements)
+
+    async def keep_in_step(self) -> None:
+        """Have the writer report answers, so that :meth:`agreements` may be kept in memory."""
+        await self._writer.watch("consent_events", _COLUMNS, self._answered, unsure=self._agreements.clear)
+
+    def _answered(self, *row: Any) -> None:
+        given = _agreement(dict(zip(_COLUMNS, row, strict=True)))
+        self._agreements.put(given.word.guild_id, given.word.user_id, given if given.word.granted else None)
+
+    async def agreements(self, guild_id: int) -> Mapping[int, Agreement]:
+        """Return each yes that is in force, for all channels or some, by user id; from memory if possible."""
+        return await self._agreements.get(guild_id)
+
+    def agreements_in_memory(self, guild_id: int) -> Mapping[int, Agreement] | None:
+        """Return :meth:`agreements` as the last commit left them; None if they have to be read first."""
+        return self._agreements.peek(guild_id)
+
+    async def _read_agreements(self, guild_id: int) -> dict[int, Agreement]:
+        async with self._reader.execute(f"{_IN_FORCE} AND granted", (guild_id,)) as cursor:
+            return {int(row["user_id"]): _agreement(row) async for row in cursor}
 
     async def opt_in(
         self, guild_id: int, user_id: int, *, channels: Iterable[int] = (), wording: str = WORDING_VERSION
@@ -63,11 +93,7 @@ class Consent:
 
     async def in_force(self, guild_id: int) -> dict[int, ConsentEvent]:
         """Return the row in force of everybody who ever answered, by user id."""
-        async with self._reader.execute(
-            "SELECT * FROM consent_events WHERE id IN"
-            " (SELECT max(id) FROM consent_events WHERE guild_id = ? GROUP BY user_id)",
-            (guild_id,),
-        ) as cursor:
+        async with self._reader.execute(_IN_FORCE, (guild_id,)) as cursor:
             return {int(row["user_id"]): _event(row) async for row in cursor}
 
     async def consenting(self, guild_id: int) -> set[int]:
@@ -128,7 +154,11 @@ class Consent:
             return [_event(row) async for row in cursor]
 
 
-def _event(row: aiosqlite.Row) -> ConsentEvent:
+def _agreement(row: Row) -> Agreement:
+    return Agreement(int(row["id"]), _event(row))
+
+
+def _event(row: Row) -> ConsentEvent:
     return ConsentEvent(
         guild_id=row["guild_id"],
         user_id=row["user_id"],

@@ -6,16 +6,31 @@ Callers decide who may be named here; the name of somebody who opted out is neve
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 
 import aiosqlite
 
 from ledger.clock import Clock, to_ms
 from ledger.errors import LedgerError
+from ledger.people.guild_cache import GuildCache
 from ledger.people.policy import opted_out_sql
 from ledger.records import Channel, ChannelMode
 from ledger.sqlite.database import Reader
 from ledger.sqlite.writer import Writer
+
+# Both come before messages that are stored; where nothing has changed, no row is written.
+ENSURE_GUILD = (
+    "INSERT INTO guilds (id, name, first_seen_at) VALUES (?, ?, ?)"
+    " ON CONFLICT (id) DO UPDATE SET name = excluded.name WHERE name <> excluded.name"
+)
+"""Takes id, name, and the time in milliseconds."""
+ENSURE_CHANNEL = (
+    "INSERT INTO channels (id, guild_id, name, mode, parent_id) VALUES (?, ?, ?, ?, ?)"
+    " ON CONFLICT (id) DO UPDATE SET name = excluded.name,"
+    " parent_id = coalesce(excluded.parent_id, parent_id)"
+    " WHERE name <> excluded.name OR parent_id IS NOT coalesce(excluded.parent_id, parent_id)"
+)
+"""Takes id, guild, name as it is stored, mode, and parent or None."""
 
 
 class Guilds:
@@ -28,13 +43,7 @@ class Guilds:
 
     async def ensure(self, guild_id: int, name: str) -> None:
         """Add the guild, or note its new name."""
-        # Comes before every message that is stored; where the name is the same, no row is written.
-        await self._writer.execute(
-            "INSERT INTO guilds (id, name, first_seen_at) VALUES (?, ?, ?)"
-            " ON CONFLICT (id) DO UPDATE SET name = excluded.name WHERE name <> excluded.name",
-            (guild_id, name, to_ms(self._clock.now())),
-            durable=False,
-        )
+        await self._writer.execute(ENSURE_GUILD, (guild_id, name, to_ms(self._clock.now())), durable=False)
 
     async def joined(self, guild_id: int, name: str, account: int) -> None:
         """Note that the bot is a member, under the account ``account``."""
@@ -128,6 +137,29 @@ class Channels:
         self._reader = reader
         self._writer = writer
         self._as_stored = as_stored
+        self._chosen: GuildCache[ChannelMode] = GuildCache(self._read_chosen)
+
+    async def keep_in_step(self) -> None:
+        """Have the writer report channels, so that :meth:`chosen` may be kept in memory."""
+        columns = ("guild_id", "id", "mode", "chosen")
+        await self._writer.watch("channels", columns, self._changed, unsure=self._chosen.clear)
+
+    def _changed(self, guild_id: int, channel_id: int, mode: ChannelMode, chosen: int) -> None:
+        self._chosen.put(guild_id, channel_id, mode if chosen else None)
+
+    async def chosen(self, guild_id: int) -> Mapping[int, ChannelMode]:
+        """Return what admins chose for channels of the guild, by channel; from memory if it can be."""
+        return await self._chosen.get(guild_id)
+
+    def chosen_in_memory(self, guild_id: int) -> Mapping[int, ChannelMode] | None:
+        """Return :meth:`chosen` as the last commit left it; None if it has to be read first."""
+        return self._chosen.peek(guild_id)
+
+    async def _read_chosen(self, guild_id: int) -> dict[int, ChannelMode]:
+        async with self._reader.execute(
+            "SELECT id, mode FROM channels WHERE guild_id = ? AND chosen", (guild_id,)
+        ) as cursor:
+            return {int(row["id"]): row["mode"] async for row in cursor}
 
     async def ensure(
         self,
@@ -140,12 +172,7 @@ class Channels:
     ) -> None:
         """Add the channel with ``mode``, or note its new name and parent and keep the mode it has."""
         await self._writer.execute(
-            "INSERT INTO channels (id, guild_id, name, mode, parent_id) VALUES (?, ?, ?, ?, ?)"
-            " ON CONFLICT (id) DO UPDATE SET name = excluded.name,"
-            " parent_id = coalesce(excluded.parent_id, parent_id)"
-            " WHERE name <> excluded.name OR parent_id IS NOT coalesce(excluded.parent_id, parent_id)",
-            (channel_id, guild_id, self._as_stored(name), mode, parent_id),
-            durable=False,
+            ENSURE_CHANNEL, (channel_id, guild_id, self._as_stored(name), mode, parent_id), durable=False
         )
 
     async def threads_of(self, channel_id: int) -> list[int]:

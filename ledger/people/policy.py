@@ -45,8 +45,20 @@ def taught_by_any(authors: str) -> str:
 
 def agrees_sql(user: str, *, guild: str = ":guild_id", channel: str = ":channel_id") -> str:
     """Return the SQL condition of :func:`agrees`."""
-    scope = f"channels = '[]' OR {channel} IN (SELECT value FROM json_each(channels))"
-    return f"coalesce((SELECT granted AND ({scope}) {_newest(user, guild)}), 0)"
+    return f"coalesce((SELECT granted AND ({_scope(channel)}) {_newest(user, guild)}), 0)"
+
+
+def agrees_since_sql(user: str, since: str, *, guild: str = ":guild_id", channel: str = ":channel_id") -> str:
+    """Return the SQL condition that a member agrees, and refused nothing after the answer number ``since``.
+
+    What waits to be written was said under that answer. Whoever was forgotten meanwhile may have agreed
+    anew, which does not bring older words back.
+    """
+    refused = (
+        f"EXISTS (SELECT 1 FROM consent_events WHERE guild_id = {guild} AND user_id = {user}"
+        f" AND id > {since} AND NOT (granted AND ({_scope(channel)})))"
+    )
+    return f"({agrees_sql(user, guild=guild, channel=channel)} AND NOT {refused})"
 
 
 def refuses_sql(user: str, *, guild: str = ":guild_id", channel: str = ":channel_id") -> str:
@@ -59,6 +71,10 @@ def refuses_sql(user: str, *, guild: str = ":guild_id", channel: str = ":channel
 def opted_out_sql(user: str, *, guild: str = ":guild_id") -> str:
     """Return the SQL condition of :func:`opted_out`."""
     return f"coalesce((SELECT NOT granted {_newest(user, guild)}), 0)"
+
+
+def _scope(channel: str) -> str:
+    return f"channels = '[]' OR {channel} IN (SELECT value FROM json_each(channels))"
 
 
 def _newest(user: str, guild: str) -> str:

@@ -1,7 +1,8 @@
 """All writes of a process, in groups: everything that waits shares one transaction.
 
 Under load a commit carries hundreds of messages. Once a caller's job is done, no crash of the process
-undoes it and, unless the caller said ``durable=False``, no power cut. Knows SQL, but no table.
+undoes it and, unless the caller said ``durable=False``, no power cut. Who keeps rows in memory is told of
+every commit that changes them. Knows SQL, but no table.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 Job = Callable[[aiosqlite.Connection], Awaitable[T]]
+Changed = Callable[..., None]
+"""Takes a committed row's values, in the order of the columns that were asked for."""
 
 SYNC_SECONDS = 10.0
 """How much talk a power cut may undo: that long, what was said is in the disk's cache alone."""
@@ -49,6 +52,47 @@ class Writer:
         self._syncs = True
         """Whether commits reach the disk itself, as the connection stands."""
         self._unsynced_since: float | None = None
+        self._written: list[tuple[Changed, tuple[Any, ...]]] = []
+        """What the open transaction changed in tables that are watched."""
+        self._unsure: list[Callable[[], None]] = []
+        self._data_version = 0
+
+    async def watch(
+        self, table: str, columns: Sequence[str], changed: Changed, *, unsure: Callable[[], None]
+    ) -> None:
+        """Report committed changes of ``table``; has to come before the first job.
+
+        ``changed`` gets the ``columns`` of each row that this process added or changed. ``unsure`` is called
+        where rows were deleted, or another process wrote whatever it was. Both are called as soon as the
+        commit is done, before anybody who waits for it goes on; what another process wrote is noticed at
+        this one's next commit.
+        """
+        connection = self._connection
+        # Triggers, not calls by those who write: no statement can be forgotten. They are the connection's
+        # own, so that the file knows nothing of them.
+        values = ", ".join(f"NEW.{column}" for column in columns)
+        sides = {
+            "INSERT": (f"{table}_changed", values),
+            "UPDATE": (f"{table}_changed", values),
+            "DELETE": (f"{table}_deleted", ""),
+        }
+        await connection.create_function(
+            f"{table}_changed", len(columns), lambda *row: self._written.append((changed, row))
+        )
+        await connection.create_function(f"{table}_deleted", 0, lambda: self._written.append((unsure, ())))
+        for event, (function, given) in sides.items():
+            await connection.execute(
+                f"CREATE TEMP TRIGGER {table}_{event} AFTER {event} ON main.{table}"
+                f" BEGIN SELECT {function}({given}); END"
+            )
+        self._unsure.append(unsure)
+        self._data_version = await self._read_data_version()
+
+    async def _read_data_version(self) -> int:
+        """Return a number that changes whenever another connection has written."""
+        async with self._connection.execute("PRAGMA data_version") as cursor:
+            row = await cursor.fetchone()
+        return int(row[0]) if row else 0
 
     def start(self) -> None:
         self._task = asyncio.create_task(self._work(), name="ledger-writer")
@@ -132,17 +176,21 @@ class Writer:
         now = time.monotonic()
         overdue = self._unsynced_since is not None and now - self._unsynced_since >= SYNC_SECONDS
         durable = overdue or any(waiting.durable for waiting in jobs)
+        self._written.clear()
         try:
             # Before BEGIN: within a transaction SQLite refuses to change it.
             await self._set_syncs(durable)
             # IMMEDIATE: a deferred transaction that has read cannot write once another process has; SQLite
             # refuses that at once (BUSY_SNAPSHOT), however long the busy timeout is.
             await self._connection.execute("BEGIN IMMEDIATE")
+            await self._look_for_others()
             for waiting in jobs:
                 outcomes.append((waiting.future, *await self._attempt(waiting.job)))
             await self._connection.execute("COMMIT")
             # A synced commit takes everything before it along; otherwise the oldest unsynced one counts.
             self._unsynced_since = None if durable else self._unsynced_since or now
+            for report, row in self._written:
+                report(*row)
         except sqlite3.Error as error:
             if self._connection.in_transaction:
                 await self._connection.execute("ROLLBACK")
@@ -156,6 +204,13 @@ class Writer:
             else:
                 future.set_exception(failure)
 
+    async def _look_for_others(self) -> None:
+        """Report that another process has written, if one did; within a transaction none can."""
+        if self._unsure and (found := await self._read_data_version()) != self._data_version:
+            self._data_version = found
+            for unsure in self._unsure:
+                unsure()
+
     async def _set_syncs(self, wanted: bool) -> None:
         if wanted != self._syncs:
             level = "FULL" if wanted else "NORMAL"
@@ -165,6 +220,7 @@ class Writer:
     async def _attempt(self, job: Job[Any]) -> tuple[Any, BaseException | None]:
         """Run one job in a savepoint, so that its failure takes nothing else of the batch with it."""
         await self._connection.execute("SAVEPOINT job")
+        written = len(self._written)
         try:
             result = await job(self._connection)
         except Exception as error:
@@ -172,6 +228,7 @@ class Writer:
                 raise  # SQLite has undone the whole transaction, as it does when the disk is full.
             await self._connection.execute("ROLLBACK TO job")
             await self._connection.execute("RELEASE job")
+            del self._written[written:]  # undone, and so nothing to report
             # Raised where this job is awaited.
             if isinstance(error, sqlite3.OperationalError):
                 return None, explained(error, "written")

@@ -6,6 +6,7 @@
 - link_features: what tells which message another one answers
 - link_scorer: the small network that weighs it
 - links: which message each message answers
+- live_messages: what the bot hears, in batches
 - messages: what people wrote
 - prompts: from a conversation to chat messages
 - sorting: conversations as they are kept, found once

@@ -27,16 +27,18 @@ SELECT_MESSAGE = (
     " FROM messages m LEFT JOIN message_conversations c ON c.message_id = m.id"
     " LEFT JOIN people p ON p.guild_id = m.guild_id AND p.user_id = m.author_id"
 )
-_INSERT = (
+INSERT = (
     "INSERT INTO messages (id, guild_id, channel_id, author_id, content, created_at, edited_at, reply_to,"
     " mentions, source, basis, imported_at) SELECT :id, :guild_id, :channel_id, :author_id, :content,"
     " :created_at, :edited_at, :reply_to, :mentions, :source, :basis, :imported_at WHERE {condition}"
     " ON CONFLICT (id) DO NOTHING"
 )
-_NAME = (
+"""Stores a row of :meth:`Messages.row` if it is new, and ``condition`` holds."""
+NAME = (
     "INSERT INTO people (guild_id, user_id, name) SELECT :guild_id, :author_id, :author_name"
     " WHERE {condition} ON CONFLICT DO UPDATE SET name = excluded.name WHERE name <> excluded.name"
 )
+"""Stores the name of such a row's author, if ``condition`` holds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,11 +96,11 @@ class Messages:
         Whether they do is looked up in the transaction that writes: nobody who is forgotten meanwhile
         comes back. A power cut may undo what was heard in the last seconds.
         """
-        row, condition = self._row(replace(message, basis=OPT_IN)), agrees_sql(":author_id")
+        row, condition = self.row(replace(message, basis=OPT_IN)), agrees_sql(":author_id")
 
         async def job(connection: aiosqlite.Connection) -> bool:
-            await connection.execute(_NAME.format(condition=condition), row)
-            return (await connection.execute(_INSERT.format(condition=condition), row)).rowcount > 0
+            await connection.execute(NAME.format(condition=condition), row)
+            return (await connection.execute(INSERT.format(condition=condition), row)).rowcount > 0
 
         return await self._writer.run(job, durable=False)
 
@@ -115,8 +117,8 @@ class Messages:
         Raises:
             LedgerError: a date or a number is one that no message can have; nothing is stored.
         """
-        rows = [self._row(message) for message in messages]
-        insert = _INSERT.format(condition=f"NOT {refuses_sql(':author_id')}")
+        rows = [self.row(message) for message in messages]
+        insert = INSERT.format(condition=f"NOT {refuses_sql(':author_id')}")
 
         async def job(connection: aiosqlite.Connection) -> int:
             gone = await deleted_once(connection, {int(str(row["guild_id"])) for row in rows})
@@ -125,14 +127,19 @@ class Messages:
 
         return await self._writer.run(job)
 
-    def _row(self, message: Message) -> dict[str, object]:
+    def row(self, message: Message, *, author_name: str | None = None) -> dict[str, object]:
+        """Return a message as it is stored, private values taken out; ``author_name`` is, where it is given.
+
+        Raises:
+            LedgerError: a date or a number is one that no message can have.
+        """
         _refuse_impossible(message)
         return {
             "id": message.id,
             "guild_id": message.guild_id,
             "channel_id": message.channel_id,
             "author_id": message.author_id,
-            "author_name": self.as_stored(message.author_name),
+            "author_name": self.as_stored(message.author_name) if author_name is None else author_name,
             "content": self.as_stored(message.content),
             "created_at": message.created_at,
             "edited_at": message.edited_at,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from bot.background import Background
-from bot.keeping.backlog import LIMIT, RETRY_SECONDS, Backlog, Heard
+from bot.keeping.backlog import BATCH, LIMIT, RETRY_SECONDS, Backlog
 from ledger.errors import LedgerError
-from ledger.records import Message
+from ledger.records import Heard, Message
 from ledger.sqlite import database
 from tests.bot.house import House, StandInEngine, open_house, settings_for, until
 from tests.conftest import FakeClock
@@ -22,7 +22,7 @@ from tests.conftest import FakeClock
 
 def heard(number: int, *, guild: int = 1, content: str = "") -> Heard:
     message = Message(number, guild, 5, 7, "ann", content or f"word {number}", number)
-    return Heard(message, "Lantern Yard", "general", "listen", None)
+    return Heard(message, "Lantern Yard", "general", "listen", None, 1)
 
 
 class Desk:
@@ -42,10 +42,10 @@ class Desk:
             monotonic=lambda: self.time,
         )
 
-    async def _write(self, heard: Heard, waited: bool) -> None:
+    async def _write(self, batch: Sequence[Heard]) -> None:
         if self.broken:
             raise LedgerError("The database could not be written.")
-        self.written.append(heard.message.id)
+        self.written += [heard.message.id for heard in batch]
 
     async def _nap(self, seconds: float) -> None:
         await self.naps.acquire()
@@ -66,20 +66,20 @@ async def desk() -> AsyncIterator[Desk]:
 
 async def test_what_waits_is_written_in_order_and_nothing_overtakes_it(desk: Desk) -> None:
     for number in (1, 2, 3):
-        await desk.backlog.take(heard(number))
+        await desk.backlog.take([heard(number)])
     desk.broken = False
-    await desk.backlog.take(heard(4))
+    await desk.backlog.take([heard(4)])
     assert desk.written == []
     await desk.later()
     assert desk.written == [1, 2, 3, 4]
-    await desk.backlog.take(heard(5))
+    await desk.backlog.take([heard(5)])
     assert desk.written == [1, 2, 3, 4, 5]
     assert desk.told == []  # a moment's trouble is nobody's concern
 
 
 async def test_trouble_that_lasts_is_reported_once_and_so_is_its_end(desk: Desk) -> None:
-    await desk.backlog.take(heard(1))
-    await desk.backlog.take(heard(2, guild=9))
+    await desk.backlog.take([heard(1)])
+    await desk.backlog.take([heard(2, guild=9)])
     await desk.later(int(60 / RETRY_SECONDS) + 5)
     assert sorted(guild for guild, _ in desk.told) == [1, 9]
     assert all("cannot write" in text for _, text in desk.told)
@@ -92,7 +92,7 @@ async def test_trouble_that_lasts_is_reported_once_and_so_is_its_end(desk: Desk)
 
 async def test_what_has_no_room_is_counted_and_reported(desk: Desk) -> None:
     for number in range(1, LIMIT + 4):
-        await desk.backlog.take(heard(number))
+        await desk.backlog.take([heard(number)])
     assert len(desk.backlog) == LIMIT
     desk.broken = False
     await desk.later()
@@ -104,7 +104,7 @@ async def test_what_has_no_room_is_counted_and_reported(desk: Desk) -> None:
 
 async def test_what_is_deleted_or_edited_while_it_waits_is_not_written_as_it_was(desk: Desk) -> None:
     for number in (1, 2, 3):
-        await desk.backlog.take(heard(number))
+        await desk.backlog.take([heard(number)])
     desk.backlog.drop(lambda message: message.id == 2)
     assert desk.backlog.replace(heard(3, content="new words").message)
     assert not desk.backlog.replace(heard(9).message)
@@ -146,18 +146,18 @@ async def test_words_that_wait_go_with_the_person_who_is_forgotten(
     async with open_house(settings_for(tmp_path, engine.url)) as house:
         await house.ann.slash(house.general, "privacy opt-in")
         ledger = house.services.ledger
-        hear = ledger.messages.hear
+        store = ledger.live_messages.store
 
-        async def broken(message: Message) -> bool:
+        async def broken(batch: Sequence[Heard]) -> int:
             raise LedgerError("The database could not be written.")
 
-        monkeypatch.setattr(ledger.messages, "hear", broken)
+        monkeypatch.setattr(ledger.live_messages, "store", broken)
         await house.ann.send(house.general, "forget these")
         assert len(backlog(house)) == 1
         house.services.clock.advance(minutes=1)  # type: ignore[attr-defined]
         await house.services.forgetting.person(house.guild.id, house.ann.id, asked_by="member")
         await ledger.consent.opt_in(house.guild.id, house.ann.id)
-        monkeypatch.setattr(ledger.messages, "hear", hear)
+        monkeypatch.setattr(ledger.live_messages, "store", store)
         await backlog(house)._try()
         assert not backlog(house)
         assert await ledger.messages.count(house.guild.id) == 0
@@ -169,15 +169,15 @@ async def test_a_message_that_goes_while_it_is_first_written_does_not_come_back(
     earlier = FakeClock(datetime(2025, 12, 1, tzinfo=UTC))
     async with open_house(settings_for(tmp_path, engine.url), clock=earlier) as house:
         await house.ann.slash(house.general, "privacy opt-in")
-        ledger, hear = house.services.ledger, house.services.ledger.messages.hear
+        ledger, store = house.services.ledger, house.services.ledger.live_messages.store
         writing, fail = asyncio.Event(), asyncio.Event()
 
-        async def held(message: Message) -> bool:
+        async def held(batch: Sequence[Heard]) -> int:
             writing.set()
             await fail.wait()
             raise LedgerError("The database could not be written.")
 
-        monkeypatch.setattr(ledger.messages, "hear", held)
+        monkeypatch.setattr(ledger.live_messages, "store", held)
         record = heard(99, guild=house.guild.id).message
         taking = asyncio.create_task(_in_turn(backlog(house), record))
         await writing.wait()
@@ -185,7 +185,7 @@ async def test_a_message_that_goes_while_it_is_first_written_does_not_come_back(
         await asyncio.sleep(0)
         fail.set()
         await asyncio.gather(taking, going)
-        monkeypatch.setattr(ledger.messages, "hear", hear)
+        monkeypatch.setattr(ledger.live_messages, "store", store)
         await backlog(house)._try()
         assert not backlog(house)
         assert await ledger.messages.count(house.guild.id) == 0
@@ -193,18 +193,18 @@ async def test_a_message_that_goes_while_it_is_first_written_does_not_come_back(
 
 async def _in_turn(waiting: Backlog, message: Message) -> None:
     async with waiting.in_order:
-        await waiting.take(Heard(message, "Lantern Yard", "general", "listen", None))
+        await waiting.take([Heard(message, "Lantern Yard", "general", "listen", None, 1)])
 
 
 async def test_what_can_never_be_stored_holds_nobody_up(desk: Desk) -> None:
-    await desk.backlog.take(heard(1))
-    await desk.backlog.take(heard(2))
+    await desk.backlog.take([heard(1)])
+    await desk.backlog.take([heard(2)])
     write = desk.backlog._write
 
-    async def odd(each: Heard, waited: bool) -> None:
-        if each.message.id == 1:
+    async def odd(batch: Sequence[Heard]) -> None:
+        if any(each.message.id == 1 for each in batch):
             raise ValueError("a defect")
-        await write(each, waited)
+        await write(batch)
 
     desk.backlog._write = odd
     desk.broken = False
@@ -213,3 +213,26 @@ async def test_what_can_never_be_stored_holds_nobody_up(desk: Desk) -> None:
     assert [text for _, text in desk.told] == [
         "📖 I can write to the database again, and what waited is stored. Messages lost: 1."
     ]
+
+
+async def test_what_waits_is_written_in_batches_between_which_others_have_their_turn(desk: Desk) -> None:
+    batches: list[int] = []
+    write = desk.backlog._write
+
+    async def counted(batch: Sequence[Heard]) -> None:
+        await asyncio.sleep(0.01)
+        await write(batch)
+        batches.append(len(batch))
+
+    async def delete(number: int) -> None:
+        async with desk.backlog.in_order:
+            desk.backlog.drop(lambda message: message.id == number)
+
+    desk.backlog._write = counted
+    await desk.backlog.take([heard(number) for number in range(2 * BATCH)])
+    desk.broken = False
+    trying = asyncio.create_task(desk.backlog._try())
+    await asyncio.sleep(0)
+    await asyncio.gather(trying, delete(2 * BATCH - 1))
+    assert batches == [BATCH, BATCH - 1]
+    assert desk.written == list(range(2 * BATCH - 1))

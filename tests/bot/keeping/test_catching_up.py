@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -14,8 +14,9 @@ import simcord
 from simcord.backend.models import Message as Message_
 
 from ledger.clock import to_ms
+from ledger.errors import LedgerError
 from ledger.people.policy import declared
-from ledger.records import Message
+from ledger.records import Heard, Message
 from tests.bot.house import MARK, House, StandInEngine, until
 from tests.looking import answers_of
 
@@ -258,6 +259,59 @@ async def test_while_the_connection_is_broken_nothing_counts_as_heard(house: Hou
     house.bot.own.catching_up.resumed()
     await house.bot.own.catching_up.note_heard()
     assert await guilds.heard_until(house.guild.id) == to_ms(house.services.clock.now())
+
+
+async def test_what_waits_in_memory_does_not_count_as_heard(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own, ledger = house.bot.own, house.services.ledger
+    await own.catching_up.look()
+    before = await ledger.guilds.heard_until(house.guild.id)
+    assert before is not None
+    store = ledger.live_messages.store
+
+    async def broken(batch: Sequence[Heard]) -> int:
+        raise LedgerError("The database could not be written.")
+
+    monkeypatch.setattr(ledger.live_messages, "store", broken)
+    await house.ann.send(house.general, "a crash would lose this")
+    house.services.clock.advance(minutes=1)  # type: ignore[attr-defined]
+    await own.catching_up.note_heard()
+    own.catching_up.lost()
+    own.catching_up.connected()
+    assert await own.catching_up.look()
+    assert await ledger.guilds.heard_until(house.guild.id) == before
+    monkeypatch.setattr(ledger.live_messages, "store", store)
+    await own.recording.backlog._try()
+    await own.catching_up.note_heard()
+    assert await ledger.guilds.heard_until(house.guild.id) == to_ms(house.services.clock.now())
+    assert await house.texts() == ["a crash would lose this"]
+
+
+async def test_what_was_heard_while_the_mark_is_made_is_stored_first(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own, ledger = house.bot.own, house.services.ledger
+    await own.catching_up.look()
+    await house.ann.send(house.general, "hello")
+    order: list[str] = []
+    store, heard = ledger.live_messages.store, ledger.guilds.heard
+
+    async def slow(batch: Sequence[Heard]) -> int:
+        await asyncio.sleep(0.02)
+        order.append("stored")
+        return await store(batch)
+
+    async def noted(guild_ids: Collection[int], until: int) -> None:
+        order.append("noted")
+        await heard(guild_ids, until)
+
+    monkeypatch.setattr(ledger.live_messages, "store", slow)
+    monkeypatch.setattr(ledger.guilds, "heard", noted)
+    house.env.backend.create_message(house.general.id, house.ann.id, "just now")
+    await asyncio.sleep(0.005)
+    await own.catching_up.note_heard()
+    assert order == ["stored", "noted"]
 
 
 async def test_what_was_said_where_the_bot_did_not_listen_then_stays_there(house: House) -> None:

@@ -7,6 +7,7 @@ import sqlite3
 import pytest
 
 from ledger.people.consent_history import WORDING_VERSION
+from ledger.records import ConsentEvent
 from ledger.store import Ledger
 
 
@@ -75,3 +76,44 @@ async def test_what_was_answered_cannot_be_taken_away(house: Ledger) -> None:
     with pytest.raises(sqlite3.IntegrityError, match="append-only"):
         await house.writer.execute("DELETE FROM consent_events")
     assert await house.consent.consenting(1) == {7}
+
+
+async def test_the_yeses_in_memory_follow_every_way_in_which_an_answer_is_written(
+    house: Ledger,
+) -> None:
+    consent = house.consent
+    assert consent.agreements_in_memory(1) is None
+
+    async def in_step() -> dict[int, tuple[int, ...]]:
+        known = consent.agreements_in_memory(1)
+        assert known is not None
+        in_force = await consent.in_force(1)
+        assert {user: each.word for user, each in known.items()} == {
+            user: event for user, event in in_force.items() if event.granted
+        }
+        return {user: each.word.channels for user, each in known.items()}
+
+    await consent.opt_in(1, 7)
+    assert [each.number for each in (await consent.agreements(1)).values()] == [await consent.newest()]
+    assert await in_step() == {7: ()}
+    await consent.opt_in(1, 8, channels=[100, 101])
+    await consent.opt_in(11, 9)
+    assert await in_step() == {7: (), 8: (100, 101)}
+    await consent.opt_out(1, 7)
+    assert await in_step() == {8: (100, 101)}
+    await consent.repeat([ConsentEvent(1, 9, True, (), "1", 5), ConsentEvent(1, 8, True, (), "1", 6)])
+    assert await in_step() == {8: (), 9: ()}
+    await house.deletions.begin(1, "person", [9], asked_by="member", keep_ms=0)
+    assert await in_step() == {8: ()}
+    await house.writer.execute(
+        "INSERT INTO consent_events (guild_id, user_id, granted, wording, at) VALUES (1, 7, 1, '1', 7)"
+    )
+    assert await in_step() == {7: (), 8: ()}
+
+
+async def test_an_answer_that_another_process_wrote_counts_from_the_next_commit_on(house: Ledger) -> None:
+    assert await house.consent.agreements(1) == {}
+    async with Ledger.open(house.path) as other:
+        await other.consent.opt_in(1, 7)
+    await house.guilds.ensure(1, "a new name")
+    assert set(await house.consent.agreements(1)) == {7}

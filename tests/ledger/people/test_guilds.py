@@ -86,3 +86,18 @@ async def test_a_guild_that_holds_a_reaction_alone_is_found(house: Ledger) -> No
         "INSERT INTO reactions (message_id, user_id, emoji, at) VALUES (6, 9, '👍', 1)"
     )
     assert await house.guilds.about(9) == {1: "Lantern Yard"}
+
+
+async def test_what_admins_chose_is_in_memory_as_it_was_last_committed(house: Ledger) -> None:
+    channels = house.channels
+    assert channels.chosen_in_memory(1) is None
+    assert await channels.chosen(1) == {}
+    await channels.set_mode(100, 1, "lounge", "ignore")
+    await channels.set_mode(102, 1, "attic", "answer", parent_id=100)
+    await channels.ensure(103, 1, "cellar", mode="ignore")
+    await channels.set_mode(200, 11, "hall", "answer")
+    assert channels.chosen_in_memory(1) == {100: "ignore", 102: "answer"}
+    await channels.set_mode(100, 1, "lounge", "listen")
+    await channels.ensure(102, 1, "attic renamed")
+    assert channels.chosen_in_memory(1) == {100: "listen", 102: "answer"}
+    assert await channels.chosen(11) == {200: "answer"}

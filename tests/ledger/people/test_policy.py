@@ -100,6 +100,25 @@ async def test_sql_and_python_read_a_members_word_alike(house: Ledger, said: Cas
 
 
 @pytest.mark.parametrize("case", CASES)
+async def test_a_no_since_an_answer_outweighs_the_yes_that_followed_it(house: Ledger, said: Case) -> None:
+    allowed = [
+        await in_sql(house, policy.agrees_since_sql(":user_id", str(number)))
+        for number in await numbers_of_answers(house)
+    ]
+    agreeing = [channels is not None and (not channels or HERE in channels) for channels in said.words]
+    assert allowed == [said.agrees and all(agreeing[place + 1 :]) for place in range(len(agreeing))]
+    # Said before any answer: whatever was refused since counts.
+    assert await in_sql(house, policy.agrees_since_sql(":user_id", "0")) is (said.agrees and all(agreeing))
+
+
+async def numbers_of_answers(ledger: Ledger) -> list[int]:
+    async with ledger.reader.execute(
+        "SELECT id FROM consent_events WHERE guild_id = ? AND user_id = ? ORDER BY id", (GUILD, USER)
+    ) as cursor:
+        return [int(row["id"]) async for row in cursor]
+
+
+@pytest.mark.parametrize("case", CASES)
 async def test_what_is_written_down_follows_the_word(house: Ledger, said: Case) -> None:
     assert await house.messages.hear(written("discord", OPT_IN)) is said.agrees
     assert await house.messages.add(replace(written(), id=2)) is not said.refuses

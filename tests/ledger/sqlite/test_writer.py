@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import closing
 from pathlib import Path
 
 import aiosqlite
@@ -12,8 +13,8 @@ import pytest
 
 from ledger.errors import LedgerError
 from ledger.records import Message
-from ledger.sqlite.database import migrations
-from ledger.sqlite.writer import MAX_JOBS_A_COMMIT
+from ledger.sqlite.database import migrations, open_database
+from ledger.sqlite.writer import MAX_JOBS_A_COMMIT, Writer
 from ledger.store import Ledger
 
 
@@ -153,3 +154,88 @@ async def test_what_was_not_synced_is_synced_when_the_writer_closes(tmp_path: Pa
         await ledger.writer.execute("UPDATE guilds SET name = 'lounge'", durable=False)
         assert ledger.writer._unsynced_since is not None
     assert ledger.writer._unsynced_since is None
+
+
+class Watcher:
+    """Notes what the writer reports."""
+
+    def __init__(self) -> None:
+        self.rows: list[tuple[object, ...]] = []
+        self.unsure = 0
+
+    def changed(self, *row: object) -> None:
+        self.rows.append(row)
+
+    def lost(self) -> None:
+        self.unsure += 1
+
+
+@pytest.fixture
+async def watched(tmp_path: Path) -> AsyncIterator[tuple[Writer, Watcher, Path]]:
+    """A writer that reports guilds, and who hears it."""
+    path = tmp_path / "watched.db"
+    async with open_database(path) as (_, writer):
+        watcher = Watcher()
+        await writer.watch("guilds", ("id", "name"), watcher.changed, unsure=watcher.lost)
+        yield writer, watcher, path
+
+
+ADD = "INSERT INTO guilds (id, name, first_seen_at) VALUES (?, ?, 0)"
+
+
+async def test_a_commits_changes_are_reported_before_whoever_waits_for_it_goes_on(
+    watched: tuple[Writer, Watcher, Path],
+) -> None:
+    writer, watcher, _ = watched
+    await asyncio.gather(writer.execute(ADD, (1, "yard")), writer.execute(ADD, (2, "lounge")))
+    assert watcher.rows == [(1, "yard"), (2, "lounge")]
+    await writer.execute("UPDATE guilds SET name = 'attic' WHERE id = 2")
+    await writer.execute("UPDATE guilds SET name = 'attic' WHERE id = 404")
+    assert watcher.rows[2:] == [(2, "attic")]
+    assert watcher.unsure == 0
+    await writer.execute("DELETE FROM guilds WHERE id = 1")
+    assert watcher.unsure == 1
+
+
+async def test_what_was_undone_is_not_reported(watched: tuple[Writer, Watcher, Path]) -> None:
+    writer, watcher, _ = watched
+
+    async def half_done(connection: aiosqlite.Connection) -> None:
+        await connection.execute(ADD, (50, "half"))
+        raise RuntimeError("stopped in the middle")
+
+    async def whole_undone(connection: aiosqlite.Connection) -> None:
+        await connection.execute(ADD, (51, "undone"))
+        await connection.execute("ROLLBACK")
+        raise sqlite3.OperationalError("disk I/O error")
+
+    outcomes = await asyncio.gather(
+        writer.execute(ADD, (1, "before")),
+        writer.run(half_done),
+        writer.execute(ADD, (2, "after")),
+        return_exceptions=True,
+    )
+    assert isinstance(outcomes[1], RuntimeError)
+    assert watcher.rows == [(1, "before"), (2, "after")]
+    with pytest.raises(LedgerError):
+        await writer.run(whole_undone)
+    await writer.execute(ADD, (3, "later"))
+    assert watcher.rows == [(1, "before"), (2, "after"), (3, "later")]
+
+
+async def test_what_another_process_wrote_is_noticed_at_the_next_commit(
+    watched: tuple[Writer, Watcher, Path],
+) -> None:
+    writer, watcher, path = watched
+    await writer.execute(ADD, (1, "yard"))
+    assert watcher.unsure == 0
+    with closing(sqlite3.connect(path)) as other:
+        other.execute(ADD, (2, "lounge"))
+        other.commit()
+    for _ in range(2):
+        await writer.execute("UPDATE guilds SET name = 'attic' WHERE id = 404")
+        assert watcher.unsure == 1
+    assert watcher.rows == [(1, "yard")]
+    with closing(sqlite3.connect(path)) as other:
+        names = other.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall()
+    assert not any("guilds" in name for (name,) in names)  # the file knows nothing of the watching
