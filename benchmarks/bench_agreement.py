@@ -24,6 +24,7 @@ os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 import torch
 from peft import PeftModel
 
+from engine.building import peaks_for
 from engine.computing.cache import RowCache
 from engine.computing.forward import Forward, forward_of
 from engine.computing.lora_bank import read_weights
@@ -39,6 +40,7 @@ def main() -> int:
     parser.add_argument("dataset", type=Path)
     parser.add_argument("--base", required=True)
     parser.add_argument("--adapter", type=Path)
+    parser.add_argument("--weights", default="auto", help="as in [engine]")
     parser.add_argument("--rows", type=int, default=30)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
@@ -76,7 +78,8 @@ def trained(options: argparse.Namespace, rows: Sequence[EncodedRow], dtype: str)
 
 def served(options: argparse.Namespace, rows: Sequence[EncodedRow]) -> list[float]:
     """Return the same as the engine computes it: it reads up to the first target, and writes the rest."""
-    forward = forward_of(load_base(options.base, placement=choose_placement("cpu", "none", "auto")))
+    model = load_base(options.base, placement=choose_placement("cpu", "none", "auto"))
+    forward = forward_of(model, peaks_for(model, load_tokenizer(options.base), options.weights))
     if options.adapter:
         forward.bank.install("adapter", read_weights(options.adapter))
     forward.bank.select(["adapter" if options.adapter else None])

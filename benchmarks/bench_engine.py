@@ -69,6 +69,7 @@ def parser() -> argparse.ArgumentParser:
     known.add_argument("--device", default="auto")
     known.add_argument("--quantization", default="auto")
     known.add_argument("--dtype", default="auto")
+    known.add_argument("--weights", default="auto", help="as in [engine]")
     known.add_argument("--threads", type=int, default=0, help="CPU threads; 0: as many as PyTorch takes")
     known.add_argument("--tokens", type=int, default=48, help="tokens an answer")
     known.add_argument("--prompt-tokens", type=int, default=150)
@@ -99,6 +100,7 @@ def folder_with_weights(base: str, random_weights: bool) -> Iterator[str]:
 def measure(folder: str, placement: Any, options: argparse.Namespace) -> dict[str, Any]:
     import torch
 
+    from engine.building import peaks_for
     from engine.computing.forward import forward_of
     from engine.generating.generation import Generator
     from engine.model.loading import load_base, load_tokenizer
@@ -109,7 +111,7 @@ def measure(folder: str, placement: Any, options: argparse.Namespace) -> dict[st
     model = load_base(folder, placement=placement)
     loaded = time.perf_counter() - began
     weights = [random_adapter(model, seed) for seed in range(max(ADAPTERS))]
-    forward = forward_of(model)
+    forward = forward_of(model, peaks_for(model, load_tokenizer(folder), options.weights))
     torch.set_num_threads(threads)
     generator = Generator(
         forward,

@@ -6,17 +6,24 @@ Imported, not run. Its border: it wires the parts; each of them takes plain valu
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
 import torch
 
+from engine.computing import eight_bit, input_peaks
 from engine.computing.cores import use_threads
 from engine.computing.forward import forward_of
+from engine.computing.lean_llama import LeanLlama
 from engine.generating.generation import Generator
 from engine.http.model_service import ServedBase
 from engine.model.encoding import stop_marks
 from engine.model.loading import base_fingerprint, choose_placement, load_base, load_tokenizer
+from ledger.errors import ModelError
 from ledger.settings import Settings
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +47,7 @@ def build(settings: Settings, *, on_death: Callable[[], None]) -> tuple[Generato
     use_threads(1)
     try:
         model = load_base(name, revision=revision, placement=placement)
-        forward = forward_of(model)
+        forward = forward_of(model, peaks_for(model, tokenizer, settings.engine.weights))
     finally:
         use_threads(threads)
     limit = int(getattr(model.config.get_text_config(), "max_position_embeddings", 0) or 0)
@@ -58,6 +65,27 @@ def build(settings: Settings, *, on_death: Callable[[], None]) -> tuple[Generato
     )
     log.info("loaded %s: context of %d tokens", settings.model.base, context)
     return generator, ServedBase(settings.model.base, base_fingerprint(name, revision), context, tokenizer)
+
+
+def peaks_for(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, weights: str
+) -> Mapping[str, torch.Tensor] | None:
+    """Return how large the layers' inputs become if the model is to be served in 8 bits, else None.
+
+    ``weights`` is the setting.
+
+    Raises:
+        ModelError: the settings want 8 bits, and there are none for this model or processor.
+    """
+    fits = LeanLlama.fits(model) and eight_bit.available()
+    if weights == "8bit" and not fits:
+        raise ModelError('[engine] weights is "8bit", which needs a Llama on an x86 CPU: set it to "auto".')
+    # In bf16 a processor that computes it reads half as much as in float32, and 8 bits win for one row alone.
+    if weights == "full" or not fits or (weights == "auto" and model.dtype != torch.float32):
+        return None
+    log.info("rounding its weights to 8 bits")
+    ids = tokenizer(input_peaks.TEXT.read_text(encoding="utf-8"), add_special_tokens=False)["input_ids"]
+    return input_peaks.input_peaks(model, ids)
 
 
 def _own_stops(generation: object) -> set[int]:

@@ -81,6 +81,8 @@ class EngineSection(Section):
     """Requests that generate together; more wait in the engine's queue."""
     max_waiting: int = Field(default=64, ge=1)
     """Requests that may wait in the engine; one more is refused with 503."""
+    weights: Literal["auto", "8bit", "full"] = "auto"
+    """How a CPU serves a Llama: in 8 bits, or as it is trained; auto: in 8 bits on a CPU without bf16."""
     start_timeout_seconds: float = Field(default=600.0, gt=0, le=86_400)
     """How long the engine may take to load the base model before it is given up."""
 

@@ -7,7 +7,7 @@ that :mod:`engine.computing.lean_llama` can compute takes that form; whatever el
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
@@ -38,9 +38,12 @@ class Forward(Protocol):
         """
 
 
-def forward_of(model: PreTrainedModel) -> Forward:
-    """Return the fastest form of ``model``, which is of no more use: the lean one takes its weights."""
-    return LeanLlama(model) if LeanLlama.fits(model) else HookedModel(model)
+def forward_of(model: PreTrainedModel, peaks: Mapping[str, torch.Tensor] | None = None) -> Forward:
+    """Return the fastest form of ``model``, which is of no more use: the lean one takes its weights.
+
+    With ``peaks`` of its layers' inputs the lean one computes in 8 bits; the other has no such form.
+    """
+    return LeanLlama(model, peaks) if LeanLlama.fits(model) else HookedModel(model)
 
 
 class HookedModel:

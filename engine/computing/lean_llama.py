@@ -9,7 +9,7 @@ input are one product, weights lie as oneDNN reads them fastest (18 ms for all o
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,7 @@ from torch import nn
 from torch.nn import functional
 
 from engine.computing.cache import RowCache
+from engine.computing.eight_bit import EightBitWeight
 from engine.computing.lora_bank import LoraBank, Slot
 
 if TYPE_CHECKING:
@@ -31,17 +32,26 @@ _FORMATS = frozenset({torch.float32, torch.bfloat16})
 class _Product:
     """One or several linear layers on the same input: ``W x`` and what the rows' adapters add to it."""
 
-    def __init__(self, weights: Sequence[torch.Tensor], slot: Slot) -> None:
+    def __init__(self, weights: Sequence[torch.Tensor], slot: Slot, peaks: torch.Tensor | None) -> None:
+        """With ``peaks``, how large each input becomes, the product is computed in 8 bits."""
         weight = weights[0] if len(weights) == 1 else torch.cat(list(weights))
         self._dtype, self._slot = weight.dtype, slot
-        self._weight = torch.ops.mkldnn._reorder_linear_weight(weight)
+        self._eight_bit = EightBitWeight(weight, peaks) if peaks is not None else None
+        self._weight = torch.ops.mkldnn._reorder_linear_weight(weight) if peaks is None else None
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
         """Return [rows, columns, out] in the weights' format for ``x``, [rows, columns, in]."""
-        product = torch.ops.mkldnn._linear_pointwise
-        found = self._slot.add(product(x.to(self._dtype), self._weight, None, "none", [], ""), x)
+        found = self._slot.add(self._multiplied(x), x)
         # Always in the same format: it must not matter to a row whether a neighbour has an adapter.
         return found.to(self._dtype)
+
+    def _multiplied(self, x: torch.Tensor) -> torch.Tensor:
+        if self._eight_bit is not None:
+            return self._eight_bit(x.flatten(0, 1).float()).view(*x.shape[:2], -1)
+        product: torch.Tensor = torch.ops.mkldnn._linear_pointwise(
+            x.to(self._dtype), self._weight, None, "none", [], ""
+        )
+        return product
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +67,12 @@ class _Block:
 class LeanLlama:
     """A Llama-shaped model on a CPU, and its adapters."""
 
-    def __init__(self, model: PreTrainedModel) -> None:
-        """Take the weights of ``model``, for which :meth:`fits` is true, and leave it empty."""
+    def __init__(self, model: PreTrainedModel, peaks: Mapping[str, torch.Tensor] | None = None) -> None:
+        """Take the weights of ``model``, for which :meth:`fits` is true, and leave it empty.
+
+        With ``peaks`` of its layers' inputs (:mod:`engine.computing.input_peaks`) it computes in 8 bits.
+        """
+        self._peaks = peaks
         config: Any = model.config
         inner: Any = model.model
         self.device = torch.device("cpu")
@@ -118,7 +132,11 @@ class LeanLlama:
 
     def _take(self, model: PreTrainedModel, names: tuple[str, ...]) -> _Product:
         modules: list[Any] = [model.get_submodule(name) for name in names]
-        product = _Product([module.weight.detach() for module in modules], self.bank.slot(names))
+        product = _Product(
+            [module.weight.detach() for module in modules],
+            self.bank.slot(names),
+            self._peaks[names[0]] if self._peaks is not None else None,
+        )
         for module in modules:
             # Both layouts at once would be twice the model's size; the last module to go frees a weight.
             module.weight = nn.Parameter(module.weight.new_empty(0), requires_grad=False)

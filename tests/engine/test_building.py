@@ -3,7 +3,15 @@
 from __future__ import annotations
 
 import ast
+from typing import Any
 
+import pytest
+import torch
+from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
+
+from engine.building import peaks_for
+from engine.computing import eight_bit
+from ledger.errors import ModelError
 from tests.test_house import ROOT, code_of
 
 READS_SETTINGS = {"engine/__main__.py", "engine/building.py"}
@@ -34,3 +42,37 @@ def test_settings_stop_where_the_engine_is_built() -> None:
 
 def test_the_engine_knows_of_the_ledger_no_more_than_it_says() -> None:
     assert set().union(*ledger_imports().values()) <= FROM_THE_LEDGER
+
+
+def small(dtype: torch.dtype = torch.float32) -> Any:
+    sizes: dict[str, Any] = {
+        "hidden_size": 16,
+        "intermediate_size": 32,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+    }
+    model: Any = LlamaForCausalLM(LlamaConfig(vocab_size=64, **sizes))
+    return model.to(dtype).eval()
+
+
+class Letters:
+    """Each letter is a token."""
+
+    def __call__(self, text: str, **options: Any) -> dict[str, list[int]]:
+        return {"input_ids": [ord(letter) % 64 for letter in text]}
+
+
+@pytest.mark.skipif(not eight_bit.available(), reason="this processor has no products in 8 bits")
+def test_a_cpu_without_bf16_serves_in_8_bits_unless_told_otherwise() -> None:
+    tokenizer: Any = Letters()
+    assert peaks_for(small(), tokenizer, "auto") is not None
+    assert peaks_for(small(), tokenizer, "full") is None
+    assert peaks_for(small(torch.bfloat16), tokenizer, "auto") is None
+
+
+def test_what_has_no_form_in_8_bits_is_refused_in_a_sentence() -> None:
+    other = GPT2LMHeadModel(GPT2Config(vocab_size=64, n_embd=16, n_layer=1, n_head=2)).eval()
+    tokenizer: Any = Letters()
+    assert peaks_for(other, tokenizer, "auto") is None
+    with pytest.raises(ModelError, match="8bit"):
+        peaks_for(other, tokenizer, "8bit")

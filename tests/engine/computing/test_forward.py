@@ -28,7 +28,7 @@ def test_whatever_is_no_plain_llama_on_a_cpu_takes_transformers_form(tiny_base: 
 
 def test_bf16_without_the_cpus_support_takes_transformers_form(monkeypatch: pytest.MonkeyPatch) -> None:
     model = llama().to(torch.bfloat16)
-    assert LeanLlama.fits(model)
-    monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: False)
-    assert not LeanLlama.fits(model)
+    for supported in (True, False):
+        monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda found=supported: found)
+        assert LeanLlama.fits(model) is supported
     assert LeanLlama.fits(llama())

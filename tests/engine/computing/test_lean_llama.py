@@ -15,6 +15,7 @@ from transformers import (
 
 from engine.computing.cache import RowCache
 from engine.computing.forward import Forward, HookedModel
+from engine.computing.input_peaks import input_peaks
 from engine.computing.lean_llama import LeanLlama
 from engine.computing.lora_bank import Pair
 
@@ -27,6 +28,9 @@ SHAPE: dict[str, Any] = {
     "num_key_value_heads": 2,
     "max_position_embeddings": 256,
 }
+needs_bf16 = pytest.mark.skipif(
+    not torch.ops.mkldnn._is_mkldnn_bf16_supported(), reason="this processor does not compute in bf16"
+)
 
 
 def llama(**options: Any) -> Any:
@@ -147,6 +151,7 @@ def test_stretched_positions_are_those_of_transformers(rope: dict[str, Any]) -> 
     torch.testing.assert_close(lean, plain, atol=2e-4, rtol=2e-3)
 
 
+@needs_bf16
 def test_in_bf16_it_is_as_near_to_float32_as_transformers_is() -> None:
     prompt = [[number % 97 for number in range(60)], [5, 6, 7]]
     exact = written(HookedModel(llama()), prompt, portions=[60], steps=4)
@@ -164,6 +169,7 @@ def test_it_takes_the_models_weights_so_that_none_are_there_twice() -> None:
     assert left == 0
 
 
+@needs_bf16
 def test_in_bf16_a_row_is_the_same_to_the_bit_whether_a_neighbour_has_an_adapter() -> None:
     model = llama().to(torch.bfloat16)
     weights = pairs(model, 1, 4)
@@ -176,3 +182,28 @@ def test_in_bf16_a_row_is_the_same_to_the_bit_whether_a_neighbour_has_an_adapter
             found.append(forward.last_logits(ids, [0, 0], RowCache(forward.layers)))
     assert torch.equal(found[0][0], found[1][0])
     assert not torch.equal(found[0][1], found[1][1])
+
+
+def test_in_8_bits_it_says_nearly_the_same() -> None:
+    ids = [(5 * at) % 97 for at in range(40)]
+    spread = {"hidden_size": 64, "intermediate_size": 128}
+
+    def logits(eight_bit: bool) -> torch.Tensor:
+        model = llama(**spread)
+        weights = pairs(model, 1, 4)
+        forward = LeanLlama(model, input_peaks(model, ids) if eight_bit else None)
+        forward.bank.install("adapter", weights)
+        return written(forward, [ids, ids[:7]], portions=[16], steps=4, who="adapter")
+
+    full, rounded = logits(eight_bit=False).log_softmax(-1), logits(eight_bit=True).log_softmax(-1)
+    assert not torch.equal(full, rounded)
+    assert float((full.exp() * (full - rounded)).sum(-1).mean()) < 0.02
+
+
+def test_in_8_bits_a_row_writes_the_same_beside_others() -> None:
+    ids = [(5 * at) % 97 for at in range(12)]
+    model = llama()
+    forward = LeanLlama(model, input_peaks(model, ids))
+    alone = written(forward, [ids], portions=[5], steps=4)
+    beside = written(forward, [ids, [1, 2], [90]], portions=[5], steps=4)
+    torch.testing.assert_close(alone[1:], beside[3::3], atol=1e-4, rtol=1e-4)

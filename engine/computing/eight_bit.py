@@ -1,0 +1,65 @@
+"""Products of a linear layer in 8 bits, for CPUs that compute nothing smaller than float32.
+
+Imported, not run. Its border: matrices; it knows no model. Weights are whole numbers with a scale for each
+output, and inputs are rounded as they come, with a scale for each row. A few input columns of a language
+model are tens of times larger than the rest and would leave the others no digits (Dettmers et al. 2022,
+"LLM.int8()", arXiv 2208.07339): those stay in float32, with their weights.
+"""
+
+from __future__ import annotations
+
+import warnings
+
+import torch
+
+LARGEST = 96
+"""Weights are rounded to −96 … 96. Without VNNI a processor adds products in pairs of 16 bits, which overflow
+where both are large: up to 127 a product's error was twice that of rounding, up to 100 it was 3% more."""
+LEFT_OUT = 32
+"""Input columns of a product that stay in float32: the small model's NLL on real chat is 0.0008 ± 0.0016 from
+float32's with 32, and +0.0081 ± 0.0011 with 16."""
+_ENDS = 2
+
+
+def available() -> bool:
+    """Tell whether this PyTorch has the products for this processor."""
+    return "fbgemm" in torch.backends.quantized.supported_engines and hasattr(torch, "quantize_per_channel")
+
+
+class EightBitWeight:
+    """The matrix of one product, [out, in]."""
+
+    def __init__(self, weight: torch.Tensor, peaks: torch.Tensor) -> None:
+        """Round ``weight``; ``peaks``, [in], is how large each input column becomes."""
+        inputs = weight.shape[1]
+        left_out = peaks.topk(max(_ENDS, min(LEFT_OUT, inputs // 4))).indices.sort().values
+        self._columns, self._kept = left_out, weight[:, left_out].float().t().contiguous()
+        self._packed = _packed(weight.float().index_fill(1, left_out, 0.0))
+        self._rest = torch.ones(inputs).index_fill_(0, left_out, 0.0)
+        # PyTorch finds one scale for all of its input. In two columns whose weights are zero stand the ends
+        # of the range, so that it is always the same and a row's result does not depend on its neighbours.
+        self._ends = torch.zeros(inputs).index_put_((left_out[:_ENDS],), torch.tensor([1.0, -1.0]))
+
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        """Return [rows, out] for ``x``, [rows, in], both in float32."""
+        rest = x * self._rest
+        # A row of zeros stays one: it is divided by a number as small as there is.
+        peaks = torch.linalg.vector_norm(rest, torch.inf, -1, keepdim=True).clamp_(min=1e-30)
+        rounded = torch.addcdiv(self._ends, rest, peaks)
+        found: torch.Tensor = torch.ops.quantized.linear_dynamic(rounded, self._packed, False)
+        return found.mul_(peaks).addmm_(x.index_select(1, self._columns), self._kept)
+
+
+def _packed(weight: torch.Tensor) -> object:
+    """Return the matrix as fbgemm reads it."""
+    scales = weight.abs().amax(1).clamp(min=1e-30) / LARGEST
+    zeros = torch.zeros(len(scales), dtype=torch.long)
+    with warnings.catch_warnings():
+        # PyTorch will drop tensors of this kind and names no other way to fbgemm; its version is pinned.
+        warnings.filterwarnings("ignore", message=".*quantized tensor creation functions")
+        whole = torch.quantize_per_channel(weight, scales.double(), zeros, 0, torch.qint8)
+    packed: object = torch.ops.quantized.linear_prepack(whole, None)
+    return packed
+
+
+__all__ = ["LARGEST", "LEFT_OUT", "EightBitWeight", "available"]
