@@ -25,6 +25,7 @@ from ledger.sqlite.database import Reader, checkpoint, open_database, rewrite
 from ledger.sqlite.residue import has_residue
 from ledger.sqlite.writer import Writer
 from ledger.talk.bot_answers import BotAnswers
+from ledger.talk.comparisons import Comparisons
 from ledger.talk.live_messages import LiveMessages
 from ledger.talk.messages import Messages
 from ledger.talk.sorting import Conversations
@@ -55,6 +56,7 @@ class Ledger:
         self.quarantine = Quarantine(reader, writer, clock)
         self.messages = Messages(reader, writer, scrubbing=scrubbing)
         self.conversations = Conversations(reader, writer)
+        self.comparisons = Comparisons(reader, writer)
         self.channels = Channels(reader, writer, as_stored=self.messages.as_stored)
         self.people = People(reader, writer, as_stored=self.messages.as_stored)
         self.live_messages = LiveMessages(writer, clock, messages=self.messages)

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from bisect import bisect_right
-from collections.abc import Sequence
+from bisect import bisect_left
+from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
 
 import discord
@@ -26,6 +26,7 @@ from bot.talking.context import replied_to
 from ledger.clock import from_ms, to_ms
 from ledger.errors import NightschoolError
 from ledger.store import Ledger
+from ledger.talk.comparisons import still_to_compare
 
 log = logging.getLogger(__name__)
 
@@ -68,6 +69,8 @@ class CatchingUp:
         self._interrupted: set[int] = set()
         """Such guilds, while the connection is broken."""
         self._connected = True
+        self._begun: set[int] = set()
+        """Guilds of which this session has noted that all has to be compared."""
         self._breaks = 0
         """Counts interruptions: what was read before one says nothing about what was said after it."""
 
@@ -81,6 +84,7 @@ class CatchingUp:
     def connected(self) -> None:
         """Note that a new session has begun, which knows nothing of what was said before it."""
         self._interrupted.clear()
+        self._begun.clear()
         self._connected = True
 
     def joined(self, guild_id: int) -> None:
@@ -114,8 +118,7 @@ class CatchingUp:
                 else:
                     # New words first: somebody may be waiting for an answer.
                     seen &= await self._new_words(guild)
-                    for channel_id, ids in (await self._ledger.messages.heard(guild.id)).items():
-                        seen &= await self._channel(guild, channel_id, ids)
+                    seen &= await self._compare(guild)
             return seen
 
     async def _new_words(self, guild: discord.Guild) -> bool:
@@ -215,14 +218,29 @@ class CatchingUp:
             log.info("guild %d removed the bot while it was away", guild_id)
             await self._following.guild_removed(guild_id)
 
-    async def _channel(self, guild: discord.Guild, channel_id: int, ids: Sequence[int]) -> bool:
+    async def _compare(self, guild: discord.Guild) -> bool:
+        """Compare what is still to be compared; return whether all of it could be."""
+        if guild.id not in self._begun:
+            await self._ledger.comparisons.begin(guild.id)
+            self._begun.add(guild.id)
+        complete = True
+        for channel_id, mark in (await self._ledger.comparisons.due(guild.id)).items():
+            complete &= await self._channel(guild, channel_id, mark)
+        return complete
+
+    async def _channel(self, guild: discord.Guild, channel_id: int, mark: tuple[int, int]) -> bool:
         """Compare one channel; return False if that has to be tried again."""
+        ids = await self._ledger.messages.heard(guild.id, channel_id)
+        if not ids:  # What was only imported is not looked for.
+            await self._ledger.comparisons.done(channel_id)
+            return True
         try:
             # Fetched where it is not at hand: archived threads are in no cache.
             channel = guild.get_channel_or_thread(channel_id) or await self._client.fetch_channel(channel_id)
             # Without the permission Discord returns an empty history, which would look like deletions.
             if isinstance(channel, Readable) and channel.permissions_for(guild.me).read_message_history:
-                await self._messages(guild.id, channel, ids)
+                await self._messages(guild.id, channel, ids, mark)
+                await self._ledger.comparisons.done(channel_id)
         except discord.NotFound:
             await self._following.channel_deleted(guild.id, channel_id)
         except discord.Forbidden:
@@ -232,22 +250,41 @@ class CatchingUp:
             return False
         return True
 
-    async def _messages(self, guild_id: int, channel: Readable, ids: Sequence[int]) -> None:
-        """Compare stored messages, by their sorted ``ids``, with the channel's history."""
-        position = 0
-        while position < len(ids):
-            before = discord.Object(ids[position] - 1)
-            page = [each async for each in channel.history(limit=PAGE, after=before, oldest_first=True)]
-            # A page that is not full reaches the end of the channel.
-            end = bisect_right(ids, page[-1].id) if len(page) == PAGE else len(ids)
+    async def _messages(
+        self, guild_id: int, channel: Readable, ids: Sequence[int], mark: tuple[int, int]
+    ) -> None:
+        """Compare stored messages, by their sorted ``ids``, with the channel's history, newest first.
+
+        Those of the last week come first in every session, since people change what they just said.
+        """
+        week = discord.utils.time_snowflake(from_ms(to_ms(self._ledger.clock.now()) - LONGEST_MS))
+        recent = bisect_left(ids, week)
+        async for _ in self._pages(guild_id, channel, ids[recent:]):
+            pass
+        before, after = still_to_compare(ids[:recent], mark)
+        async for reached in self._pages(guild_id, channel, before):
+            await self._ledger.comparisons.reached(channel.id, reached)
+        await self._ledger.comparisons.turned(channel.id)
+        async for reached in self._pages(guild_id, channel, after):
+            await self._ledger.comparisons.reached(channel.id, reached)
+
+    async def _pages(self, guild_id: int, channel: Readable, ids: Sequence[int]) -> AsyncIterator[int]:
+        """Compare ``ids`` with the channel's history; yield after each page how far down that is done."""
+        end = len(ids)
+        while end:
+            top = discord.Object(ids[end - 1] + 1)
+            page = [message async for message in channel.history(limit=PAGE, before=top)]
+            # A page that is not full reaches the beginning of the channel.
+            start = bisect_left(ids, page[-1].id, hi=end) if len(page) == PAGE else 0
             found = {message.id: message for message in page}
-            gone = {number for number in ids[position:end] if number not in found}
+            gone = {number for number in ids[start:end] if number not in found}
             if gone:
                 await self._following.deleted(guild_id, gone)
-            for number in ids[position:end]:
+            for number in ids[start:end]:
                 if number in found:
                     await self._edited(found[number])
-            position = end
+            yield ids[start]
+            end = start
 
     async def _edited(self, message: discord.Message) -> None:
         stored = await self._ledger.messages.get(message.id)

@@ -2,6 +2,7 @@
 
 - bot_answers: what the bot said, and reactions to it
 - bot_commands: whether a line is a command to a bot
+- comparisons: up to where they have been compared with Discord
 - conversations: which messages belong together
 - link_features: what tells which message another one answers
 - link_scorer: the small network that weighs it

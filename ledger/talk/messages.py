@@ -241,17 +241,15 @@ class Messages:
             row = await cursor.fetchone()
         return int(row["at"]) if row and row["at"] is not None else None
 
-    async def heard(self, guild_id: int) -> dict[int, list[int]]:
-        """Return what came from Discord itself, answers included: message ids in order, by channel."""
-        found: dict[int, list[int]] = {}
+    async def heard(self, guild_id: int, channel_id: int) -> list[int]:
+        """Return what came from Discord itself in one channel, answers included: message ids in order."""
         async with self._reader.execute(
-            "SELECT channel_id, id FROM messages WHERE guild_id = :guild AND source = 'discord' UNION ALL"
-            " SELECT channel_id, message_id FROM replies WHERE guild_id = :guild ORDER BY 1, 2",
-            {"guild": guild_id},
+            "SELECT id FROM messages WHERE guild_id = :guild AND channel_id = :channel AND source = 'discord'"
+            " UNION ALL SELECT message_id FROM replies WHERE guild_id = :guild AND channel_id = :channel"
+            " ORDER BY 1",
+            {"guild": guild_id, "channel": channel_id},
         ) as cursor:
-            async for row in cursor:
-                found.setdefault(int(row["channel_id"]), []).append(int(row["id"]))
-        return found
+            return [int(row["id"]) async for row in cursor]
 
     async def of_author(self, guild_id: int, user_id: int) -> list[Message]:
         """Return everything that is stored of one person in one guild, oldest first."""

@@ -350,3 +350,65 @@ async def test_a_break_while_the_bot_catches_up_leaves_nothing_as_heard(
     await catching_up.note_heard()
     assert await house.services.ledger.guilds.heard_until(house.guild.id) == before
     assert not await catching_up.look()  # not while the connection is broken
+
+
+async def long_ago(house: House, text: str, *, days: float) -> int:
+    """Have a message there that was heard so many days ago; return its id."""
+    number = away(house, house.ann, text, minutes_ago=days * 24 * 60)
+    ledger, at = house.services.ledger, to_ms(discord.utils.snowflake_time(number))
+    await ledger.channels.ensure(house.general.id, house.guild.id, "general")
+    await ledger.messages.add(
+        Message(number, house.guild.id, house.general.id, house.ann.id, "ann", text, at)
+    )
+    await ledger.guilds.heard([house.guild.id], to_ms(house.services.clock.now()))
+    return number
+
+
+def asked_from(monkeypatch: pytest.MonkeyPatch, *, breaks_at: int = -1) -> list[int]:
+    """Return a list that gets the message from which each page of a comparison was asked for, newest first.
+
+    The connection breaks at one of them.
+    """
+    read = discord.TextChannel.history
+    tops: list[int] = []
+
+    def history(channel: discord.TextChannel, **options: Any) -> AsyncIterator[discord.Message]:
+        if "before" in options:
+            tops.append(options["before"].id - 1)
+            if len(tops) == breaks_at:
+                raise aiohttp.ClientConnectionError
+        return read(channel, **options)
+
+    monkeypatch.setattr(discord.TextChannel, "history", history)
+    return tops
+
+
+async def test_a_comparison_that_was_broken_off_goes_on_where_it_was(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A second session compares what the first did not reach, before it begins above again."""
+    monkeypatch.setattr("bot.keeping.catching_up.PAGE", 4)
+    ids = [await long_ago(house, f"old {number}", days=30 - number) for number in range(12)]
+    tops = asked_from(monkeypatch, breaks_at=3)
+    catching_up = house.bot.own.catching_up
+    assert not await catching_up.look()
+    catching_up.connected()
+    del house.env.backend.messages[house.general.id][ids[9]]
+    assert await catching_up.look()
+    # A mark is a time and no number: the last that was reached is compared again. One is gone.
+    assert tops == [ids[at] for at in (11, 7, 3, 4, 0, 11, 6)]
+    assert await house.texts() == [f"old {number}" for number in range(12) if number != 9]
+    assert await house.services.ledger.comparisons.due(house.guild.id) == {}
+
+
+async def test_the_last_week_is_compared_first_in_every_session_and_once(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """People take back what they just said, while a long history takes hours."""
+    old, new = await long_ago(house, "old", days=8), await long_ago(house, "new", days=1)
+    tops = asked_from(monkeypatch)
+    for _ in range(2):
+        house.bot.own.catching_up.connected()
+        for _ in range(2):
+            await house.bot.own.catching_up.look()
+    assert tops == [new, old] * 2
