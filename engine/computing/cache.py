@@ -9,6 +9,7 @@ rows of 500 tokens, as long as the model itself.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -55,21 +56,27 @@ class _Layer(CacheLayerMixin):
         self.values = self._copied(self.values[rows, :, trim : self.length], left)
         self.length = left
 
-    def join(self, other: _Layer) -> None:
-        """Append the other layer's rows, so that all end at the same column."""
-        length = max(self.length, other.length)
-        self.keys = self._stacked(self.keys, other.keys, other.length, length)
-        self.values = self._stacked(self.values, other.values, other.length, length)
-        self.length = length
+    def join(self, others: Sequence[_Layer], order: Sequence[int]) -> None:
+        """Take the other layers' rows in, so that all end at the same column."""
+        every = (self, *others)
+        rows = [(layer, row) for layer in every for row in range(layer.keys.shape[0])]
+        length = max(layer.length for layer in every)
+        keys = self._room(self.keys, length, len(order))
+        values = self._room(self.values, length, len(order))
+        # Row by row into its place: one copy of everything, whatever the order.
+        for place, (layer, row) in enumerate(rows[at] for at in order):
+            keys[place, :, length - layer.length : length] = layer.keys[row, :, : layer.length]
+            values[place, :, length - layer.length : length] = layer.values[row, :, : layer.length]
+        self.keys, self.values, self.length = keys, values, length
 
-    def _stacked(
-        self, mine: torch.Tensor, theirs: torch.Tensor, their_length: int, length: int
-    ) -> torch.Tensor:
-        rows = mine.shape[0]
-        room = self._room(mine, length, rows + theirs.shape[0])
-        room[:rows, :, length - self.length : length] = mine[:, :, : self.length]
-        room[rows:, :, length - their_length : length] = theirs[:, :, :their_length]
-        return room
+    def beginning(self, row: int, first: int, columns: int) -> _Layer:
+        """Return columns of a row as a layer that shares their memory, and copies them once it grows."""
+        part = _Layer()
+        # Not a column of room: whatever is added must not be written into this layer's memory.
+        part.keys = self.keys[row : row + 1, :, first : first + columns]
+        part.values = self.values[row : row + 1, :, first : first + columns]
+        part.length, part.is_initialized = columns, True
+        return part
 
     def _grown(self, tensor: torch.Tensor, columns: int) -> torch.Tensor:
         return self._copied(tensor[:, :, : self.length], columns)
@@ -103,6 +110,13 @@ class RowCache(Cache):
         super().__init__(layers=[*self._mine])
         self.lengths: list[int] = []
 
+    @classmethod
+    def empty(cls, layers: int) -> RowCache:
+        """Return a cache with one row of which nothing is read."""
+        made = cls(layers)
+        made.lengths = [0]
+        return made
+
     @property
     def columns(self) -> int:
         """Columns that all rows share, padding included."""
@@ -125,8 +139,54 @@ class RowCache(Cache):
         for layer in self._mine:
             layer.rearrange(list(rows), trim)
 
-    def join(self, other: RowCache) -> None:
-        """Append the rows of another cache."""
-        for layer, theirs in zip(self._mine, other._mine, strict=True):
-            layer.join(theirs)
-        self.lengths += other.lengths
+    def join(self, others: Sequence[RowCache], order: Sequence[int] | None = None) -> None:
+        """Take in the rows of other caches, as if appended and then put in this ``order``."""
+        lengths = [length for cache in (self, *others) for length in cache.lengths]
+        order = range(len(lengths)) if order is None else order
+        for at, layer in enumerate(self._mine):
+            layer.join([other._mine[at] for other in others], order)
+        self.lengths = [lengths[row] for row in order]
+
+    def beginning(self, row: int, columns: int) -> RowCache:
+        """Return the first real ``columns`` of a row as a cache that shares their memory until it grows."""
+        first = self.starts[row]
+        return self._of([layer.beginning(row, first, columns) for layer in self._mine], [columns])
+
+    def copied(self) -> RowCache:
+        """Return a copy in memory of its own, with room for nothing else."""
+        copies = [layer.beginning(0, 0, layer.length) for layer in self._mine]
+        for layer in copies:
+            layer.keys, layer.values = layer.keys.clone(), layer.values.clone()
+        return self._of(copies, list(self.lengths))
+
+    @staticmethod
+    def _of(layers: list[_Layer], lengths: list[int]) -> RowCache:
+        made = RowCache(0)
+        made._mine, made.layers, made.lengths = layers, [*layers], lengths
+        return made
+
+    @property
+    def bytes(self) -> int:
+        """Memory that the columns of all rows take."""
+        return sum(
+            2 * layer.keys[:, :, : layer.length].numel() * layer.keys.element_size() for layer in self._mine
+        )
+
+    def rewind(self, columns: int) -> None:
+        """Forget whatever a pass that failed has added behind the first ``columns``."""
+        for layer in self._mine:
+            layer.length = min(layer.length, columns)
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What a pass reads for the rows of one cache: ``ids``, [rows, new columns], behind what it holds.
+
+    ``starts`` are the columns of padding before each row's first token, ``adapters`` whose updates each row
+    is computed with; None is the bare base.
+    """
+
+    ids: torch.Tensor
+    starts: Sequence[int]
+    cache: RowCache
+    adapters: Sequence[str | None]
