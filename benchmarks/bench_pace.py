@@ -79,17 +79,20 @@ def serve(options: argparse.Namespace) -> None:
     """Measure once for each line on the standard input."""
     import torch
 
+    from engine.building import peaks_for
     from engine.computing.forward import forward_of
     from engine.generating.generation import Generator
     from engine.model.loading import choose_placement, load_base, load_tokenizer
 
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # as the engine does: whoever loads leaves no helpers behind
-    forward = forward_of(load_base(options.base, placement=choose_placement("cpu")))
-    torch.set_num_threads(threads)
-    generator = Generator(
-        forward, load_tokenizer(options.base), stop_ids=frozenset(), max_batch=CROWD, threads=threads
+    model, tokenizer = (
+        load_base(options.base, placement=choose_placement("cpu")),
+        load_tokenizer(options.base),
     )
+    forward = forward_of(model, peaks_for(model, tokenizer, "auto"))
+    torch.set_num_threads(threads)
+    generator = Generator(forward, tokenizer, stop_ids=frozenset(), max_batch=CROWD, threads=threads)
     note_tokens()
     generator.start()
     for _ in sys.stdin:

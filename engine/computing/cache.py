@@ -49,24 +49,16 @@ class _Layer(CacheLayerMixin):
         self.length = end
         return self.keys[:, :, :end], self.values[:, :, :end]
 
-    def rearrange(self, rows: list[int], trim: int) -> None:
-        """Keep these rows, in this order, without the first ``trim`` columns."""
-        left = self.length - trim
-        self.keys = self._copied(self.keys[rows, :, trim : self.length], left)
-        self.values = self._copied(self.values[rows, :, trim : self.length], left)
-        self.length = left
-
-    def join(self, others: Sequence[_Layer], order: Sequence[int]) -> None:
-        """Take the other layers' rows in, so that all end at the same column."""
-        every = (self, *others)
-        rows = [(layer, row) for layer in every for row in range(layer.keys.shape[0])]
-        length = max(layer.length for layer in every)
-        keys = self._room(self.keys, length, len(order))
-        values = self._room(self.values, length, len(order))
-        # Row by row into its place: one copy of everything, whatever the order.
-        for place, (layer, row) in enumerate(rows[at] for at in order):
-            keys[place, :, length - layer.length : length] = layer.keys[row, :, : layer.length]
-            values[place, :, length - layer.length : length] = layer.values[row, :, : layer.length]
+    def gather(self, rows: Sequence[tuple[_Layer, int]], length: int) -> None:
+        """Hold these rows of this and other layers from now on, each by its last ``length`` columns."""
+        keys, values = self._room(self.keys, length, len(rows)), self._room(self.values, length, len(rows))
+        # One copy of everything, and rows that stay together at once.
+        for place, (layer, row), count in _runs(rows):
+            columns = min(layer.length, length)
+            there, own = slice(place, place + count), slice(row, row + count)
+            found = slice(layer.length - columns, layer.length)
+            keys[there, :, length - columns : length] = layer.keys[own, :, found]
+            values[there, :, length - columns : length] = layer.values[own, :, found]
         self.keys, self.values, self.length = keys, values, length
 
     def beginning(self, row: int, first: int, columns: int) -> _Layer:
@@ -102,6 +94,19 @@ class _Layer(CacheLayerMixin):
         return -1  # transformers' word for "no limit"
 
 
+def _runs(rows: Sequence[tuple[_Layer, int]]) -> list[tuple[int, tuple[_Layer, int], int]]:
+    """Return for rows that follow one another where they begin to stand, the first, and how many."""
+    runs: list[tuple[int, tuple[_Layer, int], int]] = []
+    for place, (layer, row) in enumerate(rows):
+        if runs:
+            begin, (last, first), count = runs[-1]
+            if layer is last and row == first + count:
+                runs[-1] = (begin, (last, first), count + 1)
+                continue
+        runs.append((place, (layer, row), 1))
+    return runs
+
+
 class RowCache(Cache):
     """All layers' keys and values. ``lengths`` holds each row's real columns; the rest is padding."""
 
@@ -135,16 +140,17 @@ class RowCache(Cache):
     def keep(self, rows: Sequence[int]) -> None:
         """Drop all other rows, and the padding that only the longest of them needed."""
         self.lengths = [self.lengths[row] for row in rows]
-        trim = self.columns - max(self.lengths)
         for layer in self._mine:
-            layer.rearrange(list(rows), trim)
+            layer.gather([(layer, row) for row in rows], max(self.lengths))
 
     def join(self, others: Sequence[RowCache], order: Sequence[int] | None = None) -> None:
         """Take in the rows of other caches, as if appended and then put in this ``order``."""
         lengths = [length for cache in (self, *others) for length in cache.lengths]
+        every = [(cache, row) for cache in (self, *others) for row in range(len(cache.lengths))]
         order = range(len(lengths)) if order is None else order
+        columns = max(cache.columns for cache in (self, *others))
         for at, layer in enumerate(self._mine):
-            layer.join([other._mine[at] for other in others], order)
+            layer.gather([(every[row][0]._mine[at], every[row][1]) for row in order], columns)
         self.lengths = [lengths[row] for row in order]
 
     def beginning(self, row: int, columns: int) -> RowCache:

@@ -32,10 +32,6 @@ needs_bf16 = pytest.mark.skipif(
     not torch.ops.mkldnn._is_mkldnn_bf16_supported(), reason="this processor does not compute in bf16"
 )
 
-needs_bf16 = pytest.mark.skipif(
-    not torch.ops.mkldnn._is_mkldnn_bf16_supported(), reason="needs a CPU that computes in bf16"
-)
-
 
 def llama(**options: Any) -> Any:
     torch.manual_seed(1)
