@@ -25,7 +25,7 @@ import torch
 from peft import PeftModel
 
 from engine.building import peaks_for
-from engine.computing.cache import RowCache
+from engine.computing.cache import Part, RowCache
 from engine.computing.forward import Forward, forward_of
 from engine.computing.lora_bank import read_weights
 from engine.model.loading import choose_placement, load_base, load_tokenizer
@@ -82,21 +82,21 @@ def served(options: argparse.Namespace, rows: Sequence[EncodedRow]) -> list[floa
     forward = forward_of(model, peaks_for(model, load_tokenizer(options.base), options.weights))
     if options.adapter:
         forward.bank.install("adapter", read_weights(options.adapter))
-    forward.bank.select(["adapter" if options.adapter else None])
+    adapter = "adapter" if options.adapter else None
     with torch.inference_mode():
-        return [_written(forward, row) for row in rows]
+        return [_written(forward, row, adapter) for row in rows]
 
 
-def _written(forward: Forward, row: EncodedRow) -> float:
+def _written(forward: Forward, row: EncodedRow, adapter: str | None) -> float:
     ids, first = row["ids"], row["scored"].index(True)
     cache = RowCache(forward.layers)
-    logits = forward.last_logits(torch.tensor([ids[:first]]), [0], cache)
+    [logits] = forward.last_logits([Part(torch.tensor([ids[:first]]), [0], cache, [adapter])])
     nll = 0.0
     for at in range(first, len(ids)):
         if row["scored"][at]:
             nll -= float(logits[0].float().log_softmax(-1)[ids[at]])
         cache.lengths = [at]
-        logits = forward.last_logits(torch.tensor([[ids[at]]]), [0], cache)
+        [logits] = forward.last_logits([Part(torch.tensor([[ids[at]]]), [0], cache, [adapter])])
     return nll
 
 

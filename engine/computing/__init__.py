@@ -8,4 +8,5 @@
 - input_peaks: how large each input of a layer becomes
 - lean_llama: a Llama on a CPU in few operator calls
 - lora_bank: many adapters on one base, each row with its own
+- prefix_store: what was read a moment ago, for the prompts that begin alike
 """

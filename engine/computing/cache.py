@@ -9,6 +9,7 @@ rows of 500 tokens, as long as the model itself.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -48,28 +49,26 @@ class _Layer(CacheLayerMixin):
         self.length = end
         return self.keys[:, :, :end], self.values[:, :, :end]
 
-    def rearrange(self, rows: list[int], trim: int) -> None:
-        """Keep these rows, in this order, without the first ``trim`` columns."""
-        left = self.length - trim
-        self.keys = self._copied(self.keys[rows, :, trim : self.length], left)
-        self.values = self._copied(self.values[rows, :, trim : self.length], left)
-        self.length = left
+    def gather(self, rows: Sequence[tuple[_Layer, int]], length: int) -> None:
+        """Hold these rows of this and other layers from now on, each by its last ``length`` columns."""
+        keys, values = self._room(self.keys, length, len(rows)), self._room(self.values, length, len(rows))
+        # One copy of everything, and rows that stay together at once.
+        for place, (layer, row), count in _runs(rows):
+            columns = min(layer.length, length)
+            there, own = slice(place, place + count), slice(row, row + count)
+            found = slice(layer.length - columns, layer.length)
+            keys[there, :, length - columns : length] = layer.keys[own, :, found]
+            values[there, :, length - columns : length] = layer.values[own, :, found]
+        self.keys, self.values, self.length = keys, values, length
 
-    def join(self, other: _Layer) -> None:
-        """Append the other layer's rows, so that all end at the same column."""
-        length = max(self.length, other.length)
-        self.keys = self._stacked(self.keys, other.keys, other.length, length)
-        self.values = self._stacked(self.values, other.values, other.length, length)
-        self.length = length
-
-    def _stacked(
-        self, mine: torch.Tensor, theirs: torch.Tensor, their_length: int, length: int
-    ) -> torch.Tensor:
-        rows = mine.shape[0]
-        room = self._room(mine, length, rows + theirs.shape[0])
-        room[:rows, :, length - self.length : length] = mine[:, :, : self.length]
-        room[rows:, :, length - their_length : length] = theirs[:, :, :their_length]
-        return room
+    def beginning(self, row: int, first: int, columns: int) -> _Layer:
+        """Return columns of a row as a layer that shares their memory, and copies them once it grows."""
+        part = _Layer()
+        # Not a column of room: whatever is added must not be written into this layer's memory.
+        part.keys = self.keys[row : row + 1, :, first : first + columns]
+        part.values = self.values[row : row + 1, :, first : first + columns]
+        part.length, part.is_initialized = columns, True
+        return part
 
     def _grown(self, tensor: torch.Tensor, columns: int) -> torch.Tensor:
         return self._copied(tensor[:, :, : self.length], columns)
@@ -95,6 +94,19 @@ class _Layer(CacheLayerMixin):
         return -1  # transformers' word for "no limit"
 
 
+def _runs(rows: Sequence[tuple[_Layer, int]]) -> list[tuple[int, tuple[_Layer, int], int]]:
+    """Return for rows that follow one another where they begin to stand, the first, and how many."""
+    runs: list[tuple[int, tuple[_Layer, int], int]] = []
+    for place, (layer, row) in enumerate(rows):
+        if runs:
+            begin, (last, first), count = runs[-1]
+            if layer is last and row == first + count:
+                runs[-1] = (begin, (last, first), count + 1)
+                continue
+        runs.append((place, (layer, row), 1))
+    return runs
+
+
 class RowCache(Cache):
     """All layers' keys and values. ``lengths`` holds each row's real columns; the rest is padding."""
 
@@ -102,6 +114,13 @@ class RowCache(Cache):
         self._mine = [_Layer() for _ in range(layers)]
         super().__init__(layers=[*self._mine])
         self.lengths: list[int] = []
+
+    @classmethod
+    def empty(cls, layers: int) -> RowCache:
+        """Return a cache with one row of which nothing is read."""
+        made = cls(layers)
+        made.lengths = [0]
+        return made
 
     @property
     def columns(self) -> int:
@@ -121,12 +140,59 @@ class RowCache(Cache):
     def keep(self, rows: Sequence[int]) -> None:
         """Drop all other rows, and the padding that only the longest of them needed."""
         self.lengths = [self.lengths[row] for row in rows]
-        trim = self.columns - max(self.lengths)
         for layer in self._mine:
-            layer.rearrange(list(rows), trim)
+            layer.gather([(layer, row) for row in rows], max(self.lengths))
 
-    def join(self, other: RowCache) -> None:
-        """Append the rows of another cache."""
-        for layer, theirs in zip(self._mine, other._mine, strict=True):
-            layer.join(theirs)
-        self.lengths += other.lengths
+    def join(self, others: Sequence[RowCache], order: Sequence[int] | None = None) -> None:
+        """Take in the rows of other caches, as if appended and then put in this ``order``."""
+        lengths = [length for cache in (self, *others) for length in cache.lengths]
+        every = [(cache, row) for cache in (self, *others) for row in range(len(cache.lengths))]
+        order = range(len(lengths)) if order is None else order
+        columns = max(cache.columns for cache in (self, *others))
+        for at, layer in enumerate(self._mine):
+            layer.gather([(every[row][0]._mine[at], every[row][1]) for row in order], columns)
+        self.lengths = [lengths[row] for row in order]
+
+    def beginning(self, row: int, columns: int) -> RowCache:
+        """Return the first real ``columns`` of a row as a cache that shares their memory until it grows."""
+        first = self.starts[row]
+        return self._of([layer.beginning(row, first, columns) for layer in self._mine], [columns])
+
+    def copied(self) -> RowCache:
+        """Return a copy in memory of its own, with room for nothing else."""
+        copies = [layer.beginning(0, 0, layer.length) for layer in self._mine]
+        for layer in copies:
+            layer.keys, layer.values = layer.keys.clone(), layer.values.clone()
+        return self._of(copies, list(self.lengths))
+
+    @staticmethod
+    def _of(layers: list[_Layer], lengths: list[int]) -> RowCache:
+        made = RowCache(0)
+        made._mine, made.layers, made.lengths = layers, [*layers], lengths
+        return made
+
+    @property
+    def bytes(self) -> int:
+        """Memory that the columns of all rows take."""
+        return sum(
+            2 * layer.keys[:, :, : layer.length].numel() * layer.keys.element_size() for layer in self._mine
+        )
+
+    def rewind(self, columns: int) -> None:
+        """Forget whatever a pass that failed has added behind the first ``columns``."""
+        for layer in self._mine:
+            layer.length = min(layer.length, columns)
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What a pass reads for the rows of one cache: ``ids``, [rows, new columns], behind what it holds.
+
+    ``starts`` are the columns of padding before each row's first token, ``adapters`` whose updates each row
+    is computed with; None is the bare base.
+    """
+
+    ids: torch.Tensor
+    starts: Sequence[int]
+    cache: RowCache
+    adapters: Sequence[str | None]

@@ -1,4 +1,4 @@
-"""One pass of the base model, with its adapters, over new columns of a batch.
+"""One pass of the base model, with its adapters, over new columns of rows.
 
 Imported, not run. Its border: token ids in, logits of the last column out; it knows no requests. A model
 that :mod:`engine.computing.lean_llama` can compute takes that form; whatever else, transformers'.
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 
-from engine.computing.cache import RowCache
+from engine.computing.cache import Part
 from engine.computing.cached_attention import pack_queries
 from engine.computing.lean_llama import LeanLlama
 from engine.computing.lora_bank import LoraBank
@@ -29,12 +29,13 @@ class Forward(Protocol):
     layers: int
     width: int
     """Size of what flows between the layers."""
+    together: bool
+    """Whether several parts are computed in one pass, for little more than one of them."""
 
-    def last_logits(self, ids: torch.Tensor, starts: Sequence[int], cache: RowCache) -> torch.Tensor:
-        """Read ``ids``, [rows, new columns], behind what ``cache`` holds, and add them to it.
+    def last_logits(self, parts: Sequence[Part]) -> list[torch.Tensor]:
+        """Read the parts, and add what they hold to their caches.
 
-        ``starts`` are the columns of padding before each row's first token. Returns the logits of the last
-        column, [rows, vocabulary].
+        Returns the logits of each part's last column, [rows, vocabulary].
         """
 
 
@@ -49,6 +50,8 @@ def forward_of(model: PreTrainedModel, peaks: Mapping[str, torch.Tensor] | None 
 class HookedModel:
     """Any model of transformers, with adapters as hooks on its layers."""
 
+    together = False
+
     def __init__(self, model: PreTrainedModel) -> None:
         pack_queries(model)
         self._model = model
@@ -61,18 +64,23 @@ class HookedModel:
         keeps = "logits_to_keep" in inspect.signature(model.forward).parameters
         self._options: dict[str, Any] = {"logits_to_keep": 1} if keeps else {}
 
-    def last_logits(self, ids: torch.Tensor, starts: Sequence[int], cache: RowCache) -> torch.Tensor:
+    def last_logits(self, parts: Sequence[Part]) -> list[torch.Tensor]:
         """Implement :class:`Forward`."""
-        columns = cache.columns
-        begins = torch.tensor(starts, device=self.device).unsqueeze(1)
-        everything = torch.arange(columns + ids.shape[1], device=self.device)
+        return [self._pass(part) for part in parts]
+
+    def _pass(self, part: Part) -> torch.Tensor:
+        # Before every pass: the slots compute for whichever rows were selected last.
+        self.bank.select(part.adapters)
+        columns = part.cache.columns
+        begins = torch.tensor(part.starts, device=self.device).unsqueeze(1)
+        everything = torch.arange(columns + part.ids.shape[1], device=self.device)
         # A row counts from its own first token: it must not matter what it shares the batch with.
         positions = (everything[columns:] - begins).clamp(min=0)
         output = self._model(
-            input_ids=ids,
+            input_ids=part.ids,
             attention_mask=(everything >= begins).long(),
             position_ids=positions,
-            past_key_values=cache,
+            past_key_values=part.cache,
             use_cache=True,
             **self._options,
         )

@@ -5,19 +5,22 @@ Imported, not run. Its border: the same as :mod:`engine.computing.forward`; it c
 arithmetic: transformers makes some 6,600 of them a step for 30 layers. Here the products that share an
 input are one product, weights lie as oneDNN reads them fastest (18 ms for all of the small model's against
 37 in PyTorch's own layout, one row in bf16 on one core), and masks exist only where rows differ in length.
+Weights are read once for all that a pass computes: rows that write and prompts are one long line of tokens,
+which part again for attention alone.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 from torch.nn import functional
 
-from engine.computing.cache import RowCache
+from engine.computing.cache import Part
 from engine.computing.eight_bit import EightBitWeight
 from engine.computing.lora_bank import LoraBank, Slot
 
@@ -66,6 +69,8 @@ class _Block:
 
 class LeanLlama:
     """A Llama-shaped model on a CPU, and its adapters."""
+
+    together = True
 
     def __init__(self, model: PreTrainedModel, peaks: Mapping[str, torch.Tensor] | None = None) -> None:
         """Take the weights of ``model``, for which :meth:`fits` is true, and leave it empty.
@@ -142,68 +147,80 @@ class LeanLlama:
             module.weight = nn.Parameter(module.weight.new_empty(0), requires_grad=False)
         return product
 
-    def last_logits(self, ids: torch.Tensor, starts: Sequence[int], cache: RowCache) -> torch.Tensor:
+    def last_logits(self, parts: Sequence[Part]) -> list[torch.Tensor]:
         """Implement :class:`engine.computing.forward.Forward`."""
-        columns, new = cache.columns, ids.shape[1]
-        begins = torch.tensor(starts).unsqueeze(1)
-        cosines, sines = self._rotation((torch.arange(columns, columns + new) - begins).clamp(min=0))
-        padded = max(starts) > 0
-        causal = columns == 0 and not padded and new > 1
-        mask = _mask(begins, columns, new) if padded or (new > 1 and not causal) else None
+        # Each token is a row of its own to the adapters, since parts differ in columns.
+        self.bank.select([name for part in parts for name in part.adapters for _ in range(part.ids.shape[1])])
+        views = [_View(part, self._heads // self._groups) for part in parts]
+        ends = list(accumulate(part.ids.numel() for part in parts))
+        spans = list(zip([0, *ends], ends, views, strict=False))
+        cosines, sines = self._rotation(torch.cat([view.positions.reshape(-1) for view in views]))
         # What flows between the layers stays in float32, in which norms and adapters compute anyway.
-        flow = functional.embedding(ids, self._embedding).float()
-        for layer, memory in zip(self._layers, cache.memories, strict=True):
-            found = layer.queries_keys_values(self._normed(flow, layer.before_attention))
-            found = found.view(*ids.shape, self._heads + 2 * self._groups, self._size)
-            turned = found[:, :, : self._heads + self._groups]
+        flow = functional.embedding(torch.cat([part.ids.reshape(-1) for part in parts]), self._embedding)
+        flow = flow.float().unsqueeze(0)
+        for at, layer in enumerate(self._layers):
+            found = layer.queries_keys_values(self._normed(flow, layer.before_attention))[0]
+            found = found.view(-1, self._heads + 2 * self._groups, self._size)
+            turned = found[:, : self._heads + self._groups]
             turned = torch.addcmul(turned * cosines, turned.roll(self._size // 2, -1), sines)
-            keys, values = memory.update(
-                turned[:, :, self._heads :].transpose(1, 2),
-                found[:, :, self._heads + self._groups :].transpose(1, 2),
-            )
-            attended = self._attend(turned[:, :, : self._heads], keys, values, mask, causal=causal)
-            flow = flow.add_(layer.attended(attended))
+            values = found[:, self._heads + self._groups :]
+            attended = [self._attend(at, view, turned[a:b], values[a:b]) for a, b, view in spans]
+            flow = flow.add_(layer.attended(torch.cat(attended).unsqueeze(0)))
             both = layer.gate_and_up(self._normed(flow, layer.before_mlp))
             gate, up = both.chunk(2, dim=-1)
             flow = flow.add_(layer.down(functional.silu(gate).mul_(up)))
-        return self._head(self._normed(flow[:, -1:], self._norm))[:, 0]
+        last = [a + (row + 1) * view.new - 1 for a, _, view in spans for row in range(view.rows)]
+        self.bank.select([name for part in parts for name in part.adapters])
+        logits = self._head(self._normed(flow[:, last], self._norm))[0]
+        return list(torch.split(logits, [view.rows for view in views]))
 
     def _normed(self, flow: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
         return functional.rms_norm(flow, (self.width,), weight, self._epsilon)
 
     def _rotation(self, positions: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return cosines and signed sines, [rows, columns, 1, size of a head]."""
-        angles = (positions.unsqueeze(-1) * self._frequencies).unsqueeze(2)
+        """Return cosines and signed sines, [tokens, 1, size of a head]."""
+        angles = (positions.unsqueeze(-1) * self._frequencies).unsqueeze(1)
         cosines, sines = angles.cos() * self._scale, angles.sin() * self._signs * self._scale
         dtype = self._embedding.dtype
         return cosines.to(dtype), sines.to(dtype)
 
-    def _attend(
-        self,
-        queries: torch.Tensor,
-        keys: torch.Tensor,
-        values: torch.Tensor,
-        mask: torch.Tensor | None,
-        *,
-        causal: bool,
-    ) -> torch.Tensor:
-        """Return [rows, columns, width]; queries are [rows, columns, heads, size], keys [rows, groups, …]."""
-        rows, new, heads, size = queries.shape
-        attention = functional.scaled_dot_product_attention
-        if new == 1:
-            # The heads that share keys, as if they were several queries: PyTorch 2.13's kernel reads the keys
-            # once for each head otherwise.
-            packed = queries.reshape(rows, self._groups, heads // self._groups, size)
-            return attention(packed, keys, values, attn_mask=mask).reshape(rows, 1, heads * size)
-        repeats = heads // self._groups
-        found = attention(
-            queries.transpose(1, 2),
-            keys.repeat_interleave(repeats, 1),
-            values.repeat_interleave(repeats, 1),
-            attn_mask=mask,
-            is_causal=causal,
+    def _attend(self, at: int, view: _View, turned: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
+        """Return what the tokens of a part see in layer ``at``, [tokens, width].
+
+        ``turned`` holds queries and keys, [tokens, heads + groups, size], ``values`` the rest.
+        """
+        rows, new, heads, size = view.rows, view.new, self._heads, self._size
+        turned = turned.view(rows, new, -1, size)
+        queries = turned[:, :, :heads].transpose(1, 2)
+        keys, values = view.part.cache.memories[at].update(
+            turned[:, :, heads:].transpose(1, 2), values.view(rows, new, -1, size).transpose(1, 2)
         )
-        return found.transpose(1, 2).reshape(rows, new, heads * size)
+        repeats = heads // self._groups
+        attention = functional.scaled_dot_product_attention
+        if view.causal:
+            keys, values = keys.repeat_interleave(repeats, 1), values.repeat_interleave(repeats, 1)
+            found = attention(queries, keys, values, is_causal=True)
+        else:
+            # The heads that share keys, as if they were several queries: PyTorch 2.13's kernel reads the keys
+            # once for each head otherwise, and a portion of a long prompt would copy all that is read for it.
+            packed = queries.reshape(rows, self._groups, repeats * new, size)
+            found = attention(packed, keys, values, attn_mask=view.mask).reshape(rows, heads, new, size)
+        return found.transpose(1, 2).reshape(rows * new, heads * size)
+
+
+class _View:
+    """Where the tokens of a part stand, and what each sees."""
+
+    def __init__(self, part: Part, repeats: int) -> None:
+        """``repeats`` are the heads that share keys."""
+        self.part = part
+        self.rows, self.new = part.ids.shape
+        columns, padded = part.cache.columns, max(part.starts) > 0
+        begins = torch.tensor(part.starts).unsqueeze(1)
+        self.positions = (torch.arange(columns, columns + self.new) - begins).clamp(min=0)
+        self.causal = columns == 0 and not padded and self.new > 1
+        hides = padded or (self.new > 1 and not self.causal)
+        self.mask = _mask(begins, columns, self.new).repeat(1, 1, repeats, 1) if hides else None
 
 
 def _mask(begins: torch.Tensor, columns: int, new: int) -> torch.Tensor:

@@ -1,4 +1,4 @@
-"""The model's forward passes: prompts read in portions, then one token a step for all rows.
+"""The model's forward passes: a token for all rows that write, and portions of the prompts that are read.
 
 Imported, not run. Its border: rows and logits; it knows no queue, no threads and no HTTP. One
 :class:`Batch` belongs to one thread.
@@ -7,15 +7,17 @@ Imported, not run. Its border: rows and logits; it knows no queue, no threads an
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 import torch
 
-from engine.computing.cache import RowCache
+from engine.computing.cache import Part, RowCache
 from engine.computing.cores import WritingCores, use_threads
 from engine.computing.forward import Forward
+from engine.computing.prefix_store import PrefixStore
 from engine.generating.penalties import adjusted
+from engine.generating.prefill import Portion, Prefill
 from engine.generating.requests import Answer
 from engine.generating.token_sampling import draw
 from ledger.errors import EngineError
@@ -24,28 +26,28 @@ log = logging.getLogger(__name__)
 
 _NARROW, _NARROW_CORES = 1024, 2
 """Hidden size below which one row's products are too small to share among many CPU cores."""
-
-
-class Prefill:
-    """Prompts on their way into the batch: a long one in portions, or several short ones in one pass."""
-
-    def __init__(self, answers: list[Answer], layers: int) -> None:
-        self.answers = by_adapter(answers)
-        self.cache = RowCache(layers)
-        self.read = 0
-
-    @property
-    def width(self) -> int:
-        """Tokens of the longest prompt."""
-        return max(len(answer.request.prompt) for answer in self.answers)
+_COPYING = 1
+"""Threads that copy rows: beside other work two wait for each other at each of some hundred copies, and took
+190 ms for what one copied in 60 (eight rows of 200 tokens in float32, all layers)."""
 
 
 class Batch:
     """The rows that generate together."""
 
-    def __init__(self, forward: Forward, *, stop_ids: frozenset[int], threads: int | None = None) -> None:
-        """``threads`` are the CPU threads that the batch's thread may use; None: as many as this one does."""
+    def __init__(
+        self,
+        forward: Forward,
+        *,
+        stop_ids: frozenset[int],
+        prefixes: PrefixStore | None = None,
+        threads: int | None = None,
+    ) -> None:
+        """``threads`` are the CPU threads that the batch's thread may use; None: as many as this one does.
+
+        ``prefixes`` keeps what rows hold when they leave, for the prompts that begin alike.
+        """
         self._model = forward
+        self._prefixes = prefixes or PrefixStore()
         self._stop_ids = stop_ids
         self._reading_threads = threads or torch.get_num_threads()
         narrow = forward.device.type == "cpu" and forward.width < _NARROW
@@ -53,62 +55,74 @@ class Batch:
         self._cache: RowCache | None = None
         self.answers: list[Answer] = []
 
-    def prefill(self, answers: list[Answer]) -> Prefill:
-        """Begin to read the prompts of ``answers``."""
-        return Prefill(answers, self._model.layers)
+    def prefill(self, answer: Answer) -> Prefill:
+        """Begin to read a prompt, behind what is known of its beginning."""
+        known = self._prefixes.find(answer.request.adapter, answer.request.prompt)
+        return Prefill(answer, known or RowCache.empty(self._model.layers))
 
-    def read(self, prefill: Prefill, portion: int) -> bool:
-        """Read the next ``portion`` columns; return True once all is read and the rows may :meth:`join`."""
-        use_threads(self._reading_threads)
-        alone = len(prefill.answers) == 1
-        logits = self._read_one(prefill, portion) if alone else self._read_many(prefill)
-        if prefill.read < prefill.width:
-            return False
-        self._take(prefill.answers, logits)
-        return True
-
-    def _read_one(self, prefill: Prefill, portion: int) -> torch.Tensor:
-        # One prompt alone has no padding, so its portions need no bookkeeping but how many were read.
-        part = prefill.answers[0].request.prompt[prefill.read : prefill.read + portion]
-        logits = self._forward(prefill.answers, self._ids([part]), [0], prefill.cache)
-        prefill.read += len(part)
-        prefill.cache.lengths = [prefill.read]
-        return logits
-
-    def _read_many(self, prefill: Prefill) -> torch.Tensor:
-        prompts = [answer.request.prompt for answer in prefill.answers]
-        width = prefill.width
-        # Padding stands on the left, so that all rows end at the same column and one step writes one column.
-        # Which token pads is all the same: the mask hides it.
-        ids = self._ids([[0] * (width - len(prompt)) + list(prompt) for prompt in prompts])
-        starts = [width - len(prompt) for prompt in prompts]
-        logits = self._forward(prefill.answers, ids, starts, prefill.cache)
-        prefill.read = width
-        prefill.cache.lengths = [len(prompt) for prompt in prompts]
-        return logits
-
-    def join(self, prefill: Prefill) -> None:
-        """Let rows whose prompts are read write with the others."""
-        if self._cache is None:
-            self._cache = prefill.cache
-        else:
-            self._cache.join(prefill.cache)
-        self.answers += prefill.answers
-        order = by_adapter(self.answers)
-        if order != self.answers:
-            self._cache.keep([self.answers.index(answer) for answer in order])
-            self.answers = order
-
-    def step(self) -> None:
-        """Write one token in every row."""
-        cache = self._cache
-        if cache is None:
+    def remember(self, answer: Answer, cache: RowCache, row: int = 0) -> None:
+        """Keep what a row holds that goes: the next prompt of its conversation begins alike."""
+        if answer.failed or not cache.lengths[row]:
             return
-        with self._cores.step() if self._cores else nullcontext():
-            ids = self._ids([[answer.last] for answer in self.answers])
-            logits = self._forward(self.answers, ids, cache.starts, cache)
-        cache.lengths = [length + 1 for length in cache.lengths]
-        self._take(self.answers, logits)
+        columns = cache.lengths[row]
+        tokens = [*answer.request.prompt, *answer.said][:columns]
+        try:
+            self._prefixes.keep(answer.request.adapter, tokens, cache.beginning(row, columns))
+        except RuntimeError as error:  # PyTorch's for memory that ran out; no answer depends on what is kept
+            log.warning("there is no memory to keep prompts in (%s)", type(error).__name__)
+            self._prefixes.clear()
+
+    def advance(self, portions: Sequence[Portion] = ()) -> list[Prefill]:
+        """Write one token in every row, and read portions of prompts beside them.
+
+        Returns the prompts that are read to the end; their first token is drawn, and they may :meth:`join`.
+        Where it raises, nothing is read and nothing written.
+        """
+        parts = [] if self._cache is None else [self._writing(self._cache)]
+        parts += [self._portion(prefill, count) for prefill, count in portions]
+        if not parts:
+            return []
+        # What is read in part has no use for its logits.
+        ends = [True] * (len(parts) - len(portions)) + [count == each.left for each, count in portions]
+        done = [prefill for prefill, count in portions if count == prefill.left]
+        columns = [part.cache.columns for part in parts]
+        try:
+            with self._threads():
+                logits = self._model.last_logits(parts)
+            drawn = [each for each, end in zip(logits, ends, strict=True) if end]
+            scores = torch.cat(drawn) if drawn else None
+        except Exception:
+            # Some layers may hold the new columns already: the rows must be able to go on without them.
+            for part, before in zip(parts, columns, strict=True):
+                part.cache.rewind(before)
+            raise
+        for part in parts:
+            part.cache.lengths = [length + part.ids.shape[1] for length in part.cache.lengths]
+        if scores is not None:
+            self._take([*self.answers, *(prefill.answer for prefill in done)], scores)
+        return done
+
+    def join(self, read: Sequence[Prefill]) -> None:
+        """Let rows whose prompts are read write with the others."""
+        if not read:
+            return
+        answers = [*self.answers, *(prefill.answer for prefill in read)]
+        caches = ([] if self._cache is None else [self._cache]) + [prefill.cache for prefill in read]
+        order = by_adapter(answers)
+        if len(caches) > 1:
+            use_threads(_COPYING)
+            caches[0].join(caches[1:], [answers.index(answer) for answer in order])
+        self._cache, self.answers = caches[0], order
+
+    @contextmanager
+    def _threads(self) -> Iterator[None]:
+        """Compute on as many threads as what is due can use."""
+        if self.answers and self._cores:
+            with self._cores.step():
+                yield
+        else:
+            use_threads(self._reading_threads)
+            yield
 
     def drop(self, gone: Callable[[Answer], bool]) -> list[Answer]:
         """Take out the rows for which ``gone`` is true, and return them."""
@@ -116,6 +130,10 @@ class Batch:
         kept = [self.answers[row] for row in left]
         dropped = [answer for answer in self.answers if answer not in kept]
         if dropped:
+            use_threads(_COPYING)
+            for row, answer in enumerate(self.answers):
+                if self._cache is not None and row not in left:
+                    self.remember(answer, self._cache, row)
             # Before the rows go: it copies memory, and where that fails, all of them have to be broken off.
             if self._cache is not None and left:
                 self._cache.keep(left)
@@ -158,13 +176,12 @@ class Batch:
             log.exception("an answer's draw failed (%s)", type(error).__name__)
             answer.fail(broke_off(error))
 
-    def _forward(
-        self, answers: Sequence[Answer], ids: torch.Tensor, starts: Sequence[int], cache: RowCache
-    ) -> torch.Tensor:
-        """Return the logits of the last column, [rows, vocabulary]."""
-        # Before every pass: the slots compute for whichever rows were selected last.
-        self._model.bank.select([answer.request.adapter for answer in answers])
-        return self._model.last_logits(ids, starts, cache)
+    def _writing(self, cache: RowCache) -> Part:
+        ids = [[answer.said[-1]] for answer in self.answers]
+        return Part(self._ids(ids), cache.starts, cache, [each.request.adapter for each in self.answers])
+
+    def _portion(self, prefill: Prefill, count: int) -> Part:
+        return Part(self._ids([prefill.next(count)]), [0], prefill.cache, [prefill.answer.request.adapter])
 
     def _ids(self, rows: Sequence[Sequence[int]]) -> torch.Tensor:
         return torch.tensor([list(row) for row in rows], dtype=torch.long, device=self._model.device)

@@ -1,8 +1,8 @@
 """Continuous batching: one thread that owns the model and works on many requests between tokens.
 
 Imported, not run. Its border: requests in, events out; it knows no HTTP, no files and no hashes.
-Between two tokens the thread reads a portion of a waiting prompt, drops finished and cancelled rows,
-and installs or removes adapters, so nobody ever waits for somebody else's whole answer. A retired
+With each token the thread reads a little of the prompts that wait; between two it drops finished and
+cancelled rows and installs or removes adapters. So nobody waits for somebody else's whole answer. A retired
 adapter finishes the requests that it has and takes no new ones; the last to finish removes it.
 """
 
@@ -20,7 +20,10 @@ import torch
 
 from engine.computing.forward import Forward
 from engine.computing.lora_bank import Weights
-from engine.generating.batch import Batch, Prefill, broke_off
+from engine.computing.prefix_store import PrefixStore
+from engine.generating.batch import Batch, broke_off
+from engine.generating.pace import Pace
+from engine.generating.prefill import Portion, Prefill, due, shared_out
 from engine.generating.requests import Answer, Request
 from engine.generating.roster import Roster
 from ledger.errors import AdapterError, EngineBusy, EngineError
@@ -31,7 +34,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 PREFILL_TOKENS = {"cpu": 256, "mps": 512, "cuda": 2048}
-"""Prompt tokens read between two steps: about 0.3 s on two CPU cores with the small model."""
+"""Prompt tokens read in a pass while nobody writes: about 0.3 s on two CPU cores with the small model."""
 
 
 class Generator:
@@ -53,9 +56,10 @@ class Generator:
         self._tokenizer = copy.deepcopy(tokenizer)
         self._stop_texts = tuple(stop_texts)
         self._bank = forward.bank
-        self._batch = Batch(forward, stop_ids=stop_ids, threads=threads)
-        self._prefill: Prefill | None = None
-        self._portion = PREFILL_TOKENS[forward.device.type]
+        self._prefixes = PrefixStore()
+        self._batch = Batch(forward, stop_ids=stop_ids, prefixes=self._prefixes, threads=threads)
+        self._pace = Pace(PREFILL_TOKENS[forward.device.type], together=forward.together)
+        self._reading: list[Prefill] = []
         self._max_batch, self._max_waiting = max_batch, max_waiting
         self._on_death = on_death
         self._wake = threading.Condition()
@@ -64,7 +68,7 @@ class Generator:
         self._waiting: deque[Answer] = deque()
         self._commands: deque[Callable[[], None]] = deque()
         self._roster = Roster()
-        self._live = 0
+        self._live = self._submitted = 0
         self._closing = self._dead = False
         self.tokens_read = 0
         self.tokens_written = 0
@@ -122,6 +126,8 @@ class Generator:
                 raise EngineBusy(f"{self._max_waiting} requests wait already; try again in a few seconds.")
             self._roster.enter(request.adapter)
             self._live += 1
+            answer.due = due(answer, self._submitted)
+            self._submitted += len(request.prompt)
             self._waiting.append(answer)
             self._wake.notify()
         return answer
@@ -188,26 +194,24 @@ class Generator:
         """Sleep until there is work; return False when the thread should end."""
         with self._wake:
             while not (self._has_work() or self._closing):
-                self._wake.wait()
+                # What was read is dropped in time, also while nobody asks.
+                self._wake.wait(self._prefixes.expire())
             return self._has_work()
 
     def _has_work(self) -> bool:
         return bool(self._live or self._commands or self._roster.unused())
 
     def _turn(self) -> None:
-        """Do whatever is due between two tokens, then write one token in each row."""
+        """Do whatever is due between two tokens, then write one token in each row and read beside it."""
         with self._wake:
             commands, self._commands = list(self._commands), deque()
         for command in commands:
             command()
         self._remove_unused()
+        self._prefixes.expire()
         try:
             self._drop_cancelled()
-            self._read_prompts()
-            # A row can be over before its first step: its prompt's last column already gave the end token.
-            self._let_go(self._batch.drop(lambda answer: answer.over))
-            self._batch.step()
-            self.tokens_written += len(self._batch.answers)
+            self._advance(self._choose())
             self._let_go(self._batch.drop(lambda answer: answer.over))
         except Exception as error:  # out of memory, say: the requests of this step end, the thread does not
             log.exception("a step failed (%s); its requests were broken off", type(error).__name__)
@@ -219,6 +223,7 @@ class Generator:
             unused = self._roster.unused()
             for name in unused:
                 self._bank.remove(name)
+                self._prefixes.forget(name)
                 self._roster.removed(name)
 
     def _drop_cancelled(self) -> None:
@@ -226,42 +231,48 @@ class Generator:
         with self._wake:
             gone += [answer for answer in self._waiting if answer.cancelled]
             self._waiting = deque(answer for answer in self._waiting if not answer.cancelled)
-        # A prompt that shares its pass with others is read to the end; only a pass nobody wants is given up.
-        if self._prefill is not None and all(answer.cancelled for answer in self._prefill.answers):
-            gone += self._prefill.answers
-            self._prefill = None
+        gone += [prefill.answer for prefill in self._reading if prefill.answer.cancelled]
+        self._reading = [prefill for prefill in self._reading if not prefill.answer.cancelled]
         self._let_go(gone)
 
-    def _read_prompts(self) -> None:
-        if self._prefill is None:
-            chosen = self._choose()
-            if not chosen:
-                return
-            self._prefill = self._batch.prefill(chosen)
-        try:
-            done = self._batch.read(self._prefill, self._portion)
-        except Exception as error:  # rows that write already had no part in it, and carry on
-            log.exception("reading failed (%s); its requests were broken off", type(error).__name__)
-            self._break_off_reading(broke_off(error))
-            return
-        if done:
-            self.tokens_read += sum(len(answer.request.prompt) for answer in self._prefill.answers)
-            self.tokens_written += len(self._prefill.answers)
-            self._batch.join(self._prefill)
-            self._prefill = None
-
-    def _choose(self) -> list[Answer]:
-        """Take the prompts to read next: in order, several at once while they are short."""
-        chosen: list[Answer] = []
-        width = 0
+    def _choose(self) -> list[Portion]:
+        """Return what to read of which prompts in the next pass."""
+        tokens = self._pace.tokens(len(self._batch.answers))
         with self._wake:
-            while self._waiting and len(self._batch.answers) + len(chosen) < self._max_batch:
-                width = max(width, len(self._waiting[0].request.prompt))
-                # Padded to the widest, they must not cost more than the one portion for which others wait.
-                if chosen and width * (len(chosen) + 1) > self._portion:
-                    break
-                chosen.append(self._waiting.popleft())
-        return chosen
+            # Prompts that are being read will be rows, too.
+            room = self._max_batch - len(self._batch.answers) - len(self._reading)
+            waiting = sorted(self._waiting, key=lambda answer: answer.due)[: max(room, 0)]
+            new = [self._batch.prefill(answer) for answer in waiting]
+            line = sorted([*self._reading, *new], key=lambda prefill: prefill.answer.due)
+            portions = shared_out(line, tokens)
+            begun = {prefill.answer for prefill, _ in portions}
+            self._reading += [prefill for prefill in new if prefill.answer in begun]
+            self._waiting = deque(answer for answer in self._waiting if answer not in begun)
+        return portions
+
+    def _advance(self, portions: Sequence[Portion]) -> None:
+        """Write a token in each row and read these portions; rows whose prompts are read join."""
+        writing, tokens = len(self._batch.answers), sum(count for _, count in portions)
+        try:
+            with self._pace.measured(writing, tokens):
+                done = self._batch.advance(portions)
+        except Exception as error:
+            if not portions:
+                raise
+            # Rows that write carry on, with the next pass: what failed may be what was read.
+            log.exception("reading failed (%s); its requests were broken off", type(error).__name__)
+            self._break_off_reading([prefill for prefill, _ in portions], broke_off(error))
+            return
+        self.tokens_read += tokens
+        self.tokens_written += writing + len(done)
+        # An answer can be over before its first step: its prompt's last column already gave the end token.
+        over = [prefill for prefill in done if prefill.answer.over]
+        self._reading = [prefill for prefill in self._reading if prefill not in over]
+        for prefill in over:
+            self._batch.remember(prefill.answer, prefill.cache)
+        self._let_go([prefill.answer for prefill in over])
+        self._batch.join([prefill for prefill in done if prefill not in over])
+        self._reading = [prefill for prefill in self._reading if prefill not in done]
 
     def _let_go(self, answers: Sequence[Answer]) -> None:
         with self._wake:
@@ -272,27 +283,26 @@ class Generator:
 
     def _break_off(self, error: EngineError) -> None:
         """Fail everything that is being read or generated, and start over with an empty batch."""
-        broken = self._batch.drop(lambda _: True)
-        # If joining failed half-way, rows are in the batch and in the prefill.
-        reading = [] if self._prefill is None else self._prefill.answers
-        broken += [answer for answer in reading if answer not in broken]
-        self._prefill = None
+        # If joining failed half-way, rows are in the batch and being read.
+        reading = [prefill.answer for prefill in self._reading]
+        broken = [*self._batch.answers, *(each for each in reading if each not in self._batch.answers)]
         for answer in broken:
             answer.fail(error)
+        self._batch.drop(lambda _: True)
+        self._reading = []
         self._let_go(broken)
 
-    def _break_off_reading(self, error: EngineError) -> None:
-        """Fail what is being read; rows that write carry on."""
-        broken = [] if self._prefill is None else self._prefill.answers
-        self._prefill = None
-        for answer in broken:
-            answer.fail(error)
-        self._let_go(broken)
+    def _break_off_reading(self, broken: Sequence[Prefill], error: EngineError) -> None:
+        """Fail what was being read; rows that write carry on."""
+        self._reading = [prefill for prefill in self._reading if prefill not in broken]
+        for prefill in broken:
+            prefill.answer.fail(error)
+        self._let_go([prefill.answer for prefill in broken])
 
     def _fail_all(self, error: EngineError) -> None:
         with self._wake:
             waiting = list(self._waiting)
-        prefill = self._prefill.answers if self._prefill is not None else []
-        for answer in [*waiting, *prefill, *self._batch.answers]:
+        reading = [prefill.answer for prefill in self._reading]
+        for answer in [*waiting, *reading, *self._batch.answers]:
             answer.cancel()
             answer.fail(error)

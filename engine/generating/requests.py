@@ -66,10 +66,14 @@ class Answer:
     tokeniser: Detokeniser
     watch: StopWatch
     dice: Dice
-    written: int = 0
-    last: int = -1
+    said: list[int] = field(default_factory=list)
+    """The tokens that it has written."""
     cancelled: bool = False
     over: bool = False
+    failed: bool = False
+    """Whether what it holds may be broken, too."""
+    due: int = 0
+    """Place in line while its prompt waits: see :func:`engine.generating.prefill.due`."""
 
     @classmethod
     def to(cls, request: Request, tokenizer: PreTrainedTokenizerBase, stops: Sequence[str]) -> Answer:
@@ -77,14 +81,18 @@ class Answer:
         watch = StopWatch([*request.stops, *stops])
         return cls(request, Detokeniser(tokenizer), watch, Dice(request.sampling, request.prompt))
 
+    @property
+    def written(self) -> int:
+        """How many tokens it has written."""
+        return len(self.said)
+
     def cancel(self) -> None:
         """Ask the generator to drop it; what it wrote is lost, and no more events arrive."""
         self.cancelled = True
 
     def take(self, token: int, stop_ids: frozenset[int]) -> None:
         """Take the next token, report the text that it completes, and note whether it was the last."""
-        self.last = token
-        self.written += 1
+        self.said.append(token)
         self.dice.note(token)
         # An end token is counted, as OpenAI and vLLM do, but has no text.
         if token in stop_ids:
@@ -102,6 +110,7 @@ class Answer:
 
     def fail(self, error: NightschoolError) -> None:
         """Report that it broke off."""
+        self.failed = True
         if not self.over:
             self.over = True
             self.request.on_event(Failed(error))

@@ -48,12 +48,16 @@ def around(messages: Sequence[Message], message_id: int, *, gap_ms: int, limit: 
     """Return the conversation that ends in ``message_id``: at most ``limit`` messages, oldest first.
 
     ``messages`` are the channel's recent ones, oldest first; later ones than ``message_id`` are
-    left out. Empty when the message is not among them.
+    left out. Empty when the message is not among them. A longer conversation loses its beginning a quarter of
+    ``limit`` at a time, so that most prompts of a dialogue begin like the one before.
     """
     until = next((index for index, message in enumerate(messages) if message.id == message_id), None)
     if until is None:
         return []
     for conversation in disentangle(messages[: until + 1], gap_ms=gap_ms):
         if conversation[-1].id == message_id:
-            return conversation[-limit:]
+            step = max(1, limit // 4)
+            # Dropping one message for each new one, every prompt would begin elsewhere, and the engine would
+            # have to read all of it again.
+            return conversation[-(-max(0, len(conversation) - limit) // step) * step :]
     return []

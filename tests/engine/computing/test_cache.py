@@ -54,7 +54,7 @@ def test_every_row_holds_its_own_columns_whoever_comes_and_goes(data: st.DataObj
     for row in range(1, data.draw(st.integers(1, 9))):
         what = data.draw(st.sampled_from(["join", "step", "leave"]))
         if what == "join":
-            cache.join(cache_of(row, data.draw(st.integers(1, 90))))
+            cache.join([cache_of(row, data.draw(st.integers(1, 90)))])
             rows.append(row)
         elif what == "step":
             step(cache, rows)
@@ -68,7 +68,7 @@ def test_every_row_holds_its_own_columns_whoever_comes_and_goes(data: st.DataObj
 
 def test_padding_that_only_a_longer_row_needed_is_cut_off() -> None:
     cache = cache_of(0, 200)
-    cache.join(cache_of(1, 5))
+    cache.join([cache_of(1, 5)])
     assert cache.columns == 200
     cache.keep([1])
     assert cache.columns == 5
@@ -76,7 +76,7 @@ def test_padding_that_only_a_longer_row_needed_is_cut_off() -> None:
 
 def test_padding_holds_zeros_and_no_leftovers() -> None:
     cache = cache_of(0, 3)
-    cache.join(cache_of(1, 70))
+    cache.join([cache_of(1, 70)])
     keys = cache._mine[0].keys
     assert not keys[0, :, :67].any()
 
@@ -90,3 +90,20 @@ def test_room_for_many_steps_is_made_at_once() -> None:
     step(cache, [0])
     assert cache._mine[0].keys is not before
     assert held(cache, 0) == wanted(0, 75)
+
+
+def test_rows_of_several_caches_join_in_any_order_in_one_go() -> None:
+    cache = cache_of(0, 5)
+    cache.join([cache_of(1, 9), cache_of(2, 2)], [2, 0, 1])
+    assert cache.lengths == [2, 5, 9]
+    for index, row in enumerate([2, 0, 1]):
+        assert held(cache, index) == wanted(row, cache.lengths[index])
+
+
+def test_rewinding_takes_out_what_only_some_layers_hold() -> None:
+    cache = cache_of(0, 5)
+    cache.update(columns(0, 5, 3), -columns(0, 5, 3), 0)
+    cache.rewind(5)
+    step(cache, [0])
+    assert held(cache, 0) == wanted(0, 6)
+    assert {layer.length for layer in cache._mine} == {6}

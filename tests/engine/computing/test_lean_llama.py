@@ -13,7 +13,7 @@ from transformers import (
     LlamaForCausalLM,
 )
 
-from engine.computing.cache import RowCache
+from engine.computing.cache import Part, RowCache
 from engine.computing.forward import Forward, HookedModel
 from engine.computing.input_peaks import input_peaks
 from engine.computing.lean_llama import LeanLlama
@@ -43,33 +43,38 @@ def llama(**options: Any) -> Any:
     return model
 
 
+def logits_of(
+    forward: Forward, ids: torch.Tensor, starts: list[int], cache: RowCache, adapters: list[str | None]
+) -> torch.Tensor:
+    """Return the last column's logits of a pass with a single part."""
+    [logits] = forward.last_logits([Part(ids, starts, cache, adapters)])
+    return logits
+
+
 def written(
     forward: Forward, prompts: list[list[int]], *, portions: list[int], steps: int, who: str | None = None
 ) -> torch.Tensor:
     """Read the first prompt in portions and the others in one pass, then write; return all logits."""
     found = []
-    forward.bank.select([who])
     with torch.inference_mode():
         first = RowCache(forward.layers)
         read = 0
         while read < len(prompts[0]):
             part = prompts[0][read : read + portions[read % len(portions)]]
-            last = forward.last_logits(torch.tensor([part]), [0], first)
+            last = logits_of(forward, torch.tensor([part]), [0], first, [who])
             read += len(part)
         first.lengths = [read]
         found.append(last)
         if prompts[1:]:
-            forward.bank.select([who] * len(prompts[1:]))
             others, width = RowCache(forward.layers), max(map(len, prompts[1:]))
             starts = [width - len(prompt) for prompt in prompts[1:]]
             rows = [[0] * start + prompt for start, prompt in zip(starts, prompts[1:], strict=True)]
-            found.append(forward.last_logits(torch.tensor(rows), starts, others))
+            found.append(logits_of(forward, torch.tensor(rows), starts, others, [who] * len(rows)))
             others.lengths = [len(prompt) for prompt in prompts[1:]]
-            first.join(others)
-        forward.bank.select([who] * len(prompts))
+            first.join([others])
         for step in range(steps):
             ids = torch.tensor([[(7 * step + row) % 97] for row in range(len(prompts))])
-            found.append(forward.last_logits(ids, first.starts, first))
+            found.append(logits_of(forward, ids, first.starts, first, [who] * len(prompts)))
             first.lengths = [length + 1 for length in first.lengths]
     return torch.cat(found)
 
@@ -117,10 +122,8 @@ def test_rows_with_adapters_of_their_own_write_side_by_side() -> None:
         forward = kind(model)
         for name, weights in adapters.items():
             forward.bank.install(name, weights)
-        forward.bank.select([None, "a", "b", "a"])
         with torch.inference_mode():
-            found: torch.Tensor = forward.last_logits(ids, [0, 1, 2, 0], RowCache(forward.layers))
-        return found
+            return logits_of(forward, ids, [0, 1, 2, 0], RowCache(forward.layers), [None, "a", "b", "a"])
 
     lean = logits(LeanLlama)
     torch.testing.assert_close(lean, logits(HookedModel), atol=2e-4, rtol=2e-3)
@@ -178,8 +181,7 @@ def test_in_bf16_a_row_is_the_same_to_the_bit_whether_a_neighbour_has_an_adapter
     ids, found = torch.tensor([[5, 6, 7], [8, 9, 1]]), []
     with torch.inference_mode():
         for neighbour in (None, "a"):
-            forward.bank.select([None, neighbour])
-            found.append(forward.last_logits(ids, [0, 0], RowCache(forward.layers)))
+            found.append(logits_of(forward, ids, [0, 0], RowCache(forward.layers), [None, neighbour]))
     assert torch.equal(found[0][0], found[1][0])
     assert not torch.equal(found[0][1], found[1][1])
 
@@ -207,3 +209,48 @@ def test_in_8_bits_a_row_writes_the_same_beside_others() -> None:
     alone = written(forward, [ids], portions=[5], steps=4)
     beside = written(forward, [ids, [1, 2], [90]], portions=[5], steps=4)
     torch.testing.assert_close(alone[1:], beside[3::3], atol=1e-4, rtol=1e-4)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.data())
+def test_a_pass_over_many_parts_computes_what_each_pass_alone_would(data: st.DataObject) -> None:
+    """Rows that write, and portions of prompts behind what was read of them, each with its own adapter."""
+    rows = data.draw(st.lists(st.integers(1, 9), min_size=1, max_size=3))
+    behind = data.draw(st.lists(st.tuples(st.integers(0, 9), st.integers(1, 9)), min_size=1, max_size=3))
+    names = st.sampled_from([None, "wide", "narrow"])
+    who = data.draw(st.lists(names, min_size=len(rows) + len(behind), max_size=len(rows) + len(behind)))
+    seed = data.draw(st.integers(0, 99))
+
+    def parts(forward: Forward) -> list[Part]:
+        draw = torch.Generator().manual_seed(seed)
+        caches = []
+        for length, name in zip([*rows, *(before for before, _ in behind)], who, strict=True):
+            cache = RowCache(forward.layers)
+            if length:
+                forward.last_logits(
+                    [Part(torch.randint(97, (1, length), generator=draw), [0], cache, [name])]
+                )
+            cache.lengths = [length]
+            caches.append(cache)
+        writing = caches[0]
+        writing.join(caches[1 : len(rows)])
+        ids = torch.randint(97, (len(rows), 1), generator=draw)
+        found = [Part(ids, writing.starts, writing, who[: len(rows)])]
+        for (_, new), cache, name in zip(behind, caches[len(rows) :], who[len(rows) :], strict=True):
+            found.append(Part(torch.randint(97, (1, new), generator=draw), [0], cache, [name]))
+        return found
+
+    with torch.inference_mode():
+        model = llama()
+        adapters = {"wide": pairs(model, 1, 4), "narrow": pairs(model, 2, 2, only="v_proj")}
+        forwards: list[Forward] = [LeanLlama(llama()), HookedModel(model)]
+        for forward in forwards:
+            for name, weights in adapters.items():
+                forward.bank.install(name, weights)
+        lean, hooked = forwards
+        wanted = hooked.last_logits(parts(hooked))
+        together = lean.last_logits(parts(lean))
+        alone = [lean.last_logits([part])[0] for part in parts(lean)]
+    for found in (together, alone):
+        for one, other in zip(found, wanted, strict=True):
+            torch.testing.assert_close(one, other, atol=2e-4, rtol=2e-3)

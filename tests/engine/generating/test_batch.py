@@ -9,8 +9,10 @@ import pytest
 import torch
 
 from engine.computing.cache import RowCache
-from engine.computing.forward import forward_of
+from engine.computing.forward import HookedModel, forward_of
+from engine.computing.lean_llama import LeanLlama
 from engine.generating.batch import Batch, broke_off
+from engine.generating.prefill import Prefill
 from engine.generating.requests import Answer, Failed, Finished, Request
 from engine.generating.token_sampling import SamplingParameters
 from engine.model.encoding import encode_prompt
@@ -18,6 +20,7 @@ from engine.model.loading import choose_placement, load_base
 from tests.engine.conftest import Listener
 
 TOKENS = 12
+LAYERS = 2
 
 
 @pytest.fixture
@@ -38,14 +41,22 @@ def answer_to(tokenizer: Any, text: str, listener: Listener, **options: Any) -> 
 
 @torch.inference_mode()
 def read_and_write(batch: Batch, answers: list[Answer], portion: int) -> None:
-    """Read the prompts together, then write until all is over."""
-    prefill = batch.prefill(answers)
-    while not batch.read(prefill, portion):
-        pass
-    batch.join(prefill)
+    """Read the prompts together, each in such portions, then write until all is over."""
+    begin(batch, answers, portion)
     while batch.answers:
         batch.drop(lambda answer: answer.over)
-        batch.step()
+        batch.advance()
+
+
+@torch.inference_mode()
+def begin(batch: Batch, answers: list[Answer], portion: int = 1000) -> None:
+    """Read the prompts together, each in such portions, beside the rows that write."""
+    reading = [batch.prefill(answer) for answer in answers]
+    while reading:
+        batch.drop(lambda answer: answer.over)
+        done = batch.advance([(prefill, min(portion, prefill.left)) for prefill in reading])
+        batch.join(done)
+        reading = [prefill for prefill in reading if prefill not in done]
 
 
 def test_prompts_read_together_in_portions_or_alone_are_answered_alike(batch: Batch, tokenizer: Any) -> None:
@@ -66,24 +77,20 @@ def test_a_row_that_joins_later_changes_nothing_for_those_who_write(batch: Batch
     for listener, text in zip(wanted, ("the owl", "the school " * 20), strict=True):
         read_and_write(batch, [answer_to(tokenizer, text, listener)], 1000)
     found = [Listener(), Listener()]
-    first = batch.prefill([answer_to(tokenizer, "the owl", found[0])])
-    assert batch.read(first, 1000)
-    batch.join(first)
+    begin(batch, [answer_to(tokenizer, "the owl", found[0])])
     for _ in range(3):
-        batch.step()
+        batch.advance()
     read_and_write(batch, [answer_to(tokenizer, "the school " * 20, found[1])], 5)
     assert [listener.wait() for listener in found] == [listener.wait() for listener in wanted]
 
 
 @torch.inference_mode()
 def test_dropping_the_last_row_frees_the_cache(batch: Batch, tokenizer: Any) -> None:
-    prefill = batch.prefill([answer_to(tokenizer, "the owl", Listener())])
-    batch.read(prefill, 1000)
-    batch.join(prefill)
+    begin(batch, [answer_to(tokenizer, "the owl", Listener())])
     assert len(batch.drop(lambda _: True)) == 1
     assert batch.answers == []
     assert batch._cache is None
-    batch.step()  # with nobody there, a step does nothing
+    assert batch.advance() == []  # with nobody there, a step does nothing
 
 
 @torch.inference_mode()
@@ -109,10 +116,7 @@ def test_rows_that_cannot_be_taken_out_are_all_still_there(
 ) -> None:
     """Taking rows out copies memory: what fails there must leave no request that nobody ends."""
     answers = [answer_to(tokenizer, text, Listener()) for text in ("a", "owl")]
-    prefill = batch.prefill(answers)
-    with torch.inference_mode():
-        batch.read(prefill, 1000)
-        batch.join(prefill)
+    begin(batch, answers)
 
     def full(*_: object) -> None:
         raise torch.OutOfMemoryError("full")
@@ -131,15 +135,48 @@ def test_rows_of_an_adapter_stand_together_and_each_goes_on_with_its_own(
     beside = [Listener() for _ in asked]
     with torch.inference_mode():
         for (adapter, text), listener in zip(asked, beside, strict=True):
-            prefill = batch.prefill([answer_to(tokenizer, text, listener, adapter=adapter)])
-            batch.read(prefill, 1000)
-            batch.join(prefill)
-            batch.step()  # each joins rows that have written some tokens already
+            begin(batch, [answer_to(tokenizer, text, listener, adapter=adapter)])
+            batch.advance()  # each joins rows that have written some tokens already
         assert [answer.request.adapter for answer in batch.answers] == [None, "a", "b", "b"]
         while batch.answers:
             batch.drop(lambda answer: answer.over)
-            batch.step()
+            batch.advance()
     for (adapter, text), listener in zip(asked, beside, strict=True):
         alone = Listener()
         read_and_write(batch, [answer_to(tokenizer, text, alone, adapter=adapter)], 1000)
         assert listener.wait() == alone.wait()
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("form", [LeanLlama, HookedModel])
+def test_a_pass_that_fails_half_way_leaves_everything_as_it_was(
+    model: Any, tokenizer: Any, form: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Layers before the one that failed hold the new columns already."""
+    batch = Batch(form(model), stop_ids=frozenset())
+    texts = ["where is the owl?", "the school " * 20]
+    alone = [Listener() for _ in texts]
+    for text, listener in zip(texts, alone, strict=True):
+        read_and_write(batch, [answer_to(tokenizer, text, listener)], 1000)
+    found = [Listener() for _ in texts]
+    begin(batch, [answer_to(tokenizer, texts[0], found[0])])
+    late = Prefill(answer_to(tokenizer, texts[1], found[1]), RowCache.empty(LAYERS))
+    batch.join(batch.advance([(late, 9)]))
+    update = type(late.cache.memories[0]).update
+
+    def full(layer: Any, *args: Any, **options: Any) -> Any:
+        if layer is late.cache.memories[-1]:
+            raise torch.OutOfMemoryError("full")
+        return update(layer, *args, **options)
+
+    monkeypatch.setattr(type(late.cache.memories[0]), "update", full)
+    with pytest.raises(torch.OutOfMemoryError):
+        batch.advance([(late, 9)])
+    monkeypatch.undo()
+    assert late.read == 9
+    while late.left:
+        batch.join(batch.advance([(late, min(late.left, 9))]))
+    while batch.answers:
+        batch.advance()
+        batch.drop(lambda answer: answer.over)
+    assert [each.wait() for each in found] == [each.wait() for each in alone]

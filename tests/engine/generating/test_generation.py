@@ -1,6 +1,7 @@
 """Continuous batching: every answer is what it would be alone, whoever comes and goes around it."""
 
 import threading
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from peft import PeftModel
 from engine.computing.forward import forward_of
 from engine.computing.lora_bank import read_weights
 from engine.generating.generation import Generator
+from engine.generating.pace import Pace
 from engine.generating.requests import Answer, Failed, Finished, Request
 from engine.generating.token_sampling import Dice, SamplingParameters
 from engine.model.encoding import encode_prompt
@@ -71,13 +73,141 @@ def test_a_long_prompt_read_in_portions_gives_the_same_answer(
     start_generator: Start, tiny_base: Path, tokenizer: Any
 ) -> None:
     generator = start_generator()
-    generator._portion = 32
+    generator._pace = Pace(32, together=True)
     short, long = prompts(tokenizer, 12)[0], prompts(tokenizer, 12)[-1]
     assert len(long) > 3 * 32
     running = ask(generator, short, max_tokens=40)
     read_meanwhile = ask(generator, long)
     assert running.wait() == alone(tiny_base, tokenizer, short, None, 40)
     assert read_meanwhile.wait() == alone(tiny_base, tokenizer, long, None, 20)
+
+
+def test_a_prompt_is_read_while_others_write_and_delays_none_of_their_tokens(
+    start_generator: Start, tokenizer: Any
+) -> None:
+    """Each pass beside the rows that write reads no more than the pace allows, and writes a token in each."""
+    generator = start_generator()
+    generator._pace = Pace(64, together=True)
+    portions: list[tuple[int, int]] = []
+    advance = generator._batch.advance
+
+    def noted(chosen: Any) -> Any:
+        portions.append((len(generator._batch.answers), sum(count for _, count in chosen)))
+        return advance(chosen)
+
+    generator._batch.advance = noted  # type: ignore[method-assign, assignment]
+    short, long = prompts(tokenizer, 12)[0], prompts(tokenizer, 12)[-1]
+    running = [ask(generator, short, max_tokens=120) for _ in range(2)]
+    late = ask(generator, long, max_tokens=2)
+    for listener in [*running, late]:
+        listener.wait()
+    beside = [tokens for writing, tokens in portions if writing and tokens]
+    assert sum(tokens for _, tokens in portions) == 2 * len(short) + len(long)
+    assert 0 < max(beside) < 64, "64 are read only where nobody writes"
+
+
+def test_short_prompts_overtake_a_long_one_that_waits(start_generator: Start, tokenizer: Any) -> None:
+    generator = start_generator(max_batch=1)
+    ends: list[str] = []
+    short, long = prompts(tokenizer, 12)[0], prompts(tokenizer, 12)[-1]
+    listeners = []
+    for name, prompt in (("running", short), ("long", long), ("short", short)):
+        listener = Listener()
+
+        def hear(event: Any, name: str = name, listener: Listener = listener) -> None:
+            if isinstance(event, Finished):
+                ends.append(name)
+            listener(event)
+
+        generator.submit(Request(prompt, 30, hear, sampling=GREEDY))
+        listeners.append(listener)
+    for listener in listeners:
+        listener.wait()
+    assert ends == ["running", "short", "long"]
+
+
+def conversation(tokenizer: Any, *said: str) -> list[int]:
+    roles = ["user", "assistant"] * len(said)
+    return encode_prompt(
+        tokenizer, [{"role": role, "content": text} for role, text in zip(roles, said, strict=False)]
+    )
+
+
+def test_the_next_question_of_a_dialogue_is_read_behind_what_is_known(
+    start_generator: Start, make_adapter: Callable[..., Path], tiny_base: Path, tokenizer: Any, tmp_path: Path
+) -> None:
+    """Its answer is that of transformers and PEFT, which read it whole, with each adapter and without."""
+    generator = start_generator(max_batch=2)
+    path = make_adapter(tmp_path, "g1-v000001", 1)
+    generator.install("g1-v000001", read_weights(path)).result(10)
+    for name in (None, "g1-v000001"):
+        before = generator.tokens_read
+        said = ["where is the umbrella? " * 5]
+        prompt = conversation(tokenizer, *said)
+        said += [ask(generator, prompt, adapter=name).wait(), "and the owl?"]
+        assert generator.tokens_read - before == len(prompt)
+        longer = conversation(tokenizer, *said)
+        beside = ask(generator, prompts(tokenizer, 2)[1], adapter=name, max_tokens=60)
+        answer = ask(generator, longer, adapter=name)
+        assert answer.wait() == alone(tiny_base, tokenizer, longer, path if name else None, 20)
+        expected = alone(tiny_base, tokenizer, prompts(tokenizer, 2)[1], path if name else None, 60)
+        assert beside.wait() == expected
+        read = generator.tokens_read - before - len(prompt) - len(prompts(tokenizer, 2)[1])
+        assert 0 < read <= len(longer) - len(prompt) + 1
+        assert answer.end == Finished("length", len(longer), 20)
+
+
+def test_what_was_read_goes_with_its_adapter_and_in_time(
+    start_generator: Start, make_adapter: Callable[..., Path], tokenizer: Any, tmp_path: Path
+) -> None:
+    generator = start_generator()
+    weights = read_weights(make_adapter(tmp_path, "g1-v000001", 1))
+    generator.install("g1-v000001", weights).result(10)
+    prompt = prompts(tokenizer, 1)[0]
+    ask(generator, prompt, adapter="g1-v000001").wait()
+    generator.retire("g1-v000001").result(10)
+    assert generator._prefixes.bytes == 0
+    generator._prefixes._seconds = 0.2
+    ask(generator, prompt).wait()
+    deadline = time.monotonic() + 10
+    while generator.load != (0, 0) or generator._prefixes.bytes:
+        # Nobody asks anything, so nothing but the time wakes the thread.
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def test_a_cancelled_answers_prompt_is_known_and_a_failed_ones_is_not(
+    start_generator: Start, tokenizer: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    generator = start_generator()
+    prompt = prompts(tokenizer, 1)[0]
+    begun, listener = threading.Event(), Listener()
+
+    def hear(event: Any) -> None:
+        listener(event)
+        begun.set()
+
+    answer = generator.submit(Request(prompt, 10_000, hear, sampling=SamplingParameters(1.0, 1.0, 1)))
+    assert begun.wait(10)
+    answer.cancel()
+    while generator.load != (0, 0):
+        time.sleep(0.01)
+    assert generator._prefixes.bytes > 0
+    generator._prefixes.clear()
+
+    def explode(portions: Any) -> Any:
+        raise torch.OutOfMemoryError("no")
+
+    advance = generator._batch.advance
+    monkeypatch.setattr(
+        generator._batch, "advance", lambda chosen: advance(chosen) if chosen else explode(chosen)
+    )
+    broken = ask(generator, prompt)
+    broken.wait()
+    assert isinstance(broken.end, Failed)
+    while generator.load != (0, 0):
+        time.sleep(0.01)
+    assert generator._prefixes.bytes == 0
 
 
 def test_the_end_says_why_and_counts_tokens(start_generator: Start, tokenizer: Any) -> None:
@@ -175,10 +305,14 @@ def test_a_step_that_fails_breaks_off_its_requests_and_the_next_ones_work(
     generator = start_generator()
     prompt = prompts(tokenizer, 1)[0]
 
-    def explode() -> None:
+    advance = generator._batch.advance
+
+    def explode(portions: Any) -> Any:
+        if portions:
+            return advance(portions)
         raise torch.OutOfMemoryError("no")
 
-    monkeypatch.setattr(generator._batch, "step", explode)
+    monkeypatch.setattr(generator._batch, "advance", explode)
     broken = ask(generator, prompt)
     broken.wait()
     assert isinstance(broken.end, Failed)
@@ -256,14 +390,14 @@ def test_a_prompt_that_cannot_be_read_breaks_off_without_those_who_write(
     generator = start_generator(max_batch=4)
     first, second = prompts(tokenizer, 2)
     expected = ask(generator, first, max_tokens=60).wait()
-    read = generator._batch.read
+    advance = generator._batch.advance
 
-    def explode(prefill: Any, portion: int) -> bool:
-        if any(answer.request.prompt == second for answer in prefill.answers):
+    def explode(portions: Any) -> Any:
+        if any(prefill.answer.request.prompt == second for prefill, _ in portions):
             raise torch.OutOfMemoryError("no")
-        return read(prefill, portion)
+        return advance(portions)
 
-    monkeypatch.setattr(generator._batch, "read", explode)
+    monkeypatch.setattr(generator._batch, "advance", explode)
     running, begun = Listener(), threading.Event()
 
     def hear(event: Any) -> None:

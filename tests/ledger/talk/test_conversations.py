@@ -125,7 +125,15 @@ def test_serving_sees_a_message_in_the_conversation_that_training_puts_it_in(
     for conversation in disentangle(messages, gap_ms=GAP):
         for place, message in enumerate(conversation):
             seen = around(messages, message.id, gap_ms=GAP, limit=limit)
-            assert seen == conversation[: place + 1][-limit:]
+            so_far = conversation[: place + 1]
+            assert seen == so_far[len(so_far) - len(seen) :]
+            assert min(len(so_far), limit - max(1, limit // 4) + 1) <= len(seen) <= limit
+
+
+def test_a_long_conversation_loses_its_beginning_a_quarter_at_a_time() -> None:
+    messages = [said(number, number % 2, number / 10) for number in range(1, 60)]
+    firsts = [around(messages, message.id, gap_ms=GAP, limit=16)[0].id for message in messages]
+    assert firsts == [1] * 16 + [1 + 4 * (1 + at // 4) for at in range(43)]
 
 
 def test_a_message_that_is_not_there_has_no_conversation() -> None:
