@@ -16,19 +16,14 @@ import argparse
 import asyncio
 import gc
 import json
-import os
-import platform
 import random
-import sqlite3
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +34,7 @@ import discord
 from bot.background import Background
 from bot.keeping.recording import Recording
 from ledger.store import Ledger
+from surroundings import load, surroundings
 
 GUILD, ME = 700, 1
 MEMBERS, CHANNELS = 40, 8
@@ -77,7 +73,7 @@ LINES = (
 def main() -> None:
     """Measure, print what was found and a JSON line."""
     options = parser().parse_args()
-    busy = round(os.getloadavg()[0], 1)
+    before = surroundings(("discord.py", "aiosqlite"))
     neighbour = burning() if options.neighbour else None
     try:
         rounds = [asyncio.run(measure(options)) for _ in range(options.rounds)]
@@ -89,14 +85,11 @@ def main() -> None:
     for name, value in result.items():
         print(f"{name.replace('_', ' '):32}{value:>12,}")
     about = {
-        "date": datetime.now(UTC).date().isoformat(),
+        **before,
         "rate": options.rate,
         "neighbour": options.neighbour,
         "messages": options.messages,
-        "hardware": hardware(),
-        "versions": versions(),
-        "load_before": busy,
-        "load_after": round(os.getloadavg()[0], 1),
+        "load_after": load(),
     }
     print(json.dumps({**about, **result, "rounds": rounds}))
 
@@ -317,20 +310,6 @@ def _channel(number: int) -> dict[str, Any]:
         "permission_overwrites": [],
         "nsfw": False,
     }
-
-
-def hardware() -> str:
-    model = platform.processor() or platform.machine()
-    with suppress(OSError):
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-        model = next((line.split(":", 1)[1].strip() for line in lines if "model name" in line), model)
-    return f"{model}, {os.cpu_count()} cores"
-
-
-def versions() -> dict[str, str]:
-    packages = ("discord.py", "aiosqlite")
-    found = {name: version(name) for name in packages}
-    return {"python": platform.python_version(), "sqlite": sqlite3.sqlite_version, **found}
 
 
 if __name__ == "__main__":

@@ -2,7 +2,8 @@
 
 Its border: it reads the settings, builds what the server needs, and ends it. Once it serves, it prints one
 JSON line on stdout, ``{"ready": true, "url": …}``; everything else goes to stderr. It ends on SIGTERM, on
-SIGINT, and with the process that started it.
+SIGINT, and with the process that started it. Heavy imports wait until the command is known, so that
+``--help`` is instant.
 """
 
 from __future__ import annotations
@@ -18,12 +19,15 @@ import signal
 import socket
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ledger.errors import EngineError
 from ledger.process.extras import require
 from ledger.process.seclusion import WordlessFormatter, seclude
 from ledger.process.terminal import Parser, ended, run_command
-from ledger.settings import DEFAULT_CONFIG, Settings, load_settings
+
+if TYPE_CHECKING:
+    from ledger.settings import Settings
 
 log = logging.getLogger("engine")
 
@@ -40,6 +44,8 @@ def main(arguments: list[str] | None = None) -> int:
     logging.basicConfig(level=logging.INFO, handlers=[handler])
 
     def work() -> int:
+        from ledger.settings import load_settings
+
         settings = load_settings(options.config)
         require("engine")
         return _fetch(settings, options.json) if options.command else _serve(settings, options)
@@ -68,7 +74,7 @@ def _port(text: str) -> int:
 
 
 def _common(parser: argparse.ArgumentParser, default: object = None) -> None:
-    config = default or DEFAULT_CONFIG
+    config = default or Path("config.toml")
     parser.add_argument("--config", type=Path, default=config, help="settings (default: config.toml)")
     parser.add_argument(
         "--json", action="store_true", default=default or False, help="errors on stdout as JSON, too"

@@ -25,9 +25,7 @@ DEFAULT_CONFIG = Path("config.toml")
 
 
 class Section(BaseModel):
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False, strict=False
-    )
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, strict=False)
 
     @field_validator("*", mode="before")
     @classmethod

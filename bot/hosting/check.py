@@ -162,7 +162,7 @@ async def memory(settings: Settings, secrets: Secrets) -> Finding:
     """Compare the machine's free memory with what the base model takes while it serves and trains."""
     if settings.engine.url:
         return Finding("memory", True, "another machine serves.")
-    free = psutil.virtual_memory().available / 2**30  # type: ignore[no-untyped-call]
+    free = psutil.virtual_memory().available / 2**30
     folder = Path(settings.base_model())
     files = folder.glob("*.safetensors") if folder.is_dir() else ()
     held = sum(file.stat().st_size for file in files) / 2**30

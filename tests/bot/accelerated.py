@@ -16,7 +16,7 @@ import threading  # noqa: F401 - its own waits keep real time, which it must kno
 import time
 from typing import Any
 
-PACE = float(os.environ["PACE"])
+PACE = float(os.environ.get("PACE", "1"))
 _real = time.monotonic
 
 
@@ -35,14 +35,19 @@ class _Policy(asyncio.DefaultEventLoopPolicy):
 
 
 def main() -> None:
-    """Change the clock, point discord.py to the double, and run the bot."""
+    """Change the clock, and run the bot."""
     time.monotonic = _ahead
     asyncio.set_event_loop_policy(_Policy())
+    run_bot(os.environ["DISCORD_REST"])
+
+
+def run_bot(rest: str) -> None:
+    """Point discord.py to the double whose REST is at ``rest``, and run the bot."""
     import discord
     import yarl
 
-    discord.http.Route.BASE = os.environ["DISCORD_REST"]
-    gateway = yarl.URL(os.environ["DISCORD_REST"].replace("http", "ws") + "/gateway")
+    discord.http.Route.BASE = rest
+    gateway = yarl.URL(rest.replace("http", "ws") + "/gateway")
     discord.gateway.DiscordWebSocket.DEFAULT_GATEWAY = gateway
     runpy.run_module("bot", run_name="__main__", alter_sys=True)
 

@@ -11,7 +11,7 @@ import pytest
 from pydantic import BaseModel, Field
 
 from ledger.settings import Settings
-from ledger.settings_page import allowed, render, sections
+from ledger.settings_page import allowed, docstrings, render, sections
 from tests.conftest import ROOT
 
 
@@ -44,6 +44,29 @@ class Sample(BaseModel):
 )
 def test_the_values_that_a_setting_takes_are_put_into_words(name: str, words: str) -> None:
     assert allowed(Sample.model_fields[name]) == words
+
+
+class Told(BaseModel):
+    """Settings with words below them."""
+
+    depth: int = 3
+    """How deep,
+    in steps."""
+    height: float = Field(default=1.0)
+    _inner: int = 1
+    width: int = 2
+    """How wide."""
+
+
+def test_what_stands_below_a_setting_is_what_it_does() -> None:
+    assert docstrings(Told) == {"depth": "How deep,\nin steps.", "width": "How wide."}
+
+
+def test_settings_are_imported_without_reading_their_source() -> None:
+    """Pydantic would parse it for each section: more than half of the import's time, in every process."""
+    assert not [
+        name for name, model in sections().items() if model.model_config.get("use_attribute_docstrings")
+    ]
 
 
 def test_a_rule_without_words_is_refused_instead_of_left_out() -> None:
