@@ -15,9 +15,10 @@ import torch
 LARGEST = 96
 """Weights are rounded to −96 … 96. Without VNNI a processor adds products in pairs of 16 bits, which overflow
 where both are large: up to 127 a product's error was twice that of rounding, up to 100 it was 3% more."""
-LEFT_OUT = 32
-"""Input columns of a product that stay in float32: the small model's NLL on real chat is 0.0008 ± 0.0016 from
-float32's with 32, and +0.0081 ± 0.0011 with 16."""
+LEFT_OUT = 12
+"""One input column of a product in so many stays in float32. On eight stretches of 512 tokens of real chat
+the small model's next-token KL to float32 is 0.0041 then, and its NLL higher by 0.0000 ± 0.0017; with 32
+columns of each product, however wide, KL is 0.0067, and with one in nine 0.0037."""
 _ENDS = 2
 
 
@@ -32,7 +33,7 @@ class EightBitWeight:
     def __init__(self, weight: torch.Tensor, peaks: torch.Tensor) -> None:
         """Round ``weight``; ``peaks``, [in], is how large each input column becomes."""
         inputs = weight.shape[1]
-        left_out = peaks.topk(max(_ENDS, min(LEFT_OUT, inputs // 4))).indices.sort().values
+        left_out = peaks.topk(max(_ENDS, inputs // LEFT_OUT)).indices.sort().values
         self._columns, self._kept = left_out, weight[:, left_out].float().t().contiguous()
         self._packed = _packed(weight.float().index_fill(1, left_out, 0.0))
         self._rest = torch.ones(inputs).index_fill_(0, left_out, 0.0)
