@@ -1,11 +1,12 @@
-"""4-bit TinyLlama on one GPU: loads, trains, and serves while it trains; how much memory that takes.
+"""4-bit TinyLlama on one GPU: loads, trains, serves while it trains and then many at once; speed and memory.
 
     python benchmarks/bench_gpu.py --shape path/to/tinyllama-shape --sample bot/demo/sample
 
 ``--shape`` is a folder with the model's configuration and tokenizer, without weights: a model of that
 shape with random weights has the speed and the memory of the real one. Everything runs as the product
 runs it, as processes: ``trainer import``, ``prepare`` and ``fit``, and the engine under requests all the
-while. The GPU's memory is read from nvidia-smi twice a second, for all processes together.
+while; then ``bench_engine.py``, whose table of 1, 4 and 16 requests is printed as it is. The GPU's memory is
+read from nvidia-smi twice a second, for all processes together. Meant to take eight minutes at most.
 """
 
 from __future__ import annotations
@@ -95,10 +96,27 @@ def _measure(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
         "tokens_per_second_while_training": round(statistics.median(during), 1),
         "answers_while_training": len(during),
         "fit": fitted,
+        "serving": _serving(base),
     }
     for name, value in result.items():
         print(f"{name:<34}{value}")
     return result
+
+
+def serving_command(base: Path) -> list[str]:
+    """Return the command that measures many requests at once, with adapters, on the GPU alone."""
+    script = str(Path(__file__).with_name("bench_engine.py"))
+    return [script, "--base", str(base), "--device", "cuda", "--quantization", "4bit", "--rounds", "3"]
+
+
+def _serving(base: Path) -> dict[str, Any]:
+    done = subprocess.run(
+        [sys.executable, *serving_command(base)], stdout=subprocess.PIPE, text=True, check=True
+    )
+    *table, figures = done.stdout.strip().splitlines()
+    print("\n".join(table))
+    found: dict[str, Any] = json.loads(figures)
+    return found
 
 
 def _with_random_weights(shape: Path, base: Path) -> Path:
