@@ -229,7 +229,7 @@ def serving_agrees(logs: Sequence[Log], each: int = 25) -> bool:
         for message in log.messages[:: max(1, len(log.messages) // each)]:
             conversation, index = home[message.id]
             served = around(log.messages, message.id, gap_ms=gap, limit=CONTEXT)
-            if served != conversation[: index + 1][-CONTEXT:]:
+            if not served or served != conversation[index + 1 - len(served) : index + 1]:
                 return False
     return True
 
