@@ -177,6 +177,8 @@ async def test_a_tracker_that_is_missing_fails_the_night_before_it_trains(
 
 @pytest.mark.real_model
 @pytest.mark.slow
+# Two nights in float32 beside another test: 300 s were too few on a CPU with AVX2 alone.
+@pytest.mark.timeout(1200)
 async def test_the_small_real_model_learns_a_sample_days_talk(
     ledger: Ledger, settings: Settings, small_real_model: Path
 ) -> None:
