@@ -35,11 +35,13 @@ _FORMATS = frozenset({torch.float32, torch.bfloat16})
 class _Product:
     """One or several linear layers on the same input: ``W x`` and what the rows' adapters add to it."""
 
-    def __init__(self, weights: Sequence[torch.Tensor], slot: Slot, peaks: torch.Tensor | None) -> None:
+    def __init__(
+        self, weights: Sequence[torch.Tensor], slot: Slot, peaks: torch.Tensor | None, *, fine: bool
+    ) -> None:
         """With ``peaks``, how large each input becomes, the product is computed in 8 bits."""
         weight = weights[0] if len(weights) == 1 else torch.cat(list(weights))
         self._dtype, self._slot = weight.dtype, slot
-        self._eight_bit = EightBitWeight(weight, peaks) if peaks is not None else None
+        self._eight_bit = EightBitWeight(weight, peaks, fine=fine) if peaks is not None else None
         self._weight = torch.ops.mkldnn._reorder_linear_weight(weight) if peaks is None else None
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
@@ -141,6 +143,8 @@ class LeanLlama:
             [module.weight.detach() for module in modules],
             self.bank.slot(names),
             self._peaks[names[0]] if self._peaks is not None else None,
+            # The product of gate and up has the longest tail of all inputs.
+            fine=names[0].endswith("down_proj"),
         )
         for module in modules:
             # Both layouts at once would be twice the model's size; the last module to go frees a weight.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from engine.computing.eight_bit import LEFT_OUT, EightBitWeight, available
+from engine.computing.eight_bit import LARGEST, LEFT_OUT, EightBitWeight, available
 
 pytestmark = pytest.mark.skipif(not available(), reason="this processor has no products in 8 bits")
 INPUTS, OUTPUTS = 256, 96
@@ -39,16 +39,29 @@ def test_columns_that_stay_in_float32_leave_the_others_their_digits() -> None:
     assert error(multiply(x) - only_large @ weight.t(), (x - only_large) @ weight.t()) < 0.02
 
 
-def test_a_row_does_not_depend_on_its_neighbours() -> None:
-    multiply, _, x = product()
+def test_inputs_in_16_bits_leave_the_rounding_of_the_weights_alone() -> None:
+    _, weight, x = product()
+    step = 0.5 / LARGEST
+    weight = weight.div(step).round().mul(step)
+    weight[:, 5] = 0.5  # the largest of every output, so that all others are whole steps
+    rounded, fine = (EightBitWeight(weight, x.abs().amax(0), fine=fine)(x) for fine in (False, True))
+    assert error(fine, x @ weight.t()) < error(rounded, x @ weight.t()) / 50
+
+
+@pytest.mark.parametrize("fine", [False, True])
+def test_a_row_does_not_depend_on_its_neighbours(fine: bool) -> None:
+    _, weight, x = product()
+    multiply = EightBitWeight(weight, x.abs().amax(0), fine=fine)
     together = multiply(x * torch.logspace(-3, 3, len(x)).unsqueeze(1))
     for at, size in enumerate(torch.logspace(-3, 3, len(x))):
         alone = multiply(x[at : at + 1] * size)
         torch.testing.assert_close(together[at : at + 1], alone, rtol=0.0, atol=1e-4 * float(size))
 
 
-def test_a_row_of_zeros_stays_one() -> None:
-    multiply, _, x = product()
+@pytest.mark.parametrize("fine", [False, True])
+def test_a_row_of_zeros_stays_one(fine: bool) -> None:
+    _, weight, x = product()
+    multiply = EightBitWeight(weight, x.abs().amax(0), fine=fine)
     found = multiply(torch.stack([torch.zeros(INPUTS), x[0]]))
     assert not found[0].any()
     assert found[1].isfinite().all()
