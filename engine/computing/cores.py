@@ -8,6 +8,7 @@ its core late, and the first waits for it a hundred times a step: 75 to 95 ms.
 
 from __future__ import annotations
 
+import statistics
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -35,8 +36,8 @@ class WritingCores:
     ) -> None:
         """``wall`` and ``own`` are clocks of the time that passes and of what this thread computes."""
         self._most, self._wall, self._own = most, wall, own
-        self._alone = self._steps = 0
-        self._passed = self._computed = 0.0
+        self._alone = 0
+        self._ratios: list[float] = []
 
     @contextmanager
     def step(self) -> Iterator[None]:
@@ -48,13 +49,12 @@ class WritingCores:
         if threads == 1:
             self._alone = max(0, self._alone - 1)
             return
-        self._steps += 1
-        self._passed += self._wall() - wall
-        self._computed += self._own() - own
-        if self._steps == _LOOKED_AT:
-            if self._passed > _WAITED * self._computed:
+        self._ratios.append((self._wall() - wall) / max(self._own() - own, 1e-9))
+        if len(self._ratios) == _LOOKED_AT:
+            # Their median: a single step that was held up for long says nothing about the next.
+            if statistics.median(self._ratios) > _WAITED:
                 self._alone = _ALONE
-            self._steps, self._passed, self._computed = 0, 0.0, 0.0
+            self._ratios.clear()
 
 
 def use_threads(threads: int) -> None:

@@ -60,7 +60,7 @@ def test_one_slow_step_among_many_changes_nothing() -> None:
     machine = Machine()
     cores = cores_of(machine)
     for _ in range(50):
-        machine.neighbour = 0.005
+        machine.neighbour = 0.05
         machine.steps(cores, 1)
         machine.neighbour = 0.0
         assert set(machine.steps(cores, 7)) == {2}
