@@ -38,6 +38,10 @@ class Steps:
             print(f"{name}: done", file=sys.stderr, flush=True)
         return dict(done[name])
 
+    def has(self, name: str) -> bool:
+        """Whether the step is done."""
+        return self.path.is_file() and name in json.loads(self.path.read_text(encoding="utf-8"))
+
     @property
     def minutes(self) -> float:
         """How long all steps took, in however many processes."""

@@ -30,7 +30,6 @@ ALLOWED = {
 INDIRECT = {
     "accelerate": "transformers places models with it (device_map) and trains through it",
     "bitsandbytes": "transformers loads 4-bit weights with it",
-    "gguf": "transformers reads the small model's file with it",
     "mypy": "a command of `make lint`",
     "protobuf": "transformers converts sentencepiece tokenizers with it",
     "pytest-asyncio": "a plugin of pytest",
@@ -41,7 +40,18 @@ INDIRECT = {
     "tzdata": "zoneinfo reads it where the system has no zones",
 }
 """Declared packages that no line imports, and who loads them."""
-COMPARED = {"detect_secrets", "faker", "presidio_analyzer", "profanity_check", "scrubadub", "sklearn"}
+COMPARED = {
+    "detect_secrets",
+    "faker",
+    "openvino",
+    "openvino_genai",
+    "openvino_tokenizers",
+    "presidio_analyzer",
+    "profanity_check",
+    "scrubadub",
+    "sklearn",
+    "xllamacpp",
+}
 """What benchmarks compare with; each says by itself that it wants to be installed."""
 
 
@@ -102,6 +112,17 @@ def test_every_declared_package_is_imported_or_has_a_reason() -> None:
 def test_no_package_is_declared_twice() -> None:
     lists = list(declared().values())
     assert sum(map(len, lists)) == len(set().union(*lists))
+
+
+def test_what_serving_is_compared_with_is_no_part_of_the_product() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    group = {normal(re.split(r"[\[<>=!~; ]", each)[0]) for each in project["dependency-groups"]["bench"]}
+    locked = {
+        normal(line.split("==")[0])
+        for line in (ROOT / "requirements.lock").read_text(encoding="utf-8").splitlines()
+    }
+    assert group == {"openvino", "openvino-genai", "openvino-tokenizers", "xllamacpp"}
+    assert not group & (locked | set().union(*declared().values()))
 
 
 def test_torch_is_pinned_to_one_version() -> None:
