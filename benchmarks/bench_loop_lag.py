@@ -51,6 +51,8 @@ GOAL_MS = 20.0
 """What p99 of the lag may be."""
 LOOK_SECONDS = 0.1
 WAIT_SECONDS = 240.0
+WAITING = 4
+"""Questions that wait in the engine beside those that it answers."""
 SETTLE_SECONDS = 3.0
 """How long a load goes on before it is measured."""
 CONFIG = """\
@@ -62,7 +64,7 @@ url = {url}
 max_batch = {streams}
 [bot]
 cooldown_seconds = 0.0
-max_answer_tokens = 128
+context_messages = 4
 queue_size = 64
 [schedule]
 enabled = {trains}
@@ -74,7 +76,8 @@ epochs = 1000
 patience = 1000
 accumulation_steps = 1
 """
-"""A fit of so many epochs does not end while it is looked at; the bot leaves the night when it is stopped."""
+"""Short prompts, so that answers are written most of the time and not read. A fit of so many epochs does not
+end while it is looked at; the bot leaves the night when it is stopped."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +88,10 @@ class Window:
     streams: bool
     began: float
     ended: float
-    running: float
-    """Answers under way in the engine, on average."""
+    under_way: float
+    """Answers under way in the engine, on average, those included whose prompts wait to be read."""
+    written: float
+    """Those of them that were being written or read."""
     cores: dict[str, float]
     """CPU seconds a second of bot, engine and trainer."""
     stored: int
@@ -136,7 +141,8 @@ async def watched_bot(
         text = CONFIG.format(
             base=json.dumps(str(options.base.resolve())),
             url=json.dumps(address.url),
-            streams=options.streams,
+            # The bot sends as many questions at once as it thinks that the engine answers together.
+            streams=options.streams + WAITING,
             trains=json.dumps(trains),
         )
         config.write_text(text, encoding="utf-8")
@@ -165,10 +171,11 @@ async def _windows(
     trains: bool,
 ) -> list[Window]:
     windows = []
-    for _, streams in itertools.product(range(options.rounds), (False, True)):
+    for streams, _ in itertools.product((False, True), range(options.rounds)):
         crowd.wanted = options.streams if streams else 0
-        while streams != bool(crowd.running):  # noqa: ASYNC110 - another process changes it
-            await asyncio.sleep(LOOK_SECONDS)
+        async with asyncio.timeout(WAIT_SECONDS):
+            while crowd.under_way < crowd.wanted:  # noqa: ASYNC110 - another process changes it
+                await asyncio.sleep(LOOK_SECONDS)
         await asyncio.sleep(SETTLE_SECONDS)
         busy, stored = cpu_seconds(bot, address), _stored(database)
         crowd.seen.clear()
@@ -181,8 +188,10 @@ async def _windows(
         }
         if trains and _stage(database) != "prepared":
             raise SystemExit("the fit ended before the measurement did")
-        running = round(statistics.mean(crowd.seen), 1)
-        windows.append(Window(trains, streams, began, ended, running, cores, _stored(database) - stored))
+        asked, written = (round(statistics.mean(each), 1) for each in zip(*crowd.seen, strict=True))
+        windows.append(
+            Window(trains, streams, began, ended, asked, written, cores, _stored(database) - stored)
+        )
     return windows
 
 
@@ -292,9 +301,10 @@ class Crowd:
     def __init__(self, discord: DiscordDouble, address: EngineAddress, rate: int) -> None:
         self.wanted = 0
         """How many answers are to be under way."""
-        self.running = 0
-        self.seen: list[int] = []
-        """Answers under way, at each look."""
+        self.under_way = 0
+        """How many are, those included that wait for the engine to begin."""
+        self.seen: list[tuple[int, int]] = []
+        """Answers under way, and those of them that the engine had begun, at each look."""
         self._discord, self._address, self._rate = discord, address, rate
         self._members, self._channels = itertools.cycle(PEOPLE), itertools.cycle(TALK)
         self._tasks: list[asyncio.Task[None]] = []
@@ -332,10 +342,12 @@ class Crowd:
         key = {"Authorization": f"Bearer {self._address.token}"}
         async with aiohttp.ClientSession(headers=key) as session:
             while True:
-                self.running, waiting = await _load(session, self._address.url)
-                self.seen.append(self.running)
-                # Half of what lacks: the last round's questions may not have reached the engine yet.
-                for _ in range((self.wanted - self.running - waiting + 1) // 2):
+                running, waiting = await _load(session, self._address.url)
+                self.under_way = running + waiting
+                self.seen.append((self.under_way, running))
+                # Some wait for whatever ends; of what lacks half, since the last questions may be under way.
+                lacking = self.wanted + WAITING - self.under_way if self.wanted else 0
+                for _ in range((lacking + 1) // 2):
                     member, channel = next(self._members), next(self._channels)
                     text = f"<@{ME['id']}> tell me a long story about the {LINES[member % len(LINES)]}"
                     await self._discord.say(member, channel, text, mentions_bot=True)
@@ -359,7 +371,8 @@ def figures(window: Window, wakes: Sequence[Wake]) -> dict[str, Any]:
     return {
         "trains": window.trains,
         "streams": window.streams,
-        "running": window.running,
+        "under_way": window.under_way,
+        "written": window.written,
         "stored_a_second": round(window.stored / (window.ended - window.began), 1),
         "cores": window.cores,
         "wakes": len(own),
@@ -391,7 +404,7 @@ def page(result: dict[str, Any]) -> str:
             "",
             table(
                 [
-                    *("beside recording", "answers under way", "stored/s"),
+                    *("beside recording", "answers under way", "begun", "stored/s"),
                     *("lag p50 ms", "p99", "max", "loop's own p99", "max"),
                     *("late by the loop", "bot cores", "engine", "trainer"),
                 ],
@@ -403,7 +416,16 @@ def page(result: dict[str, Any]) -> str:
 
 def _row(windows: Sequence[dict[str, Any]], *, trains: bool, streams: bool) -> list[object]:
     kinds = ["answers"] * streams + ["a fit"] * trains
-    keys = ("running", "stored_a_second", "lag_p50", "lag_p99", "lag_max", "loop_p99", "loop_max")
+    keys = (
+        "under_way",
+        "written",
+        "stored_a_second",
+        "lag_p50",
+        "lag_p99",
+        "lag_max",
+        "loop_p99",
+        "loop_max",
+    )
     late, loop = (sum(each[key] for each in windows) for key in ("late", "late_by_the_loop"))
     cores = (
         round(statistics.median(each["cores"].get(name, 0.0) for each in windows), 2)

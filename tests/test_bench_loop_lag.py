@@ -23,7 +23,7 @@ enabled = false
 
 
 def window(*, trains: bool = False, streams: bool = False) -> Window:
-    return Window(trains, streams, 10.0, 12.0, 15.5, {"bot": 0.2, "engine": 1.1}, stored=90)
+    return Window(trains, streams, 10.0, 12.0, 17.0, 15.5, {"bot": 0.2, "engine": 1.1}, stored=90)
 
 
 def wakes() -> list[Wake]:
@@ -53,8 +53,11 @@ def test_the_page_has_a_row_for_each_load() -> None:
     ]
     about = {"date": "2026-12-01", "hardware": "a machine", "versions": {}, "load": 0.1, "load_after": 3.0}
     text = page({**about, "rounds": 1, "seconds": 2.0, "rate": 50, "windows": found})
-    assert "| nothing | 15.5 | 45.0 | 1.0 | 50.0 | 50.0 | 29.0 | 29.0 | 1 of 2 | 0.2 | 1.1 | 0.0 |" in text
-    assert "| answers and a fit | 15.5 |" in text
+    assert (
+        "| nothing | 17.0 | 15.5 | 45.0 | 1.0 | 50.0 | 50.0 | 29.0 | 29.0 | 1 of 2 | 0.2 | 1.1 | 0.0 |"
+        in text
+    )
+    assert "| answers and a fit | 17.0 | 15.5 |" in text
 
 
 @pytest.mark.slow
