@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
-import platform
 import random
 import re
 import statistics
@@ -36,6 +35,7 @@ from peft.helpers import disable_input_dtype_casting
 from torch.nn.functional import cross_entropy
 from transformers import AutoConfig, AutoModelForCausalLM
 
+import surroundings
 from engine.model.loading import Placement, choose_placement, load_base
 from trainer.fitting.dropout import use_byte_dropout
 from trainer.fitting.instruments import peak_memory, quieten_libraries
@@ -156,9 +156,7 @@ def page(options: argparse.Namespace, rows: list[list[str]], placement: Placemen
 def hardware() -> str:
     if torch.cuda.is_available():
         return torch.cuda.get_device_name()
-    names = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
-    model = next((line.partition(":")[2].strip() for line in names if line.startswith("model name")), "")
-    return f"{model or platform.processor() or platform.machine()}, {os.cpu_count()} cores"
+    return surroundings.hardware()
 
 
 def loader(options: argparse.Namespace, placement: Placement, stack: contextlib.ExitStack) -> Any:

@@ -41,7 +41,7 @@ from ledger.records import FINAL_STAGES
 from ledger.store import Ledger
 from local_bot import PEOPLE, TALK, LocalBot, all_agree, double, local_bot
 from probed_bot import Wake, read_wakes
-from surroundings import headline, load, surroundings, table
+from surroundings import headline, load, publish, surroundings, table
 from tests.bot.discord_double import GUILD, DiscordDouble
 from tests.bot.discord_server import ME
 
@@ -104,9 +104,7 @@ def main() -> None:
     found = asyncio.run(measure(options))
     asked = {name: getattr(options, name) for name in ("streams", "rate", "seconds", "rounds")}
     result = {**about, **asked, "windows": found, "load_after": load()}
-    print(page(result))
-    if options.json:
-        options.json.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    publish(result, page(result), options.json)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -30,6 +30,7 @@ import psutil
 
 from serving_page import TITLES, summary, table
 from steps import Steps
+from surroundings import processor, processor_facts
 
 HERE = Path(__file__).resolve().parent
 NEEDS = {
@@ -283,14 +284,9 @@ def versions() -> dict[str, str]:
 
 def hardware(threads: int) -> str:
     """Return the processor's name, the widest vectors that it computes with, and the threads used."""
-    info = Path("/proc/cpuinfo")
-    text = info.read_text(encoding="utf-8") if info.is_file() else ""
-    facts = {
-        key.strip(): value.strip() for key, _, value in (line.partition(":") for line in text.splitlines())
-    }
-    name = facts.get("model name") or platform.processor() or platform.machine()
-    vectors = [title for flag, title in VECTORS.items() if flag in facts.get("flags", "").split()]
-    return f"{name}{' with ' + vectors[0] if vectors else ''}, {threads} threads"
+    flags = processor_facts().get("flags", "").split()
+    vectors = [title for flag, title in VECTORS.items() if flag in flags]
+    return f"{processor()}{' with ' + vectors[0] if vectors else ''}, {threads} threads"
 
 
 def main() -> None:

@@ -38,7 +38,7 @@ from engine.__main__ import _parser as engine_parser
 from ledger.records import Message
 from ledger.store import Ledger
 from local_bot import TALK, all_agree, double, local_bot
-from surroundings import headline, load, surroundings, table
+from surroundings import headline, load, publish, surroundings, table
 from trainer.__main__ import parser as trainer_parser
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -64,9 +64,7 @@ def main() -> None:
     about = surroundings(PACKAGES)
     found = measure(options)
     result = {**about, "rounds": options.rounds, "messages": options.messages, **found, "load_after": load()}
-    print(page(result))
-    if options.json:
-        options.json.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    publish(result, page(result), options.json)
 
 
 def _parser() -> argparse.ArgumentParser:

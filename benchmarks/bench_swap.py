@@ -40,7 +40,7 @@ from ledger.errors import EngineError
 from ledger.records import Adapter
 from ledger.settings import Settings, load_settings
 from ledger.store import Ledger
-from surroundings import headline, load, surroundings, table
+from surroundings import headline, load, publish, surroundings, table
 
 ROOT = Path(__file__).resolve().parents[1]
 GUILD = 700
@@ -151,9 +151,7 @@ def main() -> None:
     about = surroundings(PACKAGES)
     found = asyncio.run(measure(options))
     result = {**about, "streams": options.streams, "tokens": options.tokens, **found, "load_after": load()}
-    print(page(result))
-    if options.json:
-        options.json.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    publish(result, page(result), options.json)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import sqlite3
@@ -30,11 +31,20 @@ def load() -> float:
 
 def hardware() -> str:
     """Return the processor's name and how many cores there are."""
-    model = platform.processor() or platform.machine()
+    return f"{processor()}, {os.cpu_count()} cores"
+
+
+def processor() -> str:
+    """Return the processor's name, as far as the system tells it."""
+    return processor_facts().get("model name") or platform.processor() or platform.machine()
+
+
+def processor_facts() -> dict[str, str]:
+    """Return what Linux says of the last core, flags included; nothing elsewhere."""
+    lines: list[str] = []
     with suppress(OSError):
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-        model = next((line.split(":", 1)[1].strip() for line in lines if "model name" in line), model)
-    return f"{model}, {os.cpu_count()} cores"
+    return {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
 
 
 def versions(packages: Iterable[str]) -> dict[str, str]:
@@ -47,6 +57,13 @@ def headline(about: dict[str, Any]) -> str:
     """Return one line of what :func:`surroundings` found, for above a table."""
     used = ", ".join(f"{name} {number}" for name, number in about["versions"].items())
     return f"{about['date']}, {about['hardware']}, load before {about['load']}; {used}"
+
+
+def publish(result: dict[str, Any], page: str, file: Path | None) -> None:
+    """Print a page, and write the figures behind it to a file if one is asked for."""
+    print(page)
+    if file:
+        file.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
 
 
 def table(columns: list[str], rows: Iterable[Iterable[object]]) -> str:

@@ -264,7 +264,8 @@ class CatchingUp:
         before, after = still_to_compare(ids[:recent], mark)
         async for reached in self._pages(guild_id, channel, before):
             await self._ledger.comparisons.reached(channel.id, reached)
-        await self._ledger.comparisons.turned(channel.id)
+        if before:  # else what is marked already lies behind the turn
+            await self._ledger.comparisons.turned(channel.id)
         async for reached in self._pages(guild_id, channel, after):
             await self._ledger.comparisons.reached(channel.id, reached)
 

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 import torch
 
 _LOOKED_AT = 8
-"""Steps that are measured together: 0.2 s of the small model."""
+"""Steps whose median decides: 0.2 s of the small model."""
 _WAITED = 1.08
 """Wall time over CPU time of the writing thread. Spinning counts as CPU time, so on free cores it is 1.00 to
 1.05; beside a training run of the same night 1.10 to 1.34, beside a process of equal priority 2."""

@@ -50,11 +50,11 @@ class EightBitWeight:
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
         """Return [rows, out] for ``x``, [rows, in], both in float32."""
         rest = x * self._rest
-        peaks = _peaks(rest)
+        peaks = _row_peaks(rest)
         if self._fine:
             whole = (rest * (_STEPS / peaks)).round_().clamp_(-_MOST, _MOST).mul_(peaks / _STEPS)
             rest = torch.cat([whole, rest.sub_(whole)])
-            peaks = torch.cat([peaks, _peaks(rest[len(x) :])])
+            peaks = torch.cat([peaks, _row_peaks(rest[len(x) :])])
         rounded = torch.addcdiv(self._ends, rest, peaks)
         found: torch.Tensor = torch.ops.quantized.linear_dynamic(rounded, self._packed, False).mul_(peaks)
         if self._fine:
@@ -63,7 +63,7 @@ class EightBitWeight:
         return result
 
 
-def _peaks(rows: torch.Tensor) -> torch.Tensor:
+def _row_peaks(rows: torch.Tensor) -> torch.Tensor:
     """Return the largest magnitude of each row, [rows, 1]; a row of zeros stays one when divided by it."""
     peaks: torch.Tensor = torch.linalg.vector_norm(rows, torch.inf, -1, keepdim=True)
     return peaks.clamp_(min=1e-30)

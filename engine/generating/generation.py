@@ -242,11 +242,13 @@ class Generator:
             # Prompts that are being read will be rows, too.
             room = self._max_batch - len(self._batch.answers) - len(self._reading)
             waiting = sorted(self._waiting, key=lambda answer: answer.due)[: max(room, 0)]
-            new = [self._batch.prefill(answer) for answer in waiting]
-            line = sorted([*self._reading, *new], key=lambda prefill: prefill.answer.due)
-            portions = shared_out(line, tokens)
-            begun = {prefill.answer for prefill, _ in portions}
-            self._reading += [prefill for prefill in new if prefill.answer in begun]
+            reading = {prefill.answer: prefill for prefill in self._reading}
+            line = sorted([*reading, *waiting], key=lambda answer: answer.due)
+            # What is known of a prompt is looked for once: when its turn has come.
+            prefills = (reading.get(answer) or self._batch.prefill(answer) for answer in line)
+            portions = shared_out(prefills, tokens)
+            begun = {prefill.answer: prefill for prefill, _ in portions}
+            self._reading = list({**reading, **begun}.values())
             self._waiting = deque(answer for answer in self._waiting if answer not in begun)
         return portions
 

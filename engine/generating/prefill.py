@@ -5,7 +5,7 @@ Imported, not run. Its border: it counts tokens; it computes nothing and knows n
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from engine.computing.cache import RowCache
 from engine.generating.requests import Answer
@@ -51,13 +51,12 @@ def due(answer: Answer, submitted: int) -> int:
     return submitted + AGEING * len(answer.request.prompt)
 
 
-def shared_out(prompts: Sequence[Prefill], tokens: int) -> list[Portion]:
-    """Share so many tokens out to prompts, to the first of them first."""
+def shared_out(prompts: Iterable[Prefill], tokens: int) -> list[Portion]:
+    """Share so many tokens out to prompts, the first of them first; take no prompt for which none is left."""
     portions: list[Portion] = []
-    for prefill in prompts:
+    line = iter(prompts)
+    while tokens and (prefill := next(line, None)) is not None:
         count = min(prefill.left, tokens)
-        if count == 0:
-            break
         portions.append((prefill, count))
         tokens -= count
     return portions

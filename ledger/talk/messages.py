@@ -202,11 +202,11 @@ class Messages:
             guild_id,
         )
 
-    async def _listed(self, ids: str, guild_id: int, wanted: Collection[int] = ()) -> list[Message]:
+    async def _listed(self, ids_sql: str, guild_id: int, wanted: Collection[int] = ()) -> list[Message]:
         async with self._reader.execute(
             # The plus: by the guild's index, which is in the order that is asked for, SQLite would go through
             # everything that was ever said there.
-            f"{SELECT_MESSAGE} WHERE m.id IN ({ids}) AND +m.guild_id = :guild"
+            f"{SELECT_MESSAGE} WHERE m.id IN ({ids_sql}) AND +m.guild_id = :guild"
             " AND m.created_at BETWEEN :first AND :last ORDER BY m.channel_id, m.created_at, m.id",
             {"guild": guild_id, "wanted": json.dumps(list(wanted)), "first": FIRST_MS, "last": LAST_MS},
         ) as cursor:

@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 import torch
-from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
+from transformers import GPT2Config, GPT2LMHeadModel
 
 from engine.building import peaks_for
 from engine.computing import eight_bit
 from ledger.errors import ModelError
+from tests.engine.computing.test_lean_llama import llama
 from tests.test_house import ROOT, code_of
 
 READS_SETTINGS = {"engine/__main__.py", "engine/building.py"}
@@ -44,17 +45,6 @@ def test_the_engine_knows_of_the_ledger_no_more_than_it_says() -> None:
     assert set().union(*ledger_imports().values()) <= FROM_THE_LEDGER
 
 
-def small(dtype: torch.dtype = torch.float32) -> Any:
-    sizes: dict[str, Any] = {
-        "hidden_size": 16,
-        "intermediate_size": 32,
-        "num_hidden_layers": 1,
-        "num_attention_heads": 2,
-    }
-    model: Any = LlamaForCausalLM(LlamaConfig(vocab_size=64, **sizes))
-    return model.to(dtype).eval()
-
-
 class Letters:
     """Each letter is a token."""
 
@@ -65,9 +55,9 @@ class Letters:
 @pytest.mark.skipif(not eight_bit.available(), reason="this processor has no products in 8 bits")
 def test_a_cpu_without_bf16_serves_in_8_bits_unless_told_otherwise() -> None:
     tokenizer: Any = Letters()
-    assert peaks_for(small(), tokenizer, "auto") is not None
-    assert peaks_for(small(), tokenizer, "full") is None
-    assert peaks_for(small(torch.bfloat16), tokenizer, "auto") is None
+    assert peaks_for(llama(), tokenizer, "auto") is not None
+    assert peaks_for(llama(), tokenizer, "full") is None
+    assert peaks_for(llama().to(torch.bfloat16), tokenizer, "auto") is None
 
 
 def test_what_has_no_form_in_8_bits_is_refused_in_a_sentence() -> None:

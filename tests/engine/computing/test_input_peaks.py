@@ -2,26 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
-from transformers import LlamaConfig, LlamaForCausalLM
 
 from engine.computing.input_peaks import TEXT, TOKENS, input_peaks
-
-
-def llama() -> Any:
-    torch.manual_seed(3)
-    return LlamaForCausalLM(
-        LlamaConfig(
-            vocab_size=97,
-            hidden_size=24,
-            intermediate_size=40,
-            num_hidden_layers=2,
-            num_attention_heads=4,
-            num_key_value_heads=2,
-        )
-    ).eval()
+from tests.engine.computing.test_lean_llama import llama
 
 
 def test_each_linear_layer_has_the_largest_of_each_input() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -33,6 +34,19 @@ def test_the_tokens_of_a_pass_go_to_the_first_and_what_is_left_to_those_behind(t
     assert shared_out([first, second, third], 300) == [(first, 6), (second, 100), (third, 5)]
     assert shared_out([first], 0) == []
     assert list(first.next(6)) == [1] * 6
+
+
+def test_no_prompt_is_asked_for_before_its_turn(tokenizer: Any) -> None:
+    """What is known of a prompt takes a search, so that those without a share are not looked at."""
+    asked = []
+
+    def line() -> Iterator[Prefill]:
+        for length in (6, 100, 50):
+            asked.append(length)
+            yield prompt(tokenizer, length)
+
+    assert [count for _, count in shared_out(line(), 106)] == [6, 100]
+    assert asked == [6, 100]
 
 
 def test_short_prompts_come_first(tokenizer: Any) -> None:
